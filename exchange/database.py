@@ -1,0 +1,52 @@
+"""Raw psycopg connections for the hot paths, and this process's node number.
+
+The ORM serves everything else. A hot-path connection is autocommit: its owner writes BEGIN and
+COMMIT where they belong.
+"""
+
+from functools import cache
+
+import psycopg
+from django.conf import settings
+
+# The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
+# choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
+INDEX_ONLY_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+CONNECT_TIMEOUT_S = 5
+
+
+def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection:
+    """Open an autocommit connection with the settings of the default database.
+
+    Raises psycopg.OperationalError when Postgres cannot be reached.
+    """
+    from django.db import connections
+
+    default = connections["default"]
+    params = default.get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "pool"):
+        params.pop(name, None)
+    options = params.pop("options", "")
+    if index_plans:
+        options = f"{options} {INDEX_ONLY_PLANS}".strip()
+    params.update(
+        application_name=f"takas-{application}",
+        connect_timeout=CONNECT_TIMEOUT_S,
+        options=f"{options} -c timezone=UTC -c statement_timeout={settings.STATEMENT_TIMEOUT_MS}",
+    )
+    return psycopg.connect(autocommit=True, **params)
+
+
+@cache
+def node_number() -> int:
+    """A number 0..1023 for the ids made by this process: the next of a cycling sequence.
+
+    Unique among the 1,024 most recently started processes; the primary keys refuse the rest.
+    """
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('takas_node')")
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])

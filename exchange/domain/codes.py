@@ -1,0 +1,190 @@
+"""Every refusal's stable code, its HTTP status and what it says. Never renamed, never reused."""
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    # request
+    REQUEST_MALFORMED = "request.malformed"
+    REQUEST_FIELD_MISSING = "request.field_missing"
+    REQUEST_FIELD_UNKNOWN = "request.field_unknown"
+    REQUEST_FIELD_INVALID = "request.field_invalid"
+    REQUEST_NUMBER_NOT_STRING = "request.number_not_string"
+    REQUEST_TOO_LARGE = "request.too_large"
+    REQUEST_UNSUPPORTED_MEDIA = "request.unsupported_media"
+    REQUEST_NOT_FOUND = "request.not_found"
+    REQUEST_METHOD_NOT_ALLOWED = "request.method_not_allowed"
+    REQUEST_RATE_LIMITED = "request.rate_limited"
+    # authentication
+    AUTH_REQUIRED = "auth.required"
+    AUTH_KEY_UNKNOWN = "auth.key_unknown"
+    AUTH_SIGNATURE_INVALID = "auth.signature_invalid"
+    AUTH_TIMESTAMP_OUTSIDE_WINDOW = "auth.timestamp_outside_window"
+    AUTH_REPLAYED = "auth.replayed"
+    AUTH_SCOPE_MISSING = "auth.scope_missing"
+    AUTH_CSRF = "auth.csrf_failed"
+    ACCOUNT_SUSPENDED = "account.suspended"
+    # symbol
+    SYMBOL_UNKNOWN = "symbol.unknown"
+    SYMBOL_HALTED = "symbol.halted"
+    # order
+    ORDER_PRICE_REQUIRED = "order.price_required"
+    ORDER_PRICE_FORBIDDEN = "order.price_forbidden"
+    ORDER_PRICE_OFF_TICK = "order.price_off_tick"
+    ORDER_PRICE_BELOW_MIN = "order.price_below_min"
+    ORDER_PRICE_ABOVE_MAX = "order.price_above_max"
+    ORDER_PRICE_OUTSIDE_BAND = "order.price_outside_band"
+    ORDER_QUANTITY_REQUIRED = "order.quantity_required"
+    ORDER_QUANTITY_OFF_LOT = "order.quantity_off_lot"
+    ORDER_QUANTITY_BELOW_MIN = "order.quantity_below_min"
+    ORDER_QUANTITY_ABOVE_MAX = "order.quantity_above_max"
+    ORDER_NOTIONAL_BELOW_MIN = "order.notional_below_min"
+    ORDER_QUOTE_AMOUNT_BUY_ONLY = "order.quote_amount_buy_only"
+    ORDER_QUOTE_AMOUNT_INVALID = "order.quote_amount_invalid"
+    ORDER_QUANTITY_OR_QUOTE_AMOUNT = "order.quantity_or_quote_amount"
+    ORDER_TIME_IN_FORCE_INVALID = "order.time_in_force_invalid"
+    ORDER_POST_ONLY_INVALID = "order.post_only_invalid"
+    ORDER_STP_NOT_ALLOWED = "order.self_trade_prevention_not_allowed"
+    ORDER_NO_LIQUIDITY = "order.no_liquidity"
+    ORDER_CLIENT_ID_INVALID = "order.client_id_invalid"
+    ORDER_CLIENT_ID_CONFLICT = "order.client_id_conflict"
+    ORDER_NOT_FOUND = "order.not_found"
+    ORDER_NOT_OPEN = "order.not_open"
+    ORDER_AMEND_EMPTY = "order.amend_empty"
+    ORDER_AMEND_PENDING = "order.amend_pending"
+    ORDER_AMEND_BELOW_FILLED = "order.amend_below_filled"
+    ORDER_PRIORITY_NEEDS_REDUCTION = "order.priority_needs_reduction"
+    # ended or refused by the engine (also seen in an order's `reason`)
+    ORDER_DUPLICATE_ID = "order.duplicate_id"
+    ORDER_POST_ONLY_WOULD_TAKE = "order.post_only_would_take"
+    ORDER_FOK_UNFILLABLE = "order.fok_unfillable"
+    ORDER_SELF_TRADE = "order.self_trade"
+    ORDER_CANCELLED_BY_USER = "order.cancelled_by_user"
+    ORDER_CANCELLED_BY_CANCEL_ALL = "order.cancelled_by_cancel_all"
+    ORDER_IOC_REST = "order.ioc_rest"
+    ORDER_INSUFFICIENT_LIQUIDITY = "order.insufficient_liquidity"
+    ORDER_QUOTE_AMOUNT_SPENT = "order.quote_amount_spent"
+    ENGINE_FAULT = "engine.fault"
+    # risk
+    RISK_ORDER_RATE = "risk.order_rate"
+    RISK_OPEN_ORDERS_MAX = "risk.open_orders_max"
+    # funds
+    FUNDS_INSUFFICIENT = "funds.insufficient"
+    # engine and platform
+    ENGINE_BUSY = "engine.busy"
+    ENGINE_UNAVAILABLE = "engine.unavailable"
+    ENGINE_OUTCOME_UNKNOWN = "engine.outcome_unknown"
+    INTERNAL_ERROR = "internal.error"
+    # feed
+    FEED_MESSAGE_INVALID = "feed.message_invalid"
+    FEED_UNKNOWN_CHANNEL = "feed.unknown_channel"
+    FEED_TOO_MANY_SUBSCRIPTIONS = "feed.too_many_subscriptions"
+    FEED_TOO_MANY_MESSAGES = "feed.too_many_messages"
+    FEED_TOO_SLOW = "feed.too_slow"
+    FEED_ORIGIN_REFUSED = "feed.origin_refused"
+
+
+# code -> (HTTP status, what it says; {names} are the error's params)
+DESCRIPTIONS: dict[Code, tuple[int, str]] = {
+    Code.REQUEST_MALFORMED: (400, "The body is not valid JSON of the documented shape."),
+    Code.REQUEST_FIELD_MISSING: (400, "The field {field} is missing."),
+    Code.REQUEST_FIELD_UNKNOWN: (400, "The field {field} is not known here."),
+    Code.REQUEST_FIELD_INVALID: (400, "The field {field} is invalid: {rule}."),
+    Code.REQUEST_NUMBER_NOT_STRING: (
+        400,
+        'The field {field} must be a decimal in a JSON string, such as "0.5": '
+        "JSON numbers lose digits.",
+    ),
+    Code.REQUEST_TOO_LARGE: (413, "The body is larger than {bytes_max} bytes."),
+    Code.REQUEST_UNSUPPORTED_MEDIA: (415, "Send application/json."),
+    Code.REQUEST_NOT_FOUND: (404, "There is nothing at this address."),
+    Code.REQUEST_METHOD_NOT_ALLOWED: (405, "This address does not take this method."),
+    Code.REQUEST_RATE_LIMITED: (429, "Too many requests: wait {retry_after_s} s."),
+    Code.AUTH_REQUIRED: (401, "Sign in, or sign the request with an API key."),
+    Code.AUTH_KEY_UNKNOWN: (401, "This API key is unknown, revoked or expired."),
+    Code.AUTH_SIGNATURE_INVALID: (401, "The signature does not match the request."),
+    Code.AUTH_TIMESTAMP_OUTSIDE_WINDOW: (
+        401,
+        "The timestamp is outside the window of {window_ms} ms; server time is {server_ms}.",
+    ),
+    Code.AUTH_REPLAYED: (401, "This signed request was already used."),
+    Code.AUTH_SCOPE_MISSING: (403, "This API key lacks the scope {scope}."),
+    Code.AUTH_CSRF: (403, "The CSRF token is missing or wrong."),
+    Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
+    Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
+    Code.SYMBOL_HALTED: (409, "Trading in {symbol} is halted; cancels are still taken."),
+    Code.ORDER_PRICE_REQUIRED: (422, "A limit order needs a price."),
+    Code.ORDER_PRICE_FORBIDDEN: (422, "A market order takes no price."),
+    Code.ORDER_PRICE_OFF_TICK: (422, "The price must be a multiple of {tick}."),
+    Code.ORDER_PRICE_BELOW_MIN: (422, "The price must be at least {minimum}."),
+    Code.ORDER_PRICE_ABOVE_MAX: (422, "The price must be at most {maximum}."),
+    Code.ORDER_PRICE_OUTSIDE_BAND: (
+        422,
+        "The price must lie between {minimum} and {maximum} at the moment.",
+    ),
+    Code.ORDER_QUANTITY_REQUIRED: (422, "A limit order needs a quantity."),
+    Code.ORDER_QUANTITY_OFF_LOT: (422, "The quantity must be a multiple of {lot}."),
+    Code.ORDER_QUANTITY_BELOW_MIN: (422, "The quantity must be at least {minimum}."),
+    Code.ORDER_QUANTITY_ABOVE_MAX: (422, "The quantity must be at most {maximum}."),
+    Code.ORDER_NOTIONAL_BELOW_MIN: (422, "Price times quantity must be at least {minimum}."),
+    Code.ORDER_QUOTE_AMOUNT_BUY_ONLY: (422, "Only a market buy can be given by quote amount."),
+    Code.ORDER_QUOTE_AMOUNT_INVALID: (422, "The quote amount must be a multiple of {unit}."),
+    Code.ORDER_QUANTITY_OR_QUOTE_AMOUNT: (
+        422,
+        "A market order takes either a quantity or a quote amount.",
+    ),
+    Code.ORDER_TIME_IN_FORCE_INVALID: (422, "This order cannot be {time_in_force}."),
+    Code.ORDER_POST_ONLY_INVALID: (422, "Only a gtc limit order can be post-only."),
+    Code.ORDER_STP_NOT_ALLOWED: (422, "This account must keep self-trade prevention."),
+    Code.ORDER_NO_LIQUIDITY: (422, "There is nothing on the other side of the book."),
+    Code.ORDER_CLIENT_ID_INVALID: (
+        422,
+        "The client order id has 1 to 64 characters of A-Z a-z 0-9 . _ : -",
+    ),
+    Code.ORDER_CLIENT_ID_CONFLICT: (
+        409,
+        "This client order id belongs to an order with other parameters.",
+    ),
+    Code.ORDER_NOT_FOUND: (404, "There is no such order."),
+    Code.ORDER_NOT_OPEN: (409, "The order is no longer open: it is {order_status}."),
+    Code.ORDER_AMEND_EMPTY: (422, "Give a new price, a new quantity, or both."),
+    Code.ORDER_AMEND_PENDING: (409, "An amend of this order is still under way."),
+    Code.ORDER_AMEND_BELOW_FILLED: (422, "The new quantity must be above what is filled."),
+    Code.ORDER_PRIORITY_NEEDS_REDUCTION: (
+        422,
+        "Only a smaller quantity at the same price keeps its place in the queue.",
+    ),
+    Code.ORDER_DUPLICATE_ID: (409, "An order with this id is already in the book."),
+    Code.ORDER_POST_ONLY_WOULD_TAKE: (409, "The post-only order would have traded at once."),
+    Code.ORDER_FOK_UNFILLABLE: (409, "The book could not fill the whole order at once."),
+    Code.ORDER_SELF_TRADE: (409, "The order met another order of the same account."),
+    Code.ORDER_CANCELLED_BY_USER: (409, "Cancelled on request."),
+    Code.ORDER_CANCELLED_BY_CANCEL_ALL: (409, "Cancelled by a cancel-all request."),
+    Code.ORDER_IOC_REST: (409, "What did not fill at once was cancelled."),
+    Code.ORDER_INSUFFICIENT_LIQUIDITY: (
+        409,
+        "The book, up to the slippage bound, did not hold enough.",
+    ),
+    Code.ORDER_QUOTE_AMOUNT_SPENT: (409, "The quote amount does not buy another lot."),
+    Code.ENGINE_FAULT: (500, "The engine could not process this and left everything as it was."),
+    Code.RISK_ORDER_RATE: (429, "More than {limit} orders a second: wait {retry_after_s} s."),
+    Code.RISK_OPEN_ORDERS_MAX: (422, "There may be at most {limit} open orders in {symbol}."),
+    Code.FUNDS_INSUFFICIENT: (
+        422,
+        "This needs {needed} {asset}; {available} is available.",
+    ),
+    Code.ENGINE_BUSY: (503, "Too many orders are waiting: nothing was taken, try again."),
+    Code.ENGINE_UNAVAILABLE: (503, "Orders cannot be taken right now: nothing was taken."),
+    Code.ENGINE_OUTCOME_UNKNOWN: (
+        503,
+        "The answer did not come in time: ask for the order by its client order id.",
+    ),
+    Code.INTERNAL_ERROR: (500, "Something went wrong on our side; it is on record."),
+    Code.FEED_MESSAGE_INVALID: (400, "The message is not valid."),
+    Code.FEED_UNKNOWN_CHANNEL: (404, "There is no channel {channel}."),
+    Code.FEED_TOO_MANY_SUBSCRIPTIONS: (429, "At most {limit} channels a connection."),
+    Code.FEED_TOO_MANY_MESSAGES: (429, "At most {limit} messages a second."),
+    Code.FEED_TOO_SLOW: (429, "This connection did not keep up and was closed."),
+    Code.FEED_ORIGIN_REFUSED: (403, "This origin may not connect."),
+}
+assert set(DESCRIPTIONS) == set(Code)  # a code without a description fails at import

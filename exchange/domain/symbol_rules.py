@@ -1,0 +1,27 @@
+"""What a symbol allows, as plain integers: read by order validation and by the risk rules."""
+
+from dataclasses import dataclass
+
+from exchange.domain.enums import SymbolState
+from exchange.domain.units import SymbolUnits
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolRules:
+    """Limits of one symbol in ticks, lots and quote atoms; `units` converts.
+
+    `band_ppm` bounds a limit price around the last trade price (0: no band). `slippage_ppm`
+    bounds a market order around the best opposite price.
+    """
+
+    units: SymbolUnits
+    partition_id: int
+    state: SymbolState
+    price_ticks_min: int
+    price_ticks_max: int
+    quantity_lots_min: int
+    quantity_lots_max: int
+    notional_atoms_min: int
+    band_ppm: int
+    slippage_ppm: int
+    open_orders_max: int

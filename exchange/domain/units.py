@@ -1,0 +1,145 @@
+"""Exact conversion between decimals at the edges and integers inside. The only module that converts.
+
+Words: an *atom* is the smallest unit of an asset (10**-scale); a *tick* is the price step and a
+*lot* the quantity step of a symbol; a *tick-lot* is one tick times one lot, in quote units.
+Every symbol is built so that a tick-lot is a whole number of quote atoms: money is exact by
+construction, not by rounding.
+"""
+
+import decimal
+from dataclasses import dataclass
+from decimal import Decimal
+
+DECIMAL_DIGITS = 60  # NUMERIC(38,18) times NUMERIC(38,18) must not round silently
+MONEY_DIGITS_MAX = 38
+MONEY_SCALE_MAX = 18
+PPM = 1_000_000
+
+
+def widen_decimal_context() -> None:
+    """Make products of money exact in this thread and in every thread started later."""
+    for context in (decimal.DefaultContext, decimal.getcontext()):
+        context.prec = DECIMAL_DIGITS
+        context.traps[decimal.FloatOperation] = True
+
+
+widen_decimal_context()
+
+# Arithmetic that must not depend on which thread runs it uses this context by name.
+EXACT = decimal.Context(
+    prec=DECIMAL_DIGITS, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.FloatOperation]
+)
+
+
+class NotExact(ValueError):
+    """The value is not a whole number of the unit asked for."""
+
+
+def to_units(value: Decimal, unit: Decimal) -> int:
+    """How many of `unit` make up `value`; raises NotExact unless it is a whole number."""
+    assert unit > 0
+    try:
+        count = EXACT.divide(value, unit)
+    except decimal.Inexact as error:
+        raise NotExact from error
+    whole = int(count)
+    if whole != count:
+        raise NotExact
+    return whole
+
+
+def from_units(count: int, unit: Decimal) -> Decimal:
+    """`count` units as a decimal."""
+    return EXACT.multiply(Decimal(count), unit)
+
+
+def atoms_to_decimal(atoms: int, scale: int) -> Decimal:
+    """Atoms of an asset with this scale as a decimal."""
+    return EXACT.scaleb(Decimal(atoms), -scale)
+
+
+def decimal_to_atoms(value: Decimal, scale: int) -> int:
+    """A decimal as atoms; raises NotExact when it has more places than the asset."""
+    scaled = EXACT.scaleb(value, scale)
+    whole = int(scaled)
+    if whole != scaled:
+        raise NotExact
+    return whole
+
+
+def plain(value: Decimal) -> str:
+    """Plain notation without trailing zeros: 1E+2 -> 100, 0.500 -> 0.5. What JSON carries."""
+    text = f"{value:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolUnits:
+    """The integer world of one symbol.
+
+    `price_ticks * quantity_lots * quote_atoms_per_ticklot` is a notional in quote atoms, exactly.
+    """
+
+    symbol_id: int
+    code: str
+    base_asset_id: int
+    quote_asset_id: int
+    base_scale: int
+    quote_scale: int
+    tick: Decimal
+    lot: Decimal
+    base_atoms_per_lot: int
+    quote_atoms_per_ticklot: int
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        symbol_id: int,
+        code: str,
+        base_asset_id: int,
+        quote_asset_id: int,
+        base_scale: int,
+        quote_scale: int,
+        tick: Decimal,
+        lot: Decimal,
+    ) -> "SymbolUnits":
+        """Derive the integer factors; raises NotExact when tick x lot is finer than a quote atom."""
+        return cls(
+            symbol_id=symbol_id,
+            code=code,
+            base_asset_id=base_asset_id,
+            quote_asset_id=quote_asset_id,
+            base_scale=base_scale,
+            quote_scale=quote_scale,
+            tick=tick,
+            lot=lot,
+            base_atoms_per_lot=decimal_to_atoms(lot, base_scale),
+            quote_atoms_per_ticklot=decimal_to_atoms(EXACT.multiply(tick, lot), quote_scale),
+        )
+
+    def price_ticks(self, price: Decimal) -> int:
+        return to_units(price, self.tick)
+
+    def quantity_lots(self, quantity: Decimal) -> int:
+        return to_units(quantity, self.lot)
+
+    def price(self, price_ticks: int) -> Decimal:
+        return from_units(price_ticks, self.tick)
+
+    def quantity(self, quantity_lots: int) -> Decimal:
+        return from_units(quantity_lots, self.lot)
+
+    def notional_atoms(self, price_ticks: int, quantity_lots: int) -> int:
+        return price_ticks * quantity_lots * self.quote_atoms_per_ticklot
+
+    def base_atoms(self, quantity_lots: int) -> int:
+        return quantity_lots * self.base_atoms_per_lot
+
+    def base_decimal(self, atoms: int) -> Decimal:
+        return atoms_to_decimal(atoms, self.base_scale)
+
+    def quote_decimal(self, atoms: int) -> Decimal:
+        return atoms_to_decimal(atoms, self.quote_scale)
