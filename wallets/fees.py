@@ -1,32 +1,116 @@
-"""Fees and what a live order must hold. Pure integers; every rounding stands here.
+"""Fees and holds: what a fill costs, and what a live order must keep reserved. Pure integers.
 
-A fee is charged in the quote asset. It accrues over an order's life in millionths of an atom
-(`accrued_ppm_atoms` = sum of notional_atoms x fee_ppm) and is rounded up once, on the sum: each
-fill pays the difference of two rounded sums, so many small fills never cost more than one big one.
+Units: amounts in atoms of the asset named, `accrued` in atom-ppm (atoms x parts per million).
 
-Units: `atoms` are 10**-scale of an asset, `ppm` parts per million.
+An order's fee is rounded up once over its whole life. It accrues the exact fee, and each fill pays
+the difference of the rounded totals before and after it: however the order is split into fills,
+the sum of its fees is the rounded exact fee. That is why a hold computed at acceptance covers every
+possible way to fill the order, with nothing missing and nothing to clamp.
 """
 
-from typing import Final
+from typing import Final, Protocol
 
+# The side codes of the engine's messages; wallets and matching do not import each other.
+BUY: Final = 0
+SELL: Final = 1
 PPM: Final = 1_000_000
 
 
-def fee_ceil(accrued_ppm_atoms: int) -> int:
-    """Whole atoms of what has accrued, rounded up: the house never rounds against itself."""
-    assert accrued_ppm_atoms >= 0
-    return -(-accrued_ppm_atoms // PPM)
+class SymbolUnits(Protocol):
+    """What the integers of a symbol are worth; both are exact by construction."""
+
+    @property
+    def quote_atoms_per_ticklot(self) -> int:
+        """Atoms of the quote asset in one tick x one lot."""
+
+    @property
+    def base_atoms_per_lot(self) -> int:
+        """Atoms of the base asset in one lot."""
 
 
-def fill_fee_atoms(accrued_ppm_atoms: int, notional_atoms: int, fee_ppm: int) -> int:
-    """What one fill pays, given what had accrued before it."""
-    assert notional_atoms >= 0
-    assert 0 <= fee_ppm < PPM
-    return fee_ceil(accrued_ppm_atoms + notional_atoms * fee_ppm) - fee_ceil(accrued_ppm_atoms)
+def fee_ceil(accrued: int) -> int:
+    """Fee in atoms of an accrued exact fee, rounded up: the house never rounds against itself."""
+    assert accrued >= 0
+    return -(-accrued // PPM)
 
 
-def buy_hold_atoms(notional_left_atoms: int, accrued_ppm_atoms: int, taker_fee_ppm: int) -> int:
-    """Quote atoms a buyer must hold for what is left: notional and the highest fee on it."""
-    return notional_left_atoms + fill_fee_atoms(
-        accrued_ppm_atoms, notional_left_atoms, taker_fee_ppm
+def fee_of_fill(accrued_before: int, notional_atoms: int, fee_ppm: int) -> tuple[int, int]:
+    """Return (fee of this fill in quote atoms, accrued after it).
+
+    Never more than the notional as long as the rate is at most 100 %, so a seller's proceeds
+    always cover it.
+    """
+    assert accrued_before >= 0
+    assert notional_atoms > 0
+    assert 0 <= fee_ppm <= PPM
+    accrued_after = accrued_before + notional_atoms * fee_ppm
+    return fee_ceil(accrued_after) - fee_ceil(accrued_before), accrued_after
+
+
+def hold_for_quote_amount(amount_atoms: int, *, taker_fee_ppm: int, accrued: int = 0) -> int:
+    """Quote atoms that a buyer who may still spend `amount_atoms` must keep; the fee is on top.
+
+    Fits a new market order by quote amount, and, with what the order accrued so far, any buyer
+    whose open rest is bounded by that notional.
+    """
+    assert amount_atoms >= 0
+    assert 0 <= taker_fee_ppm <= PPM
+    return amount_atoms + fee_ceil(accrued + amount_atoms * taker_fee_ppm) - fee_ceil(accrued)
+
+
+def hold_atoms(
+    side: int,
+    left_lots: int,
+    price_ticks: int,
+    units: SymbolUnits,
+    accrued: int,
+    taker_fee_ppm: int,
+) -> int:
+    """Atoms a live order must keep reserved: base for a seller, quote with the fee for a buyer.
+
+    `price_ticks` is the order's limit, or a market order's protective bound.
+    """
+    assert left_lots >= 0
+    if side == SELL:
+        return left_lots * units.base_atoms_per_lot
+    assert side == BUY
+    assert price_ticks > 0
+    notional_atoms = price_ticks * left_lots * units.quote_atoms_per_ticklot
+    return hold_for_quote_amount(notional_atoms, taker_fee_ppm=taker_fee_ppm, accrued=accrued)
+
+
+def amend_extra_atoms(
+    side: int,
+    *,
+    filled_lots: int,
+    price_ticks: int,
+    quantity_lots: int,
+    new_price_ticks: int,
+    new_quantity_lots: int,
+    units: SymbolUnits,
+    taker_fee_ppm: int,
+) -> int:
+    """Atoms to reserve before an amend is sequenced, enough for any fills that come first.
+
+    `filled_lots` is what is known to be filled; by the time the engine sees the amend it may be
+    any amount up to just below both quantities (beyond that the amend is refused). The change of
+    notional is linear in the filled amount, so one of the two ends is the worst case; the fee on
+    that change, rounded up alone, bounds the change of the fee at every accrued value.
+    """
+    assert 0 <= filled_lots
+    assert price_ticks > 0
+    assert new_price_ticks > 0
+    filled_lots_max = min(quantity_lots, new_quantity_lots) - 1
+    if filled_lots > filled_lots_max:
+        return 0  # too late: the engine will refuse it
+    if side == SELL:
+        return max(0, new_quantity_lots - quantity_lots) * units.base_atoms_per_lot
+    assert side == BUY
+    growth_ticklots = max(
+        new_price_ticks * (new_quantity_lots - filled) - price_ticks * (quantity_lots - filled)
+        for filled in (filled_lots, filled_lots_max)
     )
+    if growth_ticklots <= 0:
+        return 0
+    growth_atoms = growth_ticklots * units.quote_atoms_per_ticklot
+    return growth_atoms + fee_ceil(growth_atoms * taker_fee_ppm)
