@@ -1,0 +1,112 @@
+"""Expected trades against the trades that were made: pure, streaming, bounded memory.
+
+Both sides come in order. Where they differ, a bounded look-ahead decides whether a trade is
+missing or surplus, so that one difference is counted once and not for everything behind it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from exchange.market.flow import FlowTrade
+
+LOOK_AHEAD_MAX: Final = 2_000
+DIFFERENCES_SHOWN_MAX: Final = 20
+
+
+@dataclass(slots=True)
+class TradeComparison:
+    """How many expected trades were made, in place and order, and what differs.
+
+    `equal + missing` is the number of expected trades, `equal + surplus` that of the trades made.
+    """
+
+    equal: int = 0
+    missing: int = 0
+    surplus: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def expected(self) -> int:
+        """How many trades were expected."""
+        return self.equal + self.missing
+
+    @property
+    def is_equal(self) -> bool:
+        """True where exactly the expected trades were made, in the expected order."""
+        return self.missing == 0 and self.surplus == 0
+
+    def line(self) -> str:
+        """The last line of a replay."""
+        return f"{self.equal} of {self.expected} trades equal, {self.surplus} surplus"
+
+    def _miss(self, trade: FlowTrade) -> None:
+        self.missing += 1
+        self._note("missing", trade)
+
+    def _extra(self, trade: FlowTrade) -> None:
+        self.surplus += 1
+        self._note("surplus", trade)
+
+    def _note(self, what: str, trade: FlowTrade) -> None:
+        if len(self.differences) < DIFFERENCES_SHOWN_MAX:
+            self.differences.append(
+                f"{what}: {trade.quantity:f} @ {trade.price:f}, buy {trade.buy_order_id},"
+                f" sell {trade.sell_order_id}, taker {trade.taker_side}"
+            )
+
+
+def trades_compare(expected: Iterable[FlowTrade], made: Iterable[FlowTrade]) -> TradeComparison:
+    """Compare in order by price, quantity, buyer, seller and taker side; times do not count."""
+    result = TradeComparison()
+    wanted, found = _Window(expected), _Window(made)
+    while True:
+        want, have = wanted.head(), found.head()
+        if want is None and have is None:
+            return result
+        if want is not None and have is not None and want[1:] == have[1:]:
+            result.equal += 1
+            wanted.pop()
+            found.pop()
+        elif have is None or (want is not None and _is_missing(wanted, found)):
+            assert want is not None
+            result._miss(wanted.pop())
+        else:
+            result._extra(found.pop())
+
+
+def _is_missing(wanted: "_Window", found: "_Window") -> bool:
+    """Decide between the two heads: the one that its other side never shows is the odd one."""
+    want_at = found.position(wanted.pending[0])
+    have_at = wanted.position(found.pending[0])
+    if want_at is None:
+        return True
+    return have_at is not None and have_at < want_at
+
+
+class _Window:
+    """A trade sequence with a bounded look-ahead."""
+
+    __slots__ = ("_source", "pending")
+
+    def __init__(self, trades: Iterable[FlowTrade]) -> None:
+        self._source: Iterator[FlowTrade] = iter(trades)
+        self.pending: deque[FlowTrade] = deque()
+
+    def head(self) -> FlowTrade | None:
+        if not self.pending:
+            self.pending.extend(islice(self._source, 1))
+        return self.pending[0] if self.pending else None
+
+    def pop(self) -> FlowTrade:
+        return self.pending.popleft()
+
+    def position(self, trade: FlowTrade) -> int | None:
+        """Where the trade stands within the look-ahead, or None."""
+        self.pending.extend(islice(self._source, LOOK_AHEAD_MAX - len(self.pending)))
+        for place, other in enumerate(self.pending):
+            if other[1:] == trade[1:]:
+                return place
+        return None
