@@ -1,0 +1,220 @@
+"""Who trades, what is traded, under which name and at which price: reference data, no workflow."""
+
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import MaxValueValidator, RegexValidator
+from django.db import models
+
+from exchange.domain.enums import SymbolState
+from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, PPM, NotExact, SymbolUnits
+
+ASSET_CODE = RegexValidator(r"^[A-Z0-9]{2,12}\Z", "2 to 12 of A-Z and 0-9")
+SYMBOL_CODE = RegexValidator(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\Z", "BASE-QUOTE")
+COLOUR = RegexValidator(r"^#[0-9a-f]{6}\Z", "a colour such as #0b6cff")
+
+
+def money_field(**options: object) -> "models.DecimalField":
+    """NUMERIC(38,18): what every amount, price and quantity is stored as."""
+    return models.DecimalField(
+        max_digits=MONEY_DIGITS_MAX,
+        decimal_places=MONEY_SCALE_MAX,
+        **options,  # type: ignore[arg-type]  # a thin forwarder of Django's own options
+    )
+
+
+class Tier(models.Model):
+    """A group of users with the same limits and fees."""
+
+    name = models.CharField(max_length=40, unique=True)
+    orders_per_second = models.PositiveIntegerField(
+        default=10, help_text="Orders a second and user; 0 means no limit."
+    )
+    may_self_trade = models.BooleanField(
+        default=False, help_text="May switch self-trade prevention off (market makers)."
+    )
+    is_default = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"], condition=models.Q(is_default=True), name="tier_one_default"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractUser):
+    """A person or bot that signs in. Money hangs on the wallets account, not on the user."""
+
+    tier = models.ForeignKey(Tier, on_delete=models.PROTECT, null=True, blank=True)
+    is_suspended = models.BooleanField(default=False, help_text="May sign in but not trade.")
+
+
+class Asset(models.Model):
+    """A currency. Its scale never changes while anything is held in it."""
+
+    code = models.CharField(max_length=12, unique=True, validators=[ASSET_CODE])
+    name = models.CharField(max_length=60)
+    scale = models.PositiveSmallIntegerField(
+        validators=[MaxValueValidator(MONEY_SCALE_MAX)], help_text="Decimal places."
+    )
+
+    class Meta:
+        ordering = ["code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(scale__lte=MONEY_SCALE_MAX), name="asset_scale_max"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Symbol(models.Model):
+    """A tradable pair and what it allows. `state` is written by the engine's results alone."""
+
+    code = models.CharField(max_length=25, unique=True, validators=[SYMBOL_CODE])
+    base = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    quote = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
+    tick = money_field(help_text="Price step.")
+    lot = money_field(help_text="Quantity step.")
+    quantity_min = money_field()
+    quantity_max = money_field()
+    notional_min = money_field()
+    price_min = money_field()
+    price_max = money_field()
+    band_ppm = models.PositiveIntegerField(
+        default=0, help_text="Limit prices within this of the last price, in millionths; 0: off."
+    )
+    slippage_ppm = models.PositiveIntegerField(
+        default=50_000, help_text="A market order's bound beyond the best price, in millionths."
+    )
+    open_orders_max = models.PositiveIntegerField(
+        default=200, help_text="Open orders a user may have here; 0 means no limit."
+    )
+    state = models.CharField(
+        max_length=16, choices=[(state, state) for state in SymbolState], default=SymbolState.OPEN
+    )
+    partition_id = models.PositiveIntegerField(default=1)
+    is_listed = models.BooleanField(default=True, help_text="Shown and open to new orders.")
+    position = models.PositiveSmallIntegerField(default=100, help_text="Order in lists.")
+
+    class Meta:
+        ordering = ["position", "code"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(tick__gt=0, lot__gt=0), name="symbol_steps_positive"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(price_min__gt=0, price_max__gte=models.F("price_min")),
+                name="symbol_price_range",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(quantity_min__gt=0, quantity_max__gte=models.F("quantity_min")),
+                name="symbol_quantity_range",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[str(state) for state in SymbolState]),
+                name="symbol_state_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+    def units(self) -> SymbolUnits:
+        """The integer world of this symbol; `base` and `quote` must be loaded."""
+        return SymbolUnits.build(
+            symbol_id=self.pk or 0,
+            code=self.code,
+            base_asset_id=self.base_id,
+            quote_asset_id=self.quote_id,
+            base_scale=self.base.scale,
+            quote_scale=self.quote.scale,
+            tick=self.tick,
+            lot=self.lot,
+        )
+
+    def clean(self) -> None:
+        """A tick times a lot must be a whole number of quote atoms, or money could not be exact."""
+        from django.core.exceptions import ValidationError
+
+        if self.base_id is None or self.quote_id is None or not self.tick or not self.lot:
+            return
+        if self.code != f"{self.base.code}-{self.quote.code}":
+            raise ValidationError({"code": "The code must be BASE-QUOTE of the two assets."})
+        try:
+            self.units()
+        except NotExact as error:
+            raise ValidationError(
+                {"tick": "tick x lot must be a multiple of the quote asset's smallest unit"}
+            ) from error
+
+
+class FeeSchedule(models.Model):
+    """Maker and taker fee of a tier on a symbol; either left empty means any."""
+
+    tier = models.ForeignKey(Tier, on_delete=models.CASCADE, null=True, blank=True)
+    symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, null=True, blank=True)
+    maker_ppm = models.PositiveIntegerField(default=500)
+    taker_ppm = models.PositiveIntegerField(default=1_000)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tier", "symbol"], name="fee_schedule_one", nulls_distinct=False
+            ),
+            # The reservation covers the taker fee: a maker may never pay more.
+            models.CheckConstraint(
+                condition=models.Q(maker_ppm__lte=models.F("taker_ppm"), taker_ppm__lt=PPM),
+                name="fee_schedule_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tier or 'any tier'} on {self.symbol or 'any symbol'}"
+
+
+class Brand(models.Model):
+    """A white-label front: chosen by host name, shows its own name, colours and symbols."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=60)
+    host = models.CharField(max_length=253, unique=True, null=True, blank=True)
+    colour_primary = models.CharField(max_length=7, default="#0b6cff", validators=[COLOUR])
+    colour_accent = models.CharField(max_length=7, default="#f0a020", validators=[COLOUR])
+    logo_svg = models.TextField(blank=True, max_length=20_000)
+    symbols = models.ManyToManyField(Symbol, blank=True, help_text="Empty: all listed symbols.")
+    is_default = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_default"],
+                condition=models.Q(is_default=True),
+                name="brand_one_default",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiKey(models.Model):
+    """A signing key. The secret is kept encrypted: checking an HMAC needs it back."""
+
+    key_id = models.CharField(max_length=40, unique=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    label = models.CharField(max_length=60, blank=True)
+    secret_encrypted = models.BinaryField(max_length=500)
+    can_read = models.BooleanField(default=True)
+    can_trade = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.key_id

@@ -1,0 +1,137 @@
+"""Accounts, balances, reservations and the double-entry ledger: shape and constraints only.
+
+A balance is `available + reserved`; entries record changes of that total. Reserving moves money
+inside one balance and makes no entry: what is reserved is explained by the reservations (L5).
+"""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from exchange.domain.enums import AccountKind, EntryKind
+from exchange.models import money_field
+
+
+class Account(models.Model):
+    """Whose money it is: a user's, the house's, or the outside world's."""
+
+    kind = models.CharField(max_length=10, choices=[(kind, kind) for kind in AccountKind])
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="account"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind=AccountKind.USER, user__isnull=False)
+                | (~Q(kind=AccountKind.USER) & Q(user__isnull=True)),
+                name="account_user_iff_kind_user",
+            ),
+            models.UniqueConstraint(
+                fields=["kind"],
+                condition=~Q(kind=AccountKind.USER),
+                name="account_one_house_one_external",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
+class Balance(models.Model):
+    """What one account has of one asset. Changed by guarded statements only (wallets.locks)."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="balances")
+    asset = models.ForeignKey("exchange.Asset", on_delete=models.PROTECT, related_name="+")
+    available = money_field(default=0)
+    reserved = money_field(default=0)
+    may_be_negative = models.BooleanField(default=False)  # house and external accounts
+    version = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "asset"], name="balance_one_per_asset"),
+            models.CheckConstraint(
+                condition=Q(available__gte=0) | Q(may_be_negative=True),
+                name="balance_available_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(reserved__gte=0), name="balance_reserved_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.asset_id}"
+
+
+class Reservation(models.Model):
+    """What one live order holds, and all that settlement needs to know of that order.
+
+    Inserted with the order, trimmed at each fill, deleted when the order has ended. The matching
+    worker never touches it and settlement never touches orders: no lock between the two.
+    """
+
+    order_id = models.BigIntegerField(primary_key=True)
+    account = models.ForeignKey(
+        Account, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    asset_id = models.BigIntegerField()
+    symbol_id = models.BigIntegerField()
+    side = models.CharField(max_length=4)
+    price_ticks = models.BigIntegerField()  # limit price, or a market order's protective bound
+    amount = money_field()
+    maker_fee_ppm = models.IntegerField()
+    taker_fee_ppm = models.IntegerField()
+    # Sum of notional atoms x ppm over the order's fills: its fee is this / 1e6, rounded up once.
+    fee_accrued = models.DecimalField(max_digits=60, decimal_places=0, default=0)
+    pending_amend_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gte=0), name="reservation_not_negative"),
+            models.CheckConstraint(
+                condition=Q(maker_fee_ppm__gte=0, maker_fee_ppm__lte=F("taker_fee_ppm")),
+                name="reservation_fee_range",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"reservation of order {self.order_id}"
+
+
+class Journal(models.Model):
+    """A ledger transaction that is not a trade: its key makes it happen once (L7).
+
+    Trades need no row here: their journal id is the trade id, their once-ness the cursor's.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in EntryKind])
+    key = models.CharField(max_length=120, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Entry(models.Model):
+    """One line of the ledger; partitioned by month of `id`, never updated, never deleted (L6).
+
+    Entries of one journal sum to zero per asset (L1): a statement trigger refuses anything else.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    journal_id = models.BigIntegerField()
+    account_id = models.BigIntegerField()
+    asset_id = models.BigIntegerField()
+    amount = money_field()
+    kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in EntryKind])
+
+    class Meta:
+        managed = True
+        verbose_name_plural = "entries"
+        indexes = [models.Index(fields=["account_id", "asset_id", "id"], name="entry_account")]
+
+    def __str__(self) -> str:
+        return f"entry {self.pk}"
