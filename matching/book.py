@@ -12,54 +12,32 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from matching.messages import BUY, OPEN, SELL, STP_CANCEL_INCOMING
 
 
-class RestingOrder:
-    """An open order in the book. Only `Book` writes to one that rests.
+# gc=False: the collector need not look at resting orders, however many there are. Links in the book
+# are cycles, so a book that is dropped while orders rest in it is not freed; `remove` unlinks.
+class RestingOrder(Struct, gc=False, eq=False):
+    """An open order in the book. Only the engine writes to one that rests.
 
-    `priority` is the engine sequence at which the order took its present place in the queue.
+    `quantity_lots` is the order's total, `left_lots` what is open of it. `priority` is the engine
+    sequence at which it took its present place in the queue. The links belong to the book.
     """
 
-    __slots__ = (
-        "account_id",
-        "left_lots",
-        "level",
-        "next",
-        "order_id",
-        "post_only",
-        "prev",
-        "price_ticks",
-        "priority",
-        "quantity_lots",
-        "self_trade",
-        "side",
-    )
-
-    def __init__(
-        self,
-        order_id: int,
-        account_id: int,
-        side: int,
-        price_ticks: int,
-        quantity_lots: int,
-        left_lots: int,
-        priority: int,
-        post_only: bool = False,
-        self_trade: int = STP_CANCEL_INCOMING,
-    ) -> None:
-        self.order_id = order_id
-        self.account_id = account_id
-        self.side = side
-        self.price_ticks = price_ticks
-        self.quantity_lots = quantity_lots
-        self.left_lots = left_lots
-        self.priority = priority
-        self.post_only = post_only
-        self.self_trade = self_trade
-        self.level: Level | None = None
-        self.prev: RestingOrder | None = None
-        self.next: RestingOrder | None = None
+    order_id: int
+    account_id: int
+    side: int
+    price_ticks: int
+    quantity_lots: int
+    left_lots: int
+    priority: int
+    post_only: bool = False
+    self_trade: int = STP_CANCEL_INCOMING
+    level: "Level | None" = None
+    prev: "RestingOrder | None" = None
+    next: "RestingOrder | None" = None
 
     def __repr__(self) -> str:
         return (
@@ -68,17 +46,14 @@ class RestingOrder:
         )
 
 
-class Level:
+class Level(Struct, gc=False, eq=False):
     """All orders at one price of one side, oldest first, and the lots they have open."""
 
-    __slots__ = ("head", "key", "quantity_lots", "side", "tail")
-
-    def __init__(self, side: "BookSide", key: int) -> None:
-        self.side = side
-        self.key = key
-        self.quantity_lots = 0
-        self.head: RestingOrder | None = None
-        self.tail: RestingOrder | None = None
+    side: "BookSide"
+    key: int
+    quantity_lots: int
+    head: RestingOrder | None
+    tail: RestingOrder | None
 
     def __iter__(self) -> Iterator[RestingOrder]:
         order = self.head
@@ -97,12 +72,6 @@ class BookSide:
         self.keys: list[int] = []
         self.levels: dict[int, Level] = {}
 
-    def level_open(self, key: int) -> Level:
-        """Add the still empty level of a price. The caller puts an order into it at once."""
-        level = self.levels[key] = Level(self, key)
-        insort(self.keys, key)
-        return level
-
     def level_drop(self, key: int) -> None:
         """Forget a level that became empty."""
         del self.levels[key]
@@ -114,14 +83,16 @@ class BookSide:
 
 
 class Book:
-    """Resting orders of one symbol, by id and in price-time order."""
+    """Resting orders of one symbol: by id, by account, and in price-time order."""
 
-    __slots__ = ("asks", "bids", "orders", "sides", "state", "symbol_id")
+    __slots__ = ("asks", "bids", "by_account", "orders", "sides", "state", "symbol_id")
 
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
         self.orders: dict[int, RestingOrder] = {}
+        # Per account, in order of priority: an order that goes to the back is taken out and put in.
+        self.by_account: dict[int, dict[int, RestingOrder]] = {}
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
         # By the side of an order: where it rests, and what it trades against.
@@ -161,38 +132,50 @@ class Book:
         key = order.price_ticks * own.sign
         level = own.levels.get(key)
         if level is None:
-            level = own.level_open(key)
-        tail = level.tail
-        if tail is None:
-            level.head = order
+            level = own.levels[key] = Level(own, key, order.left_lots, order, order)
+            insort(own.keys, key)
         else:
+            tail = level.tail
+            assert tail is not None
             tail.next = order
             order.prev = tail
-        level.tail = order
-        level.quantity_lots += order.left_lots
+            level.tail = order
+            level.quantity_lots += order.left_lots
         order.level = level
         self.orders[order.order_id] = order
+        owned = self.by_account.get(order.account_id)
+        if owned is None:
+            self.by_account[order.account_id] = {order.order_id: order}
+        else:
+            owned[order.order_id] = order
 
     def remove(self, order: RestingOrder) -> None:
-        """Take an order out, and its level with it when it was the last one there."""
+        """Take an order out and unlink it; the last order of a level takes the level with it."""
         level = order.level
         assert level is not None
         before, after = order.prev, order.next
-        if before is None:
-            level.head = after
+        if before is None and after is None:
+            level.head = level.tail = None
+            level.side.level_drop(level.key)
         else:
-            before.next = after
-            order.prev = None
-        if after is None:
-            level.tail = before
             if before is None:
-                level.side.level_drop(level.key)
-        else:
-            after.prev = before
-            order.next = None
-        level.quantity_lots -= order.left_lots
+                level.head = after
+            else:
+                before.next = after
+                order.prev = None
+            if after is None:
+                level.tail = before
+            else:
+                after.prev = before
+                order.next = None
+            level.quantity_lots -= order.left_lots
         order.level = None
         del self.orders[order.order_id]
+        owned = self.by_account[order.account_id]
+        if len(owned) == 1:
+            del self.by_account[order.account_id]
+        else:
+            del owned[order.order_id]
 
     def fill(self, order: RestingOrder, quantity_lots: int) -> int:
         """Take lots off a resting order and return what it has left; a filled order leaves."""
@@ -214,26 +197,30 @@ class Book:
 
     def check(self) -> None:
         """Assert every invariant of the book. O(orders): for tests and snapshots."""
-        resting = {}
+        resting: list[RestingOrder] = []
         for side_code in (BUY, SELL):
             side = self.sides[side_code][0]
-            assert side.keys == sorted(side.levels), (
-                "keys are the sorted prices of the levels"
-            )
+            assert side.keys == sorted(side.levels), "the keys are the sorted prices of the levels"
             for key, level in side.levels.items():
                 assert level.side is side
                 assert level.key == key
                 _check_level(level, side_code)
-                resting.update({order.order_id: order for order in level})
-        assert resting == self.orders, "the index and the levels hold the same orders"
-        assert sum(
-            1
-            for side in (self.bids, self.asks)
-            for lvl in side.levels.values()
-            for _ in lvl
-        ) == len(self.orders), "no order rests twice"
+                resting += level
+        assert len(resting) == len(self.orders), "no order rests twice or outside the index"
+        assert all(self.orders.get(order.order_id) is order for order in resting)
+        self._check_accounts()
         bid, ask = self.best_bid(), self.best_ask()
         assert bid is None or ask is None or bid < ask, "B1: the book is not crossed"
+
+    def _check_accounts(self) -> None:
+        assert sum(map(len, self.by_account.values())) == len(self.orders)
+        for account_id, owned in self.by_account.items():
+            assert owned, "no account without an order stays"
+            priorities = [order.priority for order in owned.values()]
+            assert priorities == sorted(priorities), "an account's orders are in time order"
+            for order_id, order in owned.items():
+                assert order.account_id == account_id
+                assert self.orders.get(order_id) is order
 
 
 def _check_level(level: Level, side_code: int) -> None:
@@ -246,9 +233,7 @@ def _check_level(level: Level, side_code: int) -> None:
         assert order.price_ticks * level.side.sign == level.key
         assert order.price_ticks > 0
         assert 0 < order.left_lots <= order.quantity_lots
-        assert before is None or before.priority < order.priority, (
-            "B2: a queue is in time order"
-        )
+        assert before is None or before.priority < order.priority, "B2: a queue is in time order"
         total_lots += order.left_lots
         before = order
     assert before is not None, "no empty level stays"

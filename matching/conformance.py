@@ -1,4 +1,4 @@
-"""Run public conformance files through the engine: `python -m matching.conformance FILE.bin[.xz] ...`.
+"""Run public conformance files: `python -m matching.conformance FILE.bin[.xz] ...`.
 
 Prints, per file, how many messages a second the engine applied and the SHA-256 of its report
 stream. A file is worked off in batches, so its length does not matter.
@@ -84,7 +84,14 @@ def commands_read(file: BinaryIO) -> Iterator[list[Command]]:
 
 
 def _command(
-    kind: int, side: int, ioc: int, quantity: int, seq: int, order_id: int, price: int, _: int
+    kind: int,
+    side: int,
+    ioc: int,
+    quantity: int,
+    seq: int,
+    order_id: int,
+    price: int,
+    _: int,
 ) -> Command:
     """Our command for one record; `command_id` carries the record's seq."""
     if kind == _CANCEL:

@@ -9,15 +9,12 @@ caller that sees the engine raise must still discard it and restore.
 """
 
 from collections.abc import Callable, Iterable
-from itertools import chain
-from operator import attrgetter
 from typing import Any, get_args
 
-from matching.book import Book, Level, RestingOrder
+from matching.book import Book, RestingOrder
 from matching.messages import (
     AMEND_BELOW_FILLED,
     AMEND_WOULD_TAKE,
-    BUDGET_SPENT,
     BUY,
     BY_CANCEL_ALL,
     BY_USER,
@@ -36,8 +33,6 @@ from matching.messages import (
     POST_ONLY_WOULD_TAKE,
     SELF_TRADE,
     SELL,
-    STP_CANCEL_INCOMING,
-    STP_NONE,
     SYMBOL_HALTED,
     Amend,
     Cancel,
@@ -53,11 +48,8 @@ from matching.messages import (
     RefuseFaulty,
     SetState,
     StateChanged,
-    Trade,
 )
-
-# Stands for "no account" where an order may trade with its own account's orders.
-_NOBODY = -1
+from matching.taking import fillable, take, take_for_budget
 
 
 class Engine:
@@ -90,9 +82,7 @@ class Engine:
             book = self.books[symbol_id] = Book(symbol_id)
         return book
 
-    def restore(
-        self, symbol_id: int, state: int, orders: Iterable[RestingOrder]
-    ) -> None:
+    def restore(self, symbol_id: int, state: int, orders: Iterable[RestingOrder]) -> None:
         """Fill an empty book with the orders that were open, given by ascending priority.
 
         The caller sets `sequence` to that of the checkpoint.
@@ -112,9 +102,7 @@ class Engine:
         for symbol_id, book in self.books.items():
             assert book.symbol_id == symbol_id
             book.check()
-            assert all(
-                0 < order.priority <= self.sequence for order in book.orders.values()
-            )
+            assert all(0 < order.priority <= self.sequence for order in book.orders.values())
 
 
 def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> None:
@@ -123,7 +111,7 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
     side = command.side
     price_ticks = command.price_ticks
     assert price_ticks > 0
-    assert side in (BUY, SELL)
+    assert BUY <= side <= SELL
     if book.state != OPEN:
         events.append(OrderRejected(order_id, account_id, SYMBOL_HALTED))
         return
@@ -144,9 +132,7 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
     )
     opposite = book.sides[side][1]
     keys = opposite.keys
-    if command.time_in_force != GTC or (
-        keys and keys[-1] >= price_ticks * opposite.sign
-    ):
+    if command.time_in_force != GTC or (keys and keys[-1] >= price_ticks * opposite.sign):
         _place_taking(book, command, order, events)
         return
     # The common case: nothing to trade with, so all of it rests.
@@ -156,9 +142,7 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
     book.add(order)
 
 
-def _place_taking(
-    book: Book, command: Place, order: RestingOrder, events: list[Event]
-) -> None:
+def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[Event]) -> None:
     """Place an order that meets a price it accepts, or that may not rest."""
     by_budget = command.budget_ticklots > 0
     assert (order.quantity_lots == 0) if by_budget else (order.quantity_lots > 0)
@@ -166,11 +150,9 @@ def _place_taking(
     assert command.time_in_force == IOC or not command.market
     assert command.time_in_force == GTC or not command.post_only
     if command.post_only:
-        events.append(
-            OrderRejected(order.order_id, order.account_id, POST_ONLY_WOULD_TAKE)
-        )
+        events.append(OrderRejected(order.order_id, order.account_id, POST_ONLY_WOULD_TAKE))
         return
-    if command.time_in_force == FOK and not _fillable(book, order):
+    if command.time_in_force == FOK and not fillable(book, order):
         events.append(OrderRejected(order.order_id, order.account_id, FOK_UNFILLABLE))
         return
     events.append(
@@ -185,11 +167,11 @@ def _place_taking(
     if by_budget:
         _cancelled(
             order,
-            _take_for_budget(book, order, command.budget_ticklots, events),
+            take_for_budget(book, order, command.budget_ticklots, events),
             events,
         )
         return
-    if _take(book, order, events):
+    if take(book, order, events):
         _cancelled(order, SELF_TRADE, events)
     elif order.left_lots:
         if command.time_in_force == GTC:
@@ -208,9 +190,7 @@ def _amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> No
         return
     price_ticks = command.price_ticks or order.price_ticks
     quantity_lots = command.quantity_lots or order.quantity_lots
-    code = _amend_refusal(
-        book, order, price_ticks, quantity_lots, command.keep_priority
-    )
+    code = _amend_refusal(book, order, price_ticks, quantity_lots, command.keep_priority)
     if code is not None:
         events.append(CommandRefused(command.command_id, command.order_id, code))
         return
@@ -238,7 +218,7 @@ def _amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> No
     order.quantity_lots = quantity_lots
     order.left_lots = left_lots
     order.priority = sequence
-    if _take(book, order, events):
+    if take(book, order, events):
         _cancelled(order, SELF_TRADE, events)
     elif order.left_lots:
         book.add(order)
@@ -256,9 +236,7 @@ def _amend_refusal(
     if quantity_lots <= order.quantity_lots - order.left_lots:
         return AMEND_BELOW_FILLED
     if keep_priority:
-        is_reduction = (
-            price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
-        )
+        is_reduction = price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
         return None if is_reduction else NO_PRIORITY_KEPT
     if order.post_only:
         opposite = book.sides[order.side][1]
@@ -276,37 +254,26 @@ def _cancel(book: Book, command: Cancel, sequence: int, events: list[Event]) -> 
     _cancelled(order, BY_USER, events)
 
 
-def _cancel_all(
-    book: Book, command: CancelAll, sequence: int, events: list[Event]
-) -> None:
-    orders = [
-        order
-        for order in book.orders.values()
-        if order.account_id == command.account_id and command.side in (-1, order.side)
-    ]
-    orders.sort(key=attrgetter("priority"))
+def _cancel_all(book: Book, command: CancelAll, sequence: int, events: list[Event]) -> None:
+    assert command.side in (-1, BUY, SELL)
+    owned = book.by_account.get(command.account_id, {})
+    orders = [order for order in owned.values() if command.side in (-1, order.side)]
     for order in orders:
         book.remove(order)
         _cancelled(order, BY_CANCEL_ALL, events)
 
 
-def _set_state(
-    book: Book, command: SetState, sequence: int, events: list[Event]
-) -> None:
+def _set_state(book: Book, command: SetState, sequence: int, events: list[Event]) -> None:
     assert command.state in (OPEN, HALT)
     book.state = command.state
     events.append(StateChanged(book.symbol_id, command.state))
 
 
-def _refuse_faulty(
-    book: Book, command: RefuseFaulty, sequence: int, events: list[Event]
-) -> None:
+def _refuse_faulty(book: Book, command: RefuseFaulty, sequence: int, events: list[Event]) -> None:
     if command.is_place:
         events.append(OrderRejected(command.order_id, 0, ENGINE_FAULT))
     else:
-        events.append(
-            CommandRefused(command.command_id, command.order_id, ENGINE_FAULT)
-        )
+        events.append(CommandRefused(command.command_id, command.order_id, ENGINE_FAULT))
 
 
 _HANDLERS: dict[type[Any], Callable[[Book, Any, int, list[Event]], None]] = {
@@ -317,107 +284,7 @@ _HANDLERS: dict[type[Any], Callable[[Book, Any, int, list[Event]], None]] = {
     SetState: _set_state,
     RefuseFaulty: _refuse_faulty,
 }
-assert set(_HANDLERS) == set(get_args(Command)), (
-    "a command without a handler fails at import"
-)
-
-
-def _take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
-    """Trade with the best opposite orders up to the taker's limit.
-
-    Return True where it stopped because the next order belongs to the taker's own account.
-    """
-    opposite = book.sides[taker.side][1]
-    keys = opposite.keys
-    levels = opposite.levels
-    limit_key = taker.price_ticks * opposite.sign
-    own_account = _own_account(taker)
-    left_lots = taker.left_lots
-    while left_lots and keys and keys[-1] >= limit_key:
-        maker = levels[keys[-1]].head
-        assert maker is not None
-        if maker.account_id == own_account:
-            return True
-        lots = maker.left_lots
-        if lots > left_lots:
-            lots = left_lots
-        left_lots -= lots
-        taker.left_lots = left_lots
-        _trade(book, taker, maker, lots, events)
-    return False
-
-
-def _take_for_budget(
-    book: Book, taker: RestingOrder, budget_ticklots: int, events: list[Event]
-) -> str:
-    """Trade until the budget buys no further lot; return why it ended."""
-    opposite = book.sides[taker.side][1]
-    keys = opposite.keys
-    limit_key = taker.price_ticks * opposite.sign
-    own_account = _own_account(taker)
-    while budget_ticklots and keys and keys[-1] >= limit_key:
-        maker = opposite.levels[keys[-1]].head
-        assert maker is not None
-        lots = min(maker.left_lots, budget_ticklots // maker.price_ticks)
-        if lots == 0:
-            return BUDGET_SPENT
-        if maker.account_id == own_account:
-            return SELF_TRADE
-        budget_ticklots -= lots * maker.price_ticks
-        _trade(book, taker, maker, lots, events)
-    return MARKET_REST if budget_ticklots else BUDGET_SPENT
-
-
-def _own_account(taker: RestingOrder) -> int:
-    assert taker.self_trade in (STP_NONE, STP_CANCEL_INCOMING)
-    return taker.account_id if taker.self_trade == STP_CANCEL_INCOMING else _NOBODY
-
-
-def _trade(
-    book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
-) -> None:
-    """One match; the caller has already taken the lots off the taker."""
-    events.append(
-        Trade(
-            maker.order_id,
-            taker.order_id,
-            maker.account_id,
-            taker.account_id,
-            taker.side,
-            # The maker's price: it was in the book first, and the taker agreed to at least this.
-            maker.price_ticks,
-            lots,
-            book.fill(maker, lots),
-            taker.left_lots,
-        )
-    )
-
-
-def _fillable(book: Book, taker: RestingOrder) -> bool:
-    """Tell whether all of the taker would trade now, before it meets an order of its own account.
-
-    The totals of the levels answer first; the walk over orders then costs no more than the fill.
-    """
-    opposite = book.sides[taker.side][1]
-    limit_key = taker.price_ticks * opposite.sign
-    reach: list[Level] = []
-    missing_lots = taker.left_lots
-    for key in reversed(opposite.keys):
-        if key < limit_key or missing_lots <= 0:
-            break
-        reach.append(opposite.levels[key])
-        missing_lots -= reach[-1].quantity_lots
-    if missing_lots > 0:
-        return False
-    own_account = _own_account(taker)
-    missing_lots = taker.left_lots
-    for maker in chain.from_iterable(reach):
-        if missing_lots <= 0:
-            break
-        if maker.account_id == own_account:
-            return False
-        missing_lots -= maker.left_lots
-    return True
+assert set(_HANDLERS) == set(get_args(Command)), "a command without a handler fails at import"
 
 
 def _cancelled(order: RestingOrder, code: str, events: list[Event]) -> None:
