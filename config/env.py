@@ -1,0 +1,258 @@
+"""Every environment variable, read here and nowhere else: typed, checked, with a way to fix it.
+
+Precedence: the process environment, then `.env`, then (development only) the file that a running
+`manage.py stack` leaves in its data folder, so that `manage.py audit` in a second terminal finds
+the same servers. Tests read the process environment alone.
+"""
+
+import base64
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import environ
+from cryptography.fernet import Fernet
+from psycopg.conninfo import conninfo_to_dict
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+
+Mode = Literal["dev", "test", "prod"]
+ROLES: Final = ("web", "ws", "matching", "worker", "beat", "command")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+PROD_SECRET_LENGTH_MIN: Final = 50
+
+T = TypeVar("T")
+
+
+def _no_check(_: Any) -> None:
+    return None
+
+
+def _database_url(value: str) -> None:
+    if urlsplit(value).scheme not in ("postgres", "postgresql"):
+        raise ValueError("must begin with postgresql://")
+    conninfo_to_dict(value)
+
+
+def _redis_url(value: str) -> None:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+
+
+def _fernet_key(value: str) -> None:
+    Fernet(value.encode())
+
+
+def _one_of(*allowed: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+
+    return check
+
+
+def _between(low: int, high: int) -> Callable[[int], None]:
+    def check(value: int) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high}")
+
+    return check
+
+
+def _origins(values: list[str]) -> None:
+    for value in values:
+        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
+            raise ValueError(f"{value!r} must look like https://trade.example.com")
+
+
+def _websocket_url(value: str) -> None:
+    if value and urlsplit(value).scheme not in ("ws", "wss"):
+        raise ValueError("must begin with ws:// or wss://, or be empty")
+
+
+def _variable(
+    default: Any,
+    how: str,
+    *,
+    check: Callable[[Any], None] = _no_check,
+    needed_in: tuple[Mode, ...] = (),
+) -> Any:
+    """Declare a variable: its default, how to set it, and where it has no default."""
+    return field(metadata={"default": default, "how": how, "check": check, "needed_in": needed_in})
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """All variables. The field name in capitals is the variable's name."""
+
+    secret_key: str = _variable(
+        "development-only-not-a-secret",
+        "50 random characters or more, e.g. `openssl rand -base64 48`",
+        needed_in=("prod",),
+    )
+    secrets_key: str = _variable(
+        base64.urlsafe_b64encode(hashlib.sha256(b"takas development only").digest()).decode(),
+        "a Fernet key (32 bytes, URL-safe base64): it encrypts the API secrets at rest",
+        check=_fernet_key,
+        needed_in=("prod",),
+    )
+    database_url: str = _variable(
+        "postgresql:///takas",
+        "postgresql://user:password@host:5432/takas (PostgreSQL 15 or later)",
+        check=_database_url,
+        needed_in=("prod", "test"),
+    )
+    redis_url: str = _variable(
+        "redis://127.0.0.1:6379/0",
+        "redis://host:6379/0 or unix:///path/to/redis.sock (Redis 6.2 or later)",
+        check=_redis_url,
+        needed_in=("prod", "test"),
+    )
+    redis_stream_url: str = _variable(
+        "", "Redis for the command streams and the feed; default REDIS_URL", check=_redis_url
+    )
+    redis_broker_url: str = _variable(
+        "", "Redis for Celery's queue; default REDIS_URL", check=_redis_url
+    )
+    redis_cache_url: str = _variable("", "Redis for the cache; default REDIS_URL", check=_redis_url)
+    redis_channels_url: str = _variable(
+        "", "Redis for the channel layer; default REDIS_URL", check=_redis_url
+    )
+    role: str = _variable(
+        "command",
+        "which process this is: web, ws, matching, worker, beat or command",
+        check=_one_of(*ROLES),
+    )
+    demo: bool = _variable(False, "on: seed demo users and print their logins; never in production")
+    allowed_hosts: list[str] = _variable(
+        ["localhost", "127.0.0.1", "[::1]"],
+        "host names separated by commas: trade.example.com,api.example.com",
+        needed_in=("prod",),
+    )
+    csrf_trusted_origins: list[str] = _variable(
+        [],
+        "origins separated by commas: https://trade.example.com",
+        check=_origins,
+        needed_in=("prod",),
+    )
+    ws_url: str = _variable(
+        "",
+        "where browsers open the WebSocket (wss://host/ws); empty: /ws on the page's own host",
+        check=_websocket_url,
+    )
+    trust_proxy: bool = _variable(
+        False, "on: a proxy in front sets X-Forwarded-Proto and X-Forwarded-For, and alone may"
+    )
+    hsts_seconds: int = _variable(
+        31_536_000, "HSTS lifetime in seconds (production)", check=_between(0, 63_072_000)
+    )
+    db_pool_max: int = _variable(
+        24, "database connections of a web process, at most", check=_between(2, 200)
+    )
+    db_statement_timeout_ms: int = _variable(
+        10_000, "statement timeout of web and ws, in ms", check=_between(100, 600_000)
+    )
+    db_lock_timeout_ms: int = _variable(
+        3_000, "lock timeout of web and ws, in ms", check=_between(50, 600_000)
+    )
+    log_level: str = _variable("INFO", "DEBUG to CRITICAL", check=_one_of(*LOG_LEVELS))
+    log_format: str = _variable(
+        "json", "json, or console for reading by eye", check=_one_of("json", "console")
+    )
+    metrics_host: str = _variable("127.0.0.1", "address of a role's /metrics, /livez, /readyz")
+    metrics_port: int = _variable(
+        0, "port of a role's /metrics, /livez, /readyz; 0: none", check=_between(0, 65_535)
+    )
+    data_dir: str = _variable(".data", "folder of `manage.py stack`: databases, logs, pid files")
+
+
+class EnvironmentInvalid(Exception):
+    """Some variables are missing or wrong; the message lists each and how to set it."""
+
+
+def mode_from_settings_module() -> Mode:
+    """Return which rules apply, from the settings module's last name; default dev."""
+    name = os.environ.get("DJANGO_SETTINGS_MODULE", "config.settings.dev").rpartition(".")[2]
+    return "prod" if name == "prod" else "test" if name == "test" else "dev"
+
+
+def environment_read(mode: Mode) -> Environment:
+    """Read and check all variables, or raise EnvironmentInvalid naming every wrong one."""
+    env = environ.Env()
+    if mode != "test":
+        env.read_env(BASE_DIR / ".env", overwrite=False)
+    if mode == "dev":
+        env.read_env(stack_env_path(env.str("DATA_DIR", ".data")), overwrite=False)
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for item in fields(Environment):
+        try:
+            values[item.name] = _value(env, item.name.upper(), item.type, item.metadata, mode)
+        except (ValueError, TypeError, environ.ImproperlyConfigured) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            wrong.append(f"  {item.name.upper()}: {reason}\n    set it to: {item.metadata['how']}")
+    if mode == "prod" and not wrong:
+        wrong += _production_faults(values)
+    if wrong:
+        raise EnvironmentInvalid("\n".join(wrong))
+    for name in ("stream", "broker", "cache", "channels"):
+        values[f"redis_{name}_url"] = values[f"redis_{name}_url"] or values["redis_url"]
+    return Environment(**values)
+
+
+def stack_env_path(data_dir: str) -> Path:
+    """Return where `manage.py stack` leaves the addresses of its servers."""
+    return BASE_DIR / data_dir / "stack.env"
+
+
+def _value(env: environ.Env, name: str, kind: Any, metadata: Any, mode: Mode) -> Any:
+    if name not in os.environ or (os.environ[name] == "" and metadata["default"] != ""):
+        if mode in metadata["needed_in"]:
+            raise ValueError("is missing")
+        return metadata["default"]
+    reader = {bool: _bool, int: env.int, str: env.str, list[str]: env.list}[kind]
+    value = reader(name)
+    if value != "":
+        metadata["check"](value)
+    return value
+
+
+def _bool(name: str) -> bool:
+    """Read a switch strictly: a typo must not mean "off"."""
+    text = os.environ[name].lower()
+    if text in ("1", "true", "on", "yes"):
+        return True
+    if text in ("0", "false", "off", "no"):
+        return False
+    raise ValueError("must be on or off")
+
+
+def _production_faults(values: dict[str, Any]) -> list[str]:
+    faults = []
+    if len(values["secret_key"]) < PROD_SECRET_LENGTH_MIN:
+        faults.append(f"  SECRET_KEY: must have {PROD_SECRET_LENGTH_MIN} characters or more")
+    if values["demo"]:
+        faults.append("  DEMO: must be off in production: its passwords are public")
+    if "*" in values["allowed_hosts"]:
+        faults.append("  ALLOWED_HOSTS: must name hosts: a `*` lets anybody forge links")
+    return faults
+
+
+def environment_or_exit(mode: Mode) -> Environment:
+    """Return the environment, or end the process with one list of what is wrong."""
+    try:
+        return environment_read(mode)
+    except EnvironmentInvalid as error:
+        sys.stderr.write(
+            f"Takas cannot start ({mode} settings). Wrong or missing variables:\n{error}\n"
+            "See .env.example for all of them; put yours into .env or the environment.\n"
+        )
+        raise SystemExit(78) from error  # EX_CONFIG
+
+
+ENV: Final = environment_or_exit(mode_from_settings_module())

@@ -1,0 +1,61 @@
+"""Postgres: a pool for `web` (many short requests), one plain connection elsewhere."""
+
+from typing import Any, Final
+
+from psycopg.conninfo import conninfo_to_dict
+
+from config.env import ENV
+
+POOL_MIN: Final = 2
+POOL_WAIT_SECONDS: Final = 5
+POOL_CONNECTION_LIFE_SECONDS: Final = 1_800
+CONNECT_TIMEOUT_SECONDS: Final = 5
+IDLE_IN_TRANSACTION_MS: Final = 60_000
+
+# Only the processes that answer people are cut off early; a migration or an audit may take long.
+ANSWERS_PEOPLE: Final = ENV.role in ("web", "ws")
+
+
+def _session_settings() -> str:
+    settings = {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS, "timezone": "UTC"}
+    if ANSWERS_PEOPLE:
+        settings["statement_timeout"] = ENV.db_statement_timeout_ms
+        settings["lock_timeout"] = ENV.db_lock_timeout_ms
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def _pool() -> dict[str, Any]:
+    return {
+        "min_size": POOL_MIN,
+        "max_size": ENV.db_pool_max,
+        "timeout": POOL_WAIT_SECONDS,
+        "max_lifetime": POOL_CONNECTION_LIFE_SECONDS,
+    }
+
+
+def database() -> dict[str, Any]:
+    """Return Django's description of the database that DATABASE_URL names."""
+    parts = {key: str(value) for key, value in conninfo_to_dict(ENV.database_url).items()}
+    options: dict[str, Any] = {
+        "application_name": f"takas-{ENV.role}",
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "options": _session_settings(),
+    }
+    description: dict[str, Any] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname", "takas"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "CONN_MAX_AGE": 0 if ENV.role == "web" else None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {**options, **parts},
+    }
+    if ENV.role == "web":
+        description["OPTIONS"]["pool"] = _pool()
+    return description
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

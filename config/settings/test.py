@@ -1,0 +1,7 @@
+"""Tests: real Postgres and Redis (tests/conftest.py starts them), cheap passwords."""
+
+from config.settings.base import *  # noqa: F403 - settings are names
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+WHITENOISE_AUTOREFRESH = True
