@@ -1,0 +1,197 @@
+"""One WebSocket connection: what the client says in, what its outbox holds out."""
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.sessions.backends.base import SessionBase
+from prometheus_client import Counter
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.models import Symbol, User
+from exchange.realtime import protocol
+from exchange.realtime.feed import FeedHub, hub_running
+from exchange.realtime.outbox import Drain, Outbox
+from exchange.realtime.protocol import CloseCode
+
+log = structlog.get_logger(__name__)
+MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
+
+
+class FeedConsumer(AsyncWebsocketConsumer):
+    """Speaks `exchange.realtime.protocol`; the hub fills the outbox, one task empties it."""
+
+    # Private frames and control messages come through the feed, which every process reads once:
+    # a channel layer would add a Redis subscription per socket.
+    channel_layer_alias = "none"
+
+    hub: FeedHub
+    outbox: Outbox
+
+    async def connect(self) -> None:
+        self.hub = hub_running()
+        self.outbox = Outbox()
+        await self._principal_from_session()
+        now_s = time.monotonic()
+        self._bucket = protocol.TokenBucket(
+            per_second=protocol.MESSAGES_PER_SECOND, burst=protocol.MESSAGES_BURST, now_s=now_s
+        )
+        self._refused = 0
+        await self.accept()
+        Drain(self.outbox).attach(self.base_send)
+        if self.hub.is_full:
+            self.outbox.close(CloseCode.FULL)
+        self.hub.join(self.outbox)
+        self._writer = asyncio.create_task(self._write())
+
+    async def disconnect(self, code: int) -> None:
+        if hasattr(self, "_writer"):
+            self.hub.leave(self.outbox)
+            self._writer.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if text_data is None or len(text_data.encode()) > protocol.MESSAGE_BYTES_MAX:
+            self.outbox.close(CloseCode.MESSAGE_INVALID)
+            return
+        if not self._bucket.take(time.monotonic()):
+            self._over_rate()
+            return
+        message_id: int | str | None = None
+        try:
+            message = protocol.message_parse(text_data)
+            message_id = message.id
+            MESSAGES.labels(type(message).__name__.lower()).inc()
+            await self._handle(message)
+        except DomainError as error:
+            self.outbox.put(protocol.answer_error(error, message_id))
+
+    # --- what clients ask -------------------------------------------------------------------
+
+    async def _handle(self, message: protocol.Message) -> None:
+        match message:
+            case protocol.Subscribe():
+                await self._subscribe(message)
+            case protocol.Unsubscribe():
+                self._unsubscribe(message)
+            case protocol.Login():
+                await self._login(message)
+            case protocol.Ping():
+                time_ms = time.time_ns() // 1_000_000
+                self.outbox.put(protocol.answer("pong", message_id=message.id, time_ms=time_ms))
+
+    async def _subscribe(self, message: protocol.Subscribe) -> None:
+        """All of the channels, or none of them."""
+        wanted = set(message.channels)
+        held = {topic for topic in self.outbox.topics if "@" in topic} | self.outbox.private
+        if len(wanted | held) > protocol.SUBSCRIPTIONS_MAX:
+            raise DomainError(Code.FEED_TOO_MANY_SUBSCRIPTIONS, limit=protocol.SUBSCRIPTIONS_MAX)
+        for channel in wanted:
+            await self._check(channel)
+        # Answered first: a snapshot must not come before the word that it was asked for.
+        self.outbox.put(protocol.answer_channels("subscribed", wanted, message.id))
+        for channel in sorted(wanted - held):
+            self._follow(channel)
+
+    async def _check(self, channel: str) -> None:
+        symbol = protocol.channel_symbol(channel)
+        if symbol is None:
+            if self.outbox.account_id is None:
+                raise DomainError(Code.AUTH_REQUIRED)
+        elif not await _symbol_exists(symbol):
+            raise DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel)
+
+    def _follow(self, channel: str) -> None:
+        if channel in protocol.PRIVATE_CHANNELS:
+            self.outbox.private.add(channel)
+            self.hub.follow(self.outbox, f"account:{self.outbox.account_id}")
+        else:
+            self.hub.follow(self.outbox, channel)
+
+    def _unsubscribe(self, message: protocol.Unsubscribe) -> None:
+        for channel in message.channels:
+            self.outbox.private.discard(channel)
+            if channel in self.outbox.topics and "@" in channel:
+                self.hub.unfollow(self.outbox, channel)
+        if not self.outbox.private:
+            self.hub.unfollow(self.outbox, f"account:{self.outbox.account_id}")
+        self.outbox.put(protocol.answer_channels("unsubscribed", message.channels, message.id))
+
+    async def _login(self, message: protocol.Login) -> None:
+        """Sign in with an API key; once a connection, and never over a session's user."""
+        if self.outbox.user_id is not None:
+            raise DomainError(Code.FEED_MESSAGE_INVALID)
+        principal = await database_sync_to_async(_login_verify)(message)
+        self.outbox.user_id = principal.user_id
+        self.outbox.account_id = principal.account_id
+        self.outbox.put(protocol.answer("logged_in", message_id=message.id))
+
+    def _over_rate(self) -> None:
+        self._refused += 1
+        if self._refused > protocol.REFUSED_MESSAGES_MAX:
+            self.outbox.close(CloseCode.TOO_MANY_MESSAGES)
+            return
+        error = DomainError(Code.FEED_TOO_MANY_MESSAGES, limit=protocol.MESSAGES_PER_SECOND)
+        self.outbox.put(protocol.answer_error(error))
+
+    # --- what goes out ----------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Send what the outbox holds, no faster than the client reads."""
+        while True:
+            frame = await self.outbox.next()
+            if frame is None:
+                break
+            await self.send(text_data=frame)
+        assert self.outbox.close_code is not None
+        log.info("ws_closed", code=self.outbox.close_code.name, user_id=self.outbox.user_id)
+        await self.close(code=self.outbox.close_code)
+
+    async def _principal_from_session(self) -> None:
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated:
+            return
+        session = self.scope.get("session")
+        await database_sync_to_async(_principal_fill)(self.outbox, user, session)
+
+
+def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> None:
+    outbox.user_id = user.pk
+    account = getattr(user, "account", None)  # staff may have none
+    outbox.account_id = account.pk if account is not None else None
+    if session is not None:
+        outbox.session_key = session.session_key
+        outbox.expires_at_s = session.get_expiry_date().timestamp()
+
+
+def _login_verify(message: protocol.Login) -> Any:
+    from exchange.api import keys
+
+    return keys.verify(
+        key_id=message.key,
+        timestamp=str(message.timestamp),
+        signature=message.signature,
+        method="GET",
+        path="/ws",
+        body=b"",
+    )
+
+
+_symbols: dict[str, float] = {}
+SYMBOL_KNOWN_S = 60.0
+
+
+async def _symbol_exists(code: str) -> bool:
+    """Whether the symbol is listed; a yes is remembered for a minute, a no is asked again."""
+    now_s = time.monotonic()
+    if _symbols.get(code, 0.0) > now_s:
+        return True
+    listed = await database_sync_to_async(
+        lambda: Symbol.objects.filter(code=code, is_listed=True).exists()
+    )()
+    if listed:
+        _symbols[code] = now_s + SYMBOL_KNOWN_S
+    return listed

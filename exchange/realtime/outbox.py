@@ -1,0 +1,98 @@
+"""What waits to be sent to one socket: bounded, so that a slow client cannot grow the process."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from exchange.realtime.protocol import CloseCode
+
+FRAMES_MAX = 2_000
+CHARS_MAX = 4_000_000
+
+
+class Outbox:
+    """One socket's queue and what the hub knows about the socket.
+
+    `put` never waits. Past its bounds the outbox asks for the connection to be closed: dropping
+    frames would break the promise of a gap-free sequence.
+    """
+
+    def __init__(self) -> None:
+        self.topics: set[str] = set()
+        self.user_id: int | None = None
+        self.session_key: str | None = None
+        self.expires_at_s: float | None = None  # epoch seconds; None: does not expire
+        self.account_id: int | None = None
+        self.private: set[str] = set()  # of `orders`, `balances`: those subscribed
+        self.close_code: CloseCode | None = None
+        self._frames: deque[str] = deque()
+        self._chars = 0
+        self._has_room = True
+        self._ready = asyncio.Event()
+
+    def put(self, frame: str) -> None:
+        if self.close_code is not None:
+            return
+        if len(self._frames) >= FRAMES_MAX or self._chars + len(frame) > CHARS_MAX:
+            self.close(CloseCode.TOO_SLOW)
+            return
+        self._frames.append(frame)
+        self._chars += len(frame)
+        self._ready.set()
+
+    def close(self, code: CloseCode) -> None:
+        """Send nothing more; the first reason stays."""
+        if self.close_code is None:
+            self.close_code = code
+            self._frames.clear()
+            self._chars = 0
+            self._ready.set()
+
+    def room(self, has_room: bool) -> None:
+        """Whether the server's own buffer towards the client takes more."""
+        self._has_room = has_room
+        if has_room:
+            self._ready.set()
+
+    async def next(self) -> str | None:
+        """The next frame, when there is one and room for it; None when the socket is to close."""
+        while self.close_code is None and not (self._frames and self._has_room):
+            self._ready.clear()
+            await self._ready.wait()
+        if self.close_code is not None:
+            return None
+        frame = self._frames.popleft()
+        self._chars -= len(frame)
+        return frame
+
+
+class Drain:
+    """Holds an outbox back while the server's own buffer towards the client is full.
+
+    ASGI has no back-pressure under daphne: `send` returns at once and an unread socket grows the
+    transport's buffer. Twisted says when that buffer fills, to whoever is its producer
+    (IPushProducer, whose names these are).
+    """
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def attach(self, send: Callable[..., Any]) -> bool:
+        """Listen to the transport behind an ASGI `send`; False where there is none."""
+        protocol = next(iter(getattr(send, "args", ())), None)
+        transport = getattr(protocol, "transport", None)
+        if transport is None or not hasattr(transport, "registerProducer"):
+            return False
+        transport.unregisterProducer()  # the HTTP side's, which ended with the upgrade
+        transport.registerProducer(self, True)
+        return True
+
+    def pauseProducing(self) -> None:
+        self._outbox.room(False)
+
+    def resumeProducing(self) -> None:
+        self._outbox.room(True)
+
+    def stopProducing(self) -> None:
+        self._outbox.room(True)

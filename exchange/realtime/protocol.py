@@ -1,0 +1,125 @@
+"""What clients may say on `/ws` and what we answer: parsing, limits, close codes. Pure.
+
+A message is one JSON object with an `op`; an answer repeats its `id`. Refusals carry the stable
+codes of `exchange.domain.codes` and leave the connection open, unless a close code says otherwise.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+MESSAGE_BYTES_MAX: Final = 4_096
+SUBSCRIPTIONS_MAX: Final = 50  # channels a connection
+MESSAGES_PER_SECOND: Final = 10
+MESSAGES_BURST: Final = 30
+REFUSED_MESSAGES_MAX: Final = 20  # over the rate limit: told this often, then closed
+
+PUBLIC_KINDS: Final = frozenset({"depth", "trade"})
+PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
+
+
+class CloseCode(IntEnum):
+    """Why the server ended a connection (4000-4999 is the range for applications)."""
+
+    MESSAGE_INVALID = 4400
+    SESSION_ENDED = 4401
+    TOO_SLOW = 4408
+    TOO_MANY_MESSAGES = 4429
+    FULL = 4503
+
+
+class Subscribe(msgspec.Struct, tag_field="op", tag="subscribe", forbid_unknown_fields=True):
+    channels: list[str]
+    id: int | str | None = None
+
+
+class Unsubscribe(msgspec.Struct, tag_field="op", tag="unsubscribe", forbid_unknown_fields=True):
+    channels: list[str]
+    id: int | str | None = None
+
+
+class Login(msgspec.Struct, tag_field="op", tag="login", forbid_unknown_fields=True):
+    """Signed like a request: HMAC over `timestamp\\nGET\\n/ws\\n` + sha256 of the empty body."""
+
+    key: str
+    timestamp: int | str
+    signature: str
+    id: int | str | None = None
+
+
+class Ping(msgspec.Struct, tag_field="op", tag="ping", forbid_unknown_fields=True):
+    id: int | str | None = None
+
+
+Message = Subscribe | Unsubscribe | Login | Ping
+_decode = msgspec.json.Decoder(Message).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def message_parse(text: str) -> Message:
+    """Decode one client message. Raises DomainError(feed.message_invalid)."""
+    try:
+        message: Message = _decode(text)
+    except msgspec.DecodeError as error:
+        raise DomainError(Code.FEED_MESSAGE_INVALID) from error
+    return message
+
+
+def channel_symbol(channel: str) -> str | None:
+    """The symbol of a public channel such as `BTC-USDT@depth`; None for a private one.
+
+    Raises DomainError(feed.unknown_channel) for anything that cannot be a channel.
+    """
+    if channel in PRIVATE_CHANNELS:
+        return None
+    symbol, at, kind = channel.partition("@")
+    if not at or kind not in PUBLIC_KINDS or not symbol:
+        raise DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel[:64])
+    return symbol
+
+
+def answer(kind: str, *, message_id: int | str | None = None, **values: object) -> str:
+    """An answer frame as text; `id` is repeated when the client gave one."""
+    body: dict[str, object] = {"type": kind, **values}
+    if message_id is not None:
+        body["id"] = message_id
+    return _encode(body).decode()
+
+
+def answer_channels(kind: str, channels: Iterable[str], message_id: int | str | None) -> str:
+    return answer(kind, message_id=message_id, channels=sorted(channels))
+
+
+def answer_error(error: DomainError, message_id: int | str | None = None) -> str:
+    return answer(
+        "error",
+        message_id=message_id,
+        code=error.code.value,
+        detail=error.detail,
+        params=error.params,
+    )
+
+
+class TokenBucket:
+    """Allow `per_second` on average and `burst` at once; time is handed in, in seconds."""
+
+    def __init__(self, *, per_second: int, burst: int, now_s: float) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at_s = now_s
+
+    def take(self, now_s: float) -> bool:
+        """Take one token if there is one."""
+        refill = max(0.0, now_s - self._at_s) * self._per_second
+        self._tokens = min(float(self._burst), self._tokens + refill)
+        self._at_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
