@@ -1,0 +1,44 @@
+"""What the risk rules need to know of the market: the top of each book, as the worker tells it."""
+
+import threading
+import time
+from typing import Final
+
+import msgspec
+import redis
+
+from exchange.redis import redis_client, top_key
+from risk.rules import NO_TOP, Top
+
+# A band or a slippage bound moves with the market; a tenth of a second late is close enough, and
+# saves a round trip for nearly every order of a busy symbol.
+TOP_AGE_MAX_S: Final = 0.1
+DECODER: Final = msgspec.msgpack.Decoder(list[int])
+
+_tops: dict[str, tuple[float, Top]] = {}
+_clients = threading.local()
+
+
+class TopUnavailable(Exception):
+    """Redis did not answer, so the market's prices are not known at the moment."""
+
+
+def top_of_book(symbol: str) -> Top:
+    """The symbol's best prices and last price, at most TOP_AGE_MAX_S old; raises TopUnavailable.
+
+    Redis may have been emptied: then there is no top until the worker writes the next one.
+    """
+    now = time.monotonic()
+    known = _tops.get(symbol)
+    if known is not None and now - known[0] < TOP_AGE_MAX_S:
+        return known[1]
+    client = getattr(_clients, "client", None)
+    if client is None:
+        client = _clients.client = redis_client()
+    try:
+        data = client.get(top_key(symbol))
+    except redis.RedisError as error:
+        raise TopUnavailable(symbol) from error
+    top = NO_TOP if data is None else Top(*DECODER.decode(data)[:3])
+    _tops[symbol] = (now, top)
+    return top
