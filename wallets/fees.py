@@ -8,24 +8,13 @@ the sum of its fees is the rounded exact fee. That is why a hold computed at acc
 possible way to fill the order, with nothing missing and nothing to clamp.
 """
 
-from typing import Final, Protocol
+from typing import Final
+
+from exchange.domain.units import PPM, SymbolUnits
 
 # The side codes of the engine's messages; wallets and matching do not import each other.
 BUY: Final = 0
 SELL: Final = 1
-PPM: Final = 1_000_000
-
-
-class SymbolUnits(Protocol):
-    """What the integers of a symbol are worth; both are exact by construction."""
-
-    @property
-    def quote_atoms_per_ticklot(self) -> int:
-        """Atoms of the quote asset in one tick x one lot."""
-
-    @property
-    def base_atoms_per_lot(self) -> int:
-        """Atoms of the base asset in one lot."""
 
 
 def fee_ceil(accrued: int) -> int:
@@ -97,7 +86,7 @@ def amend_extra_atoms(
     notional is linear in the filled amount, so one of the two ends is the worst case; the fee on
     that change, rounded up alone, bounds the change of the fee at every accrued value.
     """
-    assert 0 <= filled_lots
+    assert filled_lots >= 0
     assert price_ticks > 0
     assert new_price_ticks > 0
     filled_lots_max = min(quantity_lots, new_quantity_lots) - 1

@@ -1,10 +1,11 @@
 """Whatever way an order fills, its hold covers what it pays, and fees sum to the rounded total."""
 
-from dataclasses import dataclass
+from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.domain.units import SymbolUnits
 from wallets.fees import (
     BUY,
     SELL,
@@ -16,13 +17,19 @@ from wallets.fees import (
 )
 
 
-@dataclass(frozen=True)
-class Units:
-    quote_atoms_per_ticklot: int
-    base_atoms_per_lot: int
-
-
-UNITS = st.builds(Units, st.integers(1, 10**12), st.integers(1, 10**18))
+UNITS = st.builds(
+    SymbolUnits,
+    symbol_id=st.just(1),
+    code=st.just("AAA-BBB"),
+    base_asset_id=st.just(1),
+    quote_asset_id=st.just(2),
+    base_scale=st.just(18),
+    quote_scale=st.just(18),
+    tick=st.just(Decimal(1)),
+    lot=st.just(Decimal(1)),
+    base_atoms_per_lot=st.integers(1, 10**18),
+    quote_atoms_per_ticklot=st.integers(1, 10**12),
+)
 PPM = st.integers(0, 20_000)
 PRICE_TICKS = st.integers(1, 10**9)
 

@@ -1,9 +1,10 @@
 """Fees and holds by example: rounding is once over an order's life, and holds cover the worst."""
 
-from dataclasses import dataclass
+from decimal import Decimal
 
 import pytest
 
+from exchange.domain.units import SymbolUnits
 from matching import messages
 from wallets.fees import (
     BUY,
@@ -16,13 +17,18 @@ from wallets.fees import (
 )
 
 
-@dataclass(frozen=True)
-class Units:
-    quote_atoms_per_ticklot: int
-    base_atoms_per_lot: int
-
-
-UNITS = Units(quote_atoms_per_ticklot=3, base_atoms_per_lot=10_000)
+UNITS = SymbolUnits(
+    symbol_id=1,
+    code="BTC-USDT",
+    base_asset_id=1,
+    quote_asset_id=2,
+    base_scale=8,
+    quote_scale=6,
+    tick=Decimal("0.03"),
+    lot=Decimal("0.0001"),
+    base_atoms_per_lot=10_000,
+    quote_atoms_per_ticklot=3,
+)
 
 
 def test_side_codes_are_those_of_the_engine():
@@ -80,8 +86,7 @@ def amend(side, **changes):
         ("higher price, part filled", BUY, {"new_price_ticks": 110, "filled_lots": 6}, 120 + 1),
         ("more lots", BUY, {"new_quantity_lots": 12}, 600 + 1),
         (
-            # 10 lots at 100 now, 5 at 150 then: nothing more if none fills first (750 < 1,000),
-            # but after 4 fills 1 lot at 150 replaces 6 at 100: still less.
+            # None filled: 5 at 150 replace 10 at 100. Four filled: 1 at 150 replaces 6 at 100.
             "dearer but smaller",
             BUY,
             {"new_price_ticks": 150, "new_quantity_lots": 5},

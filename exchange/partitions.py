@@ -1,0 +1,239 @@
+"""Range partitions of the big tables: made ahead of time, checked, detached after their retention.
+
+Bounds are ids: an id begins with its time (exchange.domain.ids), so a month of rows is a range of
+ids and the primary key stays one column. There is no default partition: each attach would scan it
+under an exclusive lock. Should the ranges ever run out, inserts fail loudly; `check` alarms long
+before.
+
+New partitions are made beside the parent and attached (SHARE UPDATE EXCLUSIVE: reads and writes go
+on), old ones are detached concurrently. Both wait at most LOCK_TIMEOUT_MS for a lock, a few times.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from exchange.domain.ids import id_floor, id_time_ms
+
+LOCK_TIMEOUT_MS: Final = 2_000
+ATTEMPTS_MAX: Final = 5
+RETRY_PAUSE_S: Final = 0.5
+AHEAD_ALARM: Final = 2  # fewer whole periods than this in front of us is an alarm
+
+
+def _month_start(moment: datetime) -> datetime:
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _day_start(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next_month(start: datetime) -> datetime:
+    return _month_start(start + timedelta(days=32))
+
+
+def _next_day(start: datetime) -> datetime:
+    return start + timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioned:
+    """A partitioned table, its period and how many periods exist ahead of now."""
+
+    table: str
+    start_of: Callable[[datetime], datetime]
+    next_start: Callable[[datetime], datetime]
+    name_format: str
+    ahead: int
+    # The ledger is never dropped, only detached: a balance is the sum of all of its entries.
+    may_drop: bool = True
+
+    def periods(self, now: datetime) -> Iterator[tuple[str, int, int]]:
+        """Yield (name, first id, id after the last), from the period before now to `ahead`.
+
+        The period before is for ids made by a clock that is a little behind ours.
+        """
+        start = self.start_of(self.start_of(now) - timedelta(days=1))
+        for _ in range(self.ahead + 2):
+            end = self.next_start(start)
+            yield f"{self.table}_p{start.strftime(self.name_format)}", _floor(start), _floor(end)
+            start = end
+
+
+MONTHS_AHEAD: Final = 3
+DAYS_AHEAD: Final = 14
+TABLES: Final = (
+    Partitioned("orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD),
+    Partitioned("orders_trade", _day_start, _next_day, "%Y%m%d", DAYS_AHEAD),
+    Partitioned("wallets_entry", _month_start, _next_month, "%Y%m", MONTHS_AHEAD, may_drop=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One attached partition: ids from `low` up to but not including `high`."""
+
+    name: str
+    low: int
+    high: int
+
+    def ends(self) -> datetime:
+        """The moment after the last id that belongs here."""
+        return datetime.fromtimestamp(id_time_ms(self.high) / 1_000, UTC)
+
+
+def _floor(moment: datetime) -> int:
+    return id_floor(int(moment.timestamp()) * 1_000)
+
+
+def attached(connection: psycopg.Connection, table: str) -> list[Partition]:
+    """Return the partitions of a table in order of their ids."""
+    rows = connection.execute(
+        """
+        SELECT name, bounds[1]::bigint, bounds[2]::bigint FROM (
+            SELECT child.relname AS name, regexp_match(
+                pg_get_expr(child.relpartbound, child.oid),
+                $$FROM \\('?(\\d+)'?\\) TO \\('?(\\d+)'?\\)$$) AS bounds
+            FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+            WHERE inhparent = %s::regclass AND NOT inhdetachpending
+        ) AS partitions ORDER BY 2
+        """,
+        (table,),
+    ).fetchall()
+    return [Partition(*row) for row in rows]
+
+
+def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
+    """Create and attach what is missing for now and ahead; return the names that were made.
+
+    The connection is in autocommit mode. Raises psycopg.errors.LockNotAvailable when a lock could
+    not be had in ATTEMPTS_MAX attempts: the next run tries again, there is time.
+    """
+    made: list[str] = []
+    for partitioned in TABLES:
+        existing = {partition.low for partition in attached(connection, partitioned.table)}
+        for name, low, high in partitioned.periods(now):
+            if high > 0 and low not in existing:
+                attach = partial(_attach, connection, partitioned.table, name, low, high)
+                _patiently(connection, attach)
+                made.append(name)
+    return made
+
+
+def _attach(connection: psycopg.Connection, table: str, name: str, low: int, high: int) -> None:
+    parts = {
+        "child": sql.Identifier(name),
+        "parent": sql.Identifier(table),
+        "check": sql.Identifier(f"{name}_range"),
+        "low": sql.Literal(low),
+        "high": sql.Literal(high),
+    }
+    with connection.transaction():
+        for statement in (
+            "CREATE TABLE {child} (LIKE {parent} INCLUDING ALL)",
+            # With this check the attach need not scan; afterwards the bound says the same.
+            "ALTER TABLE {child} ADD CONSTRAINT {check} CHECK (id >= {low} AND id < {high})",
+            "ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES FROM ({low}) TO ({high})",
+            "ALTER TABLE {child} DROP CONSTRAINT {check}",
+        ):
+            connection.execute(sql.SQL(statement).format(**parts))
+
+
+def _patiently(connection: psycopg.Connection, change: Callable[[], object]) -> None:
+    """Run a schema change that gives up its place in the lock queue quickly, and comes again."""
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{LOCK_TIMEOUT_MS}ms")))
+    try:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                change()
+            except psycopg.errors.LockNotAvailable:
+                if attempt == ATTEMPTS_MAX:
+                    raise
+                time.sleep(RETRY_PAUSE_S * attempt)
+            else:
+                return
+    finally:
+        connection.execute("RESET lock_timeout")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How far ahead of now a table's ranges reach without a gap."""
+
+    table: str
+    has_now: bool
+    ahead: int
+
+    @property
+    def alarms(self) -> bool:
+        return not self.has_now or self.ahead < AHEAD_ALARM
+
+
+def check(connection: psycopg.Connection, now: datetime) -> list[Coverage]:
+    """Return each table's coverage; one that `alarms` needs `ensure` soon, or at once."""
+    coverages = []
+    for partitioned in TABLES:
+        reach = _floor(partitioned.start_of(now))
+        count = 0
+        for partition in attached(connection, partitioned.table):
+            if partition.low == reach:
+                reach = partition.high
+                count += 1
+        coverages.append(Coverage(partitioned.table, count > 0, max(0, count - 1)))
+    return coverages
+
+
+def retain(
+    connection: psycopg.Connection, now: datetime, *, keep_days: dict[str, int], drop: bool = False
+) -> list[str]:
+    """Detach partitions that ended more than `keep_days[table]` days ago; return their names.
+
+    A table that is not named keeps everything. Detached tables stay in the database, to be
+    archived, unless `drop` is set; the ledger's entries stay in any case.
+    """
+    unknown = keep_days.keys() - {partitioned.table for partitioned in TABLES}
+    assert not unknown, f"not partitioned: {sorted(unknown)}"
+    detached: list[str] = []
+    for partitioned in TABLES:
+        days = keep_days.get(partitioned.table)
+        if days is None:
+            continue
+        assert days > 0
+        for partition in attached(connection, partitioned.table):
+            if partition.ends() > now - timedelta(days=days):
+                break
+            detach(connection, partitioned.table, partition.name)
+            detached.append(partition.name)
+            if drop and partitioned.may_drop:
+                connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
+    return detached
+
+
+def detach(connection: psycopg.Connection, table: str, name: str) -> None:
+    """Detach one partition while reads and writes go on; it remains as an ordinary table.
+
+    Finishes first what a killed attempt has left half done.
+    """
+    pending = connection.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent = %s::regclass AND inhdetachpending",
+        (table,),
+    ).fetchone()
+    if pending is not None:
+        _detach_statement(connection, table, pending[0].strip('"'), "FINALIZE")
+    if pending is None or pending[0].strip('"') != name:
+        _detach_statement(connection, table, name, "CONCURRENTLY")
+
+
+def _detach_statement(connection: psycopg.Connection, table: str, name: str, how: str) -> None:
+    statement = sql.SQL("ALTER TABLE {} DETACH PARTITION {} " + how).format(
+        sql.Identifier(table), sql.Identifier(name)
+    )
+    _patiently(connection, partial(connection.execute, statement))

@@ -1,0 +1,33 @@
+"""Periodic work on the shared ground."""
+
+from datetime import UTC, datetime
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+
+from exchange import partitions
+from exchange.advisory import Job, job_lock
+from exchange.database import connect
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+@shared_task
+def ensure_partitions() -> None:
+    """Keep the partitions: make those ahead, detach those past their retention, alarm on few."""
+    now = datetime.now(UTC)
+    with (
+        connect("partitions", index_plans=False) as connection,
+        job_lock(connection, Job.PARTITIONS) as held,
+    ):
+        if not held:
+            return
+        made = partitions.ensure(connection, now)
+        keep_days: dict[str, int] = getattr(settings, "PARTITION_KEEP_DAYS", {})
+        detached = partitions.retain(connection, now, keep_days=keep_days)
+        if made or detached:
+            log.info("partitions.changed", made=made, detached=detached)
+        for coverage in partitions.check(connection, now):
+            if coverage.alarms:
+                log.critical("partitions.too_few", table=coverage.table, ahead=coverage.ahead)

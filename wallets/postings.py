@@ -1,0 +1,95 @@
+"""What each kind of transaction does to accounts: balanced lists of postings, no database in sight.
+
+A posting changes an account's total of one asset (available plus reserved), in atoms. Reserving
+and releasing move money inside one balance and post nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from exchange.domain.enums import EntryKind
+
+
+class Posting(NamedTuple):
+    """One line of a journal: `atoms` of an asset come to an account, or leave it."""
+
+    account_id: int
+    asset_id: int
+    atoms: int
+    kind: EntryKind
+
+
+def assert_balanced(postings: Iterable[Posting]) -> None:
+    """Crash unless every asset of one journal sums to zero (L1)."""
+    totals: defaultdict[int, int] = defaultdict(int)
+    for posting in postings:
+        totals[posting.asset_id] += posting.atoms
+    for asset_id, atoms in totals.items():
+        assert atoms == 0, f"L1: asset {asset_id} is off by {atoms} atoms"
+
+
+def trade_postings(
+    *,
+    buyer_id: int,
+    seller_id: int,
+    house_id: int,
+    base_id: int,
+    quote_id: int,
+    base_atoms: int,
+    quote_atoms: int,
+    buyer_fee_atoms: int,
+    seller_fee_atoms: int,
+) -> list[Posting]:
+    """Two assets change hands; both sides pay their fee in quote to the house.
+
+    The buyer's fee comes on top of what it pays, the seller's out of what it gets. Lines of zero
+    are left out. Buyer and seller may be the same account: a market maker may trade with itself.
+    """
+    assert base_atoms > 0
+    assert quote_atoms > 0
+    assert buyer_fee_atoms >= 0
+    assert 0 <= seller_fee_atoms <= quote_atoms
+    trade, fee = EntryKind.TRADE, EntryKind.FEE
+    postings = [
+        Posting(seller_id, base_id, -base_atoms, trade),
+        Posting(buyer_id, base_id, base_atoms, trade),
+        Posting(buyer_id, quote_id, -quote_atoms, trade),
+        Posting(seller_id, quote_id, quote_atoms, trade),
+    ]
+    if buyer_fee_atoms:
+        postings.append(Posting(buyer_id, quote_id, -buyer_fee_atoms, fee))
+    if seller_fee_atoms:
+        postings.append(Posting(seller_id, quote_id, -seller_fee_atoms, fee))
+    if buyer_fee_atoms or seller_fee_atoms:
+        postings.append(Posting(house_id, quote_id, buyer_fee_atoms + seller_fee_atoms, fee))
+    assert_balanced(postings)
+    return postings
+
+
+def deposit_postings(
+    *, account_id: int, external_id: int, asset_id: int, atoms: int
+) -> list[Posting]:
+    """Money comes in from the outside world, whose account goes down by it."""
+    assert atoms > 0
+    return _transfer(external_id, account_id, asset_id, atoms, EntryKind.DEPOSIT)
+
+
+def adjustment_postings(
+    *, account_id: int, external_id: int, asset_id: int, atoms: int
+) -> list[Posting]:
+    """A correction in either direction, against the outside world."""
+    assert atoms != 0
+    return _transfer(external_id, account_id, asset_id, atoms, EntryKind.ADJUSTMENT)
+
+
+def _transfer(
+    payer_id: int, payee_id: int, asset_id: int, atoms: int, kind: EntryKind
+) -> list[Posting]:
+    assert payer_id != payee_id
+    postings = [
+        Posting(payer_id, asset_id, -atoms, kind),
+        Posting(payee_id, asset_id, atoms, kind),
+    ]
+    assert_balanced(postings)
+    return postings
