@@ -113,7 +113,7 @@ class Environment:
         check=_redis_url,
         needed_in=("prod", "test"),
     )
-    redis_stream_url: str = _variable(
+    redis_streams_url: str = _variable(
         "", "Redis for the command streams and the feed; default REDIS_URL", check=_redis_url
     )
     redis_broker_url: str = _variable(
@@ -142,7 +142,8 @@ class Environment:
     )
     ws_url: str = _variable(
         "",
-        "where browsers open the WebSocket (wss://host/ws); empty: /ws on the page's own host",
+        "where browsers open the WebSocket: wss://stream.example.com/ws, with {host} for the page's "
+        "own host name; empty: /ws where the page is",
         check=_websocket_url,
     )
     trust_proxy: bool = _variable(
@@ -155,7 +156,9 @@ class Environment:
         24, "database connections of a web process, at most", check=_between(2, 200)
     )
     db_statement_timeout_ms: int = _variable(
-        10_000, "statement timeout of web and ws, in ms", check=_between(100, 600_000)
+        10_000,
+        "statement timeout of web, ws and all hot paths, in ms",
+        check=_between(100, 600_000),
     )
     db_lock_timeout_ms: int = _variable(
         3_000, "lock timeout of web and ws, in ms", check=_between(50, 600_000)
@@ -167,6 +170,9 @@ class Environment:
     metrics_host: str = _variable("127.0.0.1", "address of a role's /metrics, /livez, /readyz")
     metrics_port: int = _variable(
         0, "port of a role's /metrics, /livez, /readyz; 0: none", check=_between(0, 65_535)
+    )
+    prometheus_multiproc_dir: str = _variable(
+        "", "Celery worker only: an empty folder where its children leave their metrics"
     )
     data_dir: str = _variable(".data", "folder of `manage.py stack`: databases, logs, pid files")
 
@@ -200,7 +206,7 @@ def environment_read(mode: Mode) -> Environment:
         wrong += _production_faults(values)
     if wrong:
         raise EnvironmentInvalid("\n".join(wrong))
-    for name in ("stream", "broker", "cache", "channels"):
+    for name in ("streams", "broker", "cache", "channels"):
         values[f"redis_{name}_url"] = values[f"redis_{name}_url"] or values["redis_url"]
     return Environment(**values)
 

@@ -39,13 +39,21 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "exchange.http.request_id.RequestIdMiddleware",
+    "exchange.http.shortcut.ShortcutMiddleware",
+    # What follows is the long way: pages, and API requests that a cookie may authenticate.
+    "exchange.http.probes.ProbesMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "exchange.http.security.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 
 TEMPLATES = [

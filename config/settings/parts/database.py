@@ -15,6 +15,9 @@ IDLE_IN_TRANSACTION_MS: Final = 60_000
 # Only the processes that answer people are cut off early; a migration or an audit may take long.
 ANSWERS_PEOPLE: Final = ENV.role in ("web", "ws")
 
+# Of the raw connections on the hot paths (exchange/database.py): short statements in every role.
+STATEMENT_TIMEOUT_MS = ENV.db_statement_timeout_ms
+
 
 def _session_settings() -> str:
     settings = {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS, "timezone": "UTC"}

@@ -7,6 +7,7 @@ LOG_FORMAT = ENV.log_format
 ROLE = ENV.role
 METRICS_HOST = ENV.metrics_host
 METRICS_PORT = ENV.metrics_port
+PROMETHEUS_MULTIPROC_DIR = ENV.prometheus_multiproc_dir
 
 # Django must not configure logging by itself: `exchange.logging.configure` does, for every role.
 LOGGING_CONFIG = "exchange.logging.configure"

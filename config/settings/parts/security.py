@@ -18,6 +18,5 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.trust_proxy else None
 TRUST_PROXY = ENV.trust_proxy
 
-# The page may talk to itself and to the WebSocket; nothing inline, nothing from elsewhere.
-CSP_CONNECT_SOURCES = [ENV.ws_url] if ENV.ws_url else []
+# Where browsers open the WebSocket; exchange/http/security.py lets the page connect there.
 WS_URL = ENV.ws_url

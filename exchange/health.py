@@ -1,0 +1,175 @@
+"""/livez, /readyz and /metrics of every role, on a port of its own; and the checks behind them.
+
+`/livez`: this process works (a supervisor restarts it otherwise). `/readyz`: it can do its job now;
+a check that is only *tolerated* shows as degraded and does not take the role out of service,
+because the exchange accepts orders without Redis and without a running engine.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+import psycopg
+import redis
+import structlog
+from django.conf import settings
+from django.db import Error, connection
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import REGISTRY
+
+from exchange.redis import matching_key, redis_client
+
+log = structlog.get_logger()
+
+ENGINE_SILENCE_MAX_MS: Final = 5_000
+UNSEQUENCED_AGE_MAX_SECONDS: Final = 10
+SETTLEMENT_LAG_MAX_SECONDS: Final = 10
+REQUEST_TIMEOUT_SECONDS: Final = 5
+
+# Returns what is wrong in a few words, or None. It may raise what drivers raise.
+Check = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a role is asked. `tolerated` names readiness checks that only degrade it."""
+
+    role: str
+    ready: Mapping[str, Check]
+    live: Mapping[str, Check] = field(default_factory=dict)
+    tolerated: Collection[str] = ()
+
+    def answer(self, path: str) -> tuple[int, bytes, str]:
+        """Return status, body and content type for one of the three paths, or 404."""
+        if path == "/metrics":
+            return 200, metrics_text(), CONTENT_TYPE_LATEST
+        if path == "/livez":
+            return self._report(self.live, tolerated=())
+        if path == "/readyz":
+            return self._report(self.ready, tolerated=self.tolerated)
+        return 404, b"{}", "application/json"
+
+    def _report(
+        self, checks: Mapping[str, Check], *, tolerated: Collection[str]
+    ) -> tuple[int, bytes, str]:
+        faults = {name: _outcome(check) for name, check in checks.items()}
+        broken = [name for name, fault in faults.items() if fault is not None]
+        failing = [name for name in broken if name not in tolerated]
+        status = "failing" if failing else "degraded" if broken else "ok"
+        shown = {name: fault or "ok" for name, fault in faults.items()}
+        body = json.dumps({"role": self.role, "status": status, "checks": shown})
+        return 503 if failing else 200, body.encode(), "application/json"
+
+
+def _outcome(check: Check) -> str | None:
+    try:
+        return check()
+    except (Error, psycopg.Error, redis.RedisError, OSError) as error:
+        return type(error).__name__  # the message may hold an address or a user name
+
+
+def metrics_text() -> bytes:
+    """Return this role's metrics; those of all children where they share a folder."""
+    if not settings.PROMETHEUS_MULTIPROC_DIR:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def serve(
+    role: str,
+    port: int,
+    checks: Mapping[str, Check],
+    *,
+    live: Mapping[str, Check] | None = None,
+    tolerated: Collection[str] = (),
+) -> ThreadingHTTPServer | None:
+    """Answer on `port` (0: not at all) from daemon threads; return the server to shut it down.
+
+    Raises OSError when the port is taken.
+    """
+    if port == 0:
+        return None
+    health = Health(role, checks, live or {}, tolerated)
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = REQUEST_TIMEOUT_SECONDS
+
+        def do_GET(self) -> None:  # the name that the base class calls
+            status, body, content_type = health.answer(self.path.partition("?")[0])
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Probes come every second: no line for each."""
+
+    server = _Server((settings.METRICS_HOST, port), Handler)
+    threading.Thread(target=server.serve_forever, name=f"health-{role}", daemon=True).start()
+    log.info("health.serving", port=port)
+    return server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+# --- Checks -------------------------------------------------------------------------------------
+
+
+def database_check() -> str | None:
+    """Can Postgres answer? Uses, and gives back, a connection of Django's."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()
+    return None
+
+
+def redis_check() -> str | None:
+    """Can Redis answer?"""
+    redis_client().ping()
+    return None
+
+
+def engine_check(partition_id: int = 1) -> str | None:
+    """Did the matching worker beat its heart lately?"""
+    beat = redis_client().get(matching_key(partition_id))
+    if not isinstance(beat, bytes):
+        return "no heartbeat"
+    silence_ms = time.time_ns() // 1_000_000 - int(json.loads(beat)["time_ms"])
+    return f"silent for {silence_ms} ms" if silence_ms > ENGINE_SILENCE_MAX_MS else None
+
+
+def recency_check(last: Callable[[], float], *, limit_seconds: float, what: str) -> Check:
+    """Build a check that something happened within the limit; `last` is a monotonic time.
+
+    It stays silent while Redis is down: then nothing can happen, and a restart would not help.
+    """
+
+    def check() -> str | None:
+        age = time.monotonic() - last()
+        if age <= limit_seconds:
+            return None
+        try:
+            redis_client().ping()
+        except redis.RedisError:
+            return None
+        return f"no {what} for {age:.0f} s"
+
+    return check
+
+
+def standard_checks() -> dict[str, Check]:
+    """The checks every role shares."""
+    return {"database": database_check, "redis": redis_check}
