@@ -104,7 +104,7 @@ class Signer:
         self._host = host.encode()
         self._secret = credentials.secret.encode() if credentials else b""
         self._key = credentials.key.encode() if credentials else b""
-        self._stamp_ms = 0
+        self._stamp_max_ms = 0
         self._signatures: set[str] = set()
 
     def request(self, method: str, path: str, body: bytes = b"") -> bytes:
@@ -145,10 +145,8 @@ class Signer:
     def _signature(self, verb: bytes, target: bytes, body: bytes) -> tuple[int, str]:
         digest = hashlib.sha256(body).hexdigest().encode("ascii")
         stamp_ms = time.time_ns() // 1_000_000
-        if stamp_ms > self._stamp_ms:
-            self._stamp_ms = stamp_ms
-            self._signatures.clear()
-        stamp_ms = self._stamp_ms
+        if stamp_ms > self._stamp_max_ms:
+            self._signatures.clear()  # nothing was stamped with this millisecond yet
         while True:
             message = b"%d\n%b\n%b\n%b" % (stamp_ms, verb, target, digest)
             signature = hmac.digest(self._secret, message, "sha256").hex()
@@ -156,6 +154,7 @@ class Signer:
                 break
             stamp_ms += 1
         self._signatures.add(signature)
+        self._stamp_max_ms = max(self._stamp_max_ms, stamp_ms)
         return stamp_ms, signature
 
 

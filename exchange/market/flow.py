@@ -82,12 +82,12 @@ class FlowTrade(NamedTuple):
 
 
 @contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
+def _text(path: Path, mode: Literal["rt", "wt"] = "rt") -> Iterator[TextIO]:
     if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+        with gzip.open(path, mode, encoding="utf-8", newline="") as stream:
             yield stream
     else:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(mode, encoding="utf-8", newline="") as stream:
             yield stream
 
 
@@ -170,12 +170,7 @@ def trades_write(path: Path, trades: Iterable[FlowTrade]) -> int:
 
 def _write(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> int:
     count = 0
-    opened = (
-        gzip.open(path, "wt", encoding="utf-8", newline="")
-        if path.suffix == ".gz"
-        else path.open("w", encoding="utf-8", newline="")
-    )
-    with opened as stream:
+    with _text(path, "wt") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
@@ -214,7 +209,7 @@ class FlowExtent:
 def flow_measure(path: Path) -> FlowExtent:
     """Read a whole flow once and return its extent."""
     extent = FlowExtent()
-    cancelled: "array[int]" = array("Q")
+    cancelled = array("Q")
     price_places = quantity_places = 0
     for command in flow_read(path):
         extent.commands += 1

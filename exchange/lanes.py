@@ -1,0 +1,155 @@
+"""Many keep-alive connections driven from one thread: the load generators' half of the client.
+
+A lane carries one request at a time. `wait` returns what came back, including what was lost: the
+caller decides what to repeat, because only it knows whether a repetition is harmless.
+"""
+
+import select
+import socket
+import time
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from exchange.client import (
+    RECEIVE_BYTES,
+    TIMEOUT_SECONDS,
+    NotSent,
+    ProtocolError,
+    Response,
+    ResponseParser,
+    address_of,
+    connect,
+)
+
+LANES_MAX: Final = 1_024
+EVENTS_PER_WAIT_MAX: Final = 256
+
+Tag = TypeVar("Tag")
+
+
+@dataclass(slots=True)
+class _Lane(Generic[Tag]):
+    connection: socket.socket
+    parser: ResponseParser
+    tag: Tag
+    sent_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Tag]):
+    """What became of one request. `response` is None where its outcome is unknown."""
+
+    tag: Tag
+    response: Response | None
+    seconds: float
+
+
+class Lanes(Generic[Tag]):
+    """A bounded set of connections to one address, each idle or waiting for its answer."""
+
+    def __init__(
+        self, base_url: str, count: int, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        assert 0 < count <= LANES_MAX
+        self._address = address_of(base_url)
+        self._count = count
+        self._timeout_seconds = timeout_seconds
+        self._idle: list[socket.socket] = []
+        self._busy: dict[int, _Lane[Tag]] = {}
+        self._lost: list[Answer[Tag]] = []
+        self._epoll = select.epoll()
+        self._expiry_checked_at = 0.0
+
+    @property
+    def free(self) -> int:
+        """How many more requests can be sent now."""
+        return self._count - len(self._busy) - len(self._lost)
+
+    @property
+    def waiting(self) -> int:
+        """How many answers are still to come."""
+        return len(self._busy) + len(self._lost)
+
+    def close(self) -> None:
+        """Close every connection; answers still to come are dropped."""
+        for lane in self._busy.values():
+            lane.connection.close()
+        for connection in self._idle:
+            connection.close()
+        self._busy.clear()
+        self._idle.clear()
+        self._epoll.close()
+
+    def send(self, request: bytes, tag: Tag) -> None:
+        """Send on a free lane. A failure shows up as an answer without a response."""
+        assert self.free > 0
+        now = time.perf_counter()
+        try:
+            connection = self._idle.pop() if self._idle else self._opened()
+        except NotSent:
+            self._lost.append(Answer(tag, None, 0.0))
+            return
+        try:
+            connection.sendall(request)
+        except OSError:
+            connection.close()
+            self._lost.append(Answer(tag, None, 0.0))
+            return
+        self._busy[connection.fileno()] = _Lane(connection, ResponseParser(), tag, now)
+
+    def wait(self, seconds: float) -> list[Answer[Tag]]:
+        """Return the answers that arrive within that time; at once where there are any."""
+        answers, self._lost = self._lost, []
+        for descriptor, _ in self._epoll.poll(0 if answers else seconds, EVENTS_PER_WAIT_MAX):
+            lane = self._busy.get(descriptor)
+            if lane is None:
+                self._drop_idle(descriptor)
+            else:
+                self._receive(descriptor, lane, answers)
+        self._expire(answers)
+        return answers
+
+    def _opened(self) -> socket.socket:
+        connection = connect(self._address, self._timeout_seconds)
+        # Requests are far smaller than a socket's buffer: sending never has to wait.
+        connection.setblocking(False)
+        self._epoll.register(connection.fileno(), select.EPOLLIN)
+        return connection
+
+    def _receive(self, descriptor: int, lane: _Lane[Tag], answers: list[Answer[Tag]]) -> None:
+        response = None
+        try:
+            data = lane.connection.recv(RECEIVE_BYTES)
+            if data:
+                response = lane.parser.feed(data)
+                if response is None:
+                    return
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            response = None
+        del self._busy[descriptor]
+        answers.append(Answer(lane.tag, response, time.perf_counter() - lane.sent_at))
+        if response is None or response.closes:
+            lane.connection.close()  # leaves the epoll set with its descriptor
+        else:
+            self._idle.append(lane.connection)
+
+    def _drop_idle(self, descriptor: int) -> None:
+        """The server closed a connection that nobody was using."""
+        for connection in self._idle:
+            if connection.fileno() == descriptor:
+                self._idle.remove(connection)
+                connection.close()
+                return
+
+    def _expire(self, answers: list[Answer[Tag]]) -> None:
+        now = time.perf_counter()
+        if now - self._expiry_checked_at < 0.5:
+            return
+        self._expiry_checked_at = now
+        for descriptor, lane in list(self._busy.items()):
+            if now - lane.sent_at > self._timeout_seconds:
+                del self._busy[descriptor]
+                lane.connection.close()
+                answers.append(Answer(lane.tag, None, now - lane.sent_at))
