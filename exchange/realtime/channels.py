@@ -79,4 +79,5 @@ def sockets_close(user_id: int, *, session_key: str | None = None) -> bool:
     return True
 
 
-websocket_urlpatterns = [path("ws", OriginCheck(AuthMiddlewareStack(FeedConsumer.as_asgi())))]
+_feed: Any = OriginCheck(AuthMiddlewareStack(FeedConsumer.as_asgi()))
+websocket_urlpatterns = [path("ws", _feed)]

@@ -14,15 +14,16 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol, User
 from exchange.realtime import protocol
-from exchange.realtime.feed import FeedHub, hub_running
+from exchange.realtime.feed import FeedHub
 from exchange.realtime.outbox import Drain, Outbox
 from exchange.realtime.protocol import CloseCode
+from exchange.realtime.subscriber import hub_running
 
 log = structlog.get_logger(__name__)
 MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 
 
-class FeedConsumer(AsyncWebsocketConsumer):
+class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Speaks `exchange.realtime.protocol`; the hub fills the outbox, one task empties it."""
 
     # Private frames and control messages come through the feed, which every process reads once:
@@ -189,7 +190,7 @@ async def _symbol_exists(code: str) -> bool:
     now_s = time.monotonic()
     if _symbols.get(code, 0.0) > now_s:
         return True
-    listed = await database_sync_to_async(
+    listed: bool = await database_sync_to_async(
         lambda: Symbol.objects.filter(code=code, is_listed=True).exists()
     )()
     if listed:

@@ -1,38 +1,27 @@
-"""One process's view of the feed: one Redis subscriber, a mirror per symbol, all its sockets.
+"""One process's view of the feed: a mirror per symbol and all the sockets that follow.
 
 A frame is serialized once by its publisher, decoded to text once here and put into the outbox of
 every socket that wants it. Losing Redis makes mirrors stale and says so to the clients; sockets
-stay open. Nothing here reads money.
+stay open. Nothing here reads money, and nothing here waits.
 """
 
 import asyncio
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
-from weakref import WeakKeyDictionary
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from exchange.realtime.mirror import BookMirror, Outcome
 from exchange.realtime.outbox import Outbox
 from exchange.realtime.protocol import CloseCode, answer
-from exchange.redis import FEED_CHANNEL, async_redis_client, book_key
 
 log = structlog.get_logger(__name__)
 
 SOCKETS_MAX: Final = 5_000  # a process
-HEARTBEAT_S: Final = 5.0
-SILENCE_S_MAX: Final = 15.0  # without even a pong: the connection to Redis is taken for dead
-READ_S: Final = 1.0
-REDIS_CALL_S: Final = 2.0
-RECONNECT_S_MAX: Final = 2.0
-RESYNC_S: Final = 0.2  # the worker rewrites a changed book within this
 OLDER_ACCEPTED_S: Final = 12.0  # the worker rewrites every book in 5 s: past this, history is gone
 
 SOCKETS = Gauge("takas_ws_sockets", "Open WebSocket connections of this process")
@@ -66,32 +55,14 @@ CONTROL_TOPIC: Final = "control:close"
 class FeedHub:
     """All sockets of one process. Everything happens on one event loop: no locks."""
 
-    def __init__(self, redis_factory: Callable[[], Redis] = async_redis_client) -> None:
-        self._redis_factory = redis_factory
-        self._redis: Redis | None = None
+    def __init__(self) -> None:
         self._outboxes: set[Outbox] = set()
         self._topics: dict[str, set[Outbox]] = {}
         self._waiting: dict[str, set[Outbox]] = {}  # topic -> sockets owed a snapshot
         self._mirrors: dict[str, BookMirror] = {}
         self._stale_since: dict[str, float] = {}
-        self._resync = asyncio.Event()
-        self._heard_at = 0.0
-        self._tasks: list[asyncio.Task[None]] = []
+        self.resync = asyncio.Event()  # set when a snapshot is wanted
         self.is_connected = False
-
-    # --- life -------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        if not self._tasks:
-            loops = (self._subscribe_forever, self._resync_forever, self._heartbeat_forever)
-            self._tasks = [asyncio.create_task(loop()) for loop in loops]
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
-        await self._drop_redis()
 
     # --- sockets ----------------------------------------------------------------------------
 
@@ -127,7 +98,7 @@ class FeedHub:
             self._topics.setdefault(topic, set()).add(outbox)
         else:
             self._waiting.setdefault(topic, set()).add(outbox)
-            self._resync.set()
+            self.resync.set()
 
     def unfollow(self, outbox: Outbox, topic: str) -> None:
         outbox.topics.discard(topic)
@@ -199,90 +170,32 @@ class FeedHub:
         topic = f"{symbol}@depth"
         self._stale_since[symbol] = time.monotonic()
         self._waiting.setdefault(topic, set()).update(self._topics.pop(topic, set()))
-        self._resync.set()
+        self.resync.set()
 
-    # --- Redis ------------------------------------------------------------------------------
+    # --- the feed behind us -----------------------------------------------------------------
 
-    async def _subscribe_forever(self) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._listen()
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("feed_disconnected", error=repr(error))
-            attempt = 0 if self.is_connected else attempt + 1
-            self._disconnected()
-            await self._drop_redis()
-            # Full jitter: all processes lose Redis in the same moment.
-            await asyncio.sleep(random.uniform(0.02, min(RECONNECT_S_MAX, 0.1 * 2**attempt)))  # noqa: S311
-
-    async def _listen(self) -> None:
-        """Read the feed until the connection fails or stays silent for too long."""
-        self._redis = self._redis_factory()
-        async with self._redis.pubsub() as subscriber:
-            await asyncio.wait_for(subscriber.subscribe(FEED_CHANNEL), REDIS_CALL_S)
-            self._heard_at = pinged_at = time.monotonic()
-            while True:
-                message = await subscriber.get_message(timeout=READ_S)
-                now = time.monotonic()
-                if message is not None:
-                    self._heard_at = now
-                    self._take(message)
-                if now - pinged_at > HEARTBEAT_S:
-                    pinged_at = now
-                    await asyncio.wait_for(subscriber.ping(), REDIS_CALL_S)
-                if now - self._heard_at > SILENCE_S_MAX:
-                    raise TimeoutError("the feed's connection is silent")
-
-    def _take(self, message: dict[str, object]) -> None:
-        if message["type"] == "subscribe":
-            self._connected()
-        elif message["type"] == "message":
-            data = message["data"]
-            assert isinstance(data, bytes)
-            self.dispatch(data)
-
-    def _connected(self) -> None:
+    def connected(self) -> None:
         """Subscribed (again): what was published meanwhile is lost, so no mirror is trusted."""
         self.is_connected = True
         CONNECTED.set(1)
         for symbol, mirror in self._mirrors.items():
             mirror.doubt()
             self._stale(symbol)
-        self._resync.set()
+        self.resync.set()
         log.info("feed_connected")
 
-    def _disconnected(self) -> None:
+    def disconnected(self) -> None:
         if self.is_connected:
             self.is_connected = False
             CONNECTED.set(0)
-            self._heartbeat()
+            self.heartbeat()
 
-    async def _drop_redis(self) -> None:
-        client, self._redis = self._redis, None
-        if client is not None:
-            await client.aclose()
+    def wanting(self) -> list[str]:
+        """The symbols whose mirror wants a stored snapshot."""
+        return [symbol for symbol, mirror in self._mirrors.items() if mirror.wants_snapshot]
 
-    async def _resync_forever(self) -> None:
-        """Give stale mirrors the stored snapshot; asked again shortly while it does not fit yet."""
-        while True:
-            await self._resync.wait()
-            self._resync.clear()
-            wanting = [name for name, mirror in self._mirrors.items() if mirror.wants_snapshot]
-            client = self._redis
-            if client is None or not self.is_connected or not wanting:
-                continue  # `_connected` wakes us
-            try:
-                keys = [book_key(symbol) for symbol in wanting]
-                stored = await asyncio.wait_for(client.mget(keys), REDIS_CALL_S)
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("feed_resync_failed", error=repr(error))
-            else:
-                self._load(zip(wanting, stored, strict=True))
-            if any(mirror.wants_snapshot for mirror in self._mirrors.values()):
-                asyncio.get_running_loop().call_later(RESYNC_S, self._resync.set)
-
-    def _load(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
+    def load(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
+        """Offer stored snapshots; one that does not fit yet is asked for again."""
         for symbol, frame in stored:
             mirror = self._mirrors[symbol]
             if frame is None or not mirror.wants_snapshot:
@@ -306,23 +219,14 @@ class FeedHub:
             _send(waiting, mirror.snapshot(), "snapshot")
             self._topics.setdefault(topic, set()).update(waiting)
 
-    # --- heartbeat --------------------------------------------------------------------------
-
-    async def _heartbeat_forever(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            now_s = time.time()
-            for outbox in self._outboxes:
-                if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
-                    outbox.close(CloseCode.SESSION_ENDED)
-            self._heartbeat()
-            self._resync.set()  # also refreshes truncated books that were eaten down
-
-    def _heartbeat(self) -> None:
+    def heartbeat(self) -> None:
         """Tell every socket that we live, and whether the feed behind us does."""
+        now_s = time.time()
         feed = "live" if self.is_connected else "stale"
         frame = answer("heartbeat", time=_now(), feed=feed)
         for outbox in self._outboxes:
+            if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
+                outbox.close(CloseCode.SESSION_ENDED)
             outbox.put(frame)
 
 
@@ -341,16 +245,3 @@ def _depth_symbol(topic: str) -> str | None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, FeedHub] = WeakKeyDictionary()
-
-
-def hub_running() -> FeedHub:
-    """The hub of this event loop, started at its first use."""
-    loop = asyncio.get_running_loop()
-    hub = _hubs.get(loop)
-    if hub is None:
-        hub = _hubs[loop] = FeedHub()
-        hub.start()
-    return hub

@@ -1,0 +1,164 @@
+"""What clients may say, what one socket may hold, who may connect."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.realtime import protocol
+from exchange.realtime.channels import origin_is_ours
+from exchange.realtime.feed import FeedHub
+from exchange.realtime.outbox import CHARS_MAX, FRAMES_MAX, Outbox
+from exchange.realtime.protocol import CloseCode
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"op":"explode"}',
+        '{"op":"subscribe"}',
+        '{"op":"subscribe","channels":"BTC-USDT@depth"}',
+        '{"op":"subscribe","channels":[],"extra":1}',
+        '{"op":"ping","id":1.5}',
+    ],
+)
+def test_malformed_messages_are_refused_with_one_code(text: str) -> None:
+    with pytest.raises(DomainError) as refused:
+        protocol.message_parse(text)
+    assert refused.value.code is Code.FEED_MESSAGE_INVALID
+
+
+def test_answers_repeat_the_clients_id() -> None:
+    message = protocol.message_parse('{"op":"ping","id":"a7"}')
+    assert msgspec.json.decode(protocol.answer("pong", message_id=message.id))["id"] == "a7"
+
+
+@pytest.mark.parametrize("channel", ["", "depth", "@depth", "BTC-USDT@", "BTC-USDT@candles"])
+def test_what_is_no_channel_is_unknown(channel: str) -> None:
+    with pytest.raises(DomainError) as refused:
+        protocol.channel_symbol(channel)
+    assert refused.value.code is Code.FEED_UNKNOWN_CHANNEL
+
+
+def test_private_channels_have_no_symbol() -> None:
+    assert protocol.channel_symbol("orders") is None
+    assert protocol.channel_symbol("BTC-USDT@trade") == "BTC-USDT"
+
+
+def test_bucket_allows_a_burst_and_then_the_rate() -> None:
+    bucket = protocol.TokenBucket(per_second=2, burst=3, now_s=0.0)
+    assert [bucket.take(0.0) for _ in range(4)] == [True, True, True, False]
+    assert [bucket.take(0.5), bucket.take(0.5)] == [True, False]
+    assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_outbox_past_its_frames_asks_to_be_closed() -> None:
+    outbox = Outbox()
+    for _ in range(FRAMES_MAX):
+        outbox.put("x")
+    assert outbox.close_code is None
+    outbox.put("x")
+    assert outbox.close_code is CloseCode.TOO_SLOW
+
+
+def test_outbox_past_its_size_asks_to_be_closed() -> None:
+    outbox = Outbox()
+    outbox.put("x" * CHARS_MAX)
+    outbox.put("x")
+    assert outbox.close_code is CloseCode.TOO_SLOW
+
+
+def test_outbox_holds_frames_back_while_the_transport_is_full() -> None:
+    async def scenario() -> None:
+        outbox = Outbox()
+        outbox.put("first")
+        outbox.room(False)
+        waiting = asyncio.ensure_future(outbox.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        outbox.room(True)
+        assert await waiting == "first"
+
+    asyncio.run(scenario())
+
+
+def test_closing_an_outbox_frees_a_writer_that_waits_for_room() -> None:
+    async def scenario() -> None:
+        outbox = Outbox()
+        outbox.put("first")
+        outbox.room(False)
+        waiting = asyncio.ensure_future(outbox.next())
+        await asyncio.sleep(0)
+        outbox.close(CloseCode.SESSION_ENDED)
+        assert await waiting is None
+
+    asyncio.run(scenario())
+
+
+def test_hub_sends_private_frames_only_where_they_were_asked_for() -> None:
+    hub, mine, other = FeedHub(), Outbox(), Outbox()
+    for outbox, account_id in ((mine, 7), (other, 8)):
+        outbox.account_id = account_id
+        outbox.private = {"orders"}
+        hub.join(outbox)
+        hub.follow(outbox, f"account:{account_id}")
+    frames = [
+        ("account:7", b'{"channel":"orders","type":"order"}'),
+        ("account:7", b'{"channel":"balances","type":"balance"}'),
+    ]
+    hub.dispatch(msgspec.msgpack.encode(frames))
+    assert list(mine._frames) == ['{"channel":"orders","type":"order"}']
+    assert list(other._frames) == []
+
+
+def test_hub_survives_what_it_cannot_read() -> None:
+    hub, outbox = FeedHub(), Outbox()
+    hub.join(outbox)
+    hub.follow(outbox, "BTC-USDT@trade")
+    hub.dispatch(b"\xc1 not msgpack")
+    hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@depth", b"no json")]))
+    hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@trade", b"{}")]))
+    assert list(outbox._frames) == ["{}"]
+
+
+def test_hub_closes_one_session_or_all_of_a_user() -> None:
+    hub, boxes = FeedHub(), [Outbox() for _ in range(3)]
+    for outbox, (user_id, key) in zip(boxes, [(1, "a"), (1, "b"), (2, "c")], strict=True):
+        outbox.user_id, outbox.session_key = user_id, key
+        hub.join(outbox)
+    hub.close_user(1, "a")
+    assert [box.close_code for box in boxes] == [CloseCode.SESSION_ENDED, None, None]
+    hub.close_user(1)
+    assert [box.close_code is None for box in boxes] == [False, False, True]
+
+
+def test_hub_ends_sockets_with_their_session() -> None:
+    hub, ended, lasting = FeedHub(), Outbox(), Outbox()
+    ended.expires_at_s, lasting.expires_at_s = 1.0, 1e12
+    hub.join(ended)
+    hub.join(lasting)
+    hub.heartbeat()
+    assert ended.close_code is CloseCode.SESSION_ENDED
+    assert lasting.close_code is None
+    assert msgspec.json.decode(lasting._frames[0])["feed"] == "stale"
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "ours"),
+    [
+        ("http://localhost:8000", "localhost:8001", True),
+        ("https://trade.example", "trade.example", True),
+        ("https://evil.example", "trade.example", False),
+        ("https://trade.example.evil.example", "trade.example", False),
+        ("null", "trade.example", False),
+        ("file://trade.example", "trade.example", False),
+        ("http://[", "trade.example", False),
+    ],
+)
+def test_only_pages_of_the_same_host_may_connect(origin: str, host: str, ours: bool) -> None:
+    assert origin_is_ours(origin, host) is ours
