@@ -1,0 +1,187 @@
+"""One intake batch: many requests, one transaction, one commit (design.md, section 4).
+
+Read and lock, decide each request in arrival order, write, commit, publish. A refused request
+never fails its neighbours, and nothing leaves before the commit. This is a plain function over a
+connection: the intake thread, replays, benchmarks and the simulation call the same one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import psycopg
+from psycopg.rows import dict_row, tuple_row
+
+from exchange.domain.enums import CommandKind
+from orders.intake import sql
+from orders.intake.decide import AssetKey, Decisions, Entry, Known, client_key, conflict, decide
+from orders.intake.jobs import AmendJob, CommandJob, Job, PlaceJob, Replayed
+from orders.intake.rows import BalanceKey, ClaimRow, OpenOrdersKey, encode_rows
+
+Connection = psycopg.Connection[Any]
+Cursor = psycopg.Cursor[Any]
+
+_LOCK_BALANCES: Final = {False: sql.LOCK_BALANCES + sql.SKIP_LOCKED, True: sql.LOCK_BALANCES}
+_LOCK_RESERVATIONS: Final = {
+    False: sql.LOCK_RESERVATIONS + sql.SKIP_LOCKED,
+    True: sql.LOCK_RESERVATIONS,
+}
+
+
+class Publisher(Protocol):
+    """Where commands go after their commit. Losing them is allowed: the worker sweeps."""
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        """Send in order. Must not raise for trouble on the way: the commit has happened."""
+
+
+class CommitUnknown(Exception):
+    """The connection was lost while committing: the batch may or may not be durable."""
+
+
+def commit_batch(
+    connection: Connection,
+    jobs: Sequence[Job],
+    publisher: Publisher,
+    *,
+    next_id: Callable[[], int],
+    wait_for_locks: bool = False,
+) -> list[Job]:
+    """Commit a batch, publish it and set the jobs' outcomes; return the jobs to run again.
+
+    A job is returned without an outcome when a balance it needs is locked (never with
+    `wait_for_locks`) or when the client id it asked for was given up by a job in this batch. The
+    caller resolves the others. Raises psycopg.Error when nothing was committed, and CommitUnknown.
+    """
+    for job in jobs:
+        job.command_id = next_id()
+        job.outcome = None
+    try:
+        known = _read(connection, jobs, wait_for_locks)
+        decisions = decide(jobs, known)
+        _write(connection, decisions)
+    except BaseException:
+        _roll_back(connection)
+        raise
+    _commit(connection)
+    publisher.publish(decisions.entries)
+    for job, outcome in decisions.outcomes:
+        job.outcome = outcome
+    return decisions.deferred
+
+
+def _roll_back(connection: Connection) -> None:
+    if not connection.closed:
+        connection.execute("ROLLBACK")
+
+
+def _commit(connection: Connection) -> None:
+    try:
+        connection.execute("COMMIT", prepare=False)
+    except psycopg.OperationalError as error:
+        raise CommitUnknown from error
+
+
+def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> Known:
+    """Claim, lock and look up all that the batch needs, in one round trip."""
+    places = [job for job in jobs if isinstance(job, PlaceJob)]
+    amends = [job for job in jobs if isinstance(job, AmendJob)]
+    wanted = {BalanceKey(job.account_id, job.hold_asset_id) for job in (*places, *amends)}
+    counted = {
+        OpenOrdersKey(job.account_id, job.draft.symbol_id) for job in places if job.open_orders_max
+    }
+    order_ids = [job.order_id for job in amends] + [
+        job.order_id
+        for job in jobs
+        if isinstance(job, CommandJob) and job.kind is CommandKind.CANCEL
+    ]
+    known = Known()
+    with connection.pipeline():
+        connection.execute("BEGIN")
+        claimed = _ask(connection, sql.CLAIM, _claims(places))
+        reserved: Cursor | None = None
+        if amends:
+            reserved = connection.execute(
+                _LOCK_RESERVATIONS[wait_for_locks], ([job.order_id for job in amends],)
+            )
+        balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
+        counts = _ask(connection, sql.OPEN_ORDERS, list(counted))
+        orders: Cursor | None = None
+        if order_ids:
+            orders = connection.cursor(row_factory=dict_row).execute(sql.ORDERS, (order_ids,))
+        known.claimed = {row[0] for row in _rows(claimed)}
+        known.reservations = dict(_rows(reserved))
+        known.available = {(row[1], row[2]): (row[0], row[3]) for row in _rows(balances)}
+        known.open_orders = {(row[0], row[1]): row[2] for row in _rows(counts)}
+        known.orders = {row["id"]: row for row in _rows(orders)}
+    missing = [key for key in wanted if (key.account_id, key.asset_id) not in known.available]
+    known.busy = _present(connection, missing)
+    return known
+
+
+def _claims(places: Sequence[PlaceJob]) -> list[ClaimRow]:
+    """One claim for each client id; the first job that asks for an id is the one to have it."""
+    claims: dict[tuple[int, str], ClaimRow] = {}
+    for job in places:
+        key = client_key(job)
+        if key not in claims:
+            claims[key] = ClaimRow(*key, job.command_id, job.fingerprint)
+    return list(claims.values())
+
+
+def _present(connection: Connection, missing: list[BalanceKey]) -> set[AssetKey]:
+    """Which balances exist, of those that could not be locked."""
+    found = _ask(connection, sql.BALANCES_PRESENT, missing)
+    return {(row[0], row[1]) for row in _rows(found)}
+
+
+def _write(connection: Connection, decisions: Decisions) -> None:
+    """Write what was decided and look up the orders that were asked for again: one round trip."""
+    repeated = decisions.repeated
+    with connection.pipeline():
+        _ask(connection, sql.UNCLAIM, decisions.unclaims)
+        again = _ask(
+            connection,
+            sql.CLAIMED_ORDERS,
+            [ClaimRow(*client_key(job)) for job in repeated],
+            dict_row,
+        )
+        placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
+        _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
+        held = _ask(connection, sql.HOLD_FOR_AMENDS, decisions.amend_holds)
+        taken = _ask(connection, sql.RESERVE, decisions.taken)
+        found = _rows(again)
+    _repeat(decisions, found)
+    # The rows are locked and the decisions were made from them: a difference is a bug.
+    assert placed is None or placed.rowcount == len(decisions.orders)
+    assert held is None or held.rowcount == len(decisions.amend_holds)
+    assert taken is None or taken.rowcount == len(decisions.taken)
+
+
+def _repeat(decisions: Decisions, found: Sequence[dict[str, Any]]) -> None:
+    """Answer the requests whose client id has an order already."""
+    by_key = {(row["account_id"], row["client_order_id"]): row for row in found}
+    for job in decisions.repeated:
+        row = by_key.get(client_key(job))
+        if row is None:  # forgotten between the claim and now: it is free again
+            decisions.deferred.append(job)
+        elif row["fingerprint"].hex() == job.fingerprint:
+            decisions.outcomes.append((job, Replayed(row)))
+        else:
+            decisions.outcomes.append((job, conflict()))
+
+
+def _ask(
+    connection: Connection,
+    statement: str,
+    rows: Sequence[Any],
+    row_factory: Any = tuple_row,
+) -> Cursor | None:
+    """Send a statement for these rows, prepared; nothing when there are none."""
+    if not rows:
+        return None
+    cursor = connection.cursor(row_factory=row_factory)
+    return cursor.execute(statement, (encode_rows(list(rows)),), prepare=True)
+
+
+def _rows(cursor: Cursor | None) -> list[Any]:
+    return [] if cursor is None else cursor.fetchall()
