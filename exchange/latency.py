@@ -1,0 +1,45 @@
+"""Latencies of any number of requests in bounded memory: logarithmic buckets one percent wide."""
+
+import math
+from typing import Final
+
+_GROWTH: Final = 1.01
+_LOG_GROWTH: Final = math.log(_GROWTH)
+_SMALLEST_SECONDS: Final = 1e-6
+_BUCKETS: Final = 2_400  # up to more than an hour
+
+
+class Latencies:
+    """Counts of durations in seconds; percentiles are exact to one percent, the maximum exactly."""
+
+    def __init__(self) -> None:
+        self._buckets = [0] * _BUCKETS
+        self.count = 0
+        self.max_seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one duration."""
+        place = 0
+        if seconds > _SMALLEST_SECONDS:
+            place = min(_BUCKETS - 1, int(math.log(seconds / _SMALLEST_SECONDS) / _LOG_GROWTH) + 1)
+        self._buckets[place] += 1
+        self.count += 1
+        self.max_seconds = max(self.max_seconds, seconds)
+
+    def percentile_seconds(self, percent: float) -> float:
+        """The duration that this share of all stayed within, rounded up; 0 where there are none."""
+        assert 0 < percent <= 100
+        wanted = math.ceil(self.count * percent / 100)
+        seen = 0
+        for place, number in enumerate(self._buckets):
+            seen += number
+            if seen >= wanted and seen:
+                return min(self.max_seconds, _SMALLEST_SECONDS * _GROWTH**place)
+        return 0.0
+
+    def summary(self) -> str:
+        """The usual percentiles in milliseconds, in words."""
+        shown = [
+            f"p{percent} {self.percentile_seconds(percent) * 1e3:.1f}" for percent in (50, 95, 99)
+        ]
+        return ", ".join([*shown, f"max {self.max_seconds * 1e3:.1f} ms"])

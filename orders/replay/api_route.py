@@ -1,0 +1,185 @@
+"""Send a flow through the HTTP API, as signed single-order requests over keep-alive connections.
+
+Several requests are in flight where the schedule proves that their order does not matter
+(orders/replay/schedule.py); the rest goes one at a time. Whatever has an unknown outcome is sent
+again: the client order id makes that harmless.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from exchange.client import Credentials, Response, Signer, address_of
+from exchange.lanes import Answer, Lanes
+from exchange.latency import Latencies
+from exchange.market.flow import FlowCommand
+from orders.replay.progress import Pace, Progress
+from orders.replay.schedule import Schedule, Step
+from orders.replay.terms import AccountTurns, ReplayTerms
+
+LANES: Final = 32
+ATTEMPTS_MAX: Final = 200
+RETRY_SECONDS: Final = 0.25
+WAIT_SECONDS: Final = 0.2
+# Refusals that say "not now": the same request is right a moment later.
+BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
+# A market order may arrive before the best price is published; then it is tried again.
+LATE_BOOK_CODES: Final = frozenset({"order.no_liquidity"})
+# An order of the flow that cannot be placed here (a price of 0), or has ended before its cancel.
+EXPECTED_CODES: Final = frozenset(
+    {"order.price_below_min", "order.quantity_below_min", "order.not_open", "order.not_found"}
+)
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class ReplayFailed(Exception):
+    """The flow cannot be sent on: the message says at which command and why."""
+
+
+@dataclass(slots=True)
+class SendResult:
+    """What came of sending a flow."""
+
+    sent: int = 0
+    accepted: int = 0
+    refused: Counter[str] = field(default_factory=Counter)  # by code, all of them expected
+    retried: int = 0
+    seconds: float = 0.0
+    latencies: Latencies = field(default_factory=Latencies)
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One command on its way: where it goes and how often it was tried."""
+
+    step: Step
+    account: int
+    method: str
+    path: str
+    body: bytes
+    attempts: int = 0
+    retry_at: float = 0.0
+
+
+class ApiRoute:
+    """One flow on its way through the API."""
+
+    def __init__(
+        self,
+        base_url: str,
+        terms: ReplayTerms,
+        credentials: Sequence[Credentials],
+        is_cancelled: Callable[[int], bool],
+        *,
+        lanes: int = LANES,
+    ) -> None:
+        assert len(credentials) == 2 * terms.accounts_per_side
+        host, port = address_of(base_url)
+        self._signers = [Signer(f"{host}:{port}", one) for one in credentials]
+        self._terms = terms
+        self._turns = AccountTurns(terms.accounts_per_side)
+        self._is_cancelled = is_cancelled
+        self._lanes: Lanes[_Flight] = Lanes(base_url, lanes)
+        self._schedule = Schedule()
+        # Exchange's id and account of the orders that the flow will still cancel: nothing else
+        # of an order is remembered, however long the flow.
+        self._to_cancel: dict[int, tuple[str, int]] = {}
+        self._again: deque[_Flight] = deque()
+        self.result = SendResult()
+
+    def send(self, commands: Iterable[FlowCommand], pace: Pace, progress: Progress) -> SendResult:
+        """Send a flow in order and return when all of it is answered. Raises ReplayFailed."""
+        try:
+            for command in commands:
+                step = self._terms.step(command)
+                while (due := pace.wait_seconds(command.time_ms)) > 0:
+                    self._collect(progress, min(due, WAIT_SECONDS))
+                while self._lanes.free == 0 or not self._schedule.admits(step):
+                    self._collect(progress, WAIT_SECONDS)
+                self._launch(command, step)
+            while self._schedule.in_flight:
+                self._collect(progress, WAIT_SECONDS)
+        finally:
+            self._lanes.close()
+        self.result.seconds = progress.seconds
+        return self.result
+
+    def _launch(self, command: FlowCommand, step: Step) -> None:
+        if step.is_cancel:
+            known = self._to_cancel.pop(command.order_id, None)
+            if known is None:
+                # Its order was refused here: there is nothing to address a cancel to.
+                self.result.refused["order.not_placed"] += 1
+                return
+            flight = _Flight(step, known[1], "DELETE", f"/api/v1/orders/{known[0]}", b"")
+        else:
+            body = _ENCODE(self._terms.order(command))
+            account = self._turns.take(command.side)
+            flight = _Flight(step, account, "POST", "/api/v1/orders", body)
+        self._schedule.sent(step)
+        self.result.sent += 1
+        self._fly(flight)
+
+    def _fly(self, flight: _Flight) -> None:
+        flight.attempts += 1
+        request = self._signers[flight.account].request(flight.method, flight.path, flight.body)
+        self._lanes.send(request, flight)
+
+    def _collect(self, progress: Progress, seconds: float) -> None:
+        now = time.monotonic()
+        for _ in range(len(self._again)):
+            flight = self._again.popleft()
+            if flight.retry_at <= now and self._lanes.free:
+                self._fly(flight)
+            else:
+                self._again.append(flight)
+        pause = min(seconds, RETRY_SECONDS) if self._again else seconds
+        if self._lanes.waiting == 0:
+            time.sleep(pause)
+            return
+        for answer in self._lanes.wait(pause):
+            self._answered(answer, progress)
+
+    def _answered(self, answer: Answer[_Flight], progress: Progress) -> None:
+        flight, response = answer.tag, answer.response
+        if response is None or self._is_to_repeat(flight, response):
+            self._repeat(flight, response)
+            return
+        self.result.latencies.add(answer.seconds)
+        if response.status < 300:
+            self.result.accepted += 1
+            if not flight.step.is_cancel and self._is_cancelled(flight.step.order_id):
+                order_id = str(response.json()["id"])
+                self._to_cancel[flight.step.order_id] = (order_id, flight.account)
+        else:
+            self._refused(flight, response)
+        self._schedule.acknowledged(flight.step)
+        progress.add()
+
+    def _refused(self, flight: _Flight, response: Response) -> None:
+        code = response.code()
+        if code not in EXPECTED_CODES:
+            raise ReplayFailed(
+                f"{flight.method} {flight.path} of the flow's order {flight.step.order_id}:"
+                f" {response.status} {response.body[:300]!r}"
+            )
+        self.result.refused[code] += 1
+
+    def _is_to_repeat(self, flight: _Flight, response: Response) -> bool:
+        return response.status in BUSY_STATUSES or (
+            response.code() in LATE_BOOK_CODES if response.status >= 400 else False
+        )
+
+    def _repeat(self, flight: _Flight, response: Response | None) -> None:
+        if flight.attempts >= ATTEMPTS_MAX:
+            what = f"{response.status} {response.code()}" if response else "no answer"
+            raise ReplayFailed(
+                f"the flow's order {flight.step.order_id}: {what}, {flight.attempts} times"
+            )
+        self.result.retried += 1
+        flight.retry_at = time.monotonic() + RETRY_SECONDS
+        self._again.append(flight)
