@@ -1,11 +1,68 @@
-"""The Celery app: `celery -A config.celery worker|beat`."""
+"""The Celery app: `celery -A config.celery worker|beat`, with logs and probes like all roles.
+
+The worker's parent answers the probes; its children leave their metrics in files
+(PROMETHEUS_MULTIPROC_DIR). A worker or beat that hangs on a broken broker connection looks alive to
+everybody else: here it is alive only while tasks keep passing, and beat sends one each second.
+"""
 
 import os
+import time
+from typing import Any, Final
 
-from celery import Celery
+from celery import Celery, signals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
+
+SILENCE_MAX_SECONDS: Final = 60.0
 
 app = Celery("takas")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+_last_task: list[float] = [time.monotonic()]
+
+
+@signals.setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """Django has configured it; a receiver here is what keeps Celery from doing it again."""
+
+
+@signals.task_received.connect
+def _task_received(**_: Any) -> None:
+    _last_task[0] = time.monotonic()
+
+
+@signals.before_task_publish.connect
+def _task_sent(**_: Any) -> None:
+    _last_task[0] = time.monotonic()
+
+
+@signals.worker_ready.connect
+def _worker_ready(**_: Any) -> None:
+    _serve("worker", "task received")
+
+
+@signals.beat_init.connect
+def _beat_ready(**_: Any) -> None:
+    _serve("beat", "task sent")
+
+
+@signals.worker_process_shutdown.connect
+def _child_ended(pid: int, **_: Any) -> None:
+    from django.conf import settings
+    from prometheus_client import multiprocess
+
+    if settings.PROMETHEUS_MULTIPROC_DIR:
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def _serve(role: str, what: str) -> None:
+    from django.conf import settings
+
+    from exchange import health
+
+    _last_task[0] = time.monotonic()
+    passing = health.recency_check(
+        lambda: _last_task[0], limit_seconds=SILENCE_MAX_SECONDS, what=what
+    )
+    health.serve(role, settings.METRICS_PORT, health.standard_checks(), live={"tasks": passing})

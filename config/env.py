@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import environ
@@ -26,7 +26,8 @@ ROLES: Final = ("web", "ws", "matching", "worker", "beat", "command")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 PROD_SECRET_LENGTH_MIN: Final = 50
 
-T = TypeVar("T")
+# What somebody set on purpose, as opposed to what a stack left in its file.
+given: Final[set[str]] = set()
 
 
 def _no_check(_: Any) -> None:
@@ -142,8 +143,8 @@ class Environment:
     )
     ws_url: str = _variable(
         "",
-        "where browsers open the WebSocket: wss://stream.example.com/ws, with {host} for the page's "
-        "own host name; empty: /ws where the page is",
+        "where browsers open the WebSocket: wss://stream.example.com/ws ({host} stands for the "
+        "page's own host name); empty: /ws where the page is",
         check=_websocket_url,
     )
     trust_proxy: bool = _variable(
@@ -192,6 +193,7 @@ def environment_read(mode: Mode) -> Environment:
     env = environ.Env()
     if mode != "test":
         env.read_env(BASE_DIR / ".env", overwrite=False)
+    given.update(os.environ)
     if mode == "dev":
         env.read_env(stack_env_path(env.str("DATA_DIR", ".data")), overwrite=False)
     values: dict[str, Any] = {}
@@ -209,6 +211,11 @@ def environment_read(mode: Mode) -> Environment:
     for name in ("streams", "broker", "cache", "channels"):
         values[f"redis_{name}_url"] = values[f"redis_{name}_url"] or values["redis_url"]
     return Environment(**values)
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment with changes, for a process started by it."""
+    return {**os.environ, **changes}
 
 
 def stack_env_path(data_dir: str) -> Path:

@@ -70,6 +70,8 @@ CELERY_TASK_SOFT_TIME_LIMIT = TASK_SOFT_SECONDS
 CELERY_TASK_TIME_LIMIT = TASK_HARD_SECONDS
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "takas"
+# In memory: a schedule file would be one more thing that a kill can tear.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # A beat that was away must not flood the queue: a late tick of a frequent task is dropped.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "settle-all": {

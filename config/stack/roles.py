@@ -1,0 +1,190 @@
+"""The roles of a stack: their commands, the order they start in, how they are asked and stopped."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from config.env import BASE_DIR, ENV
+from config.stack.servers import Server, child_command
+
+WEB_THREADS: Final = 64
+# A kept-alive connection holds its place: well above the clients that stay connected at once.
+WEB_CONNECTIONS_MAX: Final = 1_024
+WEB_BACKLOG: Final = 2_048
+WORKER_PROCESSES: Final = 2
+PROBE_SECONDS: Final = 5.0
+ALL: Final = ("matching", "worker", "beat", "web", "ws")
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One process of the stack. Roles start in order and stop in the opposite order."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 15.0
+    is_ready: Probe | None = None  # None: ready once it runs
+    is_alive: Probe | None = None  # None: alive while it runs
+    health_url: str = ""
+    once: bool = False  # ends by itself and is not started again
+    before_start: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the stack listens and keeps its data."""
+
+    data: Path
+    host: str
+    port: int
+    ws_port: int
+    health_ports: dict[str, int]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._name}:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{self._name}:{self.ws_port}/ws"
+
+    @property
+    def _name(self) -> str:
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+
+
+def manage(*words: str) -> list[str]:
+    """Return the command line of one of our management commands."""
+    return [sys.executable, str(BASE_DIR / "manage.py"), *words]
+
+
+def server_role(server: Server) -> Role:
+    """Make a role of an embedded server."""
+
+    async def is_ready() -> bool:
+        return await asyncio.to_thread(server.is_ready)
+
+    return Role(
+        name=server.name,
+        command=server.command,
+        stop_signal=server.stop_signal,
+        stop_seconds=30.0,
+        is_ready=is_ready,
+    )
+
+
+def exchange_roles(layout: Layout) -> list[Role]:
+    """Return the five roles of the exchange, in the order in which they start."""
+    commands = {
+        "matching": manage("run_matching"),
+        "worker": [*_celery("worker"), "--pool=prefork", f"--concurrency={WORKER_PROCESSES}",
+                   "--without-gossip", "--without-mingle", "--without-heartbeat"],
+        "beat": _celery("beat"),
+        "web": _web(layout),
+        "ws": _ws(layout),
+    }  # fmt: skip
+    metrics = layout.data / "worker-metrics"
+    roles = []
+    for name in ALL:
+        port = layout.health_ports[name]
+        url = f"http://127.0.0.1:{port}"
+        environment = {"ROLE": name, "METRICS_PORT": str(port), "METRICS_HOST": "127.0.0.1"}
+        if name == "worker":
+            environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
+        roles.append(
+            Role(
+                name=name,
+                command=child_command(commands[name], signal.SIGTERM),
+                environment=environment,
+                is_ready=_all_of(http_probe("127.0.0.1", port, "/readyz"), *_listens(layout, name)),
+                is_alive=http_probe("127.0.0.1", port, "/livez"),
+                health_url=url,
+                before_start=(lambda: folder_empty(metrics)) if name == "worker" else None,
+            )
+        )
+    return roles
+
+
+def _listens(layout: Layout, name: str) -> list[Probe]:
+    host = urlsplit(layout.url).hostname or layout.host
+    if name == "web":
+        return [http_probe(host, layout.port, "/livez")]
+    # Any answer will do: daphne speaks no HTTP here, but it has to be there.
+    return [http_probe(host, layout.ws_port, "/", expect=b"")] if name == "ws" else []
+
+
+def _all_of(*probes: Probe) -> Probe:
+    async def probe() -> bool:
+        return all([await probe() for probe in probes])
+
+    return probe
+
+
+def _celery(what: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", what]
+
+
+def _web(layout: Layout) -> list[str]:
+    return [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application",
+        "--host", layout.host, "--port", str(layout.port), "--workers", "1",
+        "--blocking-threads", str(WEB_THREADS), "--backpressure", str(WEB_CONNECTIONS_MAX),
+        "--backlog", str(WEB_BACKLOG), "--no-ws", "--log-level", "warning",
+    ]  # fmt: skip
+
+
+def _ws(layout: Layout) -> list[str]:
+    command = [
+        sys.executable, "-m", "daphne", "-b", layout.host, "-p", str(layout.ws_port),
+        "--verbosity", "0", "--no-server-name", "config.asgi:application",
+    ]  # fmt: skip
+    return [*command, "--proxy-headers"] if ENV.trust_proxy else command
+
+
+def traffic_role(name: str, words: Sequence[str], *, once: bool) -> Role:
+    """A management command that sends orders through the public API."""
+    return Role(
+        name=name,
+        command=child_command(manage(*words), signal.SIGTERM),
+        environment={"ROLE": "command", "METRICS_PORT": "0"},
+        once=once,
+    )
+
+
+def folder_empty(folder: Path) -> None:
+    """Make a folder, without what an earlier process left in it."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def http_probe(host: str, port: int, path: str, *, expect: bytes = b"200") -> Probe:
+    """Return a probe that is true when the path answers in time with the expected status."""
+
+    async def ask() -> bool:
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(
+                f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            )
+            status = await reader.readline()
+        finally:
+            writer.close()
+        return status.startswith(b"HTTP/") and expect in status.split(b" ")[1]
+
+    async def probe() -> bool:
+        try:
+            return await asyncio.wait_for(ask(), PROBE_SECONDS)
+        except (OSError, TimeoutError):
+            return False
+
+    return probe

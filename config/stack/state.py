@@ -1,0 +1,182 @@
+"""What a stack keeps in its data folder: one lock, its secrets, and where everything runs.
+
+`stack.lock`  held by the one stack that uses the folder; the kernel lets go of it when that dies
+`stack.env`   addresses and secrets, read by later commands and by the next start (config/env.py)
+`stack.json`  pids, ports and URLs while it runs, for tools; it outlives only a killed stack
+"""
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+FREE_BYTES_MIN: Final = 512 * 1024 * 1024
+LEFTOVER_STOP_SECONDS: Final = 10
+POLL_SECONDS: Final = 0.05
+
+
+class StackRefused(Exception):
+    """The stack cannot start; the message says why and what to do about it."""
+
+
+def folder_prepare(folder: Path) -> None:
+    """Make the data folder; refuse one that cannot be written or has no room."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".write-test"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise StackRefused(
+            f"cannot write to {folder} ({error.strerror}): choose another folder with --data"
+        ) from error
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES_MIN:
+        raise StackRefused(
+            f"only {free // 2**20} MiB are free where {folder} is, "
+            f"{FREE_BYTES_MIN // 2**20} MiB are needed: make room, or choose another with --data"
+        )
+
+
+def lock_take(folder: Path) -> int:
+    """Become the only stack of this folder; return the lock's descriptor, to be kept open."""
+    descriptor = os.open(folder / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        state = state_read(folder)
+        raise StackRefused(
+            f"a stack runs in {folder} already (pid {state.get('pid', 'unknown')}, "
+            f"{state.get('url', 'starting')}): stop it, or choose another folder with --data"
+        ) from error
+    return descriptor
+
+
+def port_check(host: str, port: int, option: str) -> None:
+    """Refuse a port that somebody listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StackRefused(
+                f"cannot listen on {host}:{port} ({error.strerror}): "
+                f"stop what uses it, or choose another port with {option}"
+            ) from error
+
+
+def ports_free(count: int) -> list[int]:
+    """Return ports that nobody listens on now."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+# --- stack.env ----------------------------------------------------------------------------------
+
+
+def secrets_load(folder: Path) -> dict[str, str]:
+    """Return this folder's secrets, made at its first start: its database is encrypted with them.
+
+    The Fernet key encrypts API secrets at rest, so it must stay with the data.
+    """
+    kept: dict[str, str] = {}
+    path = folder / "stack.env"
+    if path.exists():
+        pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+        kept = dict(pairs)
+    fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "SECRET_KEY": kept.get("SECRET_KEY") or secrets.token_urlsafe(48),
+        "SECRETS_KEY": kept.get("SECRETS_KEY") or fernet_key,
+    }
+
+
+def stack_env_write(folder: Path, values: dict[str, str]) -> None:
+    """Leave addresses and secrets for later commands, readable by the owner alone."""
+    lines = "".join(f"{name}={value}\n" for name, value in values.items())
+    _replace(folder / "stack.env", "# Written by `manage.py stack`.\n" + lines)
+
+
+# --- stack.json ---------------------------------------------------------------------------------
+
+
+def state_read(folder: Path) -> dict[str, Any]:
+    """Return what the stack in this folder says about itself, or an empty table."""
+    try:
+        state = json.loads((folder / "stack.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def state_write(folder: Path, state: dict[str, Any]) -> None:
+    """Publish the state in one step: a reader never sees half of it."""
+    _replace(folder / "stack.json", json.dumps(state, indent=2) + "\n")
+
+
+def state_remove(folder: Path) -> None:
+    (folder / "stack.json").unlink(missing_ok=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+# --- What an earlier run left -------------------------------------------------------------------
+
+
+def process_birth(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; None if there is no such process.
+
+    A pid alone may by now belong to somebody else; pid and birth together do not.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    after_name = stat.rpartition(")")[2].split()
+    return None if after_name[0] in "ZX" else int(after_name[19])
+
+
+def leftovers_stop(folder: Path) -> list[str]:
+    """End what a killed stack left running; return the names of the roles that were ended."""
+    roles = state_read(folder).get("roles", {})
+    left = {
+        name: role["pid"]
+        for name, role in roles.items()
+        if role.get("pid") and process_birth(role["pid"]) == role.get("birth")
+    }
+    # Postgres is not killed if it can be helped: it would have to recover.
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        for pid in left.values():
+            group_signal(pid, sign)
+        deadline = time.monotonic() + LEFTOVER_STOP_SECONDS
+        while time.monotonic() < deadline and any(process_birth(pid) for pid in left.values()):
+            time.sleep(POLL_SECONDS)
+    state_remove(folder)
+    return list(left)
+
+
+def group_signal(group: int, sign: signal.Signals) -> None:
+    """Signal a role and all it started; it may be gone already."""
+    try:
+        os.killpg(group, sign)
+    except ProcessLookupError:
+        return
