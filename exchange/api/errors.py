@@ -1,0 +1,193 @@
+"""The one place that turns refusals and faults into HTTP: problem+json (RFC 9457), always."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, Final, ParamSpec
+
+import msgspec
+import structlog
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.views import defaults
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from exchange.domain.codes import DESCRIPTIONS, Code
+from exchange.domain.errors import DomainError
+from exchange.http.request_id import request_id
+
+P = ParamSpec("P")
+
+CONTENT_TYPE: Final = "application/problem+json"
+API_PREFIX: Final = "/api/"
+RETRY_AFTER_S: Final = 1  # for a 503: the queue drains in far less
+_TITLES: Final = {
+    400: "Bad request",
+    401: "Not authenticated",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Refused",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+_encode: Final = msgspec.json.Encoder().encode
+_DRF_CODES: Final[dict[type[Exception], Code]] = {
+    exceptions.ParseError: Code.REQUEST_MALFORMED,
+    exceptions.NotAuthenticated: Code.AUTH_REQUIRED,
+    exceptions.AuthenticationFailed: Code.AUTH_REQUIRED,
+    exceptions.NotFound: Code.REQUEST_NOT_FOUND,
+    Http404: Code.REQUEST_NOT_FOUND,
+    exceptions.MethodNotAllowed: Code.REQUEST_METHOD_NOT_ALLOWED,
+    exceptions.UnsupportedMediaType: Code.REQUEST_UNSUPPORTED_MEDIA,
+}
+
+log = structlog.get_logger(__name__)
+
+
+def problem(error: DomainError, request: HttpRequest) -> dict[str, Any]:
+    """The body of a refusal."""
+    status, detail, code = error.http_status, error.detail, error.code.value
+    body: dict[str, Any] = {
+        "type": f"/errors/{code}",
+        "title": _TITLES[status],
+        "status": status,
+        "detail": detail,
+        "instance": request_id(request),
+        "code": code,
+        "params": error.params,
+        "errors": [],
+    }
+    if error.field is not None:
+        body["errors"] = [{"field": error.field, "code": code, "detail": detail}]
+    return body
+
+
+def headers(error: DomainError) -> dict[str, str]:
+    """Headers that go with a refusal: when to come back, how to authenticate."""
+    if error.http_status == 503:
+        return {"Retry-After": str(RETRY_AFTER_S)}
+    if error.http_status == 429:
+        return {"Retry-After": str(error.params.get("retry_after_s", RETRY_AFTER_S))}
+    if error.http_status == 401:
+        return {"WWW-Authenticate": "Takas"}
+    return {}
+
+
+def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
+    """The answer that refuses a request."""
+    return HttpResponse(
+        _encode(problem(error, request)),
+        status=error.http_status,
+        content_type=CONTENT_TYPE,
+        headers=headers(error),
+    )
+
+
+def json_response(
+    body: object, status: int = 200, headers: dict[str, str] | None = None
+) -> HttpResponse:
+    """An answer of the plain (hot) views."""
+    return HttpResponse(
+        _encode(body), status=status, content_type="application/json", headers=headers
+    )
+
+
+def api_view(
+    methods: Sequence[str],
+) -> Callable[
+    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
+    Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+]:
+    """Give a plain view the API's errors: refusals, wrong methods and faults as problem+json."""
+    allowed = ", ".join(methods)
+
+    def decorate(
+        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
+    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+        @functools.wraps(view)
+        def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method not in methods:
+                refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
+                response = problem_response(refusal, request)
+                response.headers["Allow"] = allowed
+                return response
+            try:
+                return view(request, *args, **kwargs)
+            except DomainError as error:
+                return problem_response(error, request)
+            except SuspiciousOperation:
+                return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
+            except Exception:  # the client gets an answer of the documented shape all the same
+                log.exception("api.fault", path=request.path)
+                return problem_response(DomainError(Code.INTERNAL_ERROR), request)
+
+        return wrapped
+
+    return decorate
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """Django REST framework's EXCEPTION_HANDLER."""
+    request: HttpRequest = context["request"]._request
+    refusal = error if isinstance(error, DomainError) else _drf_refusal(error)
+    if refusal.code is Code.INTERNAL_ERROR:
+        log.error("api.fault", path=request.path, exc_info=error)
+    extra = headers(refusal)
+    if isinstance(error, exceptions.MethodNotAllowed):
+        extra["Allow"] = ", ".join(context["view"].allowed_methods)
+    return Response(
+        problem(refusal, request),
+        status=refusal.http_status,
+        headers=extra,
+        content_type=CONTENT_TYPE,
+    )
+
+
+def _drf_refusal(error: Exception) -> DomainError:
+    for kind, code in _DRF_CODES.items():
+        if isinstance(error, kind):
+            return DomainError(code)
+    if isinstance(error, exceptions.PermissionDenied | PermissionDenied):
+        return DomainError(Code.AUTH_REQUIRED)
+    return DomainError(Code.INTERNAL_ERROR)
+
+
+# Django's own error handlers (config/urls.py): the API's paths get problems, pages get pages.
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if request.path_info.startswith(API_PREFIX):
+        return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    if request.path_info.startswith(API_PREFIX):
+        return problem_response(DomainError(Code.AUTH_REQUIRED), request)
+    return defaults.permission_denied(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    if request.path_info.startswith(API_PREFIX):
+        return problem_response(DomainError(Code.REQUEST_NOT_FOUND), request)
+    return defaults.page_not_found(request, exception or Http404())
+
+
+def server_error(request: HttpRequest) -> HttpResponseBase:
+    if request.path_info.startswith(API_PREFIX):
+        return problem_response(DomainError(Code.INTERNAL_ERROR), request)
+    return defaults.server_error(request)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
+    """settings.CSRF_FAILURE_VIEW."""
+    if request.path_info.startswith(API_PREFIX):
+        return problem_response(DomainError(Code.AUTH_CSRF), request)
+    from django.views.csrf import csrf_failure as page
+
+    return page(request, reason=reason)

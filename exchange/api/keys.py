@@ -1,0 +1,236 @@
+"""Who asks: a signed API key, or the session of a page. The rest of the API sees a Principal.
+
+A signature is HMAC-SHA256(secret, "timestamp\\nMETHOD\\npath?query\\nsha256hex(body)"), hex. Keys are
+kept in this process for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes that long at most.
+"""
+
+import hashlib
+import hmac
+import re
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.http import HttpRequest
+
+from exchange.api.secrets import secret_decrypt
+from exchange.api.throttling import Ticket, guard
+from exchange.domain.codes import Code
+from exchange.domain.enums import Scope
+from exchange.domain.errors import DomainError
+from exchange.models import ApiKey, Tier, User
+
+PRINCIPAL_AGE_MAX_S: Final = 2.0
+PRINCIPALS_MAX: Final = 20_000
+WINDOW_DEFAULT_MS: Final = 5_000
+WINDOW_MAX_MS: Final = 60_000
+FUTURE_MAX_MS: Final = 1_000
+LAST_USED_SAMPLE: Final = timedelta(minutes=1)
+ORDERS_PER_SECOND: Final = 10  # without a tier
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,40}", re.ASCII).fullmatch
+_NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
+_ALL_SCOPES: Final = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """On whose behalf a request is made, and what it may do. `key_id` is None for a session."""
+
+    user_id: int
+    account_id: int  # 0: this user has no account, as staff may not
+    tier_id: int | None
+    orders_per_second: int  # 0: no limit
+    may_self_trade: bool
+    is_suspended: bool
+    scopes: frozenset[Scope]
+    key_id: str | None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A key or user as it was read, and until when that counts."""
+
+    principal: Principal
+    secret: bytes
+    expires_at: datetime | None
+    good_until: float
+    last_used_due: bool
+
+
+class _Cache:
+    """Bounded and short-lived; keyed by API key id or by user id."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str | int, _Kept] = {}
+
+    def get(self, key: str | int) -> _Kept | None:
+        kept = self._kept.get(key)
+        return kept if kept is not None and kept.good_until > time.monotonic() else None
+
+    def put(self, key: str | int, kept: _Kept) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = kept
+            while len(self._kept) > PRINCIPALS_MAX:
+                del self._kept[next(iter(self._kept))]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
+
+_cache: Final = _Cache()
+
+
+def principals_forget() -> None:
+    """Read keys and users afresh (after a change in this process, and between tests)."""
+    _cache.clear()
+
+
+def authenticate(request: HttpRequest, scope: Scope, *, counts_as_order: bool = False) -> Principal:
+    """The Principal of a request that has this scope; raises the auth refusals of the contract.
+
+    `counts_as_order` also takes from the tier's order rate. A session was checked against CSRF
+    by the middleware before any view ran.
+    """
+    key_id = request.META.get("HTTP_X_TAKAS_KEY")
+    signature = ""
+    if key_id is not None:
+        principal, signature = _signed(request, key_id)
+    else:
+        principal = _of_session(request)
+    if scope not in principal.scopes:
+        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
+    rate = principal.orders_per_second if counts_as_order else 0
+    guard.check(Ticket(signature, f"orders:{principal.user_id}", rate))
+    if scope is Scope.TRADE and principal.is_suspended:
+        raise DomainError(Code.ACCOUNT_SUSPENDED)
+    return principal
+
+
+def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes:
+    """What a client signs; `path` includes the query."""
+    digest = hashlib.sha256(body).hexdigest()
+    return f"{timestamp}\n{method}\n{path}\n{digest}".encode()
+
+
+def signature_check(key_id: str, timestamp: str, window: str, signature: str, signed: bytes) -> Any:
+    """The kept key whose secret made this signature, or the refusal. Used by the feed's login too."""
+    if not _KEY(key_id):
+        raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    _timestamp_check(timestamp, window)
+    kept = _cache.get(key_id) or _key_read(key_id)
+    expected = hmac.digest(kept.secret, signed, "sha256").hex()
+    if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
+        raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+    if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
+        raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    if kept.last_used_due:
+        kept.last_used_due = False
+        ApiKey.objects.filter(key_id=key_id).update(last_used_at=datetime.now(UTC))
+    return kept.principal
+
+
+def _signed(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
+    meta = request.META
+    timestamp = meta.get("HTTP_X_TAKAS_TIMESTAMP", "")
+    signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
+    query = meta.get("QUERY_STRING", "")
+    path = f"{request.path}?{query}" if query else request.path
+    signed = string_to_sign(timestamp, request.method or "", path, request.body)
+    window = meta.get("HTTP_X_TAKAS_WINDOW", "")
+    return signature_check(key_id, timestamp, window, signature, signed), signature
+
+
+def _timestamp_check(timestamp: str, window: str) -> None:
+    server_ms = time.time_ns() // 1_000_000
+    window_ms = WINDOW_DEFAULT_MS
+    if window:
+        window_ms = min(int(window), WINDOW_MAX_MS) if _NUMBER(window) else 0
+    if not _NUMBER(timestamp) or not -FUTURE_MAX_MS <= server_ms - int(timestamp) <= window_ms:
+        raise DomainError(
+            Code.AUTH_TIMESTAMP_OUTSIDE_WINDOW, window_ms=window_ms, server_ms=server_ms
+        )
+
+
+def _of_session(request: HttpRequest) -> Principal:
+    # Requests without cookies take a way without session middleware: then there is no user.
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        raise DomainError(Code.AUTH_REQUIRED)
+    kept = _cache.get(user.pk) or _user_read(user.pk)
+    return kept.principal
+
+
+_USER_COLUMNS: Final = ("is_active", "is_suspended", "tier_id", "account__id")
+
+
+def _key_read(key_id: str) -> _Kept:
+    columns = [f"user__{name}" for name in _USER_COLUMNS]
+    row = (
+        ApiKey.objects.filter(key_id=key_id, revoked_at=None, user__is_active=True)
+        .values(
+            "secret_encrypted", "can_read", "can_trade", "expires_at", "last_used_at", "user_id",
+            *columns,
+        )
+        .first()
+    )  # fmt: skip
+    if row is None:
+        raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
+    last_used = row["last_used_at"]
+    kept = _Kept(
+        principal=_principal(
+            {name: row[f"user__{name}"] for name in _USER_COLUMNS},
+            user_id=row["user_id"],
+            scopes=frozenset(scope for scope, has in scopes.items() if has),
+            key_id=key_id,
+        ),
+        secret=secret_decrypt(row["secret_encrypted"]),
+        expires_at=row["expires_at"],
+        good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
+        last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
+    )
+    _cache.put(key_id, kept)
+    return kept
+
+
+def _user_read(user_id: int) -> _Kept:
+    row = User.objects.filter(pk=user_id, is_active=True).values(*_USER_COLUMNS).first()
+    if row is None:
+        raise DomainError(Code.AUTH_REQUIRED)
+    kept = _Kept(
+        principal=_principal(row, user_id=user_id, scopes=_ALL_SCOPES, key_id=None),
+        secret=b"",
+        expires_at=None,
+        good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
+        last_used_due=False,
+    )
+    _cache.put(user_id, kept)
+    return kept
+
+
+def _principal(
+    row: dict[str, Any], *, user_id: int, scopes: frozenset[Scope], key_id: str | None
+) -> Principal:
+    tiers = (
+        Tier.objects.filter(pk=row["tier_id"])
+        if row["tier_id"]
+        else Tier.objects.filter(is_default=True)
+    )
+    tier = tiers.first()
+    return Principal(
+        user_id=user_id,
+        account_id=row["account__id"] or 0,
+        tier_id=tier.pk if tier else None,
+        orders_per_second=tier.orders_per_second if tier else ORDERS_PER_SECOND,
+        may_self_trade=tier.may_self_trade if tier else False,
+        is_suspended=row["is_suspended"],
+        scopes=scopes,
+        key_id=key_id,
+    )

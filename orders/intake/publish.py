@@ -1,0 +1,52 @@
+"""From a committed batch to the command streams. A loss here costs latency: the worker sweeps."""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import redis
+import structlog
+from prometheus_client import Counter
+
+from exchange.metrics import stage_timed
+from exchange.redis import commands_stream, redis_client
+from orders.intake.decide import Entry
+
+# After a failure the sweep does the work for a while, so that a Redis that hangs cannot make every
+# batch wait for its timeout.
+PAUSE_AFTER_FAILURE_S: Final = 1.0
+
+PUBLISH_FAILED: Final = Counter(
+    "takas_publish_failed", "Commands that did not reach their stream; the worker sweeps them"
+)
+
+log = structlog.get_logger(__name__)
+
+
+class RedisPublisher:
+    """Appends commands to their partition's stream, a batch in one round trip."""
+
+    def __init__(self) -> None:
+        self._client = redis_client()
+        self._paused_until = 0.0
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        """Append in order; a failure is counted and logged, never raised."""
+        if not entries:
+            return
+        if time.monotonic() < self._paused_until:
+            PUBLISH_FAILED.inc(len(entries))
+            return
+        try:
+            with stage_timed("publish"):
+                self._append(entries)
+        except (redis.RedisError, OSError) as error:
+            self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            PUBLISH_FAILED.inc(len(entries))
+            log.warning("intake.publish_failed", commands=len(entries), error=str(error))
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        pipeline = self._client.pipeline(transaction=False)
+        for partition_id, payload in entries:
+            pipeline.execute_command("XADD", commands_stream(partition_id), "*", "c", payload)
+        pipeline.execute()

@@ -1,0 +1,244 @@
+"""The intake of one process: a thread that turns the requests of the moment into one commit.
+
+It adds no delay: a lone request is committed at once, and while one batch commits the next one
+gathers. The queue is bounded, every waiting request has a deadline, and nothing is answered before
+its commit. The thread is started by the first request, so that it lives in the process that
+serves, not in one that forked.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from exchange.database import connect, node_number
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.domain.ids import IdGenerator
+from exchange.metrics import BATCH_SIZE, STAGE_SECONDS
+from orders.intake.batch import CommitUnknown, Publisher, commit_batch
+from orders.intake.jobs import Accepted, Job, Outcome, Replayed
+from orders.intake.publish import RedisPublisher
+
+QUEUE_MAX: Final = 2_048  # requests waiting in one process
+BATCH_MAX: Final = 128
+DEFERRALS_MAX: Final = 4  # then the order waits for its balance's lock
+RETRIES_MAX: Final = 16  # of a job that keeps losing to others
+RETRY_PAUSE_S: Final = 0.001  # a balance is locked for a commit's time
+DEADLINE_S: Final = 5.0  # a request waits so long in the queue ...
+ANSWER_S: Final = 8.0  # ... and so long for its answer: after that its outcome is unknown
+
+# Lost races: the same batch again may well succeed.
+_RACES: Final = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.LockNotAvailable,
+)
+
+log = structlog.get_logger(__name__)
+_batch_size = BATCH_SIZE.labels("accept")
+_commit_seconds = STAGE_SECONDS.labels("accept")
+
+
+class Intake:
+    """A bounded queue of jobs and the one thread that commits them in arrival order."""
+
+    def __init__(
+        self,
+        *,
+        open_connection: Callable[[], psycopg.Connection[Any]],
+        publisher: Publisher,
+        next_id: Callable[[], int],
+        queue_max: int = QUEUE_MAX,
+        batch_max: int = BATCH_MAX,
+    ) -> None:
+        self._open_connection = open_connection
+        self._publisher = publisher
+        self._next_id = next_id
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._deferred: list[Job] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> Accepted | Replayed:
+        """Queue a job and wait until its outcome is durable.
+
+        Raises the job's refusal; engine.busy when nothing was taken because too much is waiting,
+        engine.unavailable when nothing was taken because the database is away, and
+        engine.outcome_unknown when the answer did not come in time.
+        """
+        if self._stopping or self._queue.qsize() >= self._queue_max:
+            raise DomainError(Code.ENGINE_BUSY)
+        job.expires_at = time.monotonic() + DEADLINE_S
+        self._queue.put(job)
+        if not job.wait(ANSWER_S):
+            raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+        outcome = job.outcome
+        assert outcome is not None
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs are queued."""
+        return self._queue.qsize()
+
+    def stop(self) -> None:
+        """Take nothing more, commit what is queued, end the thread and its connection."""
+        self._stopping = True
+        self._queue.put(None)
+        self._thread.join(ANSWER_S)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            jobs, is_last = self._gather()
+            if jobs:
+                try:
+                    self._process(jobs)
+                except Exception:  # a bug must cost one batch its answer, not every later one
+                    log.exception("intake.batch_failed", jobs=len(jobs))
+                    self._settle_unanswered(jobs)
+            if is_last and not self._deferred:
+                return
+
+    def _gather(self) -> tuple[list[Job], bool]:
+        """The next batch: the deferred, then the queued; waits while there is neither."""
+        jobs, self._deferred = self._deferred, []
+        is_last = False
+        try:
+            while len(jobs) < self._batch_max:
+                job = self._queue.get_nowait() if jobs else self._queue.get()
+                if job is None:
+                    is_last = True
+                    break
+                jobs.append(job)
+        except Empty:
+            pass
+        return jobs, is_last
+
+    def _process(self, jobs: list[Job]) -> None:
+        live = [job for job in jobs if not job.is_expired()]
+        for job in jobs:
+            if job.is_expired():
+                _answer(job, DomainError(Code.ENGINE_BUSY))
+        patient = [job for job in live if job.deferrals >= DEFERRALS_MAX]
+        hasty = [job for job in live if job.deferrals < DEFERRALS_MAX]
+        if patient:  # alone, so that only they wait for the lock
+            self._commit(patient, wait_for_locks=True)
+        if hasty:
+            self._commit(hasty, wait_for_locks=False)
+        if self._deferred and not self._queue.qsize():
+            time.sleep(RETRY_PAUSE_S)
+
+    def _commit(self, jobs: list[Job], *, wait_for_locks: bool) -> None:
+        """Commit these jobs together; where that fails unexpectedly, one by one."""
+        started = time.perf_counter()
+        try:
+            deferred = commit_batch(
+                self._connected(),
+                jobs,
+                self._publisher,
+                next_id=self._next_id,
+                wait_for_locks=wait_for_locks,
+            )
+        except CommitUnknown:
+            self._fail(jobs, Code.ENGINE_OUTCOME_UNKNOWN)
+        except _RACES:
+            self._defer(jobs)
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.error("intake.database_unavailable", jobs=len(jobs), error=str(error))
+            self._fail(jobs, Code.ENGINE_UNAVAILABLE)
+        except Exception as error:
+            self._commit_failed(jobs, error, wait_for_locks=wait_for_locks)
+        else:
+            _batch_size.observe(len(jobs))
+            _commit_seconds.observe(time.perf_counter() - started)
+            self._defer(deferred)
+            for job in jobs:
+                if job.outcome is not None:
+                    job.resolve()
+
+    def _commit_failed(self, jobs: list[Job], error: Exception, *, wait_for_locks: bool) -> None:
+        """Something in the batch is not as it should be: its neighbours must not suffer."""
+        if len(jobs) > 1:
+            log.error("intake.batch_split", jobs=len(jobs), error=repr(error))
+            for job in jobs:
+                self._commit([job], wait_for_locks=wait_for_locks)
+            return
+        log.error("intake.job_failed", error=repr(error), exc_info=error)
+        _answer(jobs[0], DomainError(Code.INTERNAL_ERROR))
+
+    def _defer(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            job.deferrals += 1
+            if job.deferrals > RETRIES_MAX:
+                _answer(job, DomainError(Code.ENGINE_BUSY))
+            else:
+                self._deferred.append(job)
+
+    def _fail(self, jobs: Sequence[Job], code: Code) -> None:
+        """Answer all; the connection is not to be trusted any more."""
+        for job in jobs:
+            _answer(job, DomainError(code))
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _settle_unanswered(self, jobs: Sequence[Job]) -> None:
+        self._fail(
+            [job for job in jobs if job.outcome is None and job not in self._deferred],
+            Code.ENGINE_OUTCOME_UNKNOWN,
+        )
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._open_connection()
+        return self._connection
+
+
+def _answer(job: Job, outcome: Outcome) -> None:
+    job.outcome = outcome
+    job.resolve()
+
+
+_current: tuple[int, Intake] | None = None
+_starting: Final = threading.Lock()
+
+
+def intake() -> Intake:
+    """This process's intake; the first caller starts it (again, after a fork)."""
+    global _current
+    if _current is None or _current[0] != os.getpid():
+        with _starting:
+            if _current is None or _current[0] != os.getpid():
+                ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
+                _current = (
+                    os.getpid(),
+                    Intake(
+                        open_connection=lambda: connect("intake"),
+                        publisher=RedisPublisher(),
+                        next_id=ids.next_id,
+                    ),
+                )
+    return _current[1]
+
+
+def intake_stop() -> None:
+    """End this process's intake, if it runs: at shutdown and between tests."""
+    global _current
+    with _starting:
+        if _current is not None and _current[0] == os.getpid():
+            _current[1].stop()
+        _current = None
