@@ -28,7 +28,8 @@ from wallets.services import account_open
 def reference_seed() -> None:
     """Make tiers, fees, assets, symbols and the default brand where they are missing."""
     Tier.objects.get_or_create(
-        name=DEFAULT_TIER, defaults={"is_default": not Tier.objects.filter(is_default=True)}
+        name=DEFAULT_TIER,
+        defaults={"is_default": not Tier.objects.filter(is_default=True).exists()},
     )
     maker_tier_ensure()
     for code, name, scale in ASSETS:

@@ -195,7 +195,7 @@ class FlowExtent:
     price_max: Decimal = Decimal(0)
     quantity_max: Decimal = Decimal(0)
     quantity_total: Decimal = Decimal(0)  # of sells
-    notional_total: Decimal = Decimal(0)  # of buys at their limit, and of quote amounts
+    notional_bound: Decimal = Decimal(0)  # of all buys: no order can hold more
     tick: Decimal = Decimal(1)  # the greatest power of ten, at most 1, that divides every price
     lot: Decimal = Decimal(1)  # likewise for quantities
     _cancelled: "array[int]" = field(default_factory=lambda: array("Q"), repr=False)
@@ -211,6 +211,7 @@ def flow_measure(path: Path) -> FlowExtent:
     extent = FlowExtent()
     cancelled = array("Q")
     price_places = quantity_places = 0
+    market_quantity = Decimal(0)
     for command in flow_read(path):
         extent.commands += 1
         if command.action == "cancel":
@@ -228,7 +229,10 @@ def flow_measure(path: Path) -> FlowExtent:
         if command.side == "sell":
             extent.quantity_total += quantity or 0
         else:
-            extent.notional_total += command.quote_amount or (price or 0) * (quantity or 0)
+            extent.notional_bound += command.quote_amount or (price or 0) * (quantity or 0)
+            if price is None:
+                market_quantity += quantity or 0
+    extent.notional_bound += market_quantity * extent.price_max
     extent.tick = Decimal(1).scaleb(-price_places)
     extent.lot = Decimal(1).scaleb(-quantity_places)
     extent._cancelled = array("Q", sorted(cancelled))

@@ -100,7 +100,7 @@ class ApiRoute:
                     self._collect(progress, min(due, WAIT_SECONDS))
                 while self._lanes.free == 0 or not self._schedule.admits(step):
                     self._collect(progress, WAIT_SECONDS)
-                self._launch(command, step)
+                self._launch(command, step, progress)
             while self._schedule.in_flight:
                 self._collect(progress, WAIT_SECONDS)
         finally:
@@ -108,12 +108,13 @@ class ApiRoute:
         self.result.seconds = progress.seconds
         return self.result
 
-    def _launch(self, command: FlowCommand, step: Step) -> None:
+    def _launch(self, command: FlowCommand, step: Step, progress: Progress) -> None:
         if step.is_cancel:
             known = self._to_cancel.pop(command.order_id, None)
             if known is None:
                 # Its order was refused here: there is nothing to address a cancel to.
                 self.result.refused["order.not_placed"] += 1
+                progress.add()
                 return
             flight = _Flight(step, known[1], "DELETE", f"/api/v1/orders/{known[0]}", b"")
         else:

@@ -47,7 +47,7 @@ def test_the_extent_of_a_flow(tmp_path: Path) -> None:
     assert (extent.commands, extent.orders, extent.cancels) == (3, 2, 1)
     assert (extent.tick, extent.lot) == (Decimal("0.1"), Decimal("0.01"))
     assert (extent.price_max, extent.quantity_max) == (Decimal(400), Decimal(2))
-    assert (extent.notional_total, extent.quantity_total) == (Decimal(21), Decimal("0.25"))
+    assert (extent.notional_bound, extent.quantity_total) == (Decimal(21), Decimal("0.25"))
     assert extent.is_cancelled(5)
     assert not extent.is_cancelled(7)
     assert not extent.is_cancelled(9)

@@ -1,0 +1,92 @@
+"""Where a recording is replayed: a symbol as wide as the flow, and accounts with ample funds.
+
+Every run has a symbol and two assets of its own, so that runs never mix; they are not listed on
+any brand. The accounts are the same in every run.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from django.db import transaction
+
+from config.demo.bots import Bot, bots_ensure, funds_ensure
+from config.demo.seed import maker_tier_ensure
+from exchange.domain.units import MONEY_SCALE_MAX
+from exchange.market.flow import FlowExtent
+from exchange.models import Asset, Symbol
+from orders.replay.terms import ReplayTerms
+
+ACCOUNTS_PER_SIDE: Final = 16
+ACCOUNTS_PER_SIDE_MAX: Final = 128
+# Prices and quantities of the flow fit this many times over.
+MARGIN: Final = 10
+FUNDS_MAX: Final = Decimal(10) ** 17  # keeps the sum over all accounts within NUMERIC(38,18)
+SLIPPAGE_PPM: Final = 900_000
+POSITION_LAST: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayVenue:
+    """A symbol to replay on; the first half of the bots buys, the second sells."""
+
+    symbol: Symbol
+    terms: ReplayTerms
+    bots: list[Bot]
+
+
+@transaction.atomic
+def venue_open(
+    extent: FlowExtent, *, run: str, accounts_per_side: int = ACCOUNTS_PER_SIDE
+) -> ReplayVenue:
+    """Make the symbol, fund the accounts and give them keys.
+
+    `run` is a short mark, unique among all runs (`run_next`).
+    """
+    assert 0 < accounts_per_side <= ACCOUNTS_PER_SIDE_MAX
+    symbol = _symbol(extent, run)
+    names = [f"replay-{number}" for number in range(1, 2 * accounts_per_side + 1)]
+    bots = bots_ensure(names, maker_tier_ensure())
+    quote_funds = min(FUNDS_MAX, extent.notional_bound * 2 + 1)
+    base_funds = min(FUNDS_MAX, extent.quantity_total * 2 + 1)
+    for place, bot in enumerate(bots):
+        is_buyer = place < accounts_per_side
+        funds = {symbol.quote.code: quote_funds} if is_buyer else {symbol.base.code: base_funds}
+        funds_ensure(bot.account_id, funds, key=f"replay-{run}")
+    terms = ReplayTerms(symbol.code, symbol.tick, symbol.lot, run, accounts_per_side)
+    return ReplayVenue(symbol, terms, bots)
+
+
+def run_next() -> str:
+    """The mark of the next run: R1, R2, ..."""
+    return f"R{Symbol.objects.filter(code__regex=r'^BTCR[0-9]+-USDR[0-9]+$').count() + 1}"
+
+
+def _symbol(extent: FlowExtent, run: str) -> Symbol:
+    base_scale = max(8, _places(extent.lot))
+    quote_scale = max(2, _places(extent.tick) + _places(extent.lot))
+    assert max(base_scale, quote_scale) <= MONEY_SCALE_MAX
+    base = Asset.objects.create(code=f"BTC{run}", name=f"Replay {run}", scale=base_scale)
+    quote = Asset.objects.create(code=f"USD{run}", name=f"Replay {run}", scale=quote_scale)
+    return Symbol.objects.create(
+        code=f"{base.code}-{quote.code}",
+        base=base,
+        quote=quote,
+        tick=extent.tick,
+        lot=extent.lot,
+        quantity_min=extent.lot,
+        quantity_max=max(extent.lot, extent.quantity_max) * MARGIN,
+        notional_min=0,
+        price_min=extent.tick,
+        price_max=max(extent.tick, extent.price_max) * MARGIN,
+        band_ppm=0,
+        slippage_ppm=SLIPPAGE_PPM,
+        open_orders_max=0,
+        position=POSITION_LAST,
+    )
+
+
+def _places(step: Decimal) -> int:
+    exponent = step.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(0, -exponent)
