@@ -66,7 +66,9 @@ class Result(NamedTuple):
     sha256: str
 
 
-def commands_read(file: BinaryIO) -> Iterator[list[Command]]:
+def commands_read(
+    file: BinaryIO, batch_max: int = MESSAGES_PER_BATCH_MAX
+) -> Iterator[list[Command]]:
     """Yield the file's messages as commands, in batches. Raises ConformanceError."""
     header = file.read(_HEADER.size)
     if len(header) != _HEADER.size:
@@ -75,7 +77,7 @@ def commands_read(file: BinaryIO) -> Iterator[list[Command]]:
     if (magic, version) != (_MAGIC, _VERSION):
         raise ConformanceError(f"unknown magic or version: {magic:#x}, {version}")
     while count > 0:
-        wanted = min(count, MESSAGES_PER_BATCH_MAX)
+        wanted = min(count, batch_max)
         data = file.read(wanted * _RECORD.size)
         if len(data) != wanted * _RECORD.size:
             raise ConformanceError(f"the file ends {count} messages early or inside one")
@@ -162,8 +164,11 @@ def _reports(commands: list[Command], outcomes: list[list[Event]]) -> Iterator[s
             yield line
 
 
-def conform(path: Path) -> Result:
-    """Run one file. Raises ConformanceError, OSError, lzma.LZMAError."""
+def conform(path: Path, batch_max: int = MESSAGES_PER_BATCH_MAX) -> Result:
+    """Run one file, `batch_max` messages at a time.
+
+    Raises ConformanceError, OSError, lzma.LZMAError, EOFError.
+    """
     engine = Engine()
     digest = hashlib.sha256()
     messages = trades = 0
@@ -171,11 +176,8 @@ def conform(path: Path) -> Result:
     last_seq = -1
     separator = ""
     with _opened(path) as file:
-        for commands in commands_read(file):
-            for command in commands:
-                if command.command_id <= last_seq:
-                    raise ConformanceError(f"message {command.command_id} is out of order")
-                last_seq = command.command_id
+        for commands in commands_read(file, batch_max):
+            last_seq = _in_order(commands, last_seq)
             with _collector_off():
                 started = time.perf_counter()
                 outcomes = _run(engine, commands)
@@ -186,6 +188,15 @@ def conform(path: Path) -> Result:
             messages += len(commands)
             trades += sum(type(event) is Trade for events in outcomes for event in events)
     return Result(messages, trades, seconds, digest.hexdigest())
+
+
+def _in_order(commands: list[Command], last_seq: int) -> int:
+    """Return the last seq. The reports stand in the order of seq, so the messages must too."""
+    for command in commands:
+        if command.command_id <= last_seq:
+            raise ConformanceError(f"message {command.command_id} is out of order")
+        last_seq = command.command_id
+    return last_seq
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -1,0 +1,144 @@
+"""What the engine costs and what it keeps: long queues, memory, hash seeds (rules 1.2 and 2.6)."""
+
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from matching import messages as m
+from matching.engine import Engine
+
+FAT_ORDERS = 100_000
+SHORT_ORDERS = 100
+# Measured: about 1. A queue that moved its elements would be far beyond.
+COST_RATIO_MAX = 3
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def queue(orders: int) -> Engine:
+    engine = Engine()
+    for order_id in range(1, orders + 1):
+        engine.apply(m.Place(order_id, 0, 1, order_id, order_id, m.SELL, 100, 1))
+    return engine
+
+
+def seconds_to_apply(engine: Engine, commands: list[m.Command]) -> float:
+    started = time.perf_counter()
+    for command in commands:
+        engine.apply(command)
+    return time.perf_counter() - started
+
+
+def takes(orders: int) -> list[m.Command]:
+    return [m.Place(o, 0, 1, o, o, m.BUY, 100, 1) for o in range(10**6, 10**6 + orders)]
+
+
+def cancels_from_the_middle(orders: int) -> list[m.Command]:
+    """Every second order, then the others: neither end of the queue is ever favoured."""
+    middle = [*range(orders // 2, orders + 1), *range(1, orders // 2)]
+    return [m.Cancel(o, 0, 1, o) for o in (*middle[::2], *middle[1::2])]
+
+
+@pytest.mark.usefixtures("collector_off")
+@pytest.mark.parametrize("commands", [takes, cancels_from_the_middle])
+def test_2_6_long_queue_costs_no_more_per_order_than_a_short_one(
+    commands: Callable[[int], list[m.Command]],
+) -> None:
+    fat_runs, short_runs = [], []
+    for _ in range(3):
+        fat = queue(FAT_ORDERS)
+        fat_runs.append(seconds_to_apply(fat, commands(FAT_ORDERS)) / FAT_ORDERS)
+        assert not fat.book(1).orders
+        rounds = FAT_ORDERS // SHORT_ORDERS // 10
+        spent = [
+            seconds_to_apply(queue(SHORT_ORDERS), commands(SHORT_ORDERS)) for _ in range(rounds)
+        ]
+        short_runs.append(sum(spent) / rounds / SHORT_ORDERS)
+    ratio = min(fat_runs) / min(short_runs)
+    assert ratio < COST_RATIO_MAX, f"{ratio:.1f} times the cost per order"
+
+
+@pytest.mark.usefixtures("collector_off")
+def test_orders_that_left_are_freed_without_the_collector() -> None:
+    engine = Engine()
+
+    def a_day() -> None:
+        for number in range(1, 2_001):
+            side = m.BUY if number % 2 else m.SELL
+            price = 100 - number % 7 if side == m.BUY else 101 + number % 7
+            engine.apply(m.Place(number, 0, 1, number, number % 50, side, price, 3))
+            if number % 3 == 0:
+                engine.apply(m.Amend(0, 0, 1, number, price, 2))
+            if number % 5 == 0:
+                engine.apply(m.Place(0, 0, 1, 10**6, 99, m.BUY, 110, 4, m.IOC))
+        for account_id in range(50):
+            engine.apply(m.CancelAll(0, 0, 1, account_id))
+
+    a_day()
+    blocks = sys.getallocatedblocks()
+    for _ in range(5):
+        a_day()
+    book = engine.book(1)
+    assert not book.orders
+    assert not book.by_account
+    assert not any(side.keys or side.levels for side in (book.bids, book.asks))
+    # One leaked order a command would be tens of thousands of blocks.
+    assert sys.getallocatedblocks() - blocks < 1_000
+
+
+def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
+    """D1."""
+    script = (
+        "from hashlib import sha256\n"
+        "from matching.codec import Sequenced, encode_journal\n"
+        "from matching.engine import Engine\n"
+        "from matching.snapshot import state_hash\n"
+        "from tests.property.test_engine_long_run import history\n"
+        "engine = Engine()\n"
+        "rows = [Sequenced(n, c, engine.apply(c)) for n, c in enumerate(history(5), start=1)]\n"
+        "assert engine.book(1).orders\n"
+        "print(sha256(encode_journal(rows)).hexdigest(), state_hash(engine))\n"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+        for seed in ("0", "1", "424242")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop().split()) == 2
+
+
+def test_engine_imports_neither_the_framework_nor_a_driver() -> None:
+    script = (
+        "import sys, matching.engine, matching.codec, matching.snapshot\n"
+        "print([n for n in ('django', 'redis', 'psycopg', 'celery') if n in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT_ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "[]\n"
