@@ -3,15 +3,76 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MANAGE := $(BIN)/python manage.py
 
-.PHONY: help setup
+# make demo PORT=9000 FLOW=path/to/flow.csv.gz SPEED=10
+PORT ?= 8000
+FLOW ?=
+SPEED ?= 1
+KILLS ?= 30
+SECONDS ?= 60
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench audit replay crash fuzz screenshot lint types arch lock clean
+
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the pinned, hashed requirements
 $(STAMP): requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: set PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.8
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# uv itself comes out of the lock file too, so its hash is checked like all others.
+	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > $(VENV)/uv.lock.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@touch $@
+
+demo: $(STAMP) ## Start everything with a living market: PORT=8000, FLOW=recording.csv.gz SPEED=1|10|max
+	@$(MANAGE) stack --port $(PORT) --demo $(if $(FLOW),--flow $(FLOW) --speed $(SPEED))
+
+test: $(STAMP) ## Run all tests on embedded servers, with coverage (>= 85 %)
+	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+
+check: lint types arch ## Everything but the tests: lint, types, layers, migrations, security, deployment
+	@DATABASE_URL=postgresql:///unused REDIS_URL=redis://127.0.0.1:1/0 $(MANAGE) makemigrations --check --dry-run --settings=config.settings.test
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml adminpanel config exchange matching orders risk wallets
+	@git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+	@$(BIN)/python -m config.deploycheck
+
+lint: $(STAMP) ## Format and lint (ruff)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(STAMP) ## Check types (mypy, strict)
+	@$(BIN)/mypy
+
+arch: $(STAMP) ## Check who may import whom (import-linter)
+	@$(BIN)/lint-imports
+
+bench: $(STAMP) ## Measure intake, the whole path, settlement and the feed: SECONDS=60
+	@$(MANAGE) bench --seconds $(SECONDS)
+
+audit: $(STAMP) ## Check the ledger and the book of the running stack; fails on any breach
+	@$(MANAGE) audit
+
+replay: $(STAMP) ## Send a recorded market through the exchange: FLOW=recording.csv.gz SPEED=1|10|max
+	@test -n "$(FLOW)" || { echo "make replay FLOW=path/to/flow.csv.gz SPEED=max"; exit 1; }
+	@$(MANAGE) replay $(FLOW) --speed $(SPEED)
+
+crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 for a long run
+	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash -m crash --timeout=0 -s
+
+fuzz: $(STAMP) ## Search for property violations for longer than `make test` does
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property tests/simulation --timeout=0
+
+screenshot: $(STAMP) ## Take docs/screenshot.png of a running demo (needs chromium): PORT=8000
+	@chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1440,900 \
+		--virtual-time-budget=8000 --screenshot=docs/screenshot.png http://127.0.0.1:$(PORT)/
+
+lock: $(STAMP) ## Pin all requirements anew, with hashes
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--all-extras pyproject.toml -o requirements.lock
+
+clean: ## Remove caches (not .data, which holds the demo's databases)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage*

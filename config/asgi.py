@@ -2,7 +2,6 @@
 
 import os
 
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -12,17 +11,11 @@ django_asgi = get_asgi_application()  # loads the apps: what follows imports mod
 
 
 def _application() -> ProtocolTypeRouter:
-    from django.urls import path
-
     from exchange import health
-    from exchange.realtime.channels import OriginCheck
-    from exchange.realtime.consumers import FeedConsumer
+    from exchange.realtime.channels import websocket_urlpatterns
 
     health.serve("ws", settings.METRICS_PORT, health.standard_checks(), tolerated=("redis",))
-    sockets = URLRouter([path("ws", FeedConsumer.as_asgi())])
-    return ProtocolTypeRouter(
-        {"http": django_asgi, "websocket": OriginCheck(AuthMiddlewareStack(sockets))}
-    )
+    return ProtocolTypeRouter({"http": django_asgi, "websocket": URLRouter(websocket_urlpatterns)})
 
 
 application = _application()

@@ -7,13 +7,18 @@ everybody else: here it is alive only while tasks keep passing, and beat sends o
 
 import os
 import time
+import warnings
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.platforms import SecurityWarning
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 
 SILENCE_MAX_SECONDS: Final = 60.0
+
+# A worker under root is only dangerous with pickle: ours takes JSON alone (settings/parts/redis).
+warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("takas")
 app.config_from_object("django.conf:settings", namespace="CELERY")

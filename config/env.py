@@ -9,7 +9,7 @@ import base64
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -213,7 +213,7 @@ def environment_read(mode: Mode) -> Environment:
     return Environment(**values)
 
 
-def child_environment(**changes: str) -> dict[str, str]:
+def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
     """Return this process's environment with changes, for a process started by it."""
     return {**os.environ, **changes}
 

@@ -23,7 +23,14 @@ CONTEXT_NAMES: Final = (
     "sequence",
 )
 # Chatty at INFO without telling an operator anything.
-QUIET: Final = ("django.request", "django.server", "daphne", "kombu", "amqp", "granian.access")
+QUIET: Final = (
+    "celery.app.trace",
+    "celery.beat",
+    "celery.worker.strategy",
+    "daphne",
+    "django.request",
+    "kombu",
+)
 
 
 def configure(config: Mapping[str, str]) -> None:

@@ -5,3 +5,4 @@ from config.settings.base import *  # noqa: F403 - settings are names
 DEBUG = False  # the demo shows what production shows; set it here when you need the yellow page
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+STATIC_ROOT = None  # nothing is collected: WhiteNoise reads the apps' own folders

@@ -138,7 +138,7 @@ def _web(layout: Layout) -> list[str]:
         sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application",
         "--host", layout.host, "--port", str(layout.port), "--workers", "1",
         "--blocking-threads", str(WEB_THREADS), "--backpressure", str(WEB_CONNECTIONS_MAX),
-        "--backlog", str(WEB_BACKLOG), "--no-ws", "--log-level", "warning",
+        "--backlog", str(WEB_BACKLOG), "--no-ws", "--log-level", "error",
     ]  # fmt: skip
 
 

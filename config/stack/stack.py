@@ -115,9 +115,17 @@ class Stack:
         for words in steps:
             if not self.supervisor.stopping.is_set():
                 await self.supervisor.run(words[0], roles.manage(*words))
-        for role in [*roles.exchange_roles(self.layout), *self._traffic()]:
-            if role.name not in self.options.without and not self.supervisor.stopping.is_set():
-                await self.supervisor.start(role)
+        # The engine first: who is asked before it runs would only answer "degraded".
+        engine, *others = roles.exchange_roles(self.layout)
+        for group in ([engine], others, self._traffic()):
+            await self._start_together(group)
+
+    async def _start_together(self, group: list[roles.Role]) -> None:
+        if self.supervisor.stopping.is_set():
+            return
+        wanted = [role for role in group if role.name not in self.options.without]
+        starts = [asyncio.create_task(self.supervisor.start(role)) for role in wanted]
+        await asyncio.gather(*starts)
 
     async def _server_roles(self) -> list[roles.Role]:
         """Check the servers that were given; return roles for those that were not."""

@@ -25,7 +25,7 @@ BACK_OFF_MAX_SECONDS: Final = 10.0
 STEADY_SECONDS: Final = 30.0  # after this long the back-off begins anew
 START_FAILURES_MAX: Final = 3  # before the stack was ready once: then something is plainly wrong
 LINE_BYTES_MAX: Final = 256 * 1024
-NAME_WIDTH: Final = 9
+NAME_WIDTH: Final = 11
 
 
 def say(text: str, name: str = "stack") -> None:
@@ -131,7 +131,7 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=child_environment(**self.environment, **role.environment),
+            env=child_environment({**self.environment, **role.environment}),
             process_group=0,
             limit=LINE_BYTES_MAX,
         )
