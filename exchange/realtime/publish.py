@@ -1,0 +1,226 @@
+"""The public and private frames: built and serialized once, here, and sent by one publisher.
+
+Builders are pure: plain integers and text in, JSON bytes out. A frame travels as (topic, bytes);
+the WebSocket process forwards the bytes as they are.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+import redis
+
+from exchange.domain.units import SymbolUnits
+from exchange.redis import FEED_CHANNEL, book_key, matching_key, settle_flag_key, top_key
+
+BOOK_LEVELS_MAX: Final = 1_000
+HEARTBEAT_LIFE_MS: Final = 5_000
+# A nudge that got lost with its task must not block the next one for long.
+SETTLE_FLAG_LIFE_MS: Final = 2_000
+
+Frame = tuple[str, bytes]
+Level = tuple[int, int]  # price ticks, quantity lots
+
+_json: Final = msgspec.json.Encoder()
+_msgpack: Final = msgspec.msgpack.Encoder()
+_frames_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+
+
+class SymbolText:
+    """A symbol's ticks, lots and quote sums as plain decimal text, fast: for thousands of levels.
+
+    Exact, because ticks and lots are whole multiples of a power of ten.
+    """
+
+    __slots__ = ("_lot", "_quote", "_tick", "code")
+
+    def __init__(self, units: SymbolUnits) -> None:
+        self.code = units.code
+        self._tick = _scaled(units.tick)
+        self._lot = _scaled(units.lot)
+        self._quote = (units.quote_atoms_per_ticklot, 10**units.quote_scale, units.quote_scale)
+
+    def price(self, price_ticks: int) -> str:
+        return _text(price_ticks, self._tick)
+
+    def quantity(self, quantity_lots: int) -> str:
+        return _text(quantity_lots, self._lot)
+
+    def quote(self, ticklots: int) -> str:
+        return _text(ticklots, self._quote)
+
+    def levels(self, levels: Iterable[Level]) -> list[tuple[str, str]]:
+        tick, lot = self._tick, self._lot
+        return [(_text(price, tick), _text(quantity, lot)) for price, quantity in levels]
+
+
+def time_text(time_ms: int) -> str:
+    """A Unix time in milliseconds as RFC 3339 in UTC, milliseconds included."""
+    moment = datetime.fromtimestamp(time_ms // 1_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}Z"
+
+
+def depth_topic(symbol: str) -> str:
+    return f"{symbol}@depth"
+
+
+def trade_topic(symbol: str) -> str:
+    return f"{symbol}@trade"
+
+
+def account_topic(account_id: int) -> str:
+    return f"account:{account_id}"
+
+
+def depth_delta(
+    text: SymbolText,
+    *,
+    sequence: int,
+    time: str,
+    bids: Iterable[Level],
+    asks: Iterable[Level],
+) -> Frame:
+    """The levels that changed, with their new totals; quantity "0" removes a level."""
+    topic = depth_topic(text.code)
+    body = {
+        "channel": topic,
+        "type": "delta",
+        "sequence": sequence,
+        "previous": sequence - 1,
+        "time": time,
+        "bids": text.levels(bids),
+        "asks": text.levels(asks),
+    }
+    return topic, _json.encode(body)
+
+
+def depth_snapshot(
+    text: SymbolText,
+    *,
+    sequence: int,
+    time: str,
+    bids: Iterable[Level],
+    asks: Iterable[Level],
+) -> bytes:
+    """The whole book, best prices first, as it is after the delta with the same sequence."""
+    body = {
+        "channel": depth_topic(text.code),
+        "type": "snapshot",
+        "sequence": sequence,
+        "time": time,
+        "bids": text.levels(bids),
+        "asks": text.levels(asks),
+    }
+    return _json.encode(body)
+
+
+def trade_frame(
+    text: SymbolText,
+    *,
+    trade_id: int,
+    price_ticks: int,
+    quantity_lots: int,
+    taker_side: str,
+    time: str,
+) -> Frame:
+    topic = trade_topic(text.code)
+    body = {
+        "channel": topic,
+        "type": "trade",
+        "id": str(trade_id),
+        "price": text.price(price_ticks),
+        "quantity": text.quantity(quantity_lots),
+        "taker_side": taker_side,
+        "time": time,
+    }
+    return topic, _json.encode(body)
+
+
+def order_frame(
+    account_id: int, *, order: Mapping[str, Any], fills: Sequence[Mapping[str, str]]
+) -> Frame:
+    """An account's order as REST shows it, and what was filled of it since its last frame."""
+    body = {"channel": "orders", "type": "order", "order": order, "fills": fills}
+    return account_topic(account_id), _json.encode(body)
+
+
+def balance_frame(
+    account_id: int, *, asset: str, available: str, reserved: str, sequence: int
+) -> Frame:
+    """An account's balance of one asset after a settlement; `sequence` grows with each change."""
+    body = {
+        "channel": "balances",
+        "type": "balance",
+        "asset": asset,
+        "available": available,
+        "reserved": reserved,
+        "sequence": sequence,
+    }
+    return account_topic(account_id), _json.encode(body)
+
+
+def encode_frames(frames: Sequence[Frame]) -> bytes:
+    """Frames as one message: a MessagePack list of [topic, frame]."""
+    return _msgpack.encode(frames)
+
+
+def decode_frames(data: bytes) -> list[Frame]:
+    """The frames in one message. Raises msgspec.DecodeError if it holds anything else."""
+    return _frames_decoder.decode(data)
+
+
+class Publisher:
+    """Sends frames, best prices, books and heartbeats. Every method may raise redis.RedisError."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def batch(
+        self,
+        frames: Sequence[Frame],
+        *,
+        tops: Mapping[str, tuple[int, int, int, int]],
+        heartbeat: tuple[int, Mapping[str, int]] | None = None,
+    ) -> None:
+        """Publish in one round trip. `tops`: symbol -> (bid, ask, last in ticks, sequence)."""
+        pipeline = self._client.pipeline(transaction=False)
+        # The prices first: who is woken by a frame may already look at them.
+        for symbol, top in tops.items():
+            pipeline.set(top_key(symbol), _msgpack.encode(top))
+        if frames:
+            pipeline.publish(FEED_CHANNEL, encode_frames(frames))
+        if heartbeat is not None:
+            partition_id, body = heartbeat
+            pipeline.set(matching_key(partition_id), _json.encode(body), px=HEARTBEAT_LIFE_MS)
+        pipeline.execute()
+
+    def books(self, books: Mapping[str, bytes]) -> None:
+        """Store depth snapshots by symbol."""
+        pipeline = self._client.pipeline(transaction=False)
+        for symbol, snapshot in books.items():
+            pipeline.set(book_key(symbol), snapshot)
+        pipeline.execute()
+
+    def settlement_flag_set(self, partition_id: int) -> bool:
+        """Claim the right to wake settlement; False when it was woken and has not begun yet."""
+        key = settle_flag_key(partition_id)
+        return bool(self._client.set(key, b"1", nx=True, px=SETTLE_FLAG_LIFE_MS))
+
+
+def _scaled(step: Decimal) -> tuple[int, int, int]:
+    """A decimal step as (integer, power of ten below it, its digits): 0.05 -> (5, 100, 2)."""
+    step = step.normalize()
+    exponent = step.as_tuple().exponent
+    assert isinstance(exponent, int)
+    digits = max(0, -exponent)
+    return int(step.scaleb(digits)), 10**digits, digits
+
+
+def _text(count: int, step: tuple[int, int, int]) -> str:
+    factor, unit, digits = step
+    whole, part = divmod(count * factor, unit)
+    if not part:
+        return str(whole)
+    return f"{whole}.{part:0{digits}d}".rstrip("0")

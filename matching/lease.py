@@ -1,0 +1,104 @@
+"""Who may write a partition: an epoch in Postgres, and a lease by the database's clock.
+
+The epoch is the fence: every write of a worker carries `WHERE epoch = mine`, so one that was
+paused, cut off or replaced changes nothing and notices. The lease only decides when a standby may
+take over. It ends when nobody renewed it in time, or at once when the owner's database session is
+gone: the owner holds a session advisory lock named after its epoch, which dies with the process.
+(The lock needs a direct connection: a transaction pooler in between would hide the session.)
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+LEASE_S: Final = 3
+# Namespaces our advisory locks: (this + partition, epoch).
+_LOCK_SPACE: Final = 0x7A6B_0000
+
+_ENSURE = """
+INSERT INTO orders_enginepartition
+    (id, epoch, owner, last_seq, published_seq, stream_position, state_hash, feed_sequences,
+     updated_at)
+VALUES (%(id)s, 0, '', 0, 0, '0-0', '', '{}', clock_timestamp())
+ON CONFLICT (id) DO NOTHING
+"""
+# The advisory lock is tried last, and only while the lease still runs: it must not be taken
+# for nothing. It is freed by the owner's session end, never by us.
+_TAKE = """
+UPDATE orders_enginepartition
+SET epoch = epoch + 1, owner = %(owner)s, updated_at = clock_timestamp(),
+    lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
+WHERE id = %(id)s
+  AND (lease_until IS NULL OR lease_until < clock_timestamp() OR owner = %(owner)s
+       OR pg_try_advisory_xact_lock(%(space)s, (epoch %% 2147483647)::int))
+RETURNING epoch, last_seq, published_seq, stream_position, state_hash, feed_sequences
+"""
+_HOLD = "SELECT pg_advisory_lock(%(space)s, %(key)s)"
+_RELEASE = """
+UPDATE orders_enginepartition
+SET owner = '', lease_until = NULL, published_seq = %(published_seq)s,
+    stream_position = %(stream_position)s, updated_at = clock_timestamp()
+WHERE id = %(id)s AND epoch = %(epoch)s
+"""
+_LET_GO = "SELECT pg_advisory_unlock(%(space)s, %(key)s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A partition taken over, and where the worker before left it."""
+
+    partition_id: int
+    epoch: int
+    owner: str
+    last_seq: int
+    published_seq: int
+    stream_position: str
+    state_hash: str
+    feed_sequences: dict[str, int]
+
+
+def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: str) -> Lease | None:
+    """Take the partition over if nobody holds it; None while somebody does. Never waits."""
+    space = _LOCK_SPACE + partition_id
+    params = {"id": partition_id, "owner": owner, "space": space, "lease_s": LEASE_S}
+    with connection.transaction():
+        connection.execute(_ENSURE, params)
+        row = connection.execute(_TAKE, params).fetchone()
+        if row is None:
+            return None
+        epoch, last_seq, published_seq, position, state_hash, feed_sequences = row
+        # Nobody else can hold the lock of an epoch that has only just begun.
+        connection.execute(_HOLD, {"space": space, "key": epoch % 2147483647})
+    return Lease(
+        partition_id=partition_id,
+        epoch=epoch,
+        owner=owner,
+        last_seq=last_seq,
+        published_seq=published_seq,
+        stream_position=position,
+        state_hash=state_hash,
+        feed_sequences=feed_sequences,
+    )
+
+
+def lease_release(
+    connection: psycopg.Connection, lease: Lease, *, published_seq: int, stream_position: str
+) -> bool:
+    """Give the partition back on a clean stop, so that a standby starts at once.
+
+    Return False when it was no longer ours.
+    """
+    key = {"space": _LOCK_SPACE + lease.partition_id, "key": lease.epoch % 2147483647}
+    with connection.transaction():
+        released = connection.execute(
+            _RELEASE,
+            {
+                "id": lease.partition_id,
+                "epoch": lease.epoch,
+                "published_seq": published_seq,
+                "stream_position": stream_position,
+            },
+        ).rowcount
+        connection.execute(_LET_GO, key)
+    return released == 1

@@ -1,0 +1,175 @@
+"""The worker's stream and feed on Redis. Losing Redis costs latency: any failure is StreamDown."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import redis
+
+from exchange.domain.units import SymbolUnits
+from exchange.realtime.publish import (
+    BOOK_LEVELS_MAX,
+    Frame,
+    Publisher,
+    SymbolText,
+    depth_snapshot,
+    time_text,
+)
+from exchange.redis import BLOCK_MS_MAX, commands_stream
+from matching.book import Book
+from matching.engine import Engine
+from matching.worker import Clock, StreamDown
+
+FIELD: Final = b"c"
+_START: Final = "0-0"
+
+
+@contextmanager
+def _stream_down() -> Iterator[None]:
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise StreamDown(str(error)) from error
+
+
+class RedisStream:
+    """A partition's command stream, read from a position that Postgres remembers."""
+
+    def __init__(self, client: redis.Redis, partition_id: int) -> None:
+        self._client = client
+        self._key = commands_stream(partition_id)
+
+    def read(self, position: str, count: int, wait_ms: int) -> list[tuple[str, bytes]]:
+        """Return up to `count` (position, encoded command) after `position`.
+
+        Waits up to `wait_ms` for the first. Raises StreamDown.
+        """
+        block = min(wait_ms, BLOCK_MS_MAX) or None  # 0 would mean for ever
+        with _stream_down():
+            answer = self._client.xread({self._key: position}, count=count, block=block)
+        if not answer:
+            return []
+        [(_key, entries)] = answer
+        return [(entry_id.decode(), fields.get(FIELD, b"")) for entry_id, fields in entries]
+
+    def start_for(self, position: str) -> str:
+        """Return where to read on: `position`, or the start when the stream is behind it.
+
+        Raises StreamDown.
+        """
+        with _stream_down():
+            try:
+                info = self._client.xinfo_stream(self._key)
+            except redis.ResponseError:  # there is no stream yet
+                return _START
+        last = info["last-generated-id"].decode()
+        return position if _order_of(position) <= _order_of(last) else _START
+
+    def trim(self, position: str) -> None:
+        """Forget entries below a committed position. Raises StreamDown."""
+        with _stream_down():
+            self._client.xtrim(self._key, minid=position, approximate=True)
+
+    def lag(self, position: str) -> int:
+        """Entries after the position, counted up to a bound. Raises StreamDown."""
+        with _stream_down():
+            return len(self._client.xrange(self._key, min=f"({position}", count=LAG_COUNT_MAX))
+
+
+LAG_COUNT_MAX: Final = 10_000
+
+
+def _order_of(position: str) -> tuple[int, int]:
+    milliseconds, _, counter = position.partition("-")
+    return int(milliseconds), int(counter or 0)
+
+
+class FeedState(Protocol):
+    """Where a symbol's public feed stands."""
+
+    sequence: int
+    last_ticks: int
+
+
+class RedisFeed:
+    """Publishes what was committed. Reads the engine's books, never changes them."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        *,
+        partition_id: int,
+        epoch: int,
+        engine: Engine,
+        units: Mapping[int, SymbolUnits],
+        feeds: Mapping[int, FeedState],
+        clock: Clock,
+        wake_settlement: Callable[[], None],
+    ) -> None:
+        self._publisher = publisher
+        self._partition_id = partition_id
+        self._epoch = epoch
+        self._engine = engine
+        self._units = units
+        self._feeds = feeds
+        self._clock = clock
+        self._wake_settlement = wake_settlement
+        self._texts: dict[int, SymbolText] = {}
+
+    def publish(self, frames: Sequence[Frame], symbol_ids: Collection[int]) -> None:
+        """Send frames, the best prices of these symbols and the heartbeat in one go."""
+        heartbeat = {
+            "epoch": self._epoch,
+            "sequence": self._engine.sequence,
+            "time_ms": self._clock.now_ms(),
+        }
+        with _stream_down():
+            self._publisher.batch(
+                frames,
+                tops={
+                    self._text(one).code: self._top(one) for one in symbol_ids if self._knows(one)
+                },
+                heartbeat=(self._partition_id, heartbeat),
+            )
+
+    def snapshot(self, symbol_ids: Collection[int]) -> None:
+        """Store the books of these symbols."""
+        time = time_text(self._clock.now_ms())
+        books = {
+            self._text(one).code: self._book(one, time) for one in symbol_ids if self._knows(one)
+        }
+        with _stream_down():
+            self._publisher.books(books)
+
+    def nudge_settlement(self) -> None:
+        """Wake the settlement of this partition, unless it was woken already."""
+        with _stream_down():
+            if not self._publisher.settlement_flag_set(self._partition_id):
+                return
+        self._wake_settlement()
+
+    def _knows(self, symbol_id: int) -> bool:
+        return symbol_id in self._units
+
+    def _text(self, symbol_id: int) -> SymbolText:
+        text = self._texts.get(symbol_id)
+        if text is None:
+            text = self._texts[symbol_id] = SymbolText(self._units[symbol_id])
+        return text
+
+    def _top(self, symbol_id: int) -> tuple[int, int, int, int]:
+        book: Book = self._engine.book(symbol_id)
+        feed = self._feeds.get(symbol_id)
+        last_ticks, sequence = (feed.last_ticks, feed.sequence) if feed is not None else (0, 0)
+        return book.best_bid() or 0, book.best_ask() or 0, last_ticks, sequence
+
+    def _book(self, symbol_id: int, time: str) -> bytes:
+        bids, asks = self._engine.book(symbol_id).depth(BOOK_LEVELS_MAX)
+        feed = self._feeds.get(symbol_id)
+        return depth_snapshot(
+            self._text(symbol_id),
+            sequence=feed.sequence if feed is not None else 0,
+            time=time,
+            bids=bids,
+            asks=asks,
+        )

@@ -1,0 +1,265 @@
+"""`manage.py run_matching`: one partition's matching worker, or the standby that waits for it."""
+
+import gc
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any, Final
+
+import psycopg
+import redis
+import structlog
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from kombu.exceptions import KombuError
+from prometheus_client import Counter
+
+from exchange.database import connect, node_number
+from exchange.domain.ids import IdGenerator, id_time_ms
+from exchange.health import recency_check, serve, standard_checks
+from exchange.metrics import (
+    BATCH_SIZE,
+    ENGINE_EPOCH,
+    ENGINE_SEQUENCE,
+    LEASE_HELD,
+    STREAM_LAG,
+    UNSEQUENCED_AGE_SECONDS,
+    stage_timed,
+)
+from exchange.realtime.publish import Publisher
+from exchange.redis import redis_client
+from matching.lease import Lease, lease_acquire, lease_release
+from matching.transport import RedisFeed, RedisStream
+from matching.worker import EngineFailed, LeaseLost, StreamDown, Worker
+from orders.accepted import AcceptedRows
+from orders.loading import Loaded, partition_load
+from orders.results import PostgresResults
+
+PARTITION_DEFAULT: Final = 1
+STANDBY_POLL_S: Final = 0.25
+STEP_SILENCE_MAX_S: Final = 10.0
+GAUGES_EVERY_S: Final = 2.0
+# How a worker that must not go on says why; its supervisor starts the next one.
+EXIT_LEASE_LOST: Final = 3
+EXIT_ENGINE_FAILED: Final = 4
+EXIT_DATABASE: Final = 5
+# Long-lived orders make collector runs slow and useless: the books hold no reference cycles.
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+
+_WAITING_SINCE = """
+SELECT least(
+    (SELECT min(id) FROM orders_order WHERE engine_seq IS NULL),
+    (SELECT min(id) FROM orders_command WHERE engine_seq IS NULL AND partition_id = %s))
+"""
+STREAM_ENTRIES: Final = Counter(
+    "takas_stream_entries", "Stream entries that were not what they should be", ["what"]
+)
+SWEPT: Final = Counter("takas_swept", "Commands found by the sweep instead of on the stream")
+TRANSPORT_FAILURES: Final = Counter(
+    "takas_transport_failures", "Failed tries to reach Redis from the matching worker", ["what"]
+)
+
+log = structlog.get_logger(__name__)
+
+
+class SystemClock:
+    """Wall time in milliseconds, never stepping back within the process."""
+
+    def __init__(self) -> None:
+        self._last_ms = 0
+
+    def now_ms(self) -> int:
+        self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
+        return self._last_ms
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        time.sleep(duration_ms / 1_000)
+
+
+class Stop:
+    """Set by SIGTERM and SIGINT: the batch under way is finished, then the lease is given back."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.is_set = True
+
+
+class Command(BaseCommand):
+    help = "Run the matching worker of one partition; a second one stands by to take over."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--partition", type=int, default=PARTITION_DEFAULT)
+
+    def handle(self, **options: Any) -> None:
+        process = MatchingProcess(options["partition"], Stop())
+        process.health_serve()
+        code = process.run()
+        if code:
+            sys.exit(code)
+
+
+class MatchingProcess:
+    """Waits for the lease, loads the partition, and runs the worker's loop until it has to end."""
+
+    def __init__(self, partition_id: int, stop: Stop) -> None:
+        self.partition_id = partition_id
+        self.stop = stop
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.stepped_at = time.monotonic()
+        self._label = str(partition_id)
+        self._gauges_at = 0.0
+
+    def health_serve(self) -> None:
+        """Answer probes; a worker that stands by is ready, one that hangs is not alive."""
+        stepped = recency_check(
+            lambda: self.stepped_at, limit_seconds=STEP_SILENCE_MAX_S, what="turn of the loop"
+        )
+        serve(
+            "matching",
+            settings.METRICS_PORT,
+            standard_checks(),
+            live={"loop": stepped},
+            tolerated=("redis",),
+        )
+
+    def run(self) -> int:
+        """Return the exit code: 0 after a clean stop."""
+        LEASE_HELD.labels(self._label).set(0)
+        try:
+            with connect("matching") as connection:
+                lease = self._lease_wait(connection)
+                return 0 if lease is None else self._lead(connection, lease)
+        except LeaseLost:
+            log.critical("matching.lease_lost", partition_id=self.partition_id)
+            return EXIT_LEASE_LOST
+        except EngineFailed as error:
+            log.critical("matching.engine_failed", error=repr(error.__cause__), exc_info=True)
+            return EXIT_ENGINE_FAILED
+        except psycopg.Error as error:
+            log.exception("matching.database_failed", error=str(error))
+            return EXIT_DATABASE
+
+    def _lease_wait(self, connection: psycopg.Connection) -> Lease | None:
+        """Stand by until the partition is ours; None when told to stop first."""
+        is_told = False
+        while not self.stop.is_set:
+            self.stepped_at = time.monotonic()
+            lease = lease_acquire(connection, partition_id=self.partition_id, owner=self.owner)
+            if lease is not None:
+                return lease
+            if not is_told:
+                log.info("matching.standing_by", partition_id=self.partition_id)
+                is_told = True
+            time.sleep(STANDBY_POLL_S)
+        return None
+
+    def _lead(self, connection: psycopg.Connection, lease: Lease) -> int:
+        log.info("matching.lease_taken", partition_id=self.partition_id, epoch=lease.epoch)
+        clock = SystemClock()
+        ids = IdGenerator(node_number(), clock.now_ms)
+        loaded = partition_load(connection, lease, ids)
+        client = redis_client()
+        stream = RedisStream(client, self.partition_id)
+        worker = self._worker(connection, lease, loaded, ids, clock, client, stream)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        LEASE_HELD.labels(self._label).set(1)
+        ENGINE_EPOCH.labels(self._label).set(lease.epoch)
+        while not self.stop.is_set:
+            sequenced = worker.step()
+            self.stepped_at = time.monotonic()
+            if sequenced:
+                BATCH_SIZE.labels("match").observe(sequenced)
+            if self.stepped_at >= self._gauges_at:
+                self._gauges(connection, worker, stream)
+        lease_release(
+            connection,
+            lease,
+            published_seq=worker.published_seq,
+            stream_position=worker.stream_position,
+        )
+        log.info("matching.stopped", partition_id=self.partition_id, sequence=worker.committed_seq)
+        return 0
+
+    def _worker(
+        self,
+        connection: psycopg.Connection,
+        lease: Lease,
+        loaded: Loaded,
+        ids: IdGenerator,
+        clock: SystemClock,
+        client: redis.Redis,
+        stream: RedisStream,
+    ) -> Worker:
+        feed = RedisFeed(
+            Publisher(client),
+            partition_id=self.partition_id,
+            epoch=lease.epoch,
+            engine=loaded.engine,
+            units=loaded.units,
+            feeds=loaded.feeds,
+            clock=clock,
+            wake_settlement=self._wake_settlement,
+        )
+        return Worker(
+            engine=loaded.engine,
+            stream=stream,
+            accepted=AcceptedRows(connection, partition_id=self.partition_id, units=loaded.units),
+            results=PostgresResults(connection, lease=lease, loaded=loaded, ids=ids),
+            feed=feed,
+            clock=clock,
+            stream_position=lease.stream_position,
+            published_seq=lease.published_seq,
+            faulty_ids=loaded.faulty_ids,
+            urgent=loaded.urgent,
+            measure=stage_timed,
+        )
+
+    def _wake_settlement(self) -> None:
+        """Send the settlement task once, without retries: beat sweeps every second anyway."""
+        from orders.tasks import settle_partition
+
+        try:
+            settle_partition.apply_async((self.partition_id,), retry=False)
+        except (KombuError, OSError) as error:
+            TRANSPORT_FAILURES.labels("broker").inc()
+            log.warning("matching.nudge_failed", error=str(error))
+
+    def _gauges(self, connection: psycopg.Connection, worker: Worker, stream: RedisStream) -> None:
+        self._gauges_at = self.stepped_at + GAUGES_EVERY_S
+        ENGINE_SEQUENCE.labels(self._label).set(worker.committed_seq)
+        row = connection.execute(_WAITING_SINCE, (self.partition_id,)).fetchone()
+        since = row[0] if row is not None else None
+        age_ms = time.time_ns() // 1_000_000 - id_time_ms(since) if since is not None else 0
+        UNSEQUENCED_AGE_SECONDS.labels(self._label).set(max(0, age_ms) / 1_000)
+        counts = worker.counts
+        STREAM_ENTRIES.labels("unwanted").inc(counts.duplicates)
+        STREAM_ENTRIES.labels("garbage").inc(counts.garbage)
+        SWEPT.inc(counts.swept)
+        TRANSPORT_FAILURES.labels("stream").inc(counts.stream_failures)
+        TRANSPORT_FAILURES.labels("feed").inc(counts.feed_failures)
+        if any((counts.garbage, counts.stream_failures, counts.feed_failures)):
+            log.warning(
+                "matching.transport",
+                sequence=worker.committed_seq,
+                garbage=counts.garbage,
+                stream_failures=counts.stream_failures,
+                feed_failures=counts.feed_failures,
+            )
+        counts.reset()
+        if worker.is_degraded():
+            return
+        try:
+            STREAM_LAG.labels(self._label).set(stream.lag(worker.stream_position))
+        except StreamDown:
+            TRANSPORT_FAILURES.labels("stream").inc()
