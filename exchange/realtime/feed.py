@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from exchange.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.mirror import BookMirror, Outcome
 from exchange.realtime.outbox import Outbox
 from exchange.realtime.protocol import CloseCode, answer
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 SOCKETS_MAX: Final = 5_000  # a process
 OLDER_ACCEPTED_S: Final = 12.0  # the worker rewrites every book in 5 s: past this, history is gone
 
-SOCKETS = Gauge("takas_ws_sockets", "Open WebSocket connections of this process")
-FRAMES = Counter("takas_ws_frames", "Frames put into outboxes", ["kind"])
 CLOSED = Counter("takas_ws_closed", "Connections the server ended", ["code"])
 RESYNCS = Counter("takas_feed_resyncs", "Books rebuilt from a snapshot after a gap", ["symbol"])
 CONNECTED = Gauge("takas_feed_connected", "1 while this process is subscribed to the feed")
@@ -72,13 +71,13 @@ class FeedHub:
 
     def join(self, outbox: Outbox) -> None:
         self._outboxes.add(outbox)
-        SOCKETS.set(len(self._outboxes))
+        FEED_CONNECTIONS.set(len(self._outboxes))
 
     def leave(self, outbox: Outbox) -> None:
         for topic in list(outbox.topics):
             self.unfollow(outbox, topic)
         self._outboxes.discard(outbox)
-        SOCKETS.set(len(self._outboxes))
+        FEED_CONNECTIONS.set(len(self._outboxes))
         if outbox.close_code is not None:
             CLOSED.labels(outbox.close_code.name.lower()).inc()
 
@@ -236,7 +235,7 @@ def _send(outboxes: Iterable[Outbox], frame: bytes, kind: str) -> None:
     for outbox in outboxes:
         outbox.put(text)
         count += 1
-    FRAMES.labels(kind).inc(count)
+    FEED_FRAMES.labels(kind).inc(count)
 
 
 def _depth_symbol(topic: str) -> str | None:

@@ -1,0 +1,228 @@
+// Own orders: open ones with cancel and amend, recent ones with how they ended.
+
+import { ApiError, get, patch, post, remove } from "./api.js";
+import * as D from "./decimal.js";
+import { element, repaint, setText } from "./loop.js";
+import { toast } from "./toasts.js";
+
+const LIVE = new Set(["new", "open", "partially_filled"]);
+const RECENT_MAX = 30;
+const CLOCK = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
+const WORDS = { partially_filled: "partly filled" };
+const COLUMNS = ["time", "side", "price", "quantity", "filled", "status", "actions"];
+
+export const describe = (order) => {
+  const size = order.quantity ?? order.quote_amount;
+  const unit = order.symbol.split("-")[order.quantity === null ? 1 : 0];
+  const price = order.price === null ? "at market" : `at ${order.price}`;
+  return `${order.side === "buy" ? "Buy" : "Sell"} ${size} ${unit} ${price}`;
+};
+
+export class Orders {
+  constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen }) {
+    Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen });
+    this.byId = new Map();
+    this.rows = new Map();
+    this.paint = this.paint.bind(this);
+  }
+
+  async refetch() {
+    const query = `symbol=${this.symbol}`;
+    const [open, recent] = await Promise.all([
+      get(`/orders?${query}&status=live&limit=200`), get(`/orders?${query}&limit=${RECENT_MAX}`),
+    ]);
+    const seen = [...open.items, ...recent.items];
+    const ids = new Set(seen.map((order) => order.id));
+    // What we still take for live and the exchange no longer lists among the live has ended.
+    for (const order of [...this.byId.values()]) {
+      if (LIVE.has(order.status) && !ids.has(order.id)) seen.push(await get(`/orders/${order.id}`));
+    }
+    seen.forEach((order) => this.put(order));
+  }
+
+  // A frame and an answer may cross: the later state stays.
+  put(order) {
+    if (order.symbol !== this.symbol) return false;
+    const known = this.byId.get(order.id);
+    if (known && (known.updated_at > order.updated_at || !LIVE.has(known.status))) return false;
+    this.byId.set(order.id, order);
+    repaint(this.paint);
+    return true;
+  }
+
+  takeFrame({ order, fills }) {
+    const known = this.byId.get(order.id);
+    if (!this.put(order) && order.symbol === this.symbol) return;
+    if (order.status === "rejected") {
+      toast("error", `Refused: ${describe(order)}`, this.reason(order));
+    } else if (fills.length) {
+      const what = order.status === "filled" ? "Filled" : "Partly filled";
+      toast("ok", `${what}: ${describe(order)}`, fills.map((fill) =>
+        `${fill.quantity} at ${fill.price} (${fill.role})`).slice(0, 3).join(", "));
+    } else if (order.status === "cancelled" && known?.status !== "cancelled") {
+      toast("info", `Cancelled: ${describe(order)}`, this.reason(order));
+    }
+  }
+
+  reason(order) {
+    return order.reason ? this.reasons[order.reason] || order.reason : "";
+  }
+
+  list() {
+    const all = [...this.byId.values()].sort((a, b) => (BigInt(a.id) < BigInt(b.id) ? 1 : -1));
+    const ended = all.filter((order) => !LIVE.has(order.status));
+    ended.slice(RECENT_MAX).forEach((order) => this.byId.delete(order.id));
+    return { open: all.filter((order) => LIVE.has(order.status)), recent: ended.slice(0, RECENT_MAX) };
+  }
+
+  paint() {
+    const { open, recent } = this.list();
+    this.paintList(this.openRoot, open);
+    this.paintList(this.recentRoot, recent);
+    const shown = new Set([...open, ...recent].map((order) => order.id));
+    for (const [id, row] of this.rows) {
+      if (shown.has(id)) continue;
+      row.node.remove();
+      this.rows.delete(id);
+    }
+    this.onOpen(open);
+  }
+
+  paintList(root, orders) {
+    orders.forEach((order, index) => {
+      const row = this.rows.get(order.id) || this.row(order.id);
+      if (root.children[index] !== row.node) root.insertBefore(row.node, root.children[index] || null);
+      if (!row.editing) this.paintRow(row, order);
+    });
+    root.closest("table").classList.toggle("empty", orders.length === 0);
+  }
+
+  row(id) {
+    const node = element("tr", "", null, { "data-testid": `order-${id}` });
+    const cells = Object.fromEntries(COLUMNS.map((name) => [name, element("td", name, node)]));
+    const row = { node, cells, editing: false, actionsFor: null };
+    this.rows.set(id, row);
+    return row;
+  }
+
+  paintRow(row, order) {
+    const { price, quantity } = this.places;
+    const number = (text, places) => (text === null ? "—" : D.shown(D.parse(text), places));
+    const extra = order.post_only ? "post-only" : order.time_in_force === "gtc" ? "" : order.time_in_force;
+    row.node.className = order.side;
+    setText(row.cells.time, CLOCK.format(new Date(order.created_at)));
+    setText(row.cells.side, `${order.side} ${order.type} ${extra}`.trim());
+    setText(row.cells.price, number(order.price ?? order.average_price, price));
+    setText(row.cells.quantity, order.quantity === null
+      ? `for ${number(order.quote_amount, 2)}` : number(order.quantity, quantity));
+    setText(row.cells.filled, number(order.filled, quantity));
+    setText(row.cells.status, WORDS[order.status] || order.status);
+    row.cells.status.title = this.reason(order);
+    if (!LIVE.has(order.status) && order.reason) {
+      setText(row.cells.status, `${WORDS[order.status] || order.status} · ${this.reason(order)}`);
+    }
+    this.paintActions(row, order);
+  }
+
+  paintActions(row, order) {
+    const wanted = LIVE.has(order.status) ? "live" : "ended";
+    if (row.actionsFor === wanted) return;
+    row.actionsFor = wanted;
+    row.cells.actions.replaceChildren();
+    if (wanted === "ended") return;
+    const label = describe(order);
+    if (order.type === "limit") this.button(row, "Amend", label, () => this.edit(row, order.id));
+    this.button(row, "Cancel", label, () => this.cancel(order.id));
+  }
+
+  button(row, name, about, act) {
+    const button = element("button", "small", row.cells.actions, {
+      type: "button", "aria-label": `${name} ${about}`, "data-testid": `order-${name.toLowerCase()}`,
+    });
+    button.textContent = name;
+    button.addEventListener("click", act);
+    return button;
+  }
+
+  edit(row, id) {
+    const order = this.byId.get(id);
+    row.editing = true;
+    const input = (cell, name, value) => {
+      cell.replaceChildren();
+      return Object.assign(element("input", "inline", cell, {
+        inputmode: "decimal", "aria-label": `New ${name}`, "data-testid": `amend-${name}`, autocomplete: "off",
+      }), { value });
+    };
+    const price = input(row.cells.price, "price", order.price);
+    const quantity = input(row.cells.quantity, "quantity", order.quantity);
+    row.cells.actions.replaceChildren();
+    const end = () => {
+      row.editing = false;
+      row.actionsFor = null;
+      this.paintRow(row, this.byId.get(id));
+    };
+    const save = async () => {
+      if (await this.amend(order, price.value, quantity.value)) end();
+    };
+    this.button(row, "Save", describe(order), save);
+    this.button(row, "Back", describe(order), end);
+    row.node.onkeydown = (event) => {
+      if (!row.editing) return;
+      if (event.key === "Escape") end();
+      if (event.key === "Enter" && event.target.tagName === "INPUT") save();
+    };
+    price.focus();
+  }
+
+  async amend(order, priceTyped, quantityTyped) {
+    const changes = {};
+    for (const [name, typed] of [["price", priceTyped], ["quantity", quantityTyped]]) {
+      const value = D.parseTyped(typed);
+      if (value === null) {
+        toast("error", `The new ${name} is not a number`, typed);
+        return false;
+      }
+      if (value !== D.parse(order[name])) changes[name] = D.text(value);
+    }
+    if (!Object.keys(changes).length) return true;
+    return this.attempt(`Amend refused: ${describe(order)}`, async () => {
+      this.answered(await patch(`/orders/${order.id}`, changes));
+      toast("info", `Amend sent: ${describe(order)}`);
+    });
+  }
+
+  cancel(id) {
+    const order = this.byId.get(id);
+    return this.attempt(`Cancel refused: ${describe(order)}`, async () => {
+      this.answered(await remove(`/orders/${id}`));
+    });
+  }
+
+  cancelAll() {
+    return this.attempt("Cancel all refused", async () => {
+      await remove(`/orders?symbol=${this.symbol}`);
+      toast("info", `Cancelling all orders in ${this.symbol}`);
+    });
+  }
+
+  answered(order) {
+    if (order?.id && order.status) this.put(order);
+  }
+
+  async attempt(failed, act) {
+    try {
+      await act();
+      return true;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      toast("error", failed, error.message);
+      return false;
+    }
+  }
+
+  async place(body) {
+    const order = await post("/orders", body);
+    this.put(order);
+    return order;
+  }
+}

@@ -1,0 +1,175 @@
+"""Pages: sign in and out, trade, API keys. They hold no data of their own: scripts use the API."""
+
+import hashlib
+import time
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth import login, logout
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from exchange.domain.codes import DESCRIPTIONS
+from exchange.http.security import websocket_url
+from exchange.realtime.channels import sockets_close
+from exchange.web.attempts import FailedAttempts
+from exchange.web.brands import BrandShown, brand_for_host
+
+SYMBOL_PREFERRED = "BTC-USDT"
+BRAND_CACHE_S = 60
+PERCENTS = (25, 50, 75, 100)
+ORDER_LISTS = (
+    ("orders-open", "open-orders", "Open orders"),
+    ("orders-recent", "recent-orders", "Recent orders"),
+)
+# An order says why it ended by a code alone: those are the texts that need no values.
+REASONS = {code.value: text for code, (_, text) in DESCRIPTIONS.items() if "{" not in text}
+
+_attempts = FailedAttempts()
+
+
+def brand_of(request: HttpRequest) -> BrandShown:
+    """The brand of the host name that the request asked for."""
+    name = urlsplit(f"//{request.get_host()}").hostname or ""
+    return brand_for_host(name)
+
+
+def _page(
+    request: HttpRequest, template: str, context: dict[str, object] | None = None, status: int = 200
+) -> HttpResponse:
+    return render(request, template, {"brand": brand_of(request), **(context or {})}, status=status)
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    symbols = brand_of(request).symbols
+    if not symbols:
+        return _page(request, "web/empty.html", status=503)
+    first = SYMBOL_PREFERRED if SYMBOL_PREFERRED in symbols else symbols[0]
+    return redirect("trade", symbol=first)
+
+
+@never_cache
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "POST"])
+def sign_in(request: HttpRequest) -> HttpResponse:
+    """Show the form, or take it. Too many failures wait; the answer never says which half was
+    wrong."""
+    target = _target(request)
+    if request.user.is_authenticated:
+        return HttpResponseRedirect(target)
+    if request.method == "GET":
+        return _page(request, "web/login.html", {"form": AuthenticationForm(), "next": target})
+    username, address = request.POST.get("username", "")[:150], client_address(request)
+    wait_s = _attempts.wait_s(username, address, time.monotonic())
+    if wait_s:
+        return _too_many(request, target, wait_s)
+    form = AuthenticationForm(request, data=request.POST)
+    if not form.is_valid():
+        _attempts.failed(username, address, time.monotonic())
+        return _page(request, "web/login.html", {"form": form, "next": target}, status=401)
+    _attempts.succeeded(username, address)
+    login(request, form.get_user())
+    return HttpResponseRedirect(target)
+
+
+@require_POST
+def sign_out(request: HttpRequest) -> HttpResponse:
+    """End the session, and the WebSockets that were opened with it."""
+    user_id, session_key = request.user.pk, request.session.session_key
+    logout(request)
+    if user_id is not None and session_key is not None:
+        sockets_close(user_id, session_key=session_key)
+    return redirect(settings.LOGOUT_REDIRECT_URL)
+
+
+@never_cache
+@login_required
+@require_GET
+def trade(request: HttpRequest, symbol: str) -> HttpResponse:
+    brand = brand_of(request)
+    if symbol not in brand.symbols:
+        raise Http404
+    base, _, quote = symbol.partition("-")
+    context = {
+        "symbol": symbol,
+        "base": base,
+        "quote": quote,
+        "symbols": brand.symbols,
+        "websocket_url": websocket_url(request),
+        "percents": PERCENTS,
+        "order_lists": ORDER_LISTS,
+        "reasons": REASONS,
+    }
+    return _page(request, "web/trade.html", context)
+
+
+@never_cache
+@login_required
+@require_GET
+def api_keys(request: HttpRequest) -> HttpResponse:
+    return _page(request, "web/keys.html")
+
+
+@require_GET
+def brand_css(request: HttpRequest) -> HttpResponse:
+    """The brand's colours as custom properties; the model allows nothing but #rrggbb."""
+    brand = brand_of(request)
+    text = (
+        f":root {{ --brand-primary: {brand.colour_primary};"
+        f" --brand-accent: {brand.colour_accent}; }}\n"
+    )
+    return _cached(request, text, "text/css")
+
+
+@require_GET
+def brand_logo(request: HttpRequest) -> HttpResponse:
+    """The brand's logo. Shown through <img>, where SVG runs no script; alone it gets no rights."""
+    svg = brand_of(request).logo_svg
+    if not svg:
+        raise Http404
+    response = _cached(request, svg, "image/svg+xml")
+    response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    return response
+
+
+def client_address(request: HttpRequest) -> str:
+    """The client's address; behind a proxy that we were told of, the one it reports."""
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if settings.TRUST_PROXY and forwarded:
+        return str(forwarded).rpartition(",")[2].strip()
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def _target(request: HttpRequest) -> str:
+    """Where to go after signing in; only ever a page of this host."""
+    wanted = request.POST.get("next") or request.GET.get("next") or ""
+    safe = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if safe else str(settings.LOGIN_REDIRECT_URL)
+
+
+def _too_many(request: HttpRequest, target: str, wait_s: int) -> HttpResponse:
+    context = {"form": AuthenticationForm(), "next": target, "wait_s": wait_s}
+    response = _page(request, "web/login.html", context, status=429)
+    response["Retry-After"] = str(wait_s)
+    return response
+
+
+def _cached(request: HttpRequest, text: str, content_type: str) -> HttpResponse:
+    etag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    if request.headers.get("If-None-Match") == etag:
+        response = HttpResponse(status=304)
+    else:
+        response = HttpResponse(text, content_type=f"{content_type}; charset=utf-8")
+    response["ETag"] = etag
+    response["Cache-Control"] = f"public, max-age={BRAND_CACHE_S}"
+    response["Vary"] = "Host"
+    return response
