@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import structlog
 from channels.db import database_sync_to_async
@@ -10,7 +9,10 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
 from prometheus_client import Counter
 
+from exchange.api import keys
+from exchange.api.throttling import Ticket, guard
 from exchange.domain.codes import Code
+from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol, User
 from exchange.realtime import protocol
@@ -127,7 +129,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             raise DomainError(Code.FEED_MESSAGE_INVALID)
         principal = await database_sync_to_async(_login_verify)(message)
         self.outbox.user_id = principal.user_id
-        self.outbox.account_id = principal.account_id
+        self.outbox.account_id = principal.account_id or None
         self.outbox.put(protocol.answer("logged_in", message_id=message.id))
 
     def _over_rate(self) -> None:
@@ -168,17 +170,17 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
         outbox.expires_at_s = session.get_expiry_date().timestamp()
 
 
-def _login_verify(message: protocol.Login) -> Any:
-    from exchange.api import keys
-
-    return keys.verify(
-        key_id=message.key,
-        timestamp=str(message.timestamp),
-        signature=message.signature,
-        method="GET",
-        path="/ws",
-        body=b"",
+def _login_verify(message: protocol.Login) -> keys.Principal:
+    """The key's Principal, or the same refusals as a signed request gets; used once, it is used."""
+    timestamp = str(message.timestamp)
+    signed = keys.string_to_sign(timestamp, "GET", protocol.LOGIN_PATH, b"")
+    principal: keys.Principal = keys.signature_check(
+        message.key, timestamp, "", message.signature, signed
     )
+    if Scope.READ not in principal.scopes:
+        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=Scope.READ.value)
+    guard.check(Ticket(message.signature, f"login:{principal.user_id}", 0))
+    return principal
 
 
 _symbols: dict[str, float] = {}

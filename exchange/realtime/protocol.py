@@ -19,6 +19,8 @@ MESSAGES_PER_SECOND: Final = 10
 MESSAGES_BURST: Final = 30
 REFUSED_MESSAGES_MAX: Final = 20  # over the rate limit: told this often, then closed
 
+LOGIN_PATH: Final = "/ws"
+
 PUBLIC_KINDS: Final = frozenset({"depth", "trade"})
 PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
 

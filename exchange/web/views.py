@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -41,7 +42,10 @@ def brand_of(request: HttpRequest) -> BrandShown:
 
 
 def _page(
-    request: HttpRequest, template: str, context: dict[str, object] | None = None, status: int = 200
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, object] | None = None,
+    status: int = 200,
 ) -> HttpResponse:
     return render(request, template, {"brand": brand_of(request), **(context or {})}, status=status)
 
