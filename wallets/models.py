@@ -135,3 +135,31 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"entry {self.pk}"
+
+
+class AuditMark(models.Model):
+    """How far the audit has verified something that only grows (wallets/reconciliation.py)."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    value = models.BigIntegerField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
+class AuditedBalance(models.Model):
+    """The sum of a balance's entries up to the mark `entries`: what need not be summed again."""
+
+    id = models.BigAutoField(primary_key=True)
+    account_id = models.BigIntegerField()
+    asset_id = models.BigIntegerField()
+    total = money_field()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account_id", "asset_id"], name="audited_balance_one")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.asset_id}"

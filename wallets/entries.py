@@ -1,0 +1,47 @@
+"""Ledger entries on their way into the database: one COPY for all entries of a transaction.
+
+COPY is one statement: the trigger that refuses an unbalanced journal sees all of its entries.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+
+import psycopg
+
+from exchange.database import node_number
+from exchange.domain.ids import IdGenerator
+from wallets.postings import Posting
+
+ENTRIES_COPY = "COPY wallets_entry (id, journal_id, account_id, asset_id, amount, kind) FROM STDIN"
+_generators: dict[int, IdGenerator] = {}
+
+
+def ledger_ids() -> IdGenerator:
+    """The generator of this process for journal and entry ids."""
+    pid = os.getpid()  # a forked worker must not go on with its parent's
+    generator = _generators.get(pid)
+    if generator is None:
+        generator = _generators[pid] = IdGenerator(
+            node_number(), lambda: time.time_ns() // 1_000_000
+        )
+    return generator
+
+
+def entries_write(
+    connection: psycopg.Connection,
+    journals: Iterable[tuple[int, Iterable[Posting]]],
+    scales: Mapping[int, int],
+) -> int:
+    """Append the entries of these (journal id, postings) in one statement; return how many."""
+    next_id = ledger_ids().next_id
+    suffixes = {asset_id: f"e-{scale}\t" for asset_id, scale in scales.items()}
+    lines = [
+        f"{next_id()}\t{journal_id}\t{account_id}\t{asset_id}\t{atoms}{suffixes[asset_id]}{kind}\n"
+        for journal_id, postings in journals
+        for account_id, asset_id, atoms, kind in postings
+    ]
+    if lines:
+        with connection.cursor() as cursor, cursor.copy(ENTRIES_COPY) as copy:
+            copy.write("".join(lines))
+    return len(lines)

@@ -1,0 +1,128 @@
+"""The only place that locks money rows, and the one order in which they are locked.
+
+1. reservations, by order id
+2. balances, by (account, asset), in the last statement before the commit wherever that is possible
+
+A transaction that locks both takes them in this order and takes each kind once. Whoever has a
+balance and then asks for a reservation can deadlock with settlement.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import psycopg
+
+# Account and asset: what identifies a balance.
+BalanceKey = tuple[int, int]
+
+
+class ReservationRow(NamedTuple):
+    """A reservation as stored: the amount in units of its asset, the rest as integers."""
+
+    order_id: int
+    account_id: int
+    asset_id: int
+    symbol_id: int
+    side: str
+    price_ticks: int
+    amount: Decimal
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    fee_accrued: Decimal
+    pending_amend_id: int | None
+
+
+class BalanceRow(NamedTuple):
+    """A balance after a change; `version` counts its changes."""
+
+    account_id: int
+    asset_id: int
+    available: Decimal
+    reserved: Decimal
+    may_be_negative: bool
+    version: int
+
+
+class BalanceChange(NamedTuple):
+    """What to add to a balance, in atoms of the asset."""
+
+    available_atoms: int
+    reserved_atoms: int
+
+
+RESERVATIONS_LOCKED = """
+SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,
+       taker_fee_ppm, fee_accrued, pending_amend_id
+FROM wallets_reservation WHERE order_id = ANY(%s) ORDER BY order_id FOR UPDATE
+"""
+
+
+def reservations_locked(
+    connection: psycopg.Connection, order_ids: Collection[int]
+) -> list[ReservationRow]:
+    """Lock the reservations that exist among these orders, by order id, and return them."""
+    rows = connection.execute(RESERVATIONS_LOCKED, (sorted(order_ids),)).fetchall()
+    return [ReservationRow(*row) for row in rows]
+
+
+BALANCES_MISSING = """
+INSERT INTO wallets_balance (account_id, asset_id, available, reserved, may_be_negative, version)
+SELECT wanted.account_id, wanted.asset_id, 0, 0, account.kind <> 'user', 0
+FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (account_id, asset_id)
+JOIN wallets_account account ON account.id = wanted.account_id
+WHERE NOT EXISTS (
+    SELECT 1 FROM wallets_balance known
+    WHERE known.account_id = wanted.account_id AND known.asset_id = wanted.asset_id)
+ORDER BY wanted.account_id, wanted.asset_id
+ON CONFLICT (account_id, asset_id) DO NOTHING
+"""
+
+
+def balances_create_missing(connection: psycopg.Connection, keys: Collection[BalanceKey]) -> None:
+    """Make sure that these balances exist; call it before anything locks a balance."""
+    accounts, assets = _columns(sorted(keys))
+    connection.execute(BALANCES_MISSING, (accounts, assets))
+
+
+# LockRows sits above the sort: rows are locked in exactly this order, then all are updated.
+BALANCES_APPLY = """
+WITH change AS (
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
+        AS c (account_id, asset_id, available, reserved)
+), locked AS MATERIALIZED (
+    SELECT balance.id, change.available, change.reserved
+    FROM change JOIN wallets_balance balance USING (account_id, asset_id)
+    ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
+)
+UPDATE wallets_balance balance
+SET available = balance.available + locked.available,
+    reserved = balance.reserved + locked.reserved,
+    version = balance.version + 1
+FROM locked WHERE balance.id = locked.id
+RETURNING balance.account_id, balance.asset_id, balance.available, balance.reserved,
+    balance.may_be_negative, balance.version
+"""
+
+
+def balances_apply(
+    connection: psycopg.Connection,
+    changes: Mapping[BalanceKey, BalanceChange],
+    scales: Mapping[int, int],
+) -> list[BalanceRow]:
+    """Lock the balances in order and add the changes, in one statement; return them as they are.
+
+    Every balance must exist. The table's constraints refuse what would go below zero, and with it
+    the transaction: here that is a bug, because whoever spends has reserved before.
+    """
+    keys = sorted(changes)
+    accounts, assets = _columns(keys)
+    available = [f"{changes[key].available_atoms}e-{scales[key[1]]}" for key in keys]
+    reserved = [f"{changes[key].reserved_atoms}e-{scales[key[1]]}" for key in keys]
+    rows = connection.execute(BALANCES_APPLY, (accounts, assets, available, reserved)).fetchall()
+    assert len(rows) == len(keys), "every balance that changes exists"
+    return [BalanceRow(*row) for row in rows]
+
+
+def _columns(keys: Sequence[BalanceKey]) -> tuple[list[int], list[int]]:
+    return [account_id for account_id, _ in keys], [asset_id for _, asset_id in keys]

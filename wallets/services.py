@@ -1,0 +1,117 @@
+"""Writes to accounts and funds that are not trades: one transaction each."""
+
+from decimal import Decimal
+from typing import Final
+
+import psycopg
+from django.db import connection as django_connection
+from django.db import transaction
+
+from exchange.domain.enums import AccountKind, EntryKind
+from exchange.domain.units import decimal_to_atoms
+from exchange.models import Asset
+from wallets.entries import entries_write, ledger_ids
+from wallets.locks import BalanceChange, balances_apply, balances_create_missing
+from wallets.models import Account
+from wallets.postings import Posting, adjustment_postings, deposit_postings
+
+KEY_LENGTH_MAX: Final = 120
+
+
+class JournalKeyConflict(Exception):
+    """The idempotency key was used before, for something else."""
+
+
+def account_open(*, user_id: int) -> Account:
+    """Return the user's account; the first call makes it."""
+    account, _ = Account.objects.get_or_create(user_id=user_id, defaults={"kind": AccountKind.USER})
+    return account
+
+
+def funds_deposit(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:
+    """Credit an account from the outside world; return whether this call did it (L7).
+
+    The same call again changes nothing and returns False. Raises JournalKeyConflict when the key
+    stands for other funds, NotExact when `amount` is finer than the asset.
+    """
+    assert amount > 0
+    atoms, scale = _atoms(asset_id, amount)
+    postings = deposit_postings(
+        account_id=account_id, external_id=_external_id(), asset_id=asset_id, atoms=atoms
+    )
+    return journal_post(kind=EntryKind.DEPOSIT, key=key, postings=postings, scale=scale)
+
+
+def funds_adjust(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:
+    """Correct an account's funds in either direction against the outside world, once per key.
+
+    Takes from what is available only: the database refuses to go below zero
+    (psycopg's CheckViolation, wrapped by Django as IntegrityError). Raises as `funds_deposit`.
+    """
+    assert amount != 0
+    atoms, scale = _atoms(asset_id, amount)
+    postings = adjustment_postings(
+        account_id=account_id, external_id=_external_id(), asset_id=asset_id, atoms=atoms
+    )
+    return journal_post(kind=EntryKind.ADJUSTMENT, key=key, postings=postings, scale=scale)
+
+
+@transaction.atomic
+def journal_post(*, kind: EntryKind, key: str, postings: list[Posting], scale: int) -> bool:
+    """Post one journal of one asset: its row, its entries, the balances; False when it was there.
+
+    Raises JournalKeyConflict when the key's journal holds other postings.
+    """
+    assert 0 < len(key) <= KEY_LENGTH_MAX
+    assert len({posting.asset_id for posting in postings}) == 1
+    raw: psycopg.Connection = django_connection.connection
+    journal_id = ledger_ids().next_id()
+    inserted = raw.execute(
+        "INSERT INTO wallets_journal (id, kind, key, created_at) VALUES (%s, %s, %s, now())"
+        " ON CONFLICT (key) DO NOTHING RETURNING id",
+        (journal_id, kind.value, key),
+    ).fetchone()
+    if inserted is None:
+        _assert_same_journal(raw, key, postings, scale)
+        return False
+    asset_id = postings[0].asset_id
+    scales = {asset_id: scale}
+    changes = {
+        (posting.account_id, asset_id): BalanceChange(posting.atoms, 0) for posting in postings
+    }
+    assert len(changes) == len(postings)
+    balances_create_missing(raw, changes.keys())
+    entries_write(raw, [(journal_id, postings)], scales)
+    balances_apply(raw, changes, scales)
+    return True
+
+
+def _assert_same_journal(
+    raw: psycopg.Connection, key: str, postings: list[Posting], scale: int
+) -> None:
+    # Entries get their ids right after their journal's: the range keeps it to one partition.
+    found = raw.execute(
+        """
+        SELECT entry.account_id, entry.asset_id, entry.amount, entry.kind
+        FROM wallets_journal journal JOIN wallets_entry entry
+            ON entry.journal_id = journal.id
+            AND entry.id BETWEEN journal.id AND journal.id + (600000::bigint << 22)
+        WHERE journal.key = %s
+        """,
+        (key,),
+    ).fetchall()
+    known = {
+        (account_id, asset_id, decimal_to_atoms(amount, scale), kind)
+        for account_id, asset_id, amount, kind in found
+    }
+    if known != {tuple(posting) for posting in postings}:
+        raise JournalKeyConflict(key)
+
+
+def _atoms(asset_id: int, amount: Decimal) -> tuple[int, int]:
+    scale = Asset.objects.values_list("scale", flat=True).get(pk=asset_id)
+    return decimal_to_atoms(amount, scale), scale
+
+
+def _external_id() -> int:
+    return Account.objects.values_list("pk", flat=True).get(kind=AccountKind.EXTERNAL)
