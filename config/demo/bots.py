@@ -5,6 +5,7 @@ market generator alone; a secret is never printed or logged.
 """
 
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +15,7 @@ from typing import Final
 import msgspec
 from django.db import transaction
 
-from exchange.api.keys import api_key_create
+from exchange.api.secrets import secret_encrypt
 from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Tier, User
 from wallets.services import account_open, funds_deposit
@@ -53,8 +54,15 @@ def bots_ensure(names: Sequence[str], tier: Tier) -> list[Bot]:
 def key_renew(user: User) -> Credentials:
     """Replace the user's tool key by a new one and return its secret, this once."""
     ApiKey.objects.filter(user=user, label=_KEY_LABEL).delete()
-    key, secret = api_key_create(user_id=user.pk, label=_KEY_LABEL, can_trade=True)
-    return Credentials(key.key_id, secret)
+    credentials = Credentials(f"tools-{secrets.token_hex(8)}", secrets.token_urlsafe(32))
+    ApiKey.objects.create(
+        key_id=credentials.key,
+        user=user,
+        label=_KEY_LABEL,
+        secret_encrypted=secret_encrypt(credentials.secret),
+        can_trade=True,
+    )
+    return credentials
 
 
 def funds_ensure(account_id: int, funds: Mapping[str, Decimal], *, key: str) -> None:

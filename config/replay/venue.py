@@ -1,7 +1,7 @@
 """Where a recording is replayed: a symbol as wide as the flow, and accounts with ample funds.
 
-Every run has a symbol and two assets of its own, so that runs never mix; they are not listed on
-any brand. The accounts are the same in every run.
+Every run has a symbol and two assets of its own, so that runs never mix; only the newest
+is shown on the pages. The accounts are the same in every run.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from config.demo.bots import Bot, bots_ensure, funds_ensure
 from config.demo.seed import maker_tier_ensure
 from exchange.domain.units import MONEY_SCALE_MAX
 from exchange.market.flow import FlowExtent
-from exchange.models import Asset, Symbol
+from exchange.models import Asset, Brand, Symbol
 from orders.replay.terms import ReplayTerms
 
 ACCOUNTS_PER_SIDE: Final = 16
@@ -24,6 +24,7 @@ MARGIN: Final = 10
 FUNDS_MAX: Final = Decimal(10) ** 17  # keeps the sum over all accounts within NUMERIC(38,18)
 SLIPPAGE_PPM: Final = 900_000
 POSITION_LAST: Final = 1_000
+REPLAY_CODE: Final = r"^BTCR[0-9]+-USDR[0-9]+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class ReplayVenue:
     """A symbol to replay on; the first half of the bots buys, the second sells."""
 
     symbol: Symbol
+    tier_id: int
     terms: ReplayTerms
     bots: list[Bot]
 
@@ -46,7 +48,8 @@ def venue_open(
     assert 0 < accounts_per_side <= ACCOUNTS_PER_SIDE_MAX
     symbol = _symbol(extent, run)
     names = [f"replay-{number}" for number in range(1, 2 * accounts_per_side + 1)]
-    bots = bots_ensure(names, maker_tier_ensure())
+    tier = maker_tier_ensure()
+    bots = bots_ensure(names, tier)
     quote_funds = min(FUNDS_MAX, extent.notional_bound * 2 + 1)
     base_funds = min(FUNDS_MAX, extent.quantity_total * 2 + 1)
     for place, bot in enumerate(bots):
@@ -54,12 +57,22 @@ def venue_open(
         funds = {symbol.quote.code: quote_funds} if is_buyer else {symbol.base.code: base_funds}
         funds_ensure(bot.account_id, funds, key=f"replay-{run}")
     terms = ReplayTerms(symbol.code, symbol.tick, symbol.lot, run, accounts_per_side)
-    return ReplayVenue(symbol, terms, bots)
+    brand_show(symbol)
+    return ReplayVenue(symbol, tier.pk, terms, bots)
+
+
+def brand_show(symbol: Symbol) -> None:
+    """Show the newest replay on the default brand's pages, in the place of older ones."""
+    brand = Brand.objects.filter(is_default=True).first()
+    # A brand without symbols of its own shows all that are listed.
+    if brand is not None and brand.symbols.exists():
+        brand.symbols.remove(*brand.symbols.filter(code__regex=REPLAY_CODE))
+        brand.symbols.add(symbol)
 
 
 def run_next() -> str:
     """The mark of the next run: R1, R2, ..."""
-    return f"R{Symbol.objects.filter(code__regex=r'^BTCR[0-9]+-USDR[0-9]+$').count() + 1}"
+    return f"R{Symbol.objects.filter(code__regex=REPLAY_CODE).count() + 1}"
 
 
 def _symbol(extent: FlowExtent, run: str) -> Symbol:

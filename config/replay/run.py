@@ -1,0 +1,142 @@
+"""Play a recording through an exchange, compare what it traded, audit, and say how it went."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from config.replay.venue import ReplayVenue, run_next, venue_open
+from exchange.database import connect, node_number
+from exchange.domain.ids import IdGenerator
+from exchange.market.comparison import TradeComparison, trades_compare
+from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read, trades_read
+from exchange.selectors import catalogue_read
+from orders.intake.publish import RedisPublisher
+from orders.replay.api_route import ApiRoute, SendResult
+from orders.replay.intake_route import IntakeRoute, IntakeTerms
+from orders.replay.outcome import Drained, drained_wait, trades_made
+from orders.replay.progress import Pace, Progress
+
+Through = Literal["api", "intake"]
+Write = Callable[[str], object]
+
+LANES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPlan:
+    """What to play, how, and what it should trade (None: only played, nothing compared)."""
+
+    flow: Path
+    trades: Path | None
+    through: Through
+    speed: float  # 0: as fast as it goes
+    url: str
+    lanes: int
+    accounts_per_side: int
+    limit: int = 0  # only so many commands; 0: all
+
+
+def replay(plan: ReplayPlan, write: Write) -> bool:
+    """Play the plan and report with `write`; return whether trades and audit are right."""
+    extent = flow_measure(plan.flow)
+    write(
+        f"{plan.flow.name}: {extent.commands:,} commands, {extent.orders:,} orders,"
+        f" {extent.cancels:,} cancels; tick {extent.tick:f}, lot {extent.lot:f}"
+    )
+    venue = venue_open(extent, run=run_next(), accounts_per_side=plan.accounts_per_side)
+    write(f"symbol {venue.symbol.code}, {len(venue.bots)} accounts, through {plan.through}")
+    progress = Progress(plan.limit or extent.commands, write)
+    result = _send(plan, venue, extent, progress)
+    _say_sent(plan, result, write)
+    comparison, drained = _outcome(plan, venue, write)
+    write(
+        f"sequenced {drained.sequenced_seconds:.2f} s and settled {drained.settled_seconds:.2f} s"
+        " after the last answer"
+    )
+    is_sound = audit(write)
+    if comparison is None:
+        return is_sound
+    for difference in comparison.differences:
+        write(f"  {difference}")
+    write(comparison.line())
+    return is_sound and comparison.is_equal
+
+
+def audit(write: Write) -> bool:
+    """Run `manage.py audit` here; return whether it found everything in order."""
+    try:
+        call_command("audit")
+    except (CommandError, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in (0, None):
+            return True
+        write(f"the audit found a breach: {error}")
+        return False
+    return True
+
+
+def _send(
+    plan: ReplayPlan, venue: ReplayVenue, extent: FlowExtent, progress: Progress
+) -> SendResult:
+    commands = _commands(plan)
+    pace = Pace(plan.speed)
+    if plan.through == "api":
+        credentials = [bot.credentials for bot in venue.bots]
+        route = ApiRoute(plan.url, venue.terms, credentials, extent.is_cancelled, lanes=plan.lanes)
+        return route.send(commands, pace, progress)
+    reading = catalogue_read()
+    rules = reading.symbols_by_id[venue.symbol.pk]
+    fees = reading.fee_rates(tier_id=venue.tier_id, symbol_id=venue.symbol.pk)
+    terms = IntakeTerms(
+        [bot.account_id for bot in venue.bots], rules, fees.maker_ppm, fees.taker_ppm
+    )
+    with connect("replay") as connection:
+        return IntakeRoute(
+            connection,
+            RedisPublisher(),
+            venue.terms,
+            terms,
+            extent.is_cancelled,
+            next_id=IdGenerator(node_number()).next_id,
+        ).send(commands, pace, progress)
+
+
+def _commands(plan: ReplayPlan) -> Iterator[FlowCommand]:
+    for number, command in enumerate(flow_read(plan.flow), start=1):
+        if plan.limit and number > plan.limit:
+            return
+        yield command
+
+
+def _say_sent(plan: ReplayPlan, result: SendResult, write: Write) -> None:
+    rate = result.sent / max(result.seconds, 1e-9)
+    what = "answer" if plan.through == "api" else "batch commit"
+    write(
+        f"sent {result.sent:,} commands in {result.seconds:.1f} s: {rate:,.0f}/s;"
+        f" {what} latency {result.latencies.summary()}"
+    )
+    refused = ", ".join(f"{number:,} {code}" for code, number in result.refused.most_common())
+    write(f"accepted {result.accepted:,}; expected refusals: {refused or 'none'}")
+    if result.retried:
+        write(f"{result.retried:,} requests were sent again")
+
+
+def _outcome(
+    plan: ReplayPlan, venue: ReplayVenue, write: Write
+) -> tuple[TradeComparison | None, Drained]:
+    # Reading many trades joins big tables: here the planner may choose freely.
+    with connect("replay-outcome", index_plans=False) as connection:
+        connection.execute("SET statement_timeout = 0")
+        drained = drained_wait(
+            connection,
+            symbol_id=venue.symbol.pk,
+            partition_id=venue.symbol.partition_id,
+            write=write,
+        )
+        if plan.trades is None:
+            return None, drained
+        made = trades_made(connection, venue.terms, symbol_id=venue.symbol.pk)
+        return trades_compare(trades_read(plan.trades), made), drained
