@@ -1,0 +1,208 @@
+"""A small market of its own for a test: fresh assets, one partition, funded accounts.
+
+Every market has assets and a partition that no other test uses, so that totals and sequences can
+be checked exactly without emptying tables. Orders go through the real intake batch.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import psycopg
+
+from exchange.domain.drafts import OrderDraft
+from exchange.domain.enums import (
+    CommandKind,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
+from exchange.domain.ids import IdGenerator
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.models import Asset, Symbol, User
+from exchange.selectors import symbol_rules
+from orders.intake.batch import commit_batch
+from orders.intake.decide import Entry
+from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
+from wallets.services import account_open, funds_deposit
+
+MAKER_FEE_PPM = 500
+TAKER_FEE_PPM = 1_000
+PARTITIONS = itertools.count(1_000)
+
+
+class Outbox:
+    """Stands for the command stream: keeps what intake published."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        self.entries.extend(entries)
+
+    def take(self) -> list[bytes]:
+        taken = [payload for _, payload in self.entries]
+        self.entries.clear()
+        return taken
+
+
+@dataclass(slots=True)
+class Market:
+    """One symbol in a partition of its own, with accounts that have funds."""
+
+    partition_id: int
+    rules: SymbolRules
+    account_ids: list[int]
+    base_id: int
+    quote_id: int
+    ids: IdGenerator
+    outbox: Outbox = field(default_factory=Outbox)
+    client_ids: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def symbol_id(self) -> int:
+        return self.rules.units.symbol_id
+
+    def place_job(
+        self,
+        account: int,
+        side: Side,
+        quantity_lots: int,
+        price_ticks: int,
+        *,
+        type: OrderType = OrderType.LIMIT,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        post_only: bool = False,
+        quote_atoms: int = 0,
+        self_trade: SelfTradePrevention = SelfTradePrevention.CANCEL_INCOMING,
+    ) -> PlaceJob:
+        draft = OrderDraft(
+            symbol_id=self.symbol_id,
+            side=side,
+            type=type,
+            time_in_force=time_in_force,
+            post_only=post_only,
+            price_ticks=price_ticks,
+            quantity_lots=quantity_lots,
+            quote_atoms=quote_atoms,
+            client_order_id=f"c{next(self.client_ids)}",
+            self_trade=self_trade,
+        )
+        return PlaceJob(
+            account_id=self.account_ids[account],
+            draft=draft,
+            rules=self.rules,
+            maker_fee_ppm=MAKER_FEE_PPM,
+            taker_fee_ppm=TAKER_FEE_PPM,
+            fingerprint="00",
+        )
+
+    def cancel_job(self, account: int, order_id: int) -> CommandJob:
+        return CommandJob(
+            CommandKind.CANCEL,
+            symbol_id=self.symbol_id,
+            partition_id=self.partition_id,
+            account_id=self.account_ids[account],
+            order_id=order_id,
+        )
+
+    def cancel_all_job(self, account: int) -> CommandJob:
+        return CommandJob(
+            CommandKind.CANCEL_ALL,
+            symbol_id=self.symbol_id,
+            partition_id=self.partition_id,
+            account_id=self.account_ids[account],
+        )
+
+    def state_job(self, state: int) -> CommandJob:
+        return CommandJob(
+            CommandKind.SET_STATE,
+            symbol_id=self.symbol_id,
+            partition_id=self.partition_id,
+            state=state,
+        )
+
+    def amend_job(
+        self,
+        account: int,
+        order_id: int,
+        side: Side,
+        *,
+        price_ticks: int = 0,
+        quantity_lots: int = 0,
+        keep_priority: bool = False,
+    ) -> AmendJob:
+        return AmendJob(
+            account_id=self.account_ids[account],
+            order_id=order_id,
+            side=side,
+            rules=self.rules,
+            price_ticks=price_ticks,
+            quantity_lots=quantity_lots,
+            keep_priority=keep_priority,
+        )
+
+    def submit(self, connection: psycopg.Connection, *jobs: Job) -> list[int]:
+        """Run one intake batch; return the ids of the jobs' commands, all accepted."""
+        deferred = commit_batch(
+            connection, jobs, self.outbox, next_id=self.ids.next_id, wait_for_locks=True
+        )
+        assert not deferred
+        for job in jobs:
+            assert isinstance(job.outcome, Accepted), job.outcome
+        return [job.command_id for job in jobs]
+
+    def place(
+        self, connection: psycopg.Connection, account: int, side: Side, lots: int, ticks: int
+    ) -> int:
+        """Accept one limit order and return its id."""
+        [order_id] = self.submit(connection, self.place_job(account, side, lots, ticks))
+        return order_id
+
+
+def market_make(
+    *, ids: IdGenerator, accounts: int = 3, funds: Decimal = Decimal(1_000_000)
+) -> Market:
+    """Make a market: tick 0.01, lot 0.001, quote scale 6, base scale 8; every account funded."""
+    number = next(PARTITIONS)
+    base = Asset.objects.create(code=f"B{number}", name="base", scale=8)
+    quote = Asset.objects.create(code=f"Q{number}", name="quote", scale=6)
+    symbol = Symbol.objects.create(
+        code=f"{base.code}-{quote.code}",
+        base=base,
+        quote=quote,
+        tick=Decimal("0.01"),
+        lot=Decimal("0.001"),
+        quantity_min=Decimal("0.001"),
+        quantity_max=Decimal(1_000),
+        notional_min=Decimal("0.000001"),
+        price_min=Decimal("0.01"),
+        price_max=Decimal(1_000_000),
+        partition_id=number,
+    )
+    account_ids = []
+    for index in range(accounts):
+        user = User.objects.create(username=f"u{number}-{index}", password="!")
+        account = account_open(user_id=user.pk)
+        account_ids.append(account.pk)
+        for asset in (base, quote):
+            key = f"fund:{account.pk}:{asset.pk}"
+            funds_deposit(account_id=account.pk, asset_id=asset.pk, amount=funds, key=key)
+    partition_prepare(number)
+    return Market(
+        partition_id=number,
+        rules=symbol_rules(symbol),
+        account_ids=account_ids,
+        base_id=base.pk,
+        quote_id=quote.pk,
+        ids=ids,
+    )
+
+
+def partition_prepare(partition_id: int) -> None:
+    """What a migration does for partition 1."""
+    from orders.models import SettlementCursor
+
+    SettlementCursor.objects.get_or_create(partition_id=partition_id)

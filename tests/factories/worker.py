@@ -1,0 +1,175 @@
+"""A matching worker in the test's own process: real rows, its stream and feed in memory."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import psycopg
+
+from exchange.database import connect
+from matching.lease import Lease, lease_acquire
+from matching.worker import Clock, Feed, Stream, StreamDown, Worker
+from orders.accepted import AcceptedRows
+from orders.loading import Loaded, partition_load
+from orders.results import PostgresResults
+from tests.factories.market import Market
+
+
+class TestClock:
+    """Time that only moves when something sleeps or the test says so."""
+
+    __test__ = False
+
+    def __init__(self, start_ms: int | None = None) -> None:
+        self.time_ms = start_ms if start_ms is not None else time.time_ns() // 1_000_000
+
+    def now_ms(self) -> int:
+        return self.time_ms
+
+    def sleep_ms(self, duration_ms: int) -> None:
+        self.time_ms += duration_ms
+
+
+class MemoryStream:
+    """A command stream that can lose its content and its server."""
+
+    def __init__(self, clock: TestClock) -> None:
+        self.clock = clock
+        self.entries: list[tuple[int, bytes]] = []
+        self.last = 0
+        self.is_down = False
+
+    def add(self, *payloads: bytes) -> None:
+        for payload in payloads:
+            self.last += 1
+            self.entries.append((self.last, payload))
+
+    def wipe(self) -> None:
+        self.entries.clear()
+        self.last = 0
+
+    def read(self, position: str, count: int, wait_ms: int) -> list[tuple[str, bytes]]:
+        self._check()
+        after = int(position.partition("-")[0])
+        found = [(f"{key}-0", payload) for key, payload in self.entries if key > after]
+        if not found:
+            self.clock.sleep_ms(wait_ms)
+        return found[:count]
+
+    def start_for(self, position: str) -> str:
+        self._check()
+        return position if int(position.partition("-")[0]) <= self.last else "0-0"
+
+    def trim(self, position: str) -> None:
+        self._check()
+        upto = int(position.partition("-")[0])
+        self.entries = [entry for entry in self.entries if entry[0] >= upto]
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StreamDown("down on purpose")
+
+
+class MemoryFeed:
+    """Keeps every frame that was published, in order."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[str, bytes]] = []
+        self.snapshots: list[set[int]] = []
+        self.nudges = 0
+        self.is_down = False
+
+    def publish(self, frames: Sequence[tuple[str, bytes]], symbol_ids: Collection[int]) -> None:
+        self._check()
+        self.frames.extend(frames)
+
+    def snapshot(self, symbol_ids: Collection[int]) -> None:
+        self._check()
+        self.snapshots.append(set(symbol_ids))
+
+    def nudge_settlement(self) -> None:
+        self._check()
+        self.nudges += 1
+
+    def bodies(self, topic: str) -> list[dict[str, object]]:
+        return [msgspec.json.decode(frame) for name, frame in self.frames if name == topic]
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise StreamDown("down on purpose")
+
+
+@dataclass(slots=True)
+class WorkerProcess:
+    """What a matching process holds in memory; `kill` drops all of it."""
+
+    connection: psycopg.Connection
+    lease: Lease
+    loaded: Loaded
+    worker: Worker
+
+    def kill(self) -> None:
+        self.connection.close()
+
+    def run(self, steps: int = 4) -> int:
+        """Take some turns; return how many commands were sequenced."""
+        return sum(self.worker.step() for _ in range(steps))
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What outlives a worker: its stream, its feed and the time."""
+
+    market: Market
+    clock: TestClock = field(default_factory=TestClock)
+    stream: MemoryStream = field(init=False)
+    feed: MemoryFeed = field(default_factory=MemoryFeed)
+    started: list[WorkerProcess] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stream = MemoryStream(self.clock)
+
+    def deliver(self) -> None:
+        """Put what intake published onto the stream."""
+        self.stream.add(*self.market.outbox.take())
+
+    def start(self, owner: str = "test") -> WorkerProcess:
+        process = worker_start(self.market, self.stream, self.feed, self.clock, owner=owner)
+        assert process is not None, "the lease was free"
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+
+
+def worker_start(
+    market: Market, stream: Stream, feed: Feed, clock: Clock, *, owner: str = "test"
+) -> WorkerProcess | None:
+    """Start a worker on a connection of its own; None while another one holds the lease."""
+    connection = connect("test-matching")
+    lease = lease_acquire(connection, partition_id=market.partition_id, owner=owner)
+    if lease is None:
+        connection.close()
+        return None
+    loaded = partition_load(connection, lease, market.ids)
+    worker = Worker(
+        engine=loaded.engine,
+        stream=stream,
+        accepted=AcceptedRows(
+            connection,
+            partition_id=market.partition_id,
+            units=loaded.units,
+            now_ms=clock.now_ms,
+        ),
+        results=PostgresResults(connection, lease=lease, loaded=loaded, ids=market.ids),
+        feed=feed,
+        clock=clock,
+        stream_position=lease.stream_position,
+        published_seq=lease.published_seq,
+        faulty_ids=loaded.faulty_ids,
+        urgent=loaded.urgent,
+    )
+    return WorkerProcess(connection, lease, loaded, worker)

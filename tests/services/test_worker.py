@@ -1,0 +1,350 @@
+"""The worker's loop on real rows: what the stream does wrong must not matter (faults F3 to F20)."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from exchange.database import connect
+from exchange.domain.enums import Side
+from exchange.domain.ids import IdGenerator
+from matching.codec import decode_command, encode_command
+from matching.messages import HALT, OPEN, Place
+from matching.snapshot import state_hash
+from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS, EngineFailed, LeaseLost
+from tests.factories.market import Market, market_make
+from tests.factories.worker import Surroundings, TestClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+def market(clock: TestClock) -> Market:
+    return market_make(ids=IdGenerator(1, clock.now_ms))
+
+
+@pytest.fixture
+def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
+    surroundings = Surroundings(market, clock)
+    yield surroundings
+    surroundings.close()
+
+
+@pytest.fixture
+def db() -> Iterator[psycopg.Connection]:
+    with connect("test-intake") as connection:
+        yield connection
+
+
+def order(db: psycopg.Connection, order_id: int) -> tuple[str, str | None, str, int | None]:
+    row = db.execute(
+        "SELECT status, reason, trim_scale(filled)::text, engine_seq FROM orders_order"
+        " WHERE id = %s",
+        (order_id,),
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def trades(db: psycopg.Connection, market: Market) -> list[tuple[int, int, str]]:
+    return db.execute(
+        "SELECT maker_order_id, taker_order_id, trim_scale(quantity)::text FROM orders_trade"
+        " WHERE symbol_id = %s ORDER BY id",
+        (market.symbol_id,),
+    ).fetchall()
+
+
+def test_two_orders_meet_and_their_rows_tell(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    buy = market.place(db, 1, BUY, 3, 101)
+    around.deliver()
+    process = around.start()
+    assert process.run() == 2
+    assert order(db, sell) == ("partially_filled", None, "0.003", 1)
+    assert order(db, buy) == ("filled", None, "0.003", 2)
+    assert trades(db, market) == [(sell, buy, "0.003")]
+    partition = db.execute(
+        "SELECT last_seq, state_hash FROM orders_enginepartition WHERE id = %s",
+        (market.partition_id,),
+    ).fetchone()
+    assert partition == (2, state_hash(process.loaded.engine))
+    assert around.feed.nudges == 1
+
+
+def test_doubled_and_garbage_entries_change_nothing(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    [entry] = market.outbox.take()
+    unknown = decode_command(entry)
+    assert isinstance(unknown, Place)
+    unknown.command_id = unknown.order_id = market.ids.next_id()
+    around.stream.add(b"\xff garbage", entry, entry, encode_command(unknown), b"")
+    process = around.start()
+    assert process.run() == 1
+    around.stream.add(entry)
+    assert process.run() == 0
+    assert order(db, sell) == ("open", None, "0", 1)
+    assert process.worker.counts.garbage == 2
+    assert process.worker.engine.sequence == 1
+
+
+def test_an_entry_with_another_account_is_not_the_orders_command(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    forged = decode_command(market.outbox.take()[0])
+    assert isinstance(forged, Place)
+    forged.account_id = market.account_ids[1]
+    around.stream.add(encode_command(forged))
+    process = around.start()
+    process.run(1)
+    around.clock.sleep_ms(SWEEP_EVERY_MS)
+    process.run()
+    resting = process.worker.engine.books[market.symbol_id].orders[sell]
+    assert resting.account_id == market.account_ids[0]
+
+
+def test_lost_entries_are_swept(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    process.run(1)
+    first = market.place(db, 0, SELL, 5, 100)
+    second = market.place(db, 0, SELL, 5, 100)
+    market.outbox.take()  # lost
+    young = process.worker.accepted.sweep(age_ms=SWEEP_AGE_MS, limit=10)
+    assert young == [], "younger rows are most likely still on their way"
+    around.clock.sleep_ms(SWEEP_EVERY_MS)
+    assert process.run(2) == 2
+    assert [order(db, one)[3] for one in (first, second)] == [1, 2]
+    assert process.worker.counts.swept == 2
+
+
+def test_without_the_stream_postgres_is_polled(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    process.run(1)
+    around.stream.is_down = around.feed.is_down = True
+    market.place(db, 0, SELL, 5, 100)
+    started = around.clock.now_ms()
+    while not process.run(1):
+        assert around.clock.now_ms() - started < 20 * DEGRADED_POLL_MS
+    assert process.worker.is_degraded()
+
+
+def test_a_stream_that_lost_everything_is_read_from_its_start(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    for _ in range(5):
+        market.place(db, 0, SELL, 1, 100)
+    around.deliver()
+    assert process.run() == 5
+    around.stream.wipe()
+    around.clock.sleep_ms(1_000)
+    lost = market.place(db, 0, SELL, 1, 100)
+    around.deliver()  # position 1, below the worker's 5
+    around.clock.sleep_ms(SWEEP_EVERY_MS)
+    assert process.run() == 1
+    assert order(db, lost)[0] == "open"
+    market.place(db, 0, SELL, 1, 100)
+    around.deliver()
+    assert process.run(1) == 1, "read from the stream again, not swept"
+
+
+def test_a_cancel_before_its_own_order_waits_for_it(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    process.run(1)
+    sell = market.place(db, 0, SELL, 5, 100)
+    market.outbox.take()  # the order's entry is lost, its cancel's arrives
+    market.submit(db, market.cancel_job(0, sell))
+    around.deliver()
+    assert process.run(1) == 2
+    assert order(db, sell) == ("cancelled", "order.cancelled_by_user", "0", 1)
+
+
+def test_a_cancel_that_overtook_its_order_in_the_stream_comes_after_it(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    market.submit(db, market.cancel_job(0, sell))
+    first, second = market.outbox.take()
+    around.stream.add(second, first)
+    process = around.start()
+    assert process.run() == 2
+    assert order(db, sell)[0] == "cancelled"
+
+
+def test_cancel_all_takes_orders_that_were_accepted_before_it(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    process.run(1)
+    mine = market.place(db, 0, SELL, 5, 100)
+    other = market.place(db, 1, SELL, 5, 100)
+    market.outbox.take()
+    market.submit(db, market.cancel_all_job(0))
+    around.deliver()
+    process.run(1)
+    assert order(db, mine)[:2] == ("cancelled", "order.cancelled_by_cancel_all")
+    assert order(db, other)[0] == "new"
+
+
+def test_a_worker_killed_before_its_commit_leaves_no_trace(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    first = around.start("first")
+    batch = first.worker._apply(first.worker._gather())
+    first.kill()
+    assert batch.sequenced
+    second = around.start("second")
+    assert second.run() == 1
+    assert second.worker.engine.sequence == 1
+
+
+def test_killed_after_commit_the_successor_publishes(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    topic = f"{market.rules.units.code}@depth"
+    market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    first = around.start("first")
+    first.worker._commit(first.worker._apply(first.worker._gather()))
+    first.kill()
+    assert around.feed.frames == []
+    second = around.start("second")
+    second.run(2)
+    [delta] = around.feed.bodies(topic)
+    assert (delta["sequence"], delta["asks"]) == (1, [["1", "0.005"]])
+    market.place(db, 0, SELL, 1, 200)
+    around.deliver()
+    second.run(2)
+    assert [body["sequence"] for body in around.feed.bodies(topic)] == [1, 2]
+
+
+def test_frames_wait_in_the_journal_while_the_feed_is_down(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    process.run(1)
+    around.feed.is_down = True
+    for _ in range(3):
+        market.place(db, 0, SELL, 5, 100)
+        around.deliver()
+        process.run(1)
+        around.clock.sleep_ms(600)
+    assert around.feed.frames == []
+    around.feed.is_down = False
+    around.clock.sleep_ms(60_000)
+    process.run(2)
+    sequences = [b["sequence"] for b in around.feed.bodies(f"{market.rules.units.code}@depth")]
+    assert sequences == list(range(1, len(sequences) + 1))
+    assert process.worker.published_seq == 3
+
+
+def test_a_replaced_worker_writes_nothing_and_ends(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    first = around.start("first")
+    first.run(1)
+    db.execute(
+        "UPDATE orders_enginepartition SET lease_until = clock_timestamp() - interval '1 ms'"
+        " WHERE id = %s",
+        (market.partition_id,),
+    )
+    second = around.start("second")
+    sell = market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    with pytest.raises(LeaseLost):
+        first.run(1)
+    assert order(db, sell)[0] == "new"
+    assert second.run(1) == 1
+    around.clock.sleep_ms(2_000)
+    idle = around.clock.now_ms()
+    with pytest.raises(LeaseLost):  # idle, it notices at its heartbeat
+        first.worker._keep_up()
+    assert around.clock.now_ms() == idle
+
+
+def test_the_reloaded_book_has_the_checkpoints_hash(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    orders = [market.place(db, index % 2, SELL, 5 + index, 100 + index) for index in range(6)]
+    market.place(db, 2, BUY, 7, 101)
+    market.submit(db, market.cancel_job(1, orders[3]))
+    market.submit(db, market.amend_job(0, orders[2], SELL, price_ticks=104))
+    market.submit(db, market.amend_job(0, orders[4], SELL, quantity_lots=2, keep_priority=True))
+    around.deliver()
+    first = around.start("first")
+    first.run()
+    before = state_hash(first.loaded.engine)
+    first.kill()
+    second = around.start("second")
+    assert second.loaded.is_hash_equal
+    assert state_hash(second.loaded.engine) == before
+    second.loaded.engine.check()
+
+
+def test_a_book_that_differs_from_its_checkpoint_is_halted_before_it_trades(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    first = around.start("first")
+    first.run()
+    first.kill()
+    db.execute("UPDATE orders_order SET quantity = quantity + 0.001 WHERE id = %s", (sell,))
+    buy = market.place(db, 1, BUY, 5, 100)
+    around.deliver()
+    second = around.start("second")
+    assert not second.loaded.is_hash_equal
+    second.run()
+    assert second.worker.engine.books[market.symbol_id].state == HALT
+    assert order(db, buy)[:2] == ("rejected", "symbol.halted")
+    assert trades(db, market) == []
+    state = db.execute("SELECT state FROM exchange_symbol WHERE id = %s", (market.symbol_id,))
+    assert state.fetchone() == ("halt",)
+
+
+def test_a_command_on_which_the_engine_raises_is_refused_and_the_second_halts(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    good = market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    for number in (1, 2):
+        process = around.start(f"worker {number}")
+        poisoned = market.place(db, 0, SELL, 5, 100 + number)
+        command = decode_command(market.outbox.take()[0])
+        assert isinstance(command, Place)
+        command.price_ticks = -1  # impossible input: the engine asserts
+        around.stream.add(encode_command(command))
+        with pytest.raises(EngineFailed):
+            process.run()
+        process.kill()
+        successor = around.start(f"successor {number}")
+        successor.run()
+        successor.kill()
+        assert order(db, poisoned)[:2] == ("rejected", "engine.fault")
+    assert order(db, good)[0] == "open"
+    last = around.start("last")
+    last.run()
+    assert last.worker.engine.books[market.symbol_id].state == HALT
+    market.submit(db, market.state_job(OPEN))
+    around.deliver()
+    last.run()
+    assert last.worker.engine.books[market.symbol_id].state == OPEN
