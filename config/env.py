@@ -195,7 +195,9 @@ def environment_read(mode: Mode) -> Environment:
         env.read_env(BASE_DIR / ".env", overwrite=False)
     given.update(os.environ)
     if mode == "dev":
-        env.read_env(stack_env_path(env.str("DATA_DIR", ".data")), overwrite=False)
+        # Not into os.environ: a stack started from here must not take them for given.
+        left = pairs_read(stack_env_path(os.environ.get("DATA_DIR", ".data")))
+        env.ENVIRON = {**left, **os.environ}
     values: dict[str, Any] = {}
     wrong: list[str] = []
     for item in fields(Environment):
@@ -223,24 +225,34 @@ def stack_env_path(data_dir: str) -> Path:
     return BASE_DIR / data_dir / "stack.env"
 
 
+def pairs_read(path: Path) -> dict[str, str]:
+    """Return the NAME=value lines of a file that `manage.py stack` wrote; none if there is none."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
 def _value(env: environ.Env, name: str, kind: Any, metadata: Any, mode: Mode) -> Any:
-    if name not in os.environ or (os.environ[name] == "" and metadata["default"] != ""):
+    text = env.ENVIRON.get(name, "")
+    if name not in env.ENVIRON or (text == "" and metadata["default"] != ""):
         if mode in metadata["needed_in"]:
             raise ValueError("is missing")
         return metadata["default"]
-    reader = {bool: _bool, int: env.int, str: env.str, list[str]: env.list}[kind]
+    if kind is bool:
+        return _switch(text)
+    reader = {int: env.int, str: env.str, list[str]: env.list}[kind]
     value = reader(name)
     if value != "":
         metadata["check"](value)
     return value
 
 
-def _bool(name: str) -> bool:
+def _switch(text: str) -> bool:
     """Read a switch strictly: a typo must not mean "off"."""
-    text = os.environ[name].lower()
-    if text in ("1", "true", "on", "yes"):
+    if text.lower() in ("1", "true", "on", "yes"):
         return True
-    if text in ("0", "false", "off", "no"):
+    if text.lower() in ("0", "false", "off", "no"):
         return False
     raise ValueError("must be on or off")
 

@@ -1,5 +1,7 @@
 """What all environments share; topics are in `parts/`."""
 
+from pathlib import Path
+
 from config.env import BASE_DIR, ENV
 from config.settings.parts.auth import *  # noqa: F403 - a settings module is its parts' names
 from config.settings.parts.database import *  # noqa: F403
@@ -72,7 +74,7 @@ TEMPLATES = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT: Path | None = BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

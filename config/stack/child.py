@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(getattr(signal, signal_name)))
     if os.getppid() != int(parent_pid):
         sys.exit(1)  # the parent died before the wish was made
-    os.execvp(command[0], command)  # noqa: S606 - becoming the command is the purpose
+    os.execvp(command[0], command)  # noqa: S606 # nosec B606 - the purpose
 
 
 if __name__ == "__main__":

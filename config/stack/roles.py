@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def _name(self) -> str:
-        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104
+        return "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 # nosec B104
 
 
 def manage(*words: str) -> list[str]:

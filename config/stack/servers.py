@@ -61,7 +61,7 @@ def socket_folder(data: Path) -> Path:
     if len(str(inside)) <= SOCKET_PATH_LENGTH_MAX - len("/.s.PGSQL.5432"):
         return inside
     digest = hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:12]
-    return Path(f"/tmp/takas-{os.getuid()}-{digest}")  # noqa: S108 - made 0700 and checked below
+    return Path(f"/tmp/takas-{os.getuid()}-{digest}")  # noqa: S108 # nosec B108 - 0700, checked
 
 
 def private_folder(path: Path, *, owner: int | None = None) -> Path:

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from config.env import pairs_read
+
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024
 LEFTOVER_STOP_SECONDS: Final = 10
 POLL_SECONDS: Final = 0.05
@@ -92,11 +94,7 @@ def secrets_load(folder: Path) -> dict[str, str]:
 
     The Fernet key encrypts API secrets at rest, so it must stay with the data.
     """
-    kept: dict[str, str] = {}
-    path = folder / "stack.env"
-    if path.exists():
-        pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
-        kept = dict(pairs)
+    kept = pairs_read(folder / "stack.env")
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     return {
         "SECRET_KEY": kept.get("SECRET_KEY") or secrets.token_urlsafe(48),

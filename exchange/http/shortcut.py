@@ -12,7 +12,7 @@ session for proof. A request with cookies and without a key takes the long way, 
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, cast
 
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
@@ -34,12 +34,14 @@ class _ViewOnly(BaseHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._view_middleware = []
-        self._template_response_middleware = []
-        self._exception_middleware = []
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
 
     def respond(self, request: HttpRequest) -> HttpResponseBase:
-        return self._get_response(request)
+        # Django's own name for it; tests/architecture/test_middlewares.py would notice a change.
+        response: HttpResponseBase = self._get_response(request)  # type: ignore[attr-defined]
+        return response
 
 
 def takes_short_way(request: HttpRequest) -> bool:
@@ -65,7 +67,7 @@ class ShortcutMiddleware:
             return self.long_way(request)
         started = time.perf_counter()
         request.META.pop("HTTP_COOKIE", None)
-        response: HttpResponseBase = self.short_way(request)
+        response = cast(HttpResponseBase, self.short_way(request))
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
         if isinstance(response, HttpResponse) and "Content-Length" not in headers:
