@@ -23,7 +23,8 @@ from exchange.domain.units import NotExact, decimal_to_atoms, plain
 # At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
 _DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?", re.ASCII).fullmatch
 _CLIENT_ORDER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
-# The engine and the reservation rows keep ticks and lots in signed 64 bits.
+
+# Commands and rows keep ticks, lots and tick-lots in signed 64 bits.
 UNITS_MAX: Final = (1 << 63) - 1
 
 W = TypeVar("W")
@@ -188,7 +189,6 @@ def _price_ticks(text: str, rules: SymbolRules) -> int:
     if price_ticks > rules.price_ticks_max:
         maximum = plain(units.price(rules.price_ticks_max))
         raise DomainError(Code.ORDER_PRICE_ABOVE_MAX, field="price", maximum=maximum)
-    assert price_ticks <= UNITS_MAX
     return price_ticks
 
 
@@ -207,7 +207,6 @@ def _quantity_lots(text: str, rules: SymbolRules) -> int:
     if quantity_lots > rules.quantity_lots_max:
         maximum = plain(units.quantity(rules.quantity_lots_max))
         raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quantity", maximum=maximum)
-    assert quantity_lots <= UNITS_MAX
     return quantity_lots
 
 
@@ -225,7 +224,8 @@ def _quote_atoms(text: str, rules: SymbolRules) -> int:
     if quote_atoms < max(rules.notional_atoms_min, units.quote_atoms_per_ticklot):
         minimum = plain(units.quote_decimal(rules.notional_atoms_min))
         raise DomainError(Code.ORDER_NOTIONAL_BELOW_MIN, field="quote_amount", minimum=minimum)
-    if quote_atoms > units.notional_atoms(rules.price_ticks_max, rules.quantity_lots_max):
+    ticklots_max = min(rules.price_ticks_max * rules.quantity_lots_max, UNITS_MAX)
+    if quote_atoms > ticklots_max * units.quote_atoms_per_ticklot:
         maximum = plain(units.quantity(rules.quantity_lots_max))
         raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quote_amount", maximum=maximum)
     return quote_atoms

@@ -12,7 +12,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from exchange.domain.codes import DESCRIPTIONS, Code
+from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.request_id import request_id
 

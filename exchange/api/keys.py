@@ -1,12 +1,15 @@
 """Who asks: a signed API key, or the session of a page. The rest of the API sees a Principal.
 
-A signature is HMAC-SHA256(secret, "timestamp\\nMETHOD\\npath?query\\nsha256hex(body)"), hex. Keys are
-kept in this process for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes that long at most.
+A signature is the hex HMAC-SHA256 over timestamp, method, path with query and the hash of the
+body, one a line (string_to_sign). Keys are
+kept in this process for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes that long at
+most.
 """
 
 import hashlib
 import hmac
 import re
+import secrets
 import threading
 import time
 from dataclasses import dataclass
@@ -15,7 +18,8 @@ from typing import Any, Final
 
 from django.http import HttpRequest
 
-from exchange.api.secrets import secret_decrypt
+from exchange.api.requests import body_of
+from exchange.api.secrets import secret_decrypt, secret_encrypt
 from exchange.api.throttling import Ticket, guard
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
@@ -29,6 +33,8 @@ WINDOW_MAX_MS: Final = 60_000
 FUTURE_MAX_MS: Final = 1_000
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # without a tier
+KEY_PREFIX: Final = "tk_"
+LABEL_MAX: Final = 60
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,40}", re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
@@ -119,8 +125,29 @@ def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes
     return f"{timestamp}\n{method}\n{path}\n{digest}".encode()
 
 
-def signature_check(key_id: str, timestamp: str, window: str, signature: str, signed: bytes) -> Any:
-    """The kept key whose secret made this signature, or the refusal. Used by the feed's login too."""
+def verify(
+    *,
+    key_id: str,
+    timestamp: str,
+    signature: str,
+    method: str,
+    path: str,
+    body: bytes,
+    window: str = "",
+) -> Principal:
+    """The Principal of a signature that was never used before; raises the auth refusals.
+
+    For requests that are not HTTP, such as the feed's login.
+    """
+    signed = string_to_sign(timestamp, method, path, body)
+    principal = _signature_check(key_id, timestamp, window, signature, signed)
+    guard.check(Ticket(signature, "", 0))
+    return principal
+
+
+def _signature_check(
+    key_id: str, timestamp: str, window: str, signature: str, signed: bytes
+) -> Principal:
     if not _KEY(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     _timestamp_check(timestamp, window)
@@ -142,9 +169,9 @@ def _signed(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
     signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
     query = meta.get("QUERY_STRING", "")
     path = f"{request.path}?{query}" if query else request.path
-    signed = string_to_sign(timestamp, request.method or "", path, request.body)
+    signed = string_to_sign(timestamp, request.method or "", path, body_of(request))
     window = meta.get("HTTP_X_TAKAS_WINDOW", "")
-    return signature_check(key_id, timestamp, window, signature, signed), signature
+    return _signature_check(key_id, timestamp, window, signature, signed), signature
 
 
 def _timestamp_check(timestamp: str, window: str) -> None:
@@ -234,3 +261,29 @@ def _principal(
         scopes=scopes,
         key_id=key_id,
     )
+
+
+def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:
+    """Make a key that may read and perhaps trade; return it and its secret, shown this once."""
+    secret = secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        key_id=f"{KEY_PREFIX}{secrets.token_urlsafe(16)}",
+        user_id=user_id,
+        label=label[:LABEL_MAX],
+        secret_encrypted=secret_encrypt(secret),
+        can_read=True,
+        can_trade=can_trade,
+    )
+    return key, secret
+
+
+def api_key_revoke(*, user_id: int, key_id: str) -> None:
+    """End a key of this user at once here, elsewhere within PRINCIPAL_AGE_MAX_S.
+
+    Raises request.not_found for a key that is not this user's.
+    """
+    keys = ApiKey.objects.filter(user_id=user_id, key_id=key_id)
+    if not keys.exists():
+        raise DomainError(Code.REQUEST_NOT_FOUND)
+    keys.filter(revoked_at=None).update(revoked_at=datetime.now(UTC))
+    principals_forget()

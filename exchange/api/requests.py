@@ -1,0 +1,107 @@
+"""Bodies and parameters of requests, into typed values: bounded, strict, with clear refusals."""
+
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+from django.http import HttpRequest
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+BODY_BYTES_MAX: Final = 8 * 1024  # an order is a few hundred
+ID_MAX: Final = (1 << 63) - 1
+
+T = TypeVar("T")
+
+_DECIMAL_FIELDS: Final = frozenset({"price", "quantity", "quote_amount"})
+_AT: Final = re.compile(r"at `\$\.([^`]{1,64})`")
+_MISSING: Final = re.compile(r"missing required field `([^`]{1,64})`")
+_UNKNOWN: Final = re.compile(r"unknown field `([^`]{1,64})`")
+_ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
+
+
+def body_of(request: HttpRequest) -> bytes:
+    """The body, refused before it is read when it is too large."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+        raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=BODY_BYTES_MAX)
+    return request.body
+
+
+def body_decode(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
+    """The JSON body as the decoder's type; refusals name the field."""
+    if request.content_type != "application/json":
+        raise DomainError(Code.REQUEST_UNSUPPORTED_MEDIA)
+    try:
+        return decoder.decode(body_of(request))
+    except msgspec.ValidationError as error:
+        raise _refusal(str(error)) from error
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DomainError(Code.REQUEST_MALFORMED) from error
+
+
+def _refusal(text: str) -> DomainError:
+    """What msgspec found, as a refusal. Its texts are pinned by tests."""
+    for pattern, code in (
+        (_MISSING, Code.REQUEST_FIELD_MISSING),
+        (_UNKNOWN, Code.REQUEST_FIELD_UNKNOWN),
+    ):
+        found = pattern.search(text)
+        if found:
+            return DomainError(code, field=found[1])
+    at = _AT.search(text)
+    if at is None:
+        return DomainError(Code.REQUEST_MALFORMED)
+    field = at[1]
+    if field in _DECIMAL_FIELDS and ("got `int`" in text or "got `float`" in text):
+        return DomainError(Code.REQUEST_NUMBER_NOT_STRING, field=field)
+    return DomainError(Code.REQUEST_FIELD_INVALID, field=field, rule=text.partition(" - at")[0])
+
+
+def query_check(request: HttpRequest, known: Collection[str]) -> None:
+    """Refuse parameters that this address does not know: a typo must not widen an answer."""
+    for name in request.GET:
+        if name not in known:
+            raise DomainError(Code.REQUEST_FIELD_UNKNOWN, field=name[:64])
+
+
+def order_id_of(text: str) -> int:
+    """An id from a path; what cannot be one is simply not there."""
+    if _ID(text) is None or int(text) > ID_MAX:
+        raise DomainError(Code.ORDER_NOT_FOUND)
+    return int(text)
+
+
+def limit_of(request: HttpRequest, *, default: int, maximum: int) -> int:
+    """The `limit` parameter."""
+    text = request.GET.get("limit")
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or not 1 <= int(text) <= maximum:
+        raise DomainError(
+            Code.REQUEST_FIELD_INVALID, field="limit", rule=f"a number from 1 to {maximum}"
+        )
+    return int(text)
+
+
+def time_ms_of(request: HttpRequest, name: str) -> int | None:
+    """A time parameter as Unix milliseconds: RFC 3339 with a zone, or milliseconds."""
+    text = request.GET.get(name)
+    if text is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,14}", text, re.ASCII):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise DomainError(
+            Code.REQUEST_FIELD_INVALID,
+            field=name,
+            rule="an RFC 3339 time with a zone, or milliseconds since 1970",
+        )
+    return int(moment.astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,17 @@
+"""The addresses under /api/v1/. Orders and wallets bring their own; layers above are named, not
+imported.
+"""
+
+from django.urls import include, path, re_path
+
+from exchange.api import views
+
+urlpatterns = [
+    path("", include("orders.api.urls")),
+    path("", include("wallets.api.urls")),
+    path("symbols", views.SymbolsView.as_view(), name="api-symbols"),
+    path("time", views.TimeView.as_view(), name="api-time"),
+    path("keys", views.KeysView.as_view(), name="api-keys"),
+    path("keys/<str:key>", views.KeyView.as_view(), name="api-key"),
+    re_path(r"^.*$", views.unknown_address),
+]

@@ -1,0 +1,213 @@
+"""Reference data, time and API keys."""
+
+import time
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from msgspec import Struct
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.base import ApiView, plain_request
+from exchange.api.errors import problem_response
+from exchange.api.keys import LABEL_MAX, api_key_create, api_key_revoke
+from exchange.api.requests import body_decode
+from exchange.api.schema import decimal, listed, responses
+from exchange.domain.codes import Code
+from exchange.domain.enums import Scope, SymbolState
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import plain
+from exchange.models import ApiKey
+from exchange.selectors import catalogue
+
+KEYS_PER_USER_MAX: Final = 20
+
+
+class SymbolSerializer(serializers.Serializer[Any]):
+    """A symbol and what it allows."""
+
+    symbol = serializers.CharField()
+    base = serializers.CharField()
+    quote = serializers.CharField()
+    base_scale = serializers.IntegerField()
+    quote_scale = serializers.IntegerField()
+    state = serializers.ChoiceField([state.value for state in SymbolState])
+    tick = decimal()
+    lot = decimal()
+    price_min = decimal()
+    price_max = decimal()
+    quantity_min = decimal()
+    quantity_max = decimal()
+    notional_min = decimal()
+    band_ppm = serializers.IntegerField(help_text="Around the last price, in millionths; 0: off.")
+    slippage_ppm = serializers.IntegerField(help_text="Bound of market orders, in millionths.")
+    open_orders_max = serializers.IntegerField(help_text="A user's open orders here; 0: no cap.")
+    maker_fee_ppm = serializers.IntegerField(help_text="Of the default tier, in millionths.")
+    taker_fee_ppm = serializers.IntegerField(help_text="Of the default tier, in millionths.")
+
+
+def symbol_json(rules: SymbolRules) -> dict[str, Any]:
+    """A symbol as the API shows it."""
+    units = rules.units
+    base, _, quote = units.code.partition("-")
+    fees = catalogue().fee_rates(tier_id=None, symbol_id=units.symbol_id)
+    return {
+        "symbol": units.code,
+        "base": base,
+        "quote": quote,
+        "base_scale": units.base_scale,
+        "quote_scale": units.quote_scale,
+        "state": rules.state.value,
+        "tick": plain(units.tick),
+        "lot": plain(units.lot),
+        "price_min": plain(units.price(rules.price_ticks_min)),
+        "price_max": plain(units.price(rules.price_ticks_max)),
+        "quantity_min": plain(units.quantity(rules.quantity_lots_min)),
+        "quantity_max": plain(units.quantity(rules.quantity_lots_max)),
+        "notional_min": plain(units.quote_decimal(rules.notional_atoms_min)),
+        "band_ppm": rules.band_ppm,
+        "slippage_ppm": rules.slippage_ppm,
+        "open_orders_max": rules.open_orders_max,
+        "maker_fee_ppm": fees.maker_ppm,
+        "taker_fee_ppm": fees.taker_ppm,
+    }
+
+
+class SymbolsView(ApiView):
+    @extend_schema(
+        operation_id="symbols_list",
+        responses=responses(body=listed("Symbols", SymbolSerializer(many=True), paged=False)),
+        auth=[],
+    )
+    def get(self, request: Request) -> Response:
+        """All listed symbols and what they allow."""
+        return Response({"items": [symbol_json(one) for one in catalogue().symbols.values()]})
+
+
+class TimeSerializer(serializers.Serializer[Any]):
+    """The server's clock."""
+
+    time_ms = serializers.IntegerField(help_text="Milliseconds since 1970, UTC.")
+
+
+class TimeView(ApiView):
+    @extend_schema(operation_id="time_get", responses=responses(body=TimeSerializer()), auth=[])
+    def get(self, request: Request) -> Response:
+        """The server's clock, which signed requests are measured by."""
+        return Response({"time_ms": time.time_ns() // 1_000_000})
+
+
+class KeySerializer(serializers.Serializer[Any]):
+    """An API key. Its secret is never shown again."""
+
+    key = serializers.CharField()
+    label = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.ChoiceField([s.value for s in Scope]))
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class KeyCreateSerializer(serializers.Serializer[Any]):
+    """A new key: `read` always, `trade` if asked for."""
+
+    label = serializers.CharField(required=False, max_length=LABEL_MAX)
+    scopes = serializers.ListField(
+        required=False, child=serializers.ChoiceField([s.value for s in Scope])
+    )
+
+
+class KeyCreatedSerializer(KeySerializer):
+    """The new key, with the secret: shown this once."""
+
+    secret = serializers.CharField()
+
+
+class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body that asks for a key."""
+
+    label: str = ""
+    scopes: tuple[Scope, ...] = (Scope.READ,)
+
+
+_key_decoder: Final = msgspec.json.Decoder(KeyRequest)
+
+
+def key_json(key: ApiKey) -> dict[str, Any]:
+    """A key as the API shows it: without its secret."""
+    scopes = {Scope.READ: key.can_read, Scope.TRADE: key.can_trade}
+    return {
+        "key": key.key_id,
+        "label": key.label,
+        "scopes": [scope.value for scope, has in scopes.items() if has],
+        "created_at": key.created_at,
+        "last_used_at": key.last_used_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    }
+
+
+class KeysView(ApiView):
+    """For people at a page: a key can neither make nor see keys."""
+
+    scope = Scope.TRADE
+    session_only = True
+
+    @extend_schema(
+        operation_id="keys_list",
+        responses=responses(
+            body=listed("Keys", KeySerializer(many=True), paged=False), refusals=(401, 403)
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The user's API keys, newest first."""
+        keys = ApiKey.objects.filter(user_id=self.principal.user_id).order_by("-id")
+        return Response({"items": [key_json(key) for key in keys]})
+
+    @extend_schema(
+        operation_id="keys_create",
+        request=KeyCreateSerializer(),
+        responses=responses(ok=201, body=KeyCreatedSerializer(), refusals=(400, 401, 403)),
+    )
+    def post(self, request: Request) -> Response:
+        """Make an API key; the answer holds its secret, this once."""
+        wanted = body_decode(plain_request(request), _key_decoder)
+        user_id = self.principal.user_id
+        if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= KEYS_PER_USER_MAX:
+            rule = f"at most {KEYS_PER_USER_MAX} live keys a user"
+            raise DomainError(Code.REQUEST_FIELD_INVALID, field="label", rule=rule)
+        if len(wanted.label) > LABEL_MAX or not wanted.label.isprintable():
+            rule = f"at most {LABEL_MAX} printable characters"
+            raise DomainError(Code.REQUEST_FIELD_INVALID, field="label", rule=rule)
+        key, secret = api_key_create(
+            user_id=user_id, label=wanted.label, can_trade=Scope.TRADE in wanted.scopes
+        )
+        return Response(
+            {**key_json(key), "secret": secret}, status=201, headers={"Cache-Control": "no-store"}
+        )
+
+
+class KeyView(ApiView):
+    scope = Scope.TRADE
+    session_only = True
+
+    @extend_schema(
+        operation_id="keys_revoke",
+        request=None,
+        responses=responses(ok=204, body=None, refusals=(401, 403, 404)),
+    )
+    def delete(self, request: Request, key: str) -> Response:
+        """Revoke an API key; programs that use it stop working within two seconds."""
+        api_key_revoke(user_id=self.principal.user_id, key_id=key)
+        return Response(status=204)
+
+
+def unknown_address(request: HttpRequest) -> HttpResponseBase:
+    """Whatever the API has nothing at."""
+    response: HttpResponse = problem_response(DomainError(Code.REQUEST_NOT_FOUND), request)
+    return response

@@ -1,0 +1,144 @@
+"""Public market data: depth as the worker last wrote it, and trades."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import redis
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from msgspec import Struct
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.base import ApiView, documented_by, plain_request
+from exchange.api.errors import api_view, json_response
+from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.requests import limit_of, query_check
+from exchange.api.schema import CURSOR, LIMIT, decimal, listed, query, responses
+from exchange.domain.codes import Code
+from exchange.domain.enums import Side
+from exchange.domain.errors import DomainError
+from exchange.redis import book_key, redis_client
+from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
+from orders.services import symbol_rules_of
+
+DEPTH_DEFAULT: Final = 20
+DEPTH_MAX: Final = 1_000
+
+
+class DepthFrame(Struct):
+    """What of the worker's snapshot frame this address passes on."""
+
+    sequence: int
+    time: str
+    bids: Sequence[tuple[str, str]]
+    asks: Sequence[tuple[str, str]]
+
+
+_frame_decoder: Final = msgspec.json.Decoder(DepthFrame)
+_clients: Final = threading.local()
+
+
+class DepthSerializer(serializers.Serializer[Any]):
+    """Both sides of a book, best first: pairs of price and quantity."""
+
+    symbol = serializers.CharField()
+    sequence = serializers.IntegerField(help_text="Of the depth channel, to join the feed by.")
+    time = serializers.DateTimeField()
+    bids = serializers.ListField(child=serializers.ListField(child=decimal()))
+    asks = serializers.ListField(child=serializers.ListField(child=decimal()))
+
+
+class DepthDocumentation(ApiView):
+    @extend_schema(
+        operation_id="depth_get",
+        parameters=[
+            query("symbol", "Such as BTC-USDT.", required=True),
+            query("limit", "Levels a side, 1 to 1000; default 20."),
+        ],
+        responses=responses(body=DepthSerializer(), refusals=(400, 404, 503)),
+        auth=[],
+    )
+    def get(self, request: Request) -> Response:
+        """The order book, at most 200 ms old."""
+        raise NotImplementedError
+
+
+@documented_by(DepthDocumentation)
+@api_view(("GET",))
+def depth(request: HttpRequest) -> HttpResponseBase:
+    """Served from what the worker keeps in Redis: no query, nothing computed but the cut."""
+    query_check(request, ("symbol", "limit"))
+    code = symbol_code_of(request)
+    limit = limit_of(request, default=DEPTH_DEFAULT, maximum=DEPTH_MAX)
+    data = _book(code)
+    if data is None:  # no worker has run yet, or Redis was emptied a moment ago
+        raise DomainError(Code.ENGINE_UNAVAILABLE)
+    frame = _frame_decoder.decode(data)
+    answer: HttpResponse = json_response(
+        {
+            "symbol": code,
+            "sequence": frame.sequence,
+            "time": frame.time,
+            "bids": frame.bids[:limit],
+            "asks": frame.asks[:limit],
+        }
+    )
+    return answer
+
+
+def _book(code: str) -> bytes | None:
+    client: redis.Redis | None = getattr(_clients, "client", None)
+    if client is None:
+        client = _clients.client = redis_client()
+    try:
+        data: bytes | None = client.get(book_key(code))
+    except redis.RedisError as error:
+        raise DomainError(Code.ENGINE_UNAVAILABLE) from error
+    return data
+
+
+def symbol_code_of(request: HttpRequest) -> str:
+    """The `symbol` parameter, which must name a listed symbol."""
+    code = request.GET.get("symbol")
+    if code is None:
+        raise DomainError(Code.REQUEST_FIELD_MISSING, field="symbol")
+    return symbol_rules_of(code).units.code
+
+
+class TradeSerializer(serializers.Serializer[Any]):
+    """One public trade."""
+
+    id = serializers.CharField()
+    price = decimal()
+    quantity = decimal()
+    taker_side = serializers.ChoiceField([side.value for side in Side])
+    time = serializers.DateTimeField()
+
+
+class TradesView(ApiView):
+    @extend_schema(
+        operation_id="trades_list",
+        parameters=[query("symbol", "Such as BTC-USDT.", required=True), LIMIT, CURSOR],
+        responses=responses(
+            body=listed("Trades", TradeSerializer(many=True), paged=True), refusals=(400, 404)
+        ),
+        auth=[],
+    )
+    def get(self, request: Request) -> Response:
+        """The symbol's trades, newest first."""
+        django_request = plain_request(request)
+        query_check(django_request, ("symbol", "limit", "cursor"))
+        code = symbol_code_of(django_request)
+        limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
+        scope = f"trades:{code}"
+        before_id = cursor_read(request.query_params.get("cursor"), scope=scope)
+        symbol_id = symbol_rules_of(code).units.symbol_id
+        trades = trades_of_symbol(symbol_id, limit=limit + 1, before_id=before_id)
+        more = len(trades) > limit
+        trades = trades[:limit]
+        following = cursor_make(int(trades[-1]["id"]), scope=scope) if more else None
+        return Response({"items": trades, "next": following})

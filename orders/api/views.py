@@ -1,0 +1,137 @@
+"""Orders over HTTP: a view parses, asks one service or selector, and answers.
+
+Plain Django views with msgspec: they carry nearly all requests. Their contract stands in
+orders/api/schema.py, beside the rest of the documented API.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from exchange.api.errors import api_view, json_response
+from exchange.api.keys import authenticate
+from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.requests import body_decode, limit_of, order_id_of, query_check, time_ms_of
+from exchange.domain.codes import Code
+from exchange.domain.enums import OrderStatus, Scope
+from exchange.domain.errors import DomainError
+from exchange.selectors import catalogue
+from orders import selectors, services
+from orders.validation import AmendRequest, OrderRequest
+
+_place_decoder: Final = msgspec.json.Decoder(OrderRequest)
+_amend_decoder: Final = msgspec.json.Decoder(AmendRequest)
+_REPLAYED: Final = {"Idempotent-Replayed": "true"}
+_LIST_PARAMETERS: Final = frozenset(
+    {"symbol", "status", "from", "to", "client_order_id", "limit", "cursor"}
+)
+_CANCEL_ALL_PARAMETERS: Final = frozenset({"symbol", "side"})
+
+
+@api_view(("GET", "POST", "DELETE"))
+def orders(request: HttpRequest) -> HttpResponseBase:
+    return _ORDERS[request.method or ""](request)
+
+
+@api_view(("GET", "DELETE", "PATCH"))
+def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
+    return _ORDER[request.method or ""](request, order_id)
+
+
+def _place(request: HttpRequest) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE, counts_as_order=True)
+    placed = services.order_place(principal, body_decode(request, _place_decoder))
+    body = selectors.order_json(placed.order, placed.symbol)
+    if placed.is_replay:
+        return json_response(body, 200, _REPLAYED)
+    return json_response(body, 201)
+
+
+def _list(request: HttpRequest) -> HttpResponse:
+    principal = authenticate(request, Scope.READ)
+    query_check(request, _LIST_PARAMETERS)
+    limit = limit_of(request, default=selectors.LIMIT_DEFAULT, maximum=selectors.LIMIT_MAX)
+    scope = f"orders:{principal.account_id}"
+    symbol = request.GET.get("symbol")
+    wanted = selectors.OrderFilter(
+        symbol_id=services.symbol_rules_of(symbol).units.symbol_id if symbol else None,
+        statuses=_statuses(request.GET.get("status")),
+        client_order_id=request.GET.get("client_order_id"),
+        from_ms=time_ms_of(request, "from"),
+        to_ms=time_ms_of(request, "to"),
+        before_id=cursor_read(request.GET.get("cursor"), scope=scope),
+        limit=limit + 1,  # one more tells whether there is a next page
+    )
+    rows = selectors.orders_of_account(principal.account_id, wanted)
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return json_response(
+        {
+            "items": [selectors.order_json(row) for row in rows],
+            "next": cursor_make(rows[-1]["id"], scope=scope) if more else None,
+        }
+    )
+
+
+def _statuses(word: str | None) -> frozenset[OrderStatus] | None:
+    if word is None:
+        return None
+    if word not in selectors.STATUS_WORDS:
+        rule = f"one of {', '.join(selectors.STATUS_WORDS)}"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="status", rule=rule)
+    return selectors.STATUS_WORDS[word]
+
+
+def _cancel_all(request: HttpRequest) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE)
+    query_check(request, _CANCEL_ALL_PARAMETERS)
+    symbols = services.orders_cancel_all(
+        principal, symbol=request.GET.get("symbol"), side=request.GET.get("side")
+    )
+    return json_response({"symbols": symbols}, 202)
+
+
+def _detail(request: HttpRequest, order_id: str) -> HttpResponse:
+    principal = authenticate(request, Scope.READ)
+    row = selectors.order_of_account(
+        order_id=order_id_of(order_id), account_id=principal.account_id
+    )
+    units = catalogue().symbols_by_id[row["symbol_id"]].units
+    return json_response(
+        {**selectors.order_json(row), "fills": selectors.fills_of_order(row, units)}
+    )
+
+
+def _cancel(request: HttpRequest, order_id: str) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE)
+    row = services.order_cancel(principal, order_id=order_id_of(order_id))
+    return json_response(_under_way(row), 202)
+
+
+def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE)
+    row = services.order_amend(
+        principal,
+        order_id=order_id_of(order_id),
+        request=body_decode(request, _amend_decoder),
+    )
+    return json_response(_under_way(row), 202)
+
+
+def _under_way(row: Any) -> dict[str, Any]:
+    """The order as it stands while its command is on its way to the engine."""
+    return selectors.order_json(row, catalogue().symbols_by_id[row["symbol_id"]].units.code)
+
+
+_ORDERS: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
+    "GET": _list,
+    "POST": _place,
+    "DELETE": _cancel_all,
+}
+_ORDER: Final[dict[str, Callable[[HttpRequest, str], HttpResponse]]] = {
+    "GET": _detail,
+    "DELETE": _cancel,
+    "PATCH": _amend,
+}

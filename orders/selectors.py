@@ -1,0 +1,244 @@
+"""Reads of orders and trades. Everything that belongs to an account is asked for with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Final
+
+from django.db import connection
+
+from exchange.domain.codes import Code
+from exchange.domain.enums import FINAL_STATUSES, LIVE_STATUSES, OrderStatus
+from exchange.domain.errors import DomainError
+from exchange.domain.ids import id_floor
+from exchange.domain.units import EXACT, MONEY_SCALE_MAX, SymbolUnits, atoms_to_decimal, plain
+from wallets.fees import fee_of_fill
+
+LIMIT_DEFAULT: Final = 50
+LIMIT_MAX: Final = 500
+FILLS_MAX: Final = 1_000
+
+_AVERAGE_STEP: Final = Decimal(1).scaleb(-MONEY_SCALE_MAX)
+# What a filter word stands for. `open` is what a trader means by it: still in play.
+STATUS_WORDS: Final[Mapping[str, frozenset[OrderStatus]]] = {
+    **{status.value: frozenset({status}) for status in OrderStatus},
+    "open": LIVE_STATUSES,
+    "live": LIVE_STATUSES,
+    "final": FINAL_STATUSES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFilter:
+    """Which of an account's orders; newest first, below `before_id`."""
+
+    symbol_id: int | None = None
+    statuses: frozenset[OrderStatus] | None = None
+    client_order_id: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    before_id: int | None = None
+    limit: int = LIMIT_DEFAULT
+
+
+def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, Any]:
+    """An order as the API and the feed show it, from the columns of orders_order.
+
+    The symbol's code comes as `symbol`, or in the row under that name.
+    """
+    quantity, filled = row["quantity"], row["filled"]
+    status = row["status"]
+    is_live = status in LIVE_STATUSES
+    return {
+        "id": str(row["id"]),
+        "client_order_id": row["client_order_id"],
+        "symbol": symbol or row["symbol"],
+        "side": row["side"],
+        "type": row["type"],
+        "time_in_force": row["time_in_force"],
+        "post_only": row["post_only"],
+        "price": _text(row["price"]),
+        "quantity": _text(quantity),
+        "quote_amount": _text(row["quote_amount"]),
+        "filled": _text(filled),
+        "filled_quote": _text(row["filled_quote"]),
+        "average_price": _average(filled, row["filled_quote"]),
+        "left": _left(quantity, filled) if is_live else "0",
+        "status": status,
+        "reason": row["reason"],
+        "created_at": _time(row["created_at"]),
+        "updated_at": _time(row["updated_at"]),
+    }
+
+
+def _text(value: Decimal | str | None) -> str | None:
+    return value if value is None or isinstance(value, str) else plain(value)
+
+
+def _left(quantity: Decimal | str | None, filled: Decimal | str) -> str | None:
+    if quantity is None:  # bounded by a quote amount: what is left has no size
+        return None
+    if filled == "0":
+        return _text(quantity)
+    return plain(EXACT.subtract(Decimal(quantity), Decimal(filled)))
+
+
+def _average(filled: Decimal | str, filled_quote: Decimal | str) -> str | None:
+    """Quote per base over all fills; the one number shown that is rounded (half even)."""
+    if filled == "0" or not Decimal(filled):
+        return None
+    average = Decimal(filled_quote) / Decimal(filled)
+    return plain(average.quantize(_AVERAGE_STEP, rounding=ROUND_HALF_EVEN))
+
+
+def _time(moment: datetime | str) -> str:
+    if isinstance(moment, str):
+        return moment
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_ORDERS: Final = """
+SELECT placed.*, symbol.code AS symbol
+FROM orders_order AS placed JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
+WHERE """
+
+
+def order_of_account(*, order_id: int, account_id: int) -> dict[str, Any]:
+    """The account's order; raises order.not_found, the same for one that is somebody else's."""
+    rows = _select(_ORDERS + "placed.id = %s AND placed.account_id = %s", (order_id, account_id))
+    if not rows:
+        raise DomainError(Code.ORDER_NOT_FOUND)
+    return rows[0]
+
+
+def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, Any]]:
+    """The account's orders, newest first, at most `limit`.
+
+    Dates bound the id, so that only the partitions of those months are read.
+    """
+    assert 0 < wanted.limit <= LIMIT_MAX + 1
+    if wanted.client_order_id is not None:
+        rows = _by_client_order_id(account_id, wanted.client_order_id)
+        return [row for row in rows if _matches(row, wanted)]
+    conditions = ["placed.account_id = %s"]
+    params: list[Any] = [account_id]
+    if wanted.symbol_id is not None:
+        conditions.append("placed.symbol_id = %s")
+        params.append(wanted.symbol_id)
+    if wanted.statuses is not None:
+        conditions.append("placed.status = ANY(%s::text[])")
+        params.append([status.value for status in wanted.statuses])
+    if wanted.from_ms is not None:
+        conditions.append("placed.id >= %s")
+        params.append(id_floor(wanted.from_ms))
+    upper = [id_floor(wanted.to_ms)] if wanted.to_ms is not None else []
+    upper += [wanted.before_id] if wanted.before_id is not None else []
+    if upper:
+        conditions.append("placed.id < %s")
+        params.append(min(upper))
+    statement = f"{_ORDERS} {' AND '.join(conditions)} ORDER BY placed.id DESC LIMIT %s"
+    return _select(statement, (*params, wanted.limit))
+
+
+def _by_client_order_id(account_id: int, client_order_id: str) -> list[dict[str, Any]]:
+    """The order that has this client id now: through the gate, which has an index for it."""
+    return _select(
+        """
+        SELECT placed.*, symbol.code AS symbol, claim.fingerprint
+        FROM orders_clientorderid AS claim
+        JOIN orders_order AS placed ON placed.id = claim.order_id
+        JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
+        WHERE claim.account_id = %s AND claim.client_order_id = %s
+        """,
+        (account_id, client_order_id),
+    )
+
+
+def _matches(row: Mapping[str, Any], wanted: OrderFilter) -> bool:
+    order_id = row["id"]
+    return (
+        (wanted.symbol_id is None or row["symbol_id"] == wanted.symbol_id)
+        and (wanted.statuses is None or row["status"] in wanted.statuses)
+        and (wanted.from_ms is None or order_id >= id_floor(wanted.from_ms))
+        and (wanted.to_ms is None or order_id < id_floor(wanted.to_ms))
+        and (wanted.before_id is None or order_id < wanted.before_id)
+    )
+
+
+def client_order_find(*, account_id: int, client_order_id: str) -> dict[str, Any] | None:
+    """The order under this client id with its fingerprint, or None."""
+    rows = _by_client_order_id(account_id, client_order_id)
+    return rows[0] if rows else None
+
+
+def symbols_with_open_orders(account_id: int) -> list[int]:
+    """Ids of the symbols in which the account has something to cancel."""
+    rows = _select(
+        "SELECT DISTINCT symbol_id FROM wallets_reservation WHERE account_id = %s ORDER BY 1",
+        (account_id,),
+    )
+    return [row["symbol_id"] for row in rows]
+
+
+def fills_of_order(order: Mapping[str, Any], units: SymbolUnits) -> list[dict[str, Any]]:
+    """The order's fills in order, each with the fee it paid (see wallets/fees.py)."""
+    trades = _select(
+        """
+        SELECT id, price, quantity, quote_amount, maker_order_id, created_at FROM orders_trade
+        WHERE (maker_order_id = %s OR taker_order_id = %s) AND id >= %s
+        ORDER BY engine_seq, id LIMIT %s
+        """,
+        (order["id"], order["id"], order["id"], FILLS_MAX),
+    )
+    fills, accrued = [], 0
+    for trade in trades:
+        is_maker = trade["maker_order_id"] == order["id"]
+        fee_ppm = order["maker_fee_ppm"] if is_maker else order["taker_fee_ppm"]
+        notional_atoms = int(EXACT.scaleb(trade["quote_amount"], units.quote_scale))
+        fee_atoms, accrued = fee_of_fill(accrued, notional_atoms, fee_ppm)
+        fills.append(
+            {
+                "trade_id": str(trade["id"]),
+                "price": plain(trade["price"]),
+                "quantity": plain(trade["quantity"]),
+                "quote_amount": plain(trade["quote_amount"]),
+                "role": "maker" if is_maker else "taker",
+                "fee": plain(atoms_to_decimal(fee_atoms, units.quote_scale)),
+                "fee_asset": units.code.rpartition("-")[2],
+                "time": _time(trade["created_at"]),
+            }
+        )
+    return fills
+
+
+def trades_of_symbol(
+    symbol_id: int, *, limit: int, before_id: int | None = None
+) -> list[dict[str, Any]]:
+    """The symbol's public trades, newest first."""
+    assert 0 < limit <= LIMIT_MAX + 1
+    rows = _select(
+        """
+        SELECT id, price, quantity, taker_side, created_at FROM orders_trade
+        WHERE symbol_id = %s AND id < %s ORDER BY id DESC LIMIT %s
+        """,
+        (symbol_id, before_id if before_id is not None else (1 << 63) - 1, limit),
+    )
+    return [
+        {
+            "id": str(row["id"]),
+            "price": plain(row["price"]),
+            "quantity": plain(row["quantity"]),
+            "taker_side": row["taker_side"],
+            "time": _time(row["created_at"]),
+        }
+        for row in rows
+    ]
+
+
+def _select(statement: str, params: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows as dicts over Django's connection, without models: these are hot."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
