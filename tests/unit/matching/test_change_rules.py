@@ -190,6 +190,17 @@ def test_8_5_reduction_of_a_partly_filled_order() -> None:
     """)
 
 
+def test_8_5_a_reduced_total_is_the_total_from_then_on() -> None:
+    run("""
+        buy #1 5@100          -> rest #1 5@100
+        sell #2 2@100         -> #1x#2 2@100
+        amend #1 4 keep       -> now #1 2/4@100 kept
+        amend #1 4 keep       -> no #1 priority_needs_reduction
+        amend #1 @99          -> now #1 2/4@99, rest #1 2@99
+        amend #1 5            -> now #1 3/5@99, rest #1 3@99
+    """)
+
+
 def test_8_6_place_is_kept_for_a_pure_reduction_only() -> None:
     run("""
         buy #1 5@100          -> rest #1 5@100

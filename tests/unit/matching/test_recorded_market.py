@@ -12,9 +12,9 @@ from tests.unit.matching.shared_files import shared_file
 
 LOTS_PER_UNIT = 10**8
 SYMBOL = 1
-# The recording has limit orders at price 0, which is no price here. A sell at 0 takes any bid: at the
-# lowest price that exists it does the same. A bid at 0 is left out: symbol rules refuse it, and it
-# could only trade with a sell at 0.
+# The recording has limit orders at price 0, which is no price here. A sell at 0 takes any bid, and
+# at the lowest price that exists it does the same. A bid at 0 is left out: symbol rules refuse it,
+# and it could only trade with a sell at 0.
 PRICE_TICKS_MIN = 1
 # Time, price in ticks of one unit, lots, buy order, sell order, taker's side.
 Row = tuple[int, int, int, int, int, str]
