@@ -22,6 +22,7 @@ from wallets.entries import entries_write
 from wallets.fees import BUY, SELL
 from wallets.locks import (
     BalanceRow,
+    array_text,
     balances_apply,
     balances_create_missing,
     reservations_locked,
@@ -51,7 +52,7 @@ FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint
     AS new (order_id, amount, fee_accrued, price_ticks, pending_amend_id)
 WHERE held.order_id = new.order_id
 """
-_RESERVATIONS_END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s)"
+_RESERVATIONS_END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])"
 _CURSOR_MOVE: Final = """
 UPDATE orders_settlementcursor SET last_seq = %s, updated_at = now() WHERE partition_id = %s
 """
@@ -248,13 +249,14 @@ def _reservations_write(
         updated = connection.execute(
             _RESERVATIONS_KEEP,
             (
-                [held.order_id for held in kept],
-                [f"{held.atoms}e-{scales[held.asset_id]}" for held in kept],
-                [str(held.accrued) for held in kept],
-                [held.price_ticks for held in kept],
-                [held.pending_amend_id for held in kept],
+                array_text(held.order_id for held in kept),
+                array_text(f"{held.atoms}e-{scales[held.asset_id]}" for held in kept),
+                array_text(held.accrued for held in kept),
+                array_text(held.price_ticks for held in kept),
+                array_text(held.pending_amend_id for held in kept),
             ),
         )
         assert updated.rowcount == len(kept)
     if ended:
-        assert connection.execute(_RESERVATIONS_END, (ended,)).rowcount == len(ended)
+        deleted = connection.execute(_RESERVATIONS_END, (array_text(ended),))
+        assert deleted.rowcount == len(ended)

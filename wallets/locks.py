@@ -7,7 +7,7 @@ A transaction that locks both takes them in this order and takes each kind once.
 balance and then asks for a reservation can deadlock with settlement.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -54,7 +54,7 @@ class BalanceChange(NamedTuple):
 RESERVATIONS_LOCKED = """
 SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,
        taker_fee_ppm, fee_accrued, pending_amend_id
-FROM wallets_reservation WHERE order_id = ANY(%s) ORDER BY order_id FOR UPDATE
+FROM wallets_reservation WHERE order_id = ANY(%s::bigint[]) ORDER BY order_id FOR UPDATE
 """
 
 
@@ -62,7 +62,7 @@ def reservations_locked(
     connection: psycopg.Connection, order_ids: Collection[int]
 ) -> list[ReservationRow]:
     """Lock the reservations that exist among these orders, by order id, and return them."""
-    rows = connection.execute(RESERVATIONS_LOCKED, (sorted(order_ids),)).fetchall()
+    rows = connection.execute(RESERVATIONS_LOCKED, (array_text(sorted(order_ids)),)).fetchall()
     return [ReservationRow(*row) for row in rows]
 
 
@@ -117,12 +117,24 @@ def balances_apply(
     """
     keys = sorted(changes)
     accounts, assets = _columns(keys)
-    available = [f"{changes[key].available_atoms}e-{scales[key[1]]}" for key in keys]
-    reserved = [f"{changes[key].reserved_atoms}e-{scales[key[1]]}" for key in keys]
+    available = array_text(f"{changes[key].available_atoms}e-{scales[key[1]]}" for key in keys)
+    reserved = array_text(f"{changes[key].reserved_atoms}e-{scales[key[1]]}" for key in keys)
     rows = connection.execute(BALANCES_APPLY, (accounts, assets, available, reserved)).fetchall()
     assert len(rows) == len(keys), "every balance that changes exists"
     return [BalanceRow(*row) for row in rows]
 
 
-def _columns(keys: Sequence[BalanceKey]) -> tuple[list[int], list[int]]:
-    return [account_id for account_id, _ in keys], [asset_id for _, asset_id in keys]
+def _columns(keys: Sequence[BalanceKey]) -> tuple[str, str]:
+    return (
+        array_text(account_id for account_id, _ in keys),
+        array_text(asset_id for _, asset_id in keys),
+    )
+
+
+def array_text(values: Iterable[int | str | None]) -> str:
+    """Numbers as the text of a Postgres array; the statement casts it.
+
+    Several times faster than the driver's own dumping of long lists. For numbers only: nothing is
+    quoted. `123e-8` is a number to Postgres, and exact.
+    """
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
