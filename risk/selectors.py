@@ -42,3 +42,8 @@ def top_of_book(symbol: str) -> Top:
     top = NO_TOP if data is None else Top(*DECODER.decode(data)[:3])
     _tops[symbol] = (now, top)
     return top
+
+
+def tops_forget() -> None:
+    """Ask Redis afresh (between tests)."""
+    _tops.clear()

@@ -1,0 +1,34 @@
+"""POST /orders: what is promised of an accepted order."""
+
+from decimal import Decimal
+
+from exchange.redis import commands_stream, redis_client
+from matching.codec import decode_command
+from matching.messages import Place
+from orders.models import Order
+from tests.factories.trading import Trader, decoded
+from wallets.models import Reservation
+
+
+def test_accepted_order_is_durable_reserved_and_on_its_stream(ada: Trader) -> None:
+    response = ada.place(price="100", quantity="2", client_order_id="first")
+    body = decoded(response)
+    assert response.status_code == 201, body
+    order = Order.objects.get(pk=body["id"])
+    assert (order.status, order.price, order.quantity) == ("new", 100, 2)
+    # L5: notional and the taker fee of 0.1 % on top.
+    assert ada.balance("USDT") == (Decimal("99799.8"), Decimal("200.2"))
+    assert Reservation.objects.get(pk=order.pk).amount == Decimal("200.2")
+    [(_, fields)] = redis_client().xrange(commands_stream(1))
+    command = decode_command(fields[b"c"])
+    assert isinstance(command, Place)
+    assert command.order_id == order.pk
+
+
+def test_answer_of_place_equals_the_order_read_back(ada: Trader) -> None:
+    placed = decoded(ada.place(side="sell", price="250.50", quantity="0.5"))
+    read = decoded(ada.get(f"/orders/{placed['id']}"))
+    assert read.pop("fills") == []
+    assert read == placed
+    assert placed["price"] == "250.5"
+    assert placed["left"] == "0.5"
