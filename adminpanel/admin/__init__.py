@@ -1,0 +1,5 @@
+"""Django finds the back office by importing this package; each topic registers its own."""
+
+from adminpanel.admin import accounts, catalogue, records, symbols
+
+__all__ = ["accounts", "catalogue", "records", "symbols"]

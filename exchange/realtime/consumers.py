@@ -10,7 +10,6 @@ from django.contrib.sessions.backends.base import SessionBase
 from prometheus_client import Counter
 
 from exchange.api import keys
-from exchange.api.throttling import Ticket, guard
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
@@ -171,15 +170,17 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
 
 
 def _login_verify(message: protocol.Login) -> keys.Principal:
-    """The key's Principal, or the same refusals as a signed request gets; used once, it is used."""
-    timestamp = str(message.timestamp)
-    signed = keys.string_to_sign(timestamp, "GET", protocol.LOGIN_PATH, b"")
-    principal: keys.Principal = keys.signature_check(
-        message.key, timestamp, "", message.signature, signed
+    """The key's Principal, or the same refusals as a signed request gets."""
+    principal = keys.verify(
+        key_id=message.key,
+        timestamp=str(message.timestamp),
+        signature=message.signature,
+        method="GET",
+        path=protocol.LOGIN_PATH,
+        body=b"",
     )
     if Scope.READ not in principal.scopes:
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=Scope.READ.value)
-    guard.check(Ticket(message.signature, f"login:{principal.user_id}", 0))
     return principal
 
 

@@ -1,0 +1,198 @@
+"""Pages: who gets in, what a page may load, and which brand it wears."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from exchange.models import Brand, User
+from exchange.web import views
+from exchange.web.attempts import (
+    ADDRESS_FAILURES_MAX,
+    FAILURES_MAX,
+    KEYS_MAX,
+    WINDOW_S,
+    FailedAttempts,
+)
+from exchange.web.brands import brands_forget
+from tests.factories.reference import symbol_make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No brand and no failed attempt of an earlier test is remembered."""
+    brands_forget()
+    monkeypatch.setattr(views, "_attempts", FailedAttempts())
+    symbol_make("BTC-USDT", position=2)
+    symbol_make("ETH-USDT", position=1)
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(User.objects.create_user("ada", password="right"))
+    return client
+
+
+class Inline(HTMLParser):
+    """Collects what a strict policy forbids: inline code and style, and foreign addresses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "script" and "src" not in values and values.get("type") != "application/json":
+            self.found.append("inline script")
+        if tag == "style":
+            self.found.append("inline style")
+        for name, value in attrs:
+            if name == "style" or name.startswith("on"):
+                self.found.append(f"{tag} {name}")
+            if name in ("src", "href") and re.match(r"(https?:)?//", value or ""):
+                self.found.append(f"{tag} {name}={value}")
+
+
+@pytest.mark.parametrize("path", ["/trade/BTC-USDT", "/keys"])
+def test_pages_of_an_account_ask_for_a_sign_in_and_come_back(client: Client, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 302
+    assert response["Location"] == f"/login?next={path}"
+
+
+@pytest.mark.parametrize("path", ["/login", "/trade/BTC-USDT", "/keys"])
+def test_pages_hold_nothing_inline_and_send_a_strict_policy(client: Client, path: str) -> None:
+    if path != "/login":
+        client.force_login(User.objects.create_user("ada", password="right"))
+    response = client.get(path)
+    assert response.status_code == 200
+    policy = response["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    inline = Inline()
+    inline.feed(response.content.decode())
+    assert inline.found == []
+
+
+def test_home_goes_to_the_first_market(client: Client) -> None:
+    assert client.get("/")["Location"] == "/trade/BTC-USDT"
+
+
+def test_unknown_symbols_are_not_found(ada: Client) -> None:
+    assert ada.get("/trade/DOGE-USDT").status_code == 404
+    assert ada.get("/trade/<script>").status_code == 404
+
+
+def sign_in(client: Client, password: str, **extra: str) -> int:
+    values = {"username": "ada", "password": password, **extra}
+    return client.post("/login", values).status_code
+
+
+def test_sign_in_and_out(client: Client) -> None:
+    User.objects.create_user("ada", password="right")
+    assert sign_in(client, "wrong") == 401
+    assert sign_in(client, "right") == 302
+    assert client.get("/keys").status_code == 200
+    assert client.get("/logout").status_code == 405, "a link must not sign anybody out"
+    assert client.post("/logout").status_code == 302
+    assert client.get("/keys").status_code == 302
+
+
+def test_sign_in_needs_the_csrf_token() -> None:
+    User.objects.create_user("ada", password="right")
+    client = Client(enforce_csrf_checks=True)
+    assert sign_in(client, "right") == 403
+    page = client.get("/login").content.decode()
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
+    assert found
+    assert sign_in(client, "right", csrfmiddlewaretoken=found[1]) == 302
+
+
+@pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:1"])
+def test_sign_in_leads_to_no_other_host(client: Client, target: str) -> None:
+    User.objects.create_user("ada", password="right")
+    values = {"username": "ada", "password": "right", "next": target}
+    assert client.post("/login", values)["Location"] == "/"
+
+
+def test_failed_sign_ins_have_to_wait_even_with_the_right_password(client: Client) -> None:
+    User.objects.create_user("ada", password="right")
+    assert [sign_in(client, "wrong") for _ in range(FAILURES_MAX)] == [401] * FAILURES_MAX
+    response = client.post("/login", {"username": "ADA", "password": "right"})
+    assert response.status_code == 429
+    assert int(response["Retry-After"]) > 0
+
+
+def test_attempts_are_forgotten_after_the_window_and_bounded() -> None:
+    attempts = FailedAttempts()
+    for _ in range(FAILURES_MAX):
+        attempts.failed("ada", "1.2.3.4", 100.0)
+    assert attempts.wait_s("ada", "1.2.3.4", 100.0) == WINDOW_S
+    assert attempts.wait_s("ada", "5.6.7.8", 100.0) == 0, "another address is not locked out"
+    assert attempts.wait_s("ada", "1.2.3.4", 100.0 + WINDOW_S) == 0
+    for number in range(KEYS_MAX + 10):
+        attempts.failed(f"u{number}", f"a{number}", 200.0)
+    assert len(attempts._windows) == KEYS_MAX
+
+
+def test_one_address_cannot_try_all_names() -> None:
+    attempts = FailedAttempts()
+    for number in range(ADDRESS_FAILURES_MAX):
+        attempts.failed(f"u{number}", "1.2.3.4", 0.0)
+    assert attempts.wait_s("somebody", "1.2.3.4", 0.0) > 0
+
+
+def brand_make() -> Brand:
+    Brand.objects.create(slug="main", name="Main", is_default=True)
+    brand = Brand.objects.create(
+        slug="mavi",
+        name="Mavi Borsa",
+        host="testserver",
+        colour_primary="#123456",
+        logo_svg="<svg xmlns='http://www.w3.org/2000/svg'/>",
+    )
+    brand.symbols.set([symbol_make("ETH-BTC")])
+    return brand
+
+
+def test_brand_follows_the_host_name(client: Client) -> None:
+    brand_make()
+    assert "Mavi Borsa" in client.get("/login").content.decode()
+    assert "#123456" in client.get("/brand.css").content.decode()
+    assert client.get("/")["Location"] == "/trade/ETH-BTC"
+    other = client.get("/login", headers={"host": "localhost"})
+    assert "Main" in other.content.decode()
+
+
+def test_brand_shows_its_own_symbols_only(ada: Client) -> None:
+    brand_make()
+    assert ada.get("/trade/ETH-BTC").status_code == 200
+    assert ada.get("/trade/BTC-USDT").status_code == 404
+
+
+def test_brand_logo_runs_nothing(client: Client) -> None:
+    assert client.get("/brand/logo.svg").status_code == 404
+    brand_make()
+    brands_forget()
+    response = client.get("/brand/logo.svg")
+    assert response["Content-Type"].startswith("image/svg+xml")
+    assert "sandbox" in response["Content-Security-Policy"]
+
+
+def test_brand_css_is_not_sent_twice(client: Client) -> None:
+    etag = client.get("/brand.css")["ETag"]
+    assert client.get("/brand.css", headers={"if-none-match": etag}).status_code == 304
+
+
+def test_page_without_any_symbol_says_so(client: Client) -> None:
+    from exchange.models import Symbol
+
+    Symbol.objects.update(is_listed=False)
+    response = client.get(reverse("home"))
+    assert response.status_code == 503
+    assert "Nothing to trade yet" in response.content.decode()
