@@ -142,10 +142,7 @@ class RedisFeed:
             self._publisher.books(books)
 
     def nudge_settlement(self) -> None:
-        """Wake the settlement of this partition, unless it was woken already."""
-        with _stream_down():
-            if not self._publisher.settlement_flag_set(self._partition_id):
-                return
+        """Leave word that there is something to settle; never waits."""
         self._wake_settlement()
 
     def _knows(self, symbol_id: int) -> bool:

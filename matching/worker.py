@@ -121,7 +121,7 @@ class Results(Protocol):
 
 
 class Feed(Protocol):
-    """Where results are told. All three raise StreamDown."""
+    """Where results are told. Raises StreamDown where it cannot be reached."""
 
     def publish(self, frames: Sequence[tuple[str, bytes]], symbol_ids: Collection[int]) -> None:
         """Send frames, the best prices of these symbols and the heartbeat in one go."""
@@ -130,7 +130,7 @@ class Feed(Protocol):
         """Store the books of these symbols."""
 
     def nudge_settlement(self) -> None:
-        """Wake the settlement of this partition, unless it was woken already."""
+        """Wake the settlement of this partition; must not wait for anything."""
 
 
 class Clock(Protocol):

@@ -361,7 +361,7 @@ class PostgresResults:
                 _fill(text, trade_ids[index], outcome.trades[index][2], role)
                 for index, role in outcome.orders[row["id"]].fills
             ]
-            order = order_json({**row, "symbol": text.code})
+            order = order_json(row, text.code)
             frames.append(order_frame(row["account_id"], order=order, fills=fills))
         return frames
 

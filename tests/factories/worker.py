@@ -1,5 +1,6 @@
 """A matching worker in the test's own process: real rows, its stream and feed in memory."""
 
+import itertools
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.results import PostgresResults
 from tests.factories.market import Market
+
+_OWNERS = itertools.count()
 
 
 class TestClock:
@@ -134,7 +137,7 @@ class Surroundings:
         """Put what intake published onto the stream."""
         self.stream.add(*self.market.outbox.take())
 
-    def start(self, owner: str = "test") -> WorkerProcess:
+    def start(self, owner: str = "") -> WorkerProcess:
         process = worker_start(self.market, self.stream, self.feed, self.clock, owner=owner)
         assert process is not None, "the lease was free"
         self.started.append(process)
@@ -146,10 +149,17 @@ class Surroundings:
 
 
 def worker_start(
-    market: Market, stream: Stream, feed: Feed, clock: Clock, *, owner: str = "test"
+    market: Market,
+    stream: Stream,
+    feed: Feed,
+    clock: Clock,
+    *,
+    owner: str = "",
+    results_class: type[PostgresResults] = PostgresResults,
 ) -> WorkerProcess | None:
     """Start a worker on a connection of its own; None while another one holds the lease."""
     connection = connect("test-matching")
+    owner = owner or f"test:{next(_OWNERS)}"
     lease = lease_acquire(connection, partition_id=market.partition_id, owner=owner)
     if lease is None:
         connection.close()
@@ -164,7 +174,7 @@ def worker_start(
             units=loaded.units,
             now_ms=clock.now_ms,
         ),
-        results=PostgresResults(connection, lease=lease, loaded=loaded, ids=market.ids),
+        results=results_class(connection, lease=lease, loaded=loaded, ids=market.ids),
         feed=feed,
         clock=clock,
         stream_position=lease.stream_position,

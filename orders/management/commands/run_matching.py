@@ -16,7 +16,6 @@ import redis
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from kombu.exceptions import KombuError
 from prometheus_client import Counter
 
 from exchange.database import connect, node_number
@@ -38,6 +37,7 @@ from matching.transport import RedisFeed, RedisStream
 from matching.worker import EngineFailed, LeaseLost, StreamDown, Worker
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
+from orders.nudge import SettlementNudge
 from orders.results import PostgresResults
 
 PARTITION_DEFAULT: Final = 1
@@ -201,15 +201,18 @@ class MatchingProcess:
         client: redis.Redis,
         stream: RedisStream,
     ) -> Worker:
+        publisher = Publisher(client)
+        nudge = SettlementNudge(publisher, self.partition_id)
+        nudge.start()
         feed = RedisFeed(
-            Publisher(client),
+            publisher,
             partition_id=self.partition_id,
             epoch=lease.epoch,
             engine=loaded.engine,
             units=loaded.units,
             feeds=loaded.feeds,
             clock=clock,
-            wake_settlement=self._wake_settlement,
+            wake_settlement=nudge.wake,
         )
         return Worker(
             engine=loaded.engine,
@@ -224,16 +227,6 @@ class MatchingProcess:
             urgent=loaded.urgent,
             measure=stage_timed,
         )
-
-    def _wake_settlement(self) -> None:
-        """Send the settlement task once, without retries: beat sweeps every second anyway."""
-        from orders.tasks import settle_partition
-
-        try:
-            settle_partition.apply_async((self.partition_id,), retry=False)
-        except (KombuError, OSError) as error:
-            TRANSPORT_FAILURES.labels("broker").inc()
-            log.warning("matching.nudge_failed", error=str(error))
 
     def _gauges(self, connection: psycopg.Connection, worker: Worker, stream: RedisStream) -> None:
         self._gauges_at = self.stepped_at + GAUGES_EVERY_S

@@ -1,0 +1,207 @@
+"""The matching process itself: real signals, real Redis, real rows (fault cases F5 to F9)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import psycopg
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection as django_connection
+
+from exchange.database import connect
+from exchange.domain.enums import Side
+from exchange.domain.ids import IdGenerator
+from exchange.realtime.publish import decode_frames
+from exchange.redis import (
+    FEED_CHANNEL,
+    book_key,
+    commands_stream,
+    matching_key,
+    redis_client,
+    settle_flag_key,
+    top_key,
+)
+from matching.lease import LEASE_S
+from matching.transport import FIELD
+from orders.management.commands.run_matching import EXIT_LEASE_LOST
+from tests.factories.market import Market, market_make
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
+
+START_S_MAX = 20.0
+TAKE_OVER_S_MAX = 5.0
+
+
+@pytest.fixture
+def market() -> Market:
+    return market_make(ids=IdGenerator(2, lambda: time.time_ns() // 1_000_000))
+
+
+@pytest.fixture
+def db() -> Iterator[psycopg.Connection]:
+    with connect("test-intake") as connection:
+        yield connection
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    with redis_client() as client:
+        yield client
+
+
+@pytest.fixture
+def start(market: Market) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Start matching processes of the test's partition; all are gone afterwards."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_one() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "manage.py", "run_matching"]
+        process = subprocess.Popen(
+            [*command, "--partition", str(market.partition_id)],
+            cwd=settings.BASE_DIR if hasattr(settings, "BASE_DIR") else None,
+            env={**os.environ, "DATABASE_URL": test_database_url(), "METRICS_PORT": "0"},
+        )
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+def test_database_url() -> str:
+    """DATABASE_URL of the tests' own database: a process of its own cannot guess its name."""
+    params = {**django_connection.get_connection_params()}
+    host = params.get("host", "")
+    user, port = params.get("user", ""), params.get("port", "")
+    password = params.get("password", "")
+    query = f"host={host}&user={user}&port={port}&password={password}"
+    return f"postgresql:///{params['dbname']}?{query}"
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+def publish(client: redis.Redis, market: Market) -> None:
+    for payload in market.outbox.take():
+        client.xadd(commands_stream(market.partition_id), {FIELD: payload})
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> float:
+    """Return how long it took to come true."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds, "it did not come true in time"
+        time.sleep(0.02)
+    return time.monotonic() - started
+
+
+def status(db: psycopg.Connection, order_id: int) -> str:
+    row = db.execute("SELECT status FROM orders_order WHERE id = %s", (order_id,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def epoch(db: psycopg.Connection, market: Market) -> int:
+    row = db.execute(
+        "SELECT epoch FROM orders_enginepartition WHERE id = %s", (market.partition_id,)
+    ).fetchone()
+    return row[0] if row is not None else 0
+
+
+def test_an_order_travels_from_the_stream_to_rows_and_frames(
+    start: Callable[[], subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    code = market.rules.units.code
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(FEED_CHANNEL)
+    sell = market.place(db, 0, Side.SELL, 5, 100)
+    buy = market.place(db, 1, Side.BUY, 2, 100)
+    publish(client, market)
+    process = start()
+    wait_for(lambda: status(db, buy) == "filled", START_S_MAX)
+    assert status(db, sell) == "partially_filled"
+    wait_for(lambda: client.get(book_key(code)) is not None, 2)
+    book = msgspec.json.decode(client.get(book_key(code)) or b"")
+    assert (book["bids"], book["asks"], book["sequence"]) == ([], [["1", "0.003"]], 1)
+    assert msgspec.msgpack.decode(client.get(top_key(code)) or b"") == [0, 100, 100, 1]
+    beat = msgspec.json.decode(client.get(matching_key(market.partition_id)) or b"")
+    assert (beat["epoch"], beat["sequence"]) == (1, 2)
+    topics = [topic for topic, _ in frames_heard(listener)]
+    sides = [f"account:{account}" for account in market.account_ids[:2]]
+    assert topics == [f"{code}@depth", f"{code}@trade", *sides]
+    assert client.exists(settle_flag_key(market.partition_id)), "settlement was woken"
+    process.terminate()
+    assert process.wait(5) == 0
+
+
+def frames_heard(listener: "redis.client.PubSub") -> list[tuple[str, bytes]]:
+    message = None
+    deadline = time.monotonic() + 2
+    while message is None and time.monotonic() < deadline:
+        message = listener.get_message(timeout=0.1)
+    assert message is not None
+    return decode_frames(message["data"])
+
+
+def test_a_standby_takes_over_from_a_killed_worker(
+    start: Callable[[], subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    first = start()
+    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    start()
+    time.sleep(0.5)
+    first.kill()
+    order_id = market.place(db, 0, Side.SELL, 5, 100)
+    publish(client, market)
+    wait_for(lambda: status(db, order_id) == "open", START_S_MAX)
+    assert epoch(db, market) == 2
+
+
+def test_a_worker_paused_past_its_lease_ends_when_it_wakes(
+    start: Callable[[], subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    first = start()
+    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    first.send_signal(signal.SIGSTOP)
+    start()
+    wait_for(lambda: epoch(db, market) == 2, START_S_MAX + LEASE_S)
+    order_id = market.place(db, 0, Side.SELL, 5, 100)
+    publish(client, market)
+    first.send_signal(signal.SIGCONT)
+    assert first.wait(TAKE_OVER_S_MAX) == EXIT_LEASE_LOST
+    wait_for(lambda: status(db, order_id) == "open", TAKE_OVER_S_MAX)
+
+
+def test_all_of_redis_may_be_lost_while_orders_come_in(
+    start: Callable[[], subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    start()
+    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    for turn in range(3):
+        order_id = market.place(db, 0, Side.SELL, 5, 100 + turn)
+        market.outbox.take() if turn == 1 else publish(client, market)
+        if turn == 2:
+            client.delete(commands_stream(market.partition_id))
+        wait_for(lambda wanted=order_id: status(db, wanted) == "open", TAKE_OVER_S_MAX)
