@@ -29,4 +29,6 @@ class ProbesMiddleware:
         if request.path_info not in PATHS:
             return self.get_response(request)
         status, body, content_type = WEB.answer(request.path_info)
-        return HttpResponse(body, status=status, content_type=content_type)
+        response = HttpResponse(body, status=status, content_type=content_type)
+        response.headers["Content-Length"] = str(len(body))
+        return response

@@ -1,0 +1,194 @@
+"""`manage.py stack` as an operator meets it: real processes, real signals, its own data folder."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from config.env import Environment
+from config.stack.state import ports_free, process_birth, state_read
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 150
+END_SECONDS = 60
+# Enough to see the supervisor at work; `make crash` kills the others too.
+ONLY_WEB = [f"--without={role}" for role in ("matching", "worker", "beat", "ws")]
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="takas-e2e-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours without what the tests set for themselves: the stack is to start its own servers."""
+    names = {name.upper() for name in Environment.__dataclass_fields__}
+    kept = {key: value for key, value in os.environ.items() if key not in names}
+    return {**kept, "DJANGO_SETTINGS_MODULE": "config.settings.dev"}
+
+
+def stack_start(data: Path, *words: str) -> subprocess.Popen[str]:
+    port, ws_port = ports_free(2)
+    command = [sys.executable, "manage.py", "stack", "--data", str(data), "--headless"]
+    command += ["--no-demo", "--port", str(port), "--ws-port", str(ws_port), *words]
+    with (data / "test.log").open("a") as log:
+        return subprocess.Popen(
+            command, cwd=ROOT, env=clean_environment(), stdout=log, stderr=log, text=True
+        )
+
+
+def stack_try(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", "stack", "--data", str(data), "--headless", *words],
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+def wait_until(condition: Callable[[], Any], seconds: float, data: Path) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, (data / "test.log").read_text()[-3_000:]
+        time.sleep(0.1)
+
+
+def wait_ready(data: Path, stack: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait until this very stack is ready: an earlier one may have left its stack.json."""
+
+    def ready() -> bool:
+        assert stack.poll() is None, (data / "test.log").read_text()[-3_000:]
+        state = state_read(data)
+        return state.get("pid") == stack.pid and bool(state["ready"])
+
+    wait_until(ready, START_SECONDS, data)
+    return state_read(data)
+
+
+def processes_in(data: Path) -> list[str]:
+    """Command lines of all processes that speak of this data folder or inherited it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        if str(data).encode() in text:
+            found.append(text.split(b"\0\0")[0].replace(b"\0", b" ").decode()[:200])
+    return found
+
+
+def role_pid(data: Path, name: str) -> int:
+    return int(state_read(data)["roles"][name]["pid"] or 0)
+
+
+def role_ready(data: Path, name: str) -> bool:
+    return bool(state_read(data)["roles"][name]["ready"])
+
+
+def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> None:
+    stack = stack_start(data, *ONLY_WEB)
+    try:
+        state = wait_ready(data, stack)
+        with psycopg.connect(state["database_url"], autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept (note text)")
+            connection.execute("INSERT INTO kept VALUES ('from the first run')")
+
+        # What dies is started again: a role, and a server that the role needs.
+        for name in ("web", "postgres", "redis"):
+            killed = role_pid(data, name)
+            os.kill(killed, signal.SIGKILL)
+            wait_until(lambda killed=killed, name=name: role_pid(data, name) not in (0, killed),
+                       END_SECONDS, data)  # fmt: skip
+            wait_until(lambda name=name: role_ready(data, name), END_SECONDS, data)
+
+        # The supervisor itself is killed: its children notice.
+        stack.kill()
+        stack.wait(END_SECONDS)
+        wait_until(lambda: not processes_in(data), END_SECONDS, data)
+        assert state_read(data)["ready"], "stack.json is what the next start goes by"
+
+        # A second start continues with the same data, and a stop leaves nothing behind.
+        stack = stack_start(data, *ONLY_WEB)
+        state = wait_ready(data, stack)
+        with psycopg.connect(state["database_url"]) as connection:
+            row = connection.execute("SELECT note FROM kept").fetchone()
+        assert row == ("from the first run",)
+
+        second = stack_try(data, *ONLY_WEB)
+        assert second.returncode == 1
+        assert "a stack runs in" in second.stderr
+        assert f"pid {stack.pid}" in second.stderr
+
+        stack.send_signal(signal.SIGTERM)
+        assert stack.wait(END_SECONDS) == 0
+        assert processes_in(data) == []
+        assert not (data / "stack.json").exists()
+    finally:
+        if stack.poll() is None:
+            stack.terminate()
+            stack.wait(END_SECONDS)
+
+
+def test_a_bounded_run_ends_by_itself(data: Path) -> None:
+    result = stack_try(data, "--for=1", "--no-demo", *ONLY_WEB, "--without=web")
+    assert result.returncode == 0, result.stderr
+    assert "the time asked for is over" in result.stdout
+    assert processes_in(data) == []
+
+
+def test_a_taken_port_is_named_before_anything_starts(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = stack_try(data, f"--port={port}")
+    assert result.returncode == 1
+    assert f"127.0.0.1:{port} (Address already in use)" in result.stderr
+    assert "--port" in result.stderr
+    assert not (data / "postgres").exists()
+
+
+def test_an_unwritable_folder_is_named(data: Path) -> None:
+    (data / "file").touch()
+    result = stack_try(data / "file" / "below")
+    assert result.returncode == 1
+    assert "cannot write to" in result.stderr
+    assert "--data" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from config.stack import state
+
+    monkeypatch.setattr(state, "FREE_BYTES_MIN", 2**62)
+    with pytest.raises(state.StackRefused, match="MiB are needed: make room"):
+        state.folder_prepare(data)
+
+
+def test_a_process_is_told_by_pid_and_birth() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        birth = process_birth(process.pid)
+        assert birth is not None
+        assert birth == process_birth(process.pid)
+        process.kill()
+        process.wait()
+        assert process_birth(process.pid) is None
