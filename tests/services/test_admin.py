@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
@@ -16,6 +17,7 @@ from adminpanel.admin.readonly import COUNT_MAX
 from exchange.domain.ids import id_floor
 from exchange.models import Brand, Symbol, User
 from exchange.selectors import catalogue_forget
+from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition, Trade
 from tests.factories.reference import symbol_make
 
@@ -33,8 +35,11 @@ EDITABLE = (
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
+def fresh() -> Iterator[None]:
+    """Symbols are read afresh, and the intake thread does not outlive its test."""
     catalogue_forget()
+    yield
+    intake_stop()
 
 
 @pytest.fixture
