@@ -55,6 +55,7 @@ def documented_by(documentation: type[APIView]) -> Callable[[View], View]:
 
     def attach(view: View) -> View:
         view.cls = documentation  # type: ignore[attr-defined]  # what the schema generator reads
+        view.initkwargs = {}  # type: ignore[attr-defined]
         return view
 
     return attach

@@ -19,7 +19,6 @@ from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import limit_of, query_check
 from exchange.api.schema import CURSOR, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
-from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.redis import book_key, redis_client
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
@@ -115,7 +114,7 @@ class TradeSerializer(serializers.Serializer[Any]):
     id = serializers.CharField()
     price = decimal()
     quantity = decimal()
-    taker_side = serializers.ChoiceField([side.value for side in Side])
+    taker_side = serializers.CharField(help_text="buy or sell: who took what was in the book.")
     time = serializers.DateTimeField()
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from exchange.api.base import documented_by
 from exchange.api.errors import api_view, json_response
 from exchange.api.keys import authenticate
 from exchange.api.pagination import cursor_make, cursor_read
@@ -19,6 +20,7 @@ from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
 from exchange.selectors import catalogue
 from orders import selectors, services
+from orders.api.schema import OrderDocumentation, OrdersDocumentation
 from orders.validation import AmendRequest, OrderRequest
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
@@ -30,11 +32,13 @@ _LIST_PARAMETERS: Final = frozenset(
 _CANCEL_ALL_PARAMETERS: Final = frozenset({"symbol", "side"})
 
 
+@documented_by(OrdersDocumentation)
 @api_view(("GET", "POST", "DELETE"))
 def orders(request: HttpRequest) -> HttpResponseBase:
     return _ORDERS[request.method or ""](request)
 
 
+@documented_by(OrderDocumentation)
 @api_view(("GET", "DELETE", "PATCH"))
 def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
     return _ORDER[request.method or ""](request, order_id)

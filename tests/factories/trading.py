@@ -51,7 +51,14 @@ class Trader:
         return {**headers, "X-Takas-Window": window} if window else headers
 
     def send(
-        self, method: str, path: str, body: object = None, *, content_type: str = JSON
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = JSON,
+        age_ms: int = 0,
+        window: str = "",
     ) -> HttpResponse:
         """Send a signed request; a body that is not bytes goes as JSON."""
         data = b"" if body is None else body if isinstance(body, bytes) else encode(body)
@@ -59,7 +66,11 @@ class Trader:
         # Two equal requests in one millisecond would have one signature, which is a replay.
         time.sleep(0.0011)
         return self.client.generic(
-            method, full, data, content_type, headers=self.headers(method, full, data)
+            method,
+            full,
+            data,
+            content_type,
+            headers=self.headers(method, full, data, age_ms=age_ms, window=window),
         )
 
     def get(self, path: str) -> HttpResponse:

@@ -1,0 +1,41 @@
+"""The schema describes what is there, and validates without a warning."""
+
+from typing import Any
+
+import pytest
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    generated: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return generated
+
+
+def test_schema_is_valid_and_made_without_warnings(schema: dict[str, Any]) -> None:
+    validate_schema(schema)
+    GENERATOR_STATS.reset()
+    with GENERATOR_STATS.silence():
+        SchemaGenerator().get_schema(request=None, public=True)
+        assert not GENERATOR_STATS._warn_cache
+        assert not GENERATOR_STATS._error_cache
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/orders", {"get", "post", "delete"}),
+        ("/api/v1/orders/{order_id}", {"get", "delete", "patch"}),
+        ("/api/v1/symbols", {"get"}),
+        ("/api/v1/depth", {"get"}),
+        ("/api/v1/trades", {"get"}),
+        ("/api/v1/balances", {"get"}),
+        ("/api/v1/time", {"get"}),
+        ("/api/v1/keys", {"get", "post"}),
+        ("/api/v1/keys/{key}", {"delete"}),
+    ],
+)
+def test_every_address_is_documented(schema: dict[str, Any], path: str, methods: set[str]) -> None:
+    assert methods == set(schema["paths"][path])
