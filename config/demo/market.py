@@ -171,5 +171,4 @@ class DemoMarket:
         if response is None or response.status != 200:
             return []
         body = response.json()
-        rows = body["results"] if isinstance(body, dict) else body
-        return [str(row["id"]) for row in rows]
+        return [str(row["id"]) for row in body["items"]]

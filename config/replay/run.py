@@ -1,5 +1,6 @@
 """Play a recording through an exchange, compare what it traded, audit, and say how it went."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,12 @@ def _send(
             venue.terms,
             terms,
             extent.is_cancelled,
-            next_id=IdGenerator(node_number()).next_id,
+            next_id=IdGenerator(node_number(), _now_ms).next_id,
         ).send(commands, pace, progress)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _commands(plan: ReplayPlan) -> Iterator[FlowCommand]:

@@ -1,0 +1,42 @@
+"""Where benchmarks trade: one symbol, users without an order-rate limit, ample funds."""
+
+from decimal import Decimal
+from typing import Final
+
+from django.db import transaction
+
+from config.demo.bots import Bot, bots_ensure, funds_ensure
+from config.demo.seed import maker_tier_ensure
+from exchange.models import Asset, Symbol
+
+FUNDS: Final = Decimal(10) ** 12
+PRICE_TICKS: Final = 100_000
+TICK: Final = Decimal("0.01")
+LOT: Final = Decimal("0.0001")
+QUANTITY: Final = "0.01"
+
+
+@transaction.atomic
+def venue_open(users: int) -> tuple[Symbol, list[Bot]]:
+    """Make a fresh symbol and its users; the first half of them buys, the second half sells."""
+    assert users % 2 == 0
+    number = Symbol.objects.filter(code__regex=r"^BENCH[0-9]+-UNIT[0-9]+$").count() + 1
+    base = Asset.objects.create(code=f"BENCH{number}", name=f"Benchmark {number}", scale=8)
+    quote = Asset.objects.create(code=f"UNIT{number}", name=f"Benchmark unit {number}", scale=8)
+    symbol = Symbol.objects.create(
+        code=f"{base.code}-{quote.code}",
+        base=base,
+        quote=quote,
+        tick=TICK,
+        lot=LOT,
+        quantity_min=LOT,
+        quantity_max=1_000_000,
+        notional_min=0,
+        price_min=TICK,
+        price_max=1_000_000_000,
+        open_orders_max=0,
+    )
+    bots = bots_ensure([f"bench-{place}" for place in range(1, users + 1)], maker_tier_ensure())
+    for bot in bots:
+        funds_ensure(bot.account_id, {base.code: FUNDS, quote.code: FUNDS}, key=f"bench{number}")
+    return symbol, bots
