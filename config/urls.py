@@ -10,6 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
         SpectacularSwaggerSplitView.as_view(url_name="schema", permission_classes=[]),
         name="docs",
     ),
+    path("api/v1/", include("exchange.api.urls")),
     path("admin/", admin.site.urls),
     path("", include("exchange.web.urls")),
 ]

@@ -138,7 +138,10 @@ def _become(programs: Path, *folders: Path) -> list[str]:
             f"{UNPRIVILEGED_USER} (PostgreSQL does not run as root) cannot reach {programs} or "
             f"{folders[0]}: move the clone, use --data, or set DATABASE_URL to a server"
         )
-    return [*plain, f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"]
+    # Postgres asks access(2) about its own programs, which looks at capabilities of a user that is
+    # not root only with this bit. All other capabilities are gone at the exec.
+    passing = [f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"]
+    return [*plain, "--securebits=+no_setuid_fixup", *passing]
 
 
 def _may_enter(become: list[str], path: Path) -> bool:

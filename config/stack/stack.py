@@ -91,10 +91,6 @@ class Stack:
             asyncio.get_running_loop().add_signal_handler(sign, asked)
 
     async def _serve(self, interrupted: asyncio.Event) -> int:
-        if not interrupted.is_set():
-            self.ready = True
-            self._publish()
-            self._announce()
         try:
             await asyncio.wait_for(interrupted.wait(), self.options.seconds)
         except TimeoutError:
@@ -117,8 +113,14 @@ class Stack:
                 await self.supervisor.run(words[0], roles.manage(*words))
         # The engine first: who is asked before it runs would only answer "degraded".
         engine, *others = roles.exchange_roles(self.layout)
-        for group in ([engine], others, self._traffic()):
+        for group in ([engine], others):
             await self._start_together(group)
+        if not self.supervisor.stopping.is_set():
+            self.ready = True
+            self._publish()
+            self._announce()
+        # Who sends orders is a client: it comes when the exchange is open.
+        await self._start_together(self._traffic())
 
     async def _start_together(self, group: list[roles.Role]) -> None:
         if self.supervisor.stopping.is_set():

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from exchange.metrics import API_SECONDS
 
-API_PREFIX: Final = "/api/"
+API_PREFIX: Final = "/api/v1/"
 _METHODS: Final = ("GET", "POST", "DELETE", "PATCH", "PUT")
 _observers: Final = {
     (method, status): API_SECONDS.labels(method, f"{status}xx").observe

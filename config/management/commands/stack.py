@@ -53,7 +53,7 @@ class Command(BaseCommand):
         demo = env.ENV.demo or "DEMO" not in env.given if given["demo"] is None else given["demo"]
         market = demo and not given["headless"] if given["market"] is None else given["market"]
         flow = str(Path(given["flow"]).resolve()) if given["flow"] else None
-        if flow and not Path(flow).is_file():
+        if flow and not Path(flow).exists():
             raise CommandError(f"there is no recording {flow}")
         return Options(
             data=(env.BASE_DIR / given["data"]).resolve(),
