@@ -11,10 +11,10 @@ Pure zone: no driver, no clock, no framework. `manage.py run_matching` wires the
 Postgres and Redis; tests/simulation wires them to stand-ins that fail on purpose.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from matching.codec import Sequenced, decode_command
 from matching.engine import Engine
@@ -92,15 +92,18 @@ class Committed:
 class Accepted(Protocol):
     """What Postgres knows of accepted commands. This is believed, the stream is not."""
 
-    def unsequenced(self, commands: Sequence[Command]) -> set[int]:
-        """Return the ids of those commands that are accepted and have no sequence yet."""
+    def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
+        """Return, by id, those commands that are accepted and have no sequence yet.
+
+        As Postgres has them: of what arrived, only the ids count.
+        """
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
         """Return accepted commands without a sequence, at least this old, by id."""
 
     def orders_unsequenced(
         self, order_ids: Collection[int], cancel_alls: Sequence[CancelAll]
-    ) -> list[Place]:
+    ) -> Sequence[Place | RefuseFaulty]:
         """Return the named orders, and those a cancel-all means, that have no sequence yet."""
 
 
@@ -214,7 +217,7 @@ class Worker:
         if arrived:
             wanted = self.accepted.unsequenced(list(arrived.values()))
             self.counts.duplicates += len(arrived) - len(wanted)
-            arrived = {key: command for key, command in arrived.items() if key in wanted}
+            arrived = {key: wanted[key] for key in arrived if key in wanted}
         for command in self._swept(COMMANDS_PER_BATCH_MAX):
             if arrived.setdefault(command.command_id, command) is command:
                 self.counts.swept += 1
@@ -283,9 +286,9 @@ class Worker:
         except StreamDown:
             self._stream_failed(self.clock.now_ms())
 
-    def _orders_ahead(self, commands: Sequence[Command]) -> list[Place]:
+    def _orders_ahead(self, commands: Sequence[Command]) -> list[Place | RefuseFaulty]:
         """Orders that the batch's cancels and amends are about, still unknown to the engine."""
-        here = {command.order_id for command in commands if type(command) is Place}
+        here = {command.order_id for command in commands if is_order(command)}
         targets: set[int] = set()
         cancel_alls: list[CancelAll] = []
         for command in commands:
@@ -401,7 +404,14 @@ class Worker:
             self._changed = set()
 
 
-def in_causal_order(commands: Sequence[Command], ahead: Iterable[Place]) -> list[Command]:
+def is_order(command: Command) -> TypeGuard[Place | RefuseFaulty]:
+    """Whether the command enters an order, or stands for one that cannot be entered."""
+    return type(command) is Place or (type(command) is RefuseFaulty and command.is_place)
+
+
+def in_causal_order(
+    commands: Sequence[Command], ahead: Iterable[Place | RefuseFaulty]
+) -> list[Command]:
     """Keep the order of arrival, but put an order before the commands that are about it.
 
     `ahead` holds orders that did not arrive at all; they go right before what needs them. A
@@ -409,30 +419,31 @@ def in_causal_order(commands: Sequence[Command], ahead: Iterable[Place]) -> list
     """
     if not any(isinstance(command, Cancel | Amend | CancelAll) for command in commands):
         return list(commands)
-    waiting = {place.order_id: place for place in ahead}
-    waiting.update({command.order_id: command for command in commands if type(command) is Place})
+    waiting = {order.order_id: order for order in ahead}
+    waiting.update((command.order_id, command) for command in commands if is_order(command))
     ordered: list[Command] = []
     for command in commands:
-        if type(command) is Place:
-            needed = [command.order_id]
-        else:
-            needed = sorted(_orders_meant(command, waiting))
-        ordered += [waiting.pop(order_id) for order_id in needed if order_id in waiting]
-        if type(command) is not Place:
-            ordered.append(command)
+        if is_order(command):
+            ordered += [waiting.pop(command.order_id)] if command.order_id in waiting else []
+            continue
+        needed = sorted(_orders_meant(command, waiting))
+        ordered += [waiting.pop(order_id) for order_id in needed]
+        ordered.append(command)
     return ordered
 
 
-def _orders_meant(command: Command, waiting: dict[int, Place]) -> list[int]:
+def _orders_meant(command: Command, waiting: Mapping[int, Place | RefuseFaulty]) -> list[int]:
+    """Which of the waiting orders have to come before the command."""
     if isinstance(command, Cancel | Amend):
-        return [command.order_id]
+        return [command.order_id] if command.order_id in waiting else []
     if isinstance(command, CancelAll):
         return [
-            place.order_id
-            for place in waiting.values()
-            if place.account_id == command.account_id
-            and place.symbol_id == command.symbol_id
-            and place.order_id < command.command_id
+            order.order_id
+            for order in waiting.values()
+            if isinstance(order, Place)
+            and order.account_id == command.account_id
+            and order.symbol_id == command.symbol_id
+            and order.order_id < command.command_id
         ]
     return []
 
@@ -444,5 +455,5 @@ def refusal_of(command: Command) -> RefuseFaulty:
         command.time_ms,
         command.symbol_id,
         getattr(command, "order_id", 0),
-        isinstance(command, Place),
+        is_order(command),
     )

@@ -9,23 +9,20 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
+import structlog
 
-from exchange.domain.ids import id_floor
-from exchange.domain.units import SymbolUnits
+from exchange.domain.ids import id_floor, id_time_ms
+from exchange.domain.units import NotExact, SymbolUnits
 from matching.codec import decode_command
-from matching.messages import CancelAll, Command, Place
+from matching.messages import CancelAll, Command, Place, RefuseFaulty
 from orders.loading import ORDER_COLUMNS, command_from_order_row, rows_as_dicts, units_load
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000
 NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that one cancel-all can overtake
 
-_ORDERS_WANTED = """
-SELECT id, symbol_id, account_id FROM orders_order
-WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL
-"""
-_COMMANDS_WANTED = """
-SELECT id, symbol_id FROM orders_command
+_COMMANDS_BY_ID = """
+SELECT id, payload FROM orders_command
 WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL AND partition_id = %s
 """
 _ORDERS_WAITING = f"""
@@ -49,6 +46,9 @@ ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
 
 
+log = structlog.get_logger(__name__)
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -69,29 +69,26 @@ class AcceptedRows:
         self._units = units  # shared with the results; grows when a symbol is added
         self._now_ms = now_ms
 
-    def unsequenced(self, commands: Sequence[Command]) -> set[int]:
-        """Return the ids of those commands that are accepted and have no sequence yet.
+    def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
+        """Return those commands that are accepted and have no sequence yet, by id.
 
-        An entry that names a row's id but another symbol or account is not that row's command.
+        Only the ids are taken from what arrived. What is applied is what the rows say, so that
+        nothing the transport does to an entry can change an order.
         """
-        places = {one.order_id: one for one in commands if type(one) is Place}
-        others = {one.command_id: one for one in commands if type(one) is not Place}
+        order_ids = [one.order_id for one in commands if type(one) is Place]
+        command_ids = [one.command_id for one in commands if type(one) is not Place]
+        order_rows: Iterable[dict[str, Any]] = ()
+        command_rows: Iterable[tuple[int, bytes]] = ()
         with self._connection.pipeline():
-            order_rows = self._connection.execute(_ORDERS_WANTED, (list(places),)) if places else ()
-            command_rows = (
-                self._connection.execute(_COMMANDS_WANTED, (list(others), self._partition_id))
-                if others
-                else ()
-            )
-        wanted = set()
-        for order_id, symbol_id, account_id in order_rows:
-            place = places[order_id]
-            if place.symbol_id == symbol_id and place.account_id == account_id:
-                wanted.add(order_id)
-        for command_id, symbol_id in command_rows:
-            if others[command_id].symbol_id == symbol_id:
-                wanted.add(command_id)
-        return {one for one in wanted if self._is_ours((places.get(one) or others[one]).symbol_id)}
+            if order_ids:
+                cursor = rows_as_dicts(self._connection)
+                order_rows = cursor.execute(_ORDERS_BY_ID, (order_ids,))
+            if command_ids:
+                wanted = (command_ids, self._partition_id)
+                command_rows = self._connection.execute(_COMMANDS_BY_ID, wanted)
+        found: dict[int, Command] = {one.command_id: one for one in self._places(order_rows)}
+        found.update((row[0], decode_command(row[1])) for row in command_rows)
+        return found
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
         """Return accepted commands without a sequence, at least this old, by id."""
@@ -109,10 +106,10 @@ class AcceptedRows:
 
     def orders_unsequenced(
         self, order_ids: Collection[int], cancel_alls: Sequence[CancelAll]
-    ) -> list[Place]:
+    ) -> list[Place | RefuseFaulty]:
         """Return the named orders, and those a cancel-all means, that have no sequence yet."""
         cursor = rows_as_dicts(self._connection)
-        places: list[Place] = []
+        places: list[Place | RefuseFaulty] = []
         if order_ids:
             places += self._places(cursor.execute(_ORDERS_BY_ID, (list(order_ids),)))
         for one in cancel_alls:
@@ -120,12 +117,18 @@ class AcceptedRows:
             places += self._places(cursor.execute(_ORDERS_OF_ACCOUNT, key))
         return places
 
-    def _places(self, rows: Iterable[dict[str, Any]]) -> list[Place]:
-        return [
-            command_from_order_row(row, self._units[row["symbol_id"]])
-            for row in rows
-            if self._is_ours(row["symbol_id"])
-        ]
+    def _places(self, rows: Iterable[dict[str, Any]]) -> list[Place | RefuseFaulty]:
+        return [self._place(row) for row in rows if self._is_ours(row["symbol_id"])]
+
+    def _place(self, row: dict[str, Any]) -> Place | RefuseFaulty:
+        try:
+            return command_from_order_row(row, self._units[row["symbol_id"]])
+        except (NotExact, AssertionError) as error:
+            # Somebody moved the symbol's grid under an order that was under way. One refused
+            # order is the smaller harm: a raise here would stop the whole partition for ever.
+            order_id = row["id"]
+            log.critical("matching.order_unreadable", order_id=order_id, error=repr(error))
+            return RefuseFaulty(order_id, id_time_ms(order_id), row["symbol_id"], order_id, True)
 
     def _is_ours(self, symbol_id: int) -> bool:
         """Whether the symbol belongs to this partition; one that is new is looked up."""

@@ -53,6 +53,11 @@ def order(db: psycopg.Connection, order_id: int) -> tuple[str, str | None, str, 
     return row
 
 
+def poison(db: psycopg.Connection, order_id: int) -> None:
+    """Impossible input, on the grid: the engine asserts."""
+    db.execute("UPDATE orders_order SET price = -1 WHERE id = %s", (order_id,))
+
+
 def trades(db: psycopg.Connection, market: Market) -> list[tuple[int, int, str]]:
     return db.execute(
         "SELECT maker_order_id, taker_order_id, trim_scale(quantity)::text FROM orders_trade"
@@ -98,20 +103,37 @@ def test_doubled_and_garbage_entries_change_nothing(
     assert process.worker.engine.sequence == 1
 
 
-def test_an_entry_with_another_account_is_not_the_orders_command(
+def test_of_an_entry_only_the_id_is_believed(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     sell = market.place(db, 0, SELL, 5, 100)
     forged = decode_command(market.outbox.take()[0])
     assert isinstance(forged, Place)
     forged.account_id = market.account_ids[1]
+    forged.quantity_lots = 5_000
+    forged.price_ticks = -1
     around.stream.add(encode_command(forged))
     process = around.start()
     process.run(1)
-    around.clock.sleep_ms(SWEEP_EVERY_MS)
-    process.run()
     resting = process.worker.engine.books[market.symbol_id].orders[sell]
-    assert resting.account_id == market.account_ids[0]
+    assert (resting.account_id, resting.quantity_lots, resting.price_ticks) == (
+        market.account_ids[0],
+        5,
+        100,
+    )
+
+
+def test_an_order_that_left_the_grid_is_refused_alone(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    off_grid = market.place(db, 0, SELL, 5, 100)
+    good = market.place(db, 0, SELL, 5, 100)
+    db.execute("UPDATE orders_order SET price = 1.001 WHERE id = %s", (off_grid,))
+    around.deliver()
+    process = around.start()
+    assert process.run() == 2
+    assert order(db, off_grid)[:2] == ("rejected", "engine.fault")
+    assert order(db, good)[0] == "open"
 
 
 def test_lost_entries_are_swept(
@@ -329,10 +351,8 @@ def test_a_command_on_which_the_engine_raises_is_refused_and_the_second_halts(
     for number in (1, 2):
         process = around.start(f"worker {number}")
         poisoned = market.place(db, 0, SELL, 5, 100 + number)
-        command = decode_command(market.outbox.take()[0])
-        assert isinstance(command, Place)
-        command.price_ticks = -1  # impossible input: the engine asserts
-        around.stream.add(encode_command(command))
+        poison(db, poisoned)
+        around.deliver()
         with pytest.raises(EngineFailed):
             process.run()
         process.kill()

@@ -15,7 +15,17 @@ import pytest
 
 from exchange.database import connect
 from matching.codec import decode_journal
-from matching.messages import BUY, SELL, Trade
+from matching.messages import (
+    BUY,
+    SELL,
+    Amend,
+    Cancel,
+    CancelAll,
+    Command,
+    Place,
+    RefuseFaulty,
+    Trade,
+)
 from matching.snapshot import state_hash
 from tests.naive_book import NaiveEngine
 from tests.simulation.world import Simulation
@@ -130,6 +140,7 @@ def check_trades_against_the_naive_engine(
     expected: list[tuple[Any, ...]] = []
     trade_ids: list[int] = []
     filled: dict[int, int] = defaultdict(int)
+    known: list[tuple[int, int]] = []
     for encoded, ids in rows(
         simulation,
         "SELECT events, trade_ids FROM orders_enginejournal WHERE partition_id = %s"
@@ -138,6 +149,7 @@ def check_trades_against_the_naive_engine(
     ):
         trade_ids += ids
         for row in decode_journal(encoded):
+            check_causal_order(row.command, known)
             assert naive.apply(row.command) == row.events, f"sequence {row.sequence}"
             for event in row.events:
                 if isinstance(event, Trade):
@@ -162,6 +174,23 @@ def check_trades_against_the_naive_engine(
     resting = {order.order_id for order in naive.open}
     live = {one["id"] for one in orders.values() if one["status"] in ("open", "partially_filled")}
     assert resting == live
+
+
+def check_causal_order(command: Command, known: list[tuple[int, int]]) -> None:
+    """F20: no cancel or amend is sequenced before its order, no cancel-all before what it means.
+
+    `known` collects (account, order id) of the cancel-alls, negative, and of the orders so far.
+    """
+    if isinstance(command, Place):
+        overtaken = [one for one in known if one[0] == -command.account_id]
+        assert all(command.order_id > cancel_all_id for _, cancel_all_id in overtaken)
+        known.append((command.account_id, command.order_id))
+    elif isinstance(command, Cancel | Amend):
+        assert command.order_id in {order_id for _, order_id in known}
+    elif isinstance(command, CancelAll):
+        known.append((-command.account_id, command.command_id))
+    elif isinstance(command, RefuseFaulty) and command.is_place:
+        known.append((0, command.order_id))
 
 
 def check_reservations(simulation: Simulation, orders: dict[int, dict[str, Any]]) -> None:

@@ -109,7 +109,7 @@ class BadRoad:
                 continue
             if luck < 0.20:
                 self.stream.add(random.randbytes(random.randrange(12)))
-            if luck < 0.21:
+            if 0.20 <= luck < 0.24:
                 payload = self._garbled(payload)
             self.stream.add(payload)
             if luck > 0.92:
@@ -123,11 +123,12 @@ class BadRoad:
         self.late.clear()
 
     def _garbled(self, payload: bytes) -> bytes:
-        """A command that no engine can take: it asserts, and the command is refused for ever."""
+        """An entry that says something else than its row: of it, only the id may be believed."""
         command = decode_command(payload)
         if type(command) is Place:
             self.garbled += 1
-            command.price_ticks = -1
+            command.price_ticks += 5
+            command.account_id += 1
             return encode_command(command)
         return payload
 
@@ -153,7 +154,7 @@ class Simulation:
         self.paused: list[WorkerProcess] = []
         self.acknowledged: list[int] = []
         self.placed: list[tuple[int, int, Side]] = []  # (account, order id, side)
-        self.market_orders: set[int] = set()
+        self.not_amended: set[int] = set()  # market orders, and those with an impossible price
         self.happened: dict[str, int] = defaultdict(int)
 
     # --- what may happen
@@ -166,6 +167,7 @@ class Simulation:
             (self.settlement_dies, 1),
             (self.worker_dies, 3),
             (self.worker_pauses, 1),
+            (self.an_order_is_poisoned, 1),
             (self.redis_fails, 1),
             (self.redis_recovers, 2),
             (self.redis_is_wiped, 1),
@@ -195,7 +197,7 @@ class Simulation:
                     account = self.market.account_ids.index(job.account_id)
                     self.placed.append((account, job.command_id, job.draft.side))
                     if job.is_market:
-                        self.market_orders.add(job.command_id)
+                        self.not_amended.add(job.command_id)
 
     def turn(self) -> None:
         if self.process is None:
@@ -240,6 +242,17 @@ class Simulation:
         else:
             raise AssertionError("a replaced worker went on")
         sleeper.kill()
+
+    def an_order_is_poisoned(self) -> None:
+        """A row that makes the engine raise: refused after the restart, the second one halts."""
+        poisoned = self.db.execute(
+            "UPDATE orders_order SET price = -1 WHERE type = 'limit' AND id = ("
+            " SELECT max(id) FROM orders_order WHERE symbol_id = %s AND engine_seq IS NULL)"
+            " RETURNING id",
+            (self.market.symbol_id,),
+        ).fetchall()
+        self.happened["poisoned"] += len(poisoned)
+        self.not_amended.update(row[0] for row in poisoned)
 
     def redis_fails(self) -> None:
         self.stream.is_down = self.feed.is_down = True
@@ -322,7 +335,7 @@ class Simulation:
             return self.market.state_job(OPEN)
         if luck < 0.30 and self.placed:
             account, order_id, side = self.random.choice(self.placed[-12:])
-            if luck < 0.18 or order_id in self.market_orders:
+            if luck < 0.18 or order_id in self.not_amended:
                 return self.market.cancel_job(account, order_id)
             return self.market.amend_job(
                 account,
