@@ -21,18 +21,22 @@ class Job(IntEnum):
 
 
 @contextmanager
-def job_lock(connection: psycopg.Connection, job: Job) -> Iterator[bool]:
+def job_lock(connection: psycopg.Connection, job: Job, *, wait: bool = False) -> Iterator[bool]:
     """Hold the job's lock for the block; yields False at once where someone else holds it.
 
-    The lock belongs to the session: it ends with the connection, whatever kills the process.
+    With `wait` it waits for the other to end instead. The lock belongs to the session: it ends
+    with the connection, whatever kills the process.
     """
-    row = connection.execute(
-        "SELECT pg_try_advisory_lock(%s, %s)", (LOCK_CLASS, int(job))
-    ).fetchone()
-    assert row is not None
-    held: bool = row[0]
+    key = (LOCK_CLASS, int(job))
+    if wait:
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", key)
+        held = True
+    else:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
+        assert row is not None
+        held = row[0]
     try:
         yield held
     finally:
         if held and not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(%s, %s)", (LOCK_CLASS, int(job)))
+            connection.execute("SELECT pg_advisory_unlock(%s, %s)", key)

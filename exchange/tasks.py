@@ -23,6 +23,7 @@ def ensure_partitions() -> None:
     ):
         if not held:
             return
+        connection.execute("SET ROLE NONE")  # tables are changed by their owner
         made = partitions.ensure(connection, now)
         keep_days: dict[str, int] = getattr(settings, "PARTITION_KEEP_DAYS", {})
         detached = partitions.retain(connection, now, keep_days=keep_days)

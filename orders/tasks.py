@@ -22,7 +22,9 @@ from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from exchange.redis import FEED_CHANNEL, redis_client, settle_flag_key
+from orders.loading import halt_request
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
+from wallets.entries import ledger_ids
 
 SETTLE_RUN_SECONDS: Final = 5.0
 # A bell that rang for a run that died must not keep the next one silent for long.
@@ -31,6 +33,7 @@ CLIENT_ORDER_ID_KEEP_MS: Final = 24 * 3_600 * 1_000
 ROWS_PER_DELETE: Final = 5_000
 DELETES_PER_RUN_MAX: Final = 2_000
 JOURNAL_KEEP_DAYS: Final = 30
+NOTE_LENGTH_MAX: Final = 200
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -106,6 +109,13 @@ def _connection() -> psycopg.Connection:
     if connection is None or connection.closed:
         connection = _connections[pid] = connect("settlement")
     return connection
+
+
+def connection_close() -> None:
+    """Close this process' settlement connection; the next task opens a new one."""
+    connection = _connections.pop(os.getpid(), None)
+    if connection is not None:
+        connection.close()
 
 
 @shared_task
@@ -195,6 +205,35 @@ def settle_all() -> None:
         metrics.SETTLEMENT_LAG_SECONDS.labels(partition_id).set(seconds)
         if events > 0:
             settle_partition.delay(partition_id)
+
+
+_FREEZABLE = """
+SELECT symbol.id, symbol.partition_id FROM exchange_symbol symbol
+WHERE symbol.code = ANY(%s) AND symbol.state <> 'halt' AND NOT EXISTS (
+    SELECT 1 FROM orders_command waiting
+    WHERE waiting.symbol_id = symbol.id AND waiting.kind = 'set_state'
+        AND waiting.engine_seq IS NULL)
+ORDER BY symbol.id
+"""
+
+
+@shared_task
+def symbols_freeze(codes: list[str], note: str) -> int:
+    """Halt these symbols by command, those not halted yet; return how many."""
+    connection = _connection()
+    with connection.transaction():
+        rows = connection.execute(_FREEZABLE, (codes,)).fetchall()
+        for symbol_id, partition_id in rows:
+            halt_request(
+                connection,
+                ledger_ids(),
+                partition_id=partition_id,
+                symbol_id=symbol_id,
+                note=note[:NOTE_LENGTH_MAX],
+            )
+    if rows:
+        log.critical("symbols.frozen", symbols=codes, note=note)
+    return len(rows)
 
 
 _CLIENT_IDS_PAGE = """

@@ -41,6 +41,7 @@ class Command(BaseCommand):
                 with job_lock(connection, Job.PARTITIONS) as held:
                     if not held:
                         raise CommandError("another process is at work on the partitions")
+                    connection.execute("SET ROLE NONE")  # tables are changed by their owner
                     self._change(connection, now, options)
             if options["check"]:
                 self._check(connection, now)

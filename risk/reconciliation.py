@@ -1,0 +1,526 @@
+"""Checks across orders, engine and ledger: L5 (each hold), O1, O2, B3, S1. Reads only.
+
+Written against the tables, not against the code that fills them: the worker's loader and
+settlement's statements are among the things that are checked.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from exchange.domain.enums import LIVE_STATUSES, SelfTradePrevention, Side, SymbolState
+from exchange.domain.ids import TIME_SHIFT
+from exchange.domain.units import SymbolUnits, decimal_to_atoms
+from matching.book import RestingOrder
+from matching.codec import decode_journal
+from matching.engine import Engine
+from matching.messages import (
+    BUY,
+    HALT,
+    OPEN,
+    SELL,
+    STP_CANCEL_INCOMING,
+    STP_NONE,
+    CommandRefused,
+)
+from matching.snapshot import orders_named, state_hash
+from wallets.fees import hold_atoms, hold_for_quote_amount
+from wallets.reconciliation import BREACHES_MAX, Breach
+
+GATE_MARK: Final = "client_order_ids"
+GATE_SLACK: Final = 10_000  # these ids commit out of order, but not by more
+ROWS_PER_FETCH: Final = 5_000
+# Bounds of one incremental run; what is beyond them is for the next run.
+JOURNAL_ROWS_MAX: Final = 5_000
+TRADES_MAX: Final = 50_000
+ORDERS_MAX: Final = 20_000
+# Clocks of two processes differ by less: an id range starts this much earlier to be safe.
+CLOCK_SLACK: Final = 10_000 << TIME_SHIFT  # 10 s of ids
+# With more rows than this unsettled, which orders are in motion is not worth finding out.
+UNSETTLED_ROWS_MAX: Final = 20_000
+
+_SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
+_STATES: Final = {SymbolState.OPEN.value: OPEN, SymbolState.HALT.value: HALT}
+
+
+def journal_mark(partition_id: int) -> str:
+    """The name of the mark up to which a partition's settled journal rows were verified."""
+    return f"journal:{partition_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a partition stands, in one snapshot."""
+
+    partition_id: int
+    last_seq: int
+    settled_seq: int
+    state_hash: str
+    lag_seconds: float
+
+
+_POSITIONS: Final = """
+SELECT engine.id, engine.last_seq, coalesce(cursor.last_seq, 0), engine.state_hash,
+    coalesce(extract(epoch FROM now() - (
+        SELECT journal.created_at FROM orders_enginejournal journal
+        WHERE journal.partition_id = engine.id AND journal.last_seq > coalesce(cursor.last_seq, 0)
+        ORDER BY journal.last_seq LIMIT 1)), 0)::float8
+FROM orders_enginepartition engine
+LEFT JOIN orders_settlementcursor cursor ON cursor.partition_id = engine.id ORDER BY engine.id
+"""
+_SYMBOLS: Final = """
+SELECT symbol.id, symbol.code, symbol.base_id, symbol.quote_id, base.scale, quote.scale,
+    symbol.tick, symbol.lot, symbol.partition_id, symbol.state
+FROM exchange_symbol symbol JOIN exchange_asset base ON base.id = symbol.base_id
+JOIN exchange_asset quote ON quote.id = symbol.quote_id ORDER BY symbol.id
+"""
+
+
+def positions(connection: psycopg.Connection) -> list[Position]:
+    """Return every partition's position."""
+    return [Position(*row) for row in connection.execute(_POSITIONS).fetchall()]
+
+
+class SymbolRow(NamedTuple):
+    """A symbol's units, its partition and its state in the engine's terms."""
+
+    units: SymbolUnits
+    partition_id: int
+    state: int
+
+
+def symbols(connection: psycopg.Connection) -> dict[int, SymbolRow]:
+    """Return all symbols by id."""
+    found = {}
+    for row in connection.execute(_SYMBOLS).fetchall():
+        units = SymbolUnits.build(
+            symbol_id=row[0],
+            code=row[1],
+            base_asset_id=row[2],
+            quote_asset_id=row[3],
+            base_scale=row[4],
+            quote_scale=row[5],
+            tick=row[6],
+            lot=row[7],
+        )
+        found[row[0]] = SymbolRow(units, row[8], _STATES[row[9]])
+    return found
+
+
+# --- S1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Settled journal rows of one partition that this run verifies."""
+
+    partition_id: int
+    after_seq: int
+    upto_seq: int
+    trade_ids: Sequence[int]
+
+
+def window_of(
+    connection: psycopg.Connection, position: Position, after_seq: int, *, full: bool
+) -> tuple[Window, list[Breach]]:
+    """Read the next settled rows and check that they follow each other without a gap (S1)."""
+    limit = None if full else JOURNAL_ROWS_MAX
+    rows = connection.execute(
+        "SELECT first_seq, last_seq, trade_ids FROM orders_enginejournal"
+        " WHERE partition_id = %s AND last_seq > %s AND last_seq <= %s ORDER BY last_seq LIMIT %s",
+        (position.partition_id, after_seq, position.settled_seq, limit),
+    ).fetchall()
+    breaches = []
+    # Rows past their retention are gone: a full run begins at the oldest that is left.
+    reached = rows[0][0] - 1 if rows and full else after_seq
+    trade_ids: list[int] = []
+    for first_seq, last_seq, row_trade_ids in rows:
+        if first_seq != reached + 1:
+            breaches.append(_s1(position, f"journal goes from {reached} to {first_seq}"))
+        reached = last_seq
+        trade_ids += row_trade_ids
+        if not full and len(trade_ids) > TRADES_MAX:
+            break
+    if len(set(trade_ids)) != len(trade_ids):
+        breaches.append(_s1(position, "a trade stands in two journal rows"))
+    return Window(position.partition_id, after_seq, reached, trade_ids), breaches
+
+
+def _s1(position: Position, detail: str) -> Breach:
+    return Breach("S1", f"partition {position.partition_id}: {detail}")
+
+
+def cursor_fits(connection: psycopg.Connection, position: Position) -> list[Breach]:
+    """S1: the cursor stands at the end of a journal row, and the journal ends at the checkpoint."""
+    row = connection.execute(
+        "SELECT max(last_seq), count(*) FILTER (WHERE last_seq = %(settled)s)"
+        " FROM orders_enginejournal WHERE partition_id = %(id)s AND last_seq >= %(settled)s",
+        {"id": position.partition_id, "settled": position.settled_seq},
+    ).fetchone()
+    assert row is not None
+    end_seq, at_cursor = row
+    breaches = []
+    if position.settled_seq > position.last_seq:
+        breaches.append(_s1(position, "settled beyond what the engine committed"))
+    if position.settled_seq and at_cursor != 1:
+        breaches.append(_s1(position, f"no journal row ends at the cursor {position.settled_seq}"))
+    if (end_seq or 0) != position.last_seq:
+        breaches.append(
+            _s1(position, f"journal ends at {end_seq}, checkpoint at {position.last_seq}")
+        )
+    return breaches
+
+
+_TRADES_MISSING: Final = """
+SELECT wanted.id FROM unnest(%s::bigint[]) AS wanted (id)
+LEFT JOIN orders_trade trade ON trade.id = wanted.id
+WHERE trade.id IS NULL OR trade.engine_seq NOT BETWEEN %s AND %s LIMIT %s
+"""
+_TRADES_SURPLUS: Final = """
+SELECT trade.id, trade.symbol_id FROM orders_trade trade
+JOIN exchange_symbol symbol ON symbol.id = trade.symbol_id AND symbol.partition_id = %s
+WHERE trade.id >= %s AND trade.engine_seq > %s AND trade.engine_seq <= %s
+    AND NOT EXISTS (SELECT 1 FROM unnest(%s::bigint[]) AS known (id) WHERE known.id = trade.id)
+LIMIT %s
+"""
+_ENTRIES_WRONG: Final = """
+WITH settled AS MATERIALIZED (
+    SELECT trade.id, trade.symbol_id, trade.quantity, trade.quote_amount,
+        symbol.base_id, symbol.quote_id,
+        CASE trade.taker_side WHEN 'buy' THEN taker_account_id ELSE maker_account_id END AS buyer,
+        CASE trade.taker_side WHEN 'buy' THEN maker_account_id ELSE taker_account_id END AS seller
+    FROM unnest(%(ids)s::bigint[]) AS wanted (id)
+    JOIN orders_trade trade ON trade.id = wanted.id
+    JOIN exchange_symbol symbol ON symbol.id = trade.symbol_id
+), line AS MATERIALIZED (
+    SELECT journal_id, account_id, asset_id, amount, kind FROM wallets_entry
+    WHERE id >= %(low)s AND kind IN ('trade', 'fee')
+)
+SELECT settled.id, settled.symbol_id
+FROM settled LEFT JOIN line ON line.journal_id = settled.id
+GROUP BY settled.id, settled.symbol_id, settled.quantity, settled.quote_amount, settled.base_id,
+    settled.quote_id, settled.buyer, settled.seller
+HAVING NOT coalesce(
+    count(*) FILTER (WHERE kind = 'trade') = 4
+    AND count(*) FILTER (WHERE kind = 'fee') <= 3
+    AND sum(amount) FILTER (WHERE kind = 'trade' AND amount > 0
+        AND account_id = buyer AND asset_id = base_id) = quantity
+    AND sum(amount) FILTER (WHERE kind = 'trade' AND amount < 0
+        AND account_id = seller AND asset_id = base_id) = -quantity
+    AND sum(amount) FILTER (WHERE kind = 'trade' AND amount < 0
+        AND account_id = buyer AND asset_id = quote_id) = -quote_amount
+    AND sum(amount) FILTER (WHERE kind = 'trade' AND amount > 0
+        AND account_id = seller AND asset_id = quote_id) = quote_amount
+    AND coalesce(sum(amount) FILTER (WHERE kind = 'fee'), 0) = 0, false)
+LIMIT %(limit)s
+"""
+
+
+def trades_are_settled_once(connection: psycopg.Connection, window: Window) -> list[Breach]:
+    """S1: journal rows and trades name each other, and each trade has exactly its entries."""
+    if window.upto_seq == window.after_seq:
+        return []
+    ids = list(window.trade_ids)
+    low = max(0, min(ids) - CLOCK_SLACK) if ids else 0
+    where = f"partition {window.partition_id}"
+    missing = connection.execute(
+        _TRADES_MISSING, (ids, window.after_seq + 1, window.upto_seq, BREACHES_MAX)
+    ).fetchall()
+    breaches = [Breach("S1", f"{where}: trade {row[0]} of the journal is gone") for row in missing]
+    if not ids:
+        return breaches
+    surplus = connection.execute(
+        _TRADES_SURPLUS,
+        (window.partition_id, low, window.after_seq, window.upto_seq, ids, BREACHES_MAX),
+    ).fetchall()
+    breaches += [
+        Breach("S1", f"{where}: trade {trade_id} is in no journal row", symbol_id=symbol_id)
+        for trade_id, symbol_id in surplus
+    ]
+    wrong = connection.execute(
+        _ENTRIES_WRONG, {"ids": ids, "low": low, "limit": BREACHES_MAX}
+    ).fetchall()
+    return breaches + [
+        Breach("S1", f"trade {trade_id} has not exactly its entries", symbol_id=symbol_id)
+        for trade_id, symbol_id in wrong
+    ]
+
+
+def entries_have_trades(connection: psycopg.Connection, after_id: int) -> list[Breach]:
+    """S1: no entry of a trade that does not exist."""
+    rows = connection.execute(
+        "SELECT line.journal_id, line.asset_id FROM ("
+        "  SELECT journal_id, min(asset_id) AS asset_id FROM wallets_entry"
+        "  WHERE id > %s AND kind IN ('trade', 'fee') GROUP BY journal_id) AS line"
+        " WHERE NOT EXISTS (SELECT 1 FROM orders_trade trade WHERE trade.id = line.journal_id)"
+        " LIMIT %s",
+        (after_id, BREACHES_MAX),
+    ).fetchall()
+    return [
+        Breach("S1", f"entries of trade {trade_id}, which does not exist", asset_id)
+        for trade_id, asset_id in rows
+    ]
+
+
+# --- O1, O2
+
+
+def acknowledged_orders_exist(connection: psycopg.Connection, after_id: int) -> list[Breach]:
+    """O1: every order behind a client order id is there, and one that waits holds its funds."""
+    lost = connection.execute(
+        "SELECT claim.order_id FROM orders_clientorderid claim WHERE claim.id > %s"
+        " AND NOT EXISTS (SELECT 1 FROM orders_order known WHERE known.id = claim.order_id)"
+        " LIMIT %s",
+        (after_id, BREACHES_MAX),
+    ).fetchall()
+    bare = connection.execute(
+        "SELECT waiting.id, waiting.symbol_id FROM orders_order waiting"
+        " WHERE waiting.engine_seq IS NULL AND NOT EXISTS ("
+        "   SELECT 1 FROM wallets_reservation held WHERE held.order_id = waiting.id) LIMIT %s",
+        (BREACHES_MAX,),
+    ).fetchall()
+    return [Breach("O1", f"order {row[0]} was acknowledged and is gone") for row in lost] + [
+        Breach(
+            "O1", f"order {order_id} waits for the engine without a reservation", None, symbol_id
+        )
+        for order_id, symbol_id in bare
+    ]
+
+
+def gate_end(connection: psycopg.Connection) -> int:
+    """Return the mark that the next run's O1 starts from."""
+    row = connection.execute("SELECT coalesce(max(id), 0) FROM orders_clientorderid").fetchone()
+    assert row is not None
+    return max(0, row[0] - GATE_SLACK)
+
+
+_FILLS: Final = """
+SELECT placed.id, placed.symbol_id, placed.filled, placed.filled_quote, placed.quantity,
+    coalesce(fills.quantity, 0), coalesce(fills.quote_amount, 0)
+FROM {orders}
+LEFT JOIN LATERAL (
+    SELECT sum(fill.quantity) AS quantity, sum(fill.quote_amount) AS quote_amount FROM (
+        SELECT quantity, quote_amount FROM orders_trade
+        WHERE maker_order_id = placed.id AND id >= placed.id - %(slack)s
+        UNION ALL
+        SELECT quantity, quote_amount FROM orders_trade
+        WHERE taker_order_id = placed.id AND id >= placed.id - %(slack)s) AS fill
+) AS fills ON true
+WHERE placed.filled <> coalesce(fills.quantity, 0)
+    OR placed.filled_quote <> coalesce(fills.quote_amount, 0)
+    OR placed.filled > placed.quantity
+    OR (placed.status = 'filled' AND placed.quantity <> placed.filled)
+LIMIT %(limit)s
+"""
+_FILLS_ALL: Final = _FILLS.replace("{orders}", "orders_order placed")
+_FILLS_OF: Final = _FILLS.replace(
+    "{orders}",
+    """(
+    SELECT maker_order_id AS id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
+    UNION SELECT taker_order_id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
+    LIMIT %(orders)s
+) AS touched JOIN orders_order placed ON placed.id = touched.id""",
+)
+
+
+def fills_add_up(
+    connection: psycopg.Connection, trade_ids: Sequence[int], *, full: bool
+) -> list[Breach]:
+    """O2: what an order has filled is the sum of its trades and fits its quantity.
+
+    What is neither filled nor left was cancelled, so the three sum to the quantity by that.
+    """
+    if not full and not trade_ids:
+        return []
+    rows = connection.execute(
+        _FILLS_ALL if full else _FILLS_OF,
+        {
+            "ids": list(trade_ids),
+            "orders": ORDERS_MAX,
+            "slack": CLOCK_SLACK,
+            "limit": BREACHES_MAX,
+        },
+    ).fetchall()
+    return [
+        Breach(
+            "O2",
+            f"order {row[0]} has filled {row[2]:f} for {row[3]:f}, "
+            f"its trades sum to {row[5]:f} for {row[6]:f}",
+            symbol_id=row[1],
+        )
+        for row in rows
+    ]
+
+
+# --- B3
+
+
+_OPEN_ORDERS: Final = """
+SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.price, placed.quantity,
+    placed.filled, placed.priority_seq, placed.post_only, placed.self_trade
+FROM wallets_reservation held JOIN orders_order placed ON placed.id = held.order_id
+WHERE placed.status IN ('open', 'partially_filled')
+ORDER BY placed.priority_seq, placed.id
+"""
+
+
+def books_equal_checkpoints(
+    connection: psycopg.Connection, at: Sequence[Position], known: Mapping[int, SymbolRow]
+) -> list[Breach]:
+    """B3: the open orders in Postgres hash to what the engine wrote with its last batch."""
+    engines = {position.partition_id: Engine() for position in at}
+    resting: dict[int, list[RestingOrder]] = {symbol_id: [] for symbol_id in known}
+    for row in _stream(connection, _OPEN_ORDERS):
+        resting[row[0]].append(_resting(row, known[row[0]].units))
+    for symbol_id, symbol in known.items():
+        engine = engines.get(symbol.partition_id)
+        if engine is not None:
+            engine.restore(symbol_id, symbol.state, resting[symbol_id])
+    breaches = []
+    for position in at:
+        engine = engines[position.partition_id]
+        engine.sequence = position.last_seq
+        if position.last_seq and state_hash(engine) != position.state_hash:
+            breaches += [
+                Breach(
+                    "B3",
+                    f"partition {position.partition_id}: open orders differ from the checkpoint"
+                    f" at {position.last_seq}",
+                    symbol_id=symbol_id,
+                )
+                for symbol_id, symbol in known.items()
+                if symbol.partition_id == position.partition_id
+            ]
+    return breaches
+
+
+def _resting(row: tuple[Any, ...], units: SymbolUnits) -> RestingOrder:
+    _, order_id, account_id, side, price, quantity, filled, priority, post_only, self_trade = row
+    quantity_lots = units.quantity_lots(quantity)
+    exempt = self_trade == SelfTradePrevention.NONE
+    return RestingOrder(
+        order_id,
+        account_id,
+        _SIDES[side],
+        units.price_ticks(price),
+        quantity_lots,
+        quantity_lots - units.quantity_lots(filled),
+        priority,
+        post_only,
+        STP_NONE if exempt else STP_CANCEL_INCOMING,
+    )
+
+
+# --- L5, each hold
+
+
+_HOLDS: Final = """
+SELECT held.order_id, held.symbol_id, held.asset_id, held.side, held.amount, held.price_ticks,
+    held.fee_accrued, held.taker_fee_ppm, held.pending_amend_id, placed.status,
+    coalesce(placed.price, placed.bound_price), placed.quantity, placed.quote_amount,
+    placed.filled, command.reserved_extra, command.engine_seq
+FROM wallets_reservation held
+LEFT JOIN orders_order placed ON placed.id = held.order_id
+LEFT JOIN orders_command command ON command.id = held.pending_amend_id
+"""
+
+
+class _Hold(NamedTuple):
+    order_id: int
+    symbol_id: int
+    asset_id: int
+    side: str
+    amount: Decimal
+    price_ticks: int
+    fee_accrued: Decimal
+    taker_fee_ppm: int
+    pending_amend_id: int | None
+    status: str | None
+    price: Decimal | None
+    quantity: Decimal | None
+    quote_amount: Decimal | None
+    filled: Decimal
+    reserved_extra: Decimal | None
+    amend_seq: int | None
+
+
+def holds_are_exact(
+    connection: psycopg.Connection, at: Sequence[Position], known: Mapping[int, SymbolRow]
+) -> list[Breach]:
+    """L5, second half: each reservation is what its order needs, unless it has unsettled events."""
+    moving = _orders_in_motion(connection, at)
+    if moving is None:
+        return []
+    breaches = []
+    for row in _stream(connection, _HOLDS):
+        hold = _Hold(*row)
+        if hold.order_id in moving:
+            continue
+        problem = _hold_problem(hold, known[hold.symbol_id].units)
+        if problem is not None:
+            detail = f"order {hold.order_id} {problem}"
+            breaches.append(Breach("L5", detail, hold.asset_id, hold.symbol_id))
+            if len(breaches) == BREACHES_MAX:
+                break
+    return breaches
+
+
+def _hold_problem(hold: _Hold, units: SymbolUnits) -> str | None:
+    if hold.status is None:
+        return "holds funds and does not exist"
+    if hold.status not in LIVE_STATUSES:
+        return f"is {hold.status} and still holds {hold.amount:f}"
+    assert hold.price is not None
+    if units.price_ticks(hold.price) != hold.price_ticks:
+        return f"holds for a price of {hold.price_ticks} ticks, not for its own"
+    if hold.pending_amend_id is not None and (
+        hold.reserved_extra is None or hold.amend_seq is not None
+    ):
+        return f"waits for the amend {hold.pending_amend_id}, which is not under way"
+    expected = _expected_atoms(hold, units)
+    scale = units.quote_scale if hold.side == Side.BUY else units.base_scale
+    if decimal_to_atoms(hold.amount, scale) != expected:
+        return f"holds {hold.amount:f} and needs {expected} atoms"
+    return None
+
+
+def _expected_atoms(hold: _Hold, units: SymbolUnits) -> int:
+    side = _SIDES[hold.side]
+    scale = units.quote_scale if side == BUY else units.base_scale
+    extra = decimal_to_atoms(hold.reserved_extra or Decimal(0), scale)
+    if hold.quote_amount is not None:
+        amount = decimal_to_atoms(hold.quote_amount, units.quote_scale)
+        return extra + hold_for_quote_amount(amount, taker_fee_ppm=hold.taker_fee_ppm)
+    assert hold.quantity is not None
+    left_lots = units.quantity_lots(hold.quantity) - units.quantity_lots(hold.filled)
+    return extra + hold_atoms(
+        side, left_lots, hold.price_ticks, units, int(hold.fee_accrued), hold.taker_fee_ppm
+    )
+
+
+def _orders_in_motion(connection: psycopg.Connection, at: Sequence[Position]) -> set[int] | None:
+    """Orders that unsettled events name; None when there are too many rows of them."""
+    moving: set[int] = set()
+    for position in at:
+        rows = connection.execute(
+            "SELECT events FROM orders_enginejournal WHERE partition_id = %s AND last_seq > %s"
+            " LIMIT %s",
+            (position.partition_id, position.settled_seq, UNSETTLED_ROWS_MAX + 1),
+        ).fetchall()
+        if len(rows) > UNSETTLED_ROWS_MAX:
+            return None
+        for (events,) in rows:
+            for row in decode_journal(events):
+                moving |= orders_named(row.events)
+                moving |= {e.order_id for e in row.events if isinstance(e, CommandRefused)}
+    return moving
+
+
+def _stream(connection: psycopg.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of a big result, a few thousand at a time."""
+    with connection.cursor(name="audit") as cursor:
+        cursor.itersize = ROWS_PER_FETCH
+        yield from cursor.execute(query)

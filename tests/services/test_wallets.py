@@ -1,0 +1,149 @@
+"""Accounts and funds: opened once, deposited once (L7), locked in one order."""
+
+import threading
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from exchange.database import connect
+from exchange.domain.units import NotExact
+from exchange.models import User
+from tests.factories.ledger import Rig
+from wallets.locks import BalanceChange, balances_apply, balances_create_missing
+from wallets.models import Account, Balance, Entry, Journal
+from wallets.selectors import account_id_of, balance_json, balances_of
+from wallets.services import JournalKeyConflict, account_open, funds_adjust, funds_deposit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+D = Decimal
+
+
+@pytest.fixture
+def rig(transactional_db, base_rows):
+    with connect("test-wallets") as connection:
+        yield Rig(connection)
+
+
+def test_account_is_opened_once(rig):
+    user = User.objects.create(username="ada")
+    assert account_id_of(user.pk) is None
+    account = account_open(user_id=user.pk)
+    assert account_open(user_id=user.pk).pk == account.pk
+    assert account_id_of(user.pk) == account.pk
+    assert account.kind == "user"
+
+
+def test_deposit_credits_the_account_from_the_outside_world(rig):
+    account = rig.trader()
+    made = funds_deposit(account_id=account, asset_id=rig.quote_id, amount=D("12.5"), key="d-1")
+    assert made is True
+    assert rig.balance(account, rig.quote_id) == (D("12.5"), 0)
+    external = Account.objects.get(kind="external")
+    balance = Balance.objects.get(account=external, asset_id=rig.quote_id)
+    assert (balance.available, balance.may_be_negative) == (D("-12.5"), True)
+    journal = Journal.objects.get()
+    assert (journal.key, journal.kind) == ("d-1", "deposit")
+    lines = Entry.objects.order_by("amount").values_list("journal_id", "account_id", "amount")
+    assert list(lines) == [
+        (journal.pk, external.pk, D("-12.5")),
+        (journal.pk, account, D("12.5")),
+    ]
+
+
+def test_same_deposit_again_changes_nothing(rig):
+    account = rig.trader()
+    terms = {"account_id": account, "asset_id": rig.quote_id, "amount": D(5), "key": "d-1"}
+    assert funds_deposit(**terms) is True
+    assert funds_deposit(**terms) is False
+    assert rig.balance(account, rig.quote_id) == (D(5), 0)
+    assert Entry.objects.count() == 2
+
+
+def test_key_of_another_deposit_is_refused(rig):
+    account = rig.trader()
+    terms = {"account_id": account, "asset_id": rig.quote_id, "amount": D(5), "key": "d-1"}
+    funds_deposit(**terms)
+    for other in ({"amount": D(6)}, {"account_id": rig.trader()}, {"asset_id": rig.base_id}):
+        with pytest.raises(JournalKeyConflict):
+            funds_deposit(**(terms | other))
+    with pytest.raises(JournalKeyConflict):
+        funds_adjust(**terms)
+    assert rig.balance(account, rig.quote_id) == (D(5), 0)
+
+
+def test_parallel_deposits_with_one_key_have_one_effect(rig):
+    account = rig.trader()
+    made = []
+
+    def deposit():
+        from django.db import connection as own
+
+        try:
+            made.append(
+                funds_deposit(account_id=account, asset_id=rig.quote_id, amount=D(5), key="d-1")
+            )
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=deposit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [False] * 7 + [True]
+    assert rig.balance(account, rig.quote_id) == (D(5), 0)
+
+
+def test_amount_finer_than_the_asset_is_refused(rig):
+    with pytest.raises(NotExact):
+        funds_deposit(
+            account_id=rig.trader(), asset_id=rig.quote_id, amount=D("0.000000001"), key="d-1"
+        )
+    assert Journal.objects.count() == 0
+
+
+def test_adjustment_takes_only_what_is_available(rig):
+    account = rig.trader(quote="10")
+    assert funds_adjust(account_id=account, asset_id=rig.quote_id, amount=D(-4), key="a-1")
+    assert rig.balance(account, rig.quote_id) == (D(6), 0)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        funds_adjust(account_id=account, asset_id=rig.quote_id, amount=D(-7), key="a-2")
+    assert rig.balance(account, rig.quote_id) == (D(6), 0)
+    assert not Journal.objects.filter(key="a-2").exists()
+
+
+def test_balances_are_shown_by_asset(rig):
+    account = rig.trader(base="1", quote="10.50")
+    assert [balance_json(view) for view in balances_of(account)] == [
+        {"asset": "BTC", "available": "1", "reserved": "0", "sequence": 1},
+        {"asset": "USDT", "available": "10.5", "reserved": "0", "sequence": 1},
+    ]
+
+
+def test_changes_of_the_same_balances_in_any_order_never_deadlock(rig):
+    """Two writers name the same rows in opposite order, many times."""
+    keys = [(rig.trader(), rig.quote_id) for _ in range(6)]
+    balances_create_missing(rig.connection, keys)
+    failures = []
+
+    def write(order):
+        try:
+            with connect("writer") as own:
+                for _ in range(40):
+                    changes = {key: BalanceChange(1, 0) for key in order}
+                    balances_apply(own, changes, {rig.quote_id: 8})
+        except psycopg.Error as error:
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=write, args=(order,)) for order in (keys, keys[::-1], keys[3:])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert rig.balance(*keys[0])[0] == D("0.00000080")
+    assert rig.balance(*keys[5])[0] == D("0.00000120")

@@ -1,0 +1,286 @@
+"""Checks of the ledger against itself: L1 to L6. Reads only, in the caller's snapshot.
+
+Entries only grow, so the checks that read them go on from a verified mark; `full` starts at the
+beginning. Whatever an incremental check suspects is looked at exactly before it is reported, so a
+mark can cost time but never a false alarm.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from exchange.domain.ids import ID_MAX, TIME_SHIFT
+
+ENTRIES_MARK: Final = "entries"
+BREACHES_MAX: Final = 100  # of one kind: enough to see what is wrong
+# A journal's entries get their ids within one statement: two of them are never further apart.
+JOURNAL_SPAN: Final = 10_000 << TIME_SHIFT  # 10 s of ids
+# Ids made this long ago belong to transactions that are visible, or still listed as running.
+SETTLE_MARGIN_S: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """An invariant that does not hold, and what it concerns; no asset or symbol means all."""
+
+    invariant: str
+    detail: str
+    asset_id: int | None = None
+    symbol_id: int | None = None
+
+
+def marks_read(connection: psycopg.Connection) -> dict[str, int]:
+    """Return how far each growing thing was verified."""
+    return dict(connection.execute("SELECT name, value FROM wallets_auditmark").fetchall())
+
+
+def marks_write(connection: psycopg.Connection, marks: Mapping[str, int]) -> None:
+    """Move marks forward; one never moves back."""
+    for name, value in marks.items():
+        connection.execute(
+            "INSERT INTO wallets_auditmark AS mark (name, value, updated_at)"
+            " VALUES (%s, %s, now()) ON CONFLICT (name) DO UPDATE"
+            " SET value = greatest(mark.value, excluded.value), updated_at = now()",
+            (name, value),
+        )
+
+
+def journals_balance(connection: psycopg.Connection, after_id: int) -> list[Breach]:
+    """L1: the entries of a journal sum to zero per asset."""
+    suspects = connection.execute(
+        "SELECT journal_id, asset_id FROM wallets_entry WHERE id > %s"
+        " GROUP BY journal_id, asset_id HAVING sum(amount) <> 0 LIMIT %s",
+        (after_id, BREACHES_MAX),
+    ).fetchall()
+    breaches = []
+    for journal_id, asset_id in suspects:  # a journal may lie across the mark
+        row = connection.execute(
+            "SELECT sum(amount) FROM wallets_entry"
+            " WHERE id > %s AND journal_id = %s AND asset_id = %s",
+            (max(0, after_id - JOURNAL_SPAN), journal_id, asset_id),
+        ).fetchone()
+        if row is not None and row[0]:
+            detail = f"entries of journal {journal_id} sum to {row[0]:f}"
+            breaches.append(Breach("L1", detail, asset_id=asset_id))
+    return breaches
+
+
+def totals_are_zero(connection: psycopg.Connection) -> list[Breach]:
+    """L2: over all accounts, the outside world included, every asset sums to zero."""
+    rows = connection.execute(
+        "SELECT asset_id, sum(available + reserved) FROM wallets_balance"
+        " GROUP BY asset_id HAVING sum(available + reserved) <> 0"
+    ).fetchall()
+    return [Breach("L2", f"all balances sum to {total:f}", asset_id) for asset_id, total in rows]
+
+
+_BALANCE_SUSPECTS: Final = """
+WITH recent AS MATERIALIZED (
+    SELECT account_id, asset_id, sum(amount) AS total
+    FROM wallets_entry WHERE id > %s GROUP BY account_id, asset_id
+), known AS (
+    SELECT account_id, asset_id, available + reserved AS total FROM wallets_balance
+)
+SELECT coalesce(known.account_id, recent.account_id), coalesce(known.asset_id, recent.asset_id)
+FROM known FULL JOIN recent
+    ON recent.account_id = known.account_id AND recent.asset_id = known.asset_id
+LEFT JOIN wallets_auditedbalance audited
+    ON audited.account_id = known.account_id AND audited.asset_id = known.asset_id
+WHERE coalesce(known.total, 0) <> coalesce(audited.total, 0) + coalesce(recent.total, 0)
+LIMIT %s
+"""
+_BALANCES_EXACT: Final = """
+WITH summed AS MATERIALIZED (
+    SELECT account_id, asset_id, sum(amount) AS total FROM {entries} GROUP BY account_id, asset_id
+), known AS (
+    SELECT account_id, asset_id, available + reserved AS total FROM wallets_balance
+)
+SELECT coalesce(known.account_id, summed.account_id), coalesce(known.asset_id, summed.asset_id),
+    known.total, summed.total
+FROM known FULL JOIN summed
+    ON summed.account_id = known.account_id AND summed.asset_id = known.asset_id
+WHERE coalesce(known.total, 0) <> coalesce(summed.total, 0)
+LIMIT %s
+"""
+_BALANCE_EXACT: Final = """
+SELECT (SELECT available + reserved FROM wallets_balance WHERE account_id = %(a)s AND asset_id = %(b)s),
+    (SELECT sum(amount) FROM {entries} WHERE account_id = %(a)s AND asset_id = %(b)s)
+"""
+
+
+def balances_equal_entries(
+    connection: psycopg.Connection, after_id: int, *, full: bool
+) -> list[Breach]:
+    """L3: a balance is the sum of its entries, those in detached partitions included."""
+    if full:
+        query = sql.SQL(_BALANCES_EXACT).format(entries=_all_entries(connection))
+        found = connection.execute(query, (BREACHES_MAX,)).fetchall()
+        return [_balance_breach(*row) for row in found]
+    suspects = connection.execute(_BALANCE_SUSPECTS, (after_id, BREACHES_MAX)).fetchall()
+    if not suspects:
+        return []
+    query = sql.SQL(_BALANCE_EXACT).format(entries=_all_entries(connection))
+    breaches = []
+    for account_id, asset_id in suspects:
+        row = connection.execute(query, {"a": account_id, "b": asset_id}).fetchone()
+        assert row is not None
+        balance, total = row
+        if (balance or 0) != (total or 0):
+            breaches.append(_balance_breach(account_id, asset_id, balance, total))
+    return breaches
+
+
+def _balance_breach(
+    account_id: int, asset_id: int, balance: Decimal | None, total: Decimal | None
+) -> Breach:
+    detail = f"account {account_id} has {balance or 0:f}, its entries sum to {total or 0:f}"
+    return Breach("L3", detail, asset_id)
+
+
+_DETACHED: Final = """
+SELECT child.relname FROM pg_class child
+JOIN pg_class parent ON parent.oid = 'wallets_entry'::regclass
+WHERE child.relnamespace = parent.relnamespace AND NOT child.relispartition
+    AND child.relkind = 'r' AND child.relname ~ '^wallets_entry_p[0-9]+$'
+"""
+
+
+def _all_entries(connection: psycopg.Connection, upto_id: int = ID_MAX) -> sql.Composable:
+    """The ledger with its detached partitions, which are out of the table but still count."""
+    detached = [row[0] for row in connection.execute(_DETACHED).fetchall()]
+    selects = [
+        sql.SQL("SELECT account_id, asset_id, amount FROM {} WHERE id <= {}").format(
+            sql.Identifier(name), sql.Literal(upto_id)
+        )
+        for name in ("wallets_entry", *detached)
+    ]
+    return sql.SQL("({}) AS entries").format(sql.SQL(" UNION ALL ").join(selects))
+
+
+def nothing_is_negative(connection: psycopg.Connection) -> list[Breach]:
+    """L4: available and reserved are at least zero; only house and external may go below."""
+    rows = connection.execute(
+        "SELECT balance.account_id, balance.asset_id, available, reserved, balance.may_be_negative"
+        " FROM wallets_balance balance JOIN wallets_account account"
+        "   ON account.id = balance.account_id"
+        " WHERE reserved < 0 OR (available < 0 AND account.kind = 'user')"
+        "   OR (balance.may_be_negative AND account.kind = 'user') LIMIT %s",
+        (BREACHES_MAX,),
+    ).fetchall()
+    return [
+        Breach(
+            "L4",
+            f"account {account_id} has available {available:f}, reserved {reserved:f}"
+            + (" and may go below zero" if unbounded else ""),
+            asset_id,
+        )
+        for account_id, asset_id, available, reserved, unbounded in rows
+    ]
+
+
+_RESERVED: Final = """
+WITH held AS MATERIALIZED (
+    SELECT account_id, asset_id, sum(amount) AS total
+    FROM wallets_reservation GROUP BY account_id, asset_id
+)
+SELECT coalesce(balance.account_id, held.account_id), coalesce(balance.asset_id, held.asset_id),
+    coalesce(balance.reserved, 0), coalesce(held.total, 0)
+FROM wallets_balance balance FULL JOIN held
+    ON held.account_id = balance.account_id AND held.asset_id = balance.asset_id
+WHERE coalesce(balance.reserved, 0) <> coalesce(held.total, 0)
+LIMIT %s
+"""
+
+
+def reserved_is_explained(connection: psycopg.Connection) -> list[Breach]:
+    """L5, first half: what a balance has reserved is the sum of its orders' reservations."""
+    rows = connection.execute(_RESERVED, (BREACHES_MAX,)).fetchall()
+    return [
+        Breach(
+            "L5",
+            f"account {account_id} has {reserved:f} reserved, its orders hold {held:f}",
+            asset_id,
+        )
+        for account_id, asset_id, reserved, held in rows
+    ]
+
+
+_GUARDS_MISSING: Final = """
+SELECT table_class.relname, wanted.trigger
+FROM (VALUES ('wallets_entry', 'entry_append_only', true),
+             ('wallets_entry', 'entry_journal_balances', false),
+             ('orders_trade', 'trade_append_only', true)) AS wanted (parent, trigger, on_children)
+JOIN pg_class table_class ON table_class.oid = wanted.parent::regclass
+    OR (wanted.on_children AND table_class.oid IN (
+        SELECT inhrelid FROM pg_inherits WHERE inhparent = wanted.parent::regclass))
+LEFT JOIN pg_trigger guard ON guard.tgrelid = table_class.oid AND guard.tgname = wanted.trigger
+    AND guard.tgenabled IN ('O', 'A')
+WHERE guard.oid IS NULL
+"""
+_CHANGED: Final = """
+SELECT stats.relname, stats.n_tup_upd, stats.n_tup_del
+FROM pg_stat_user_tables stats JOIN pg_inherits ON inhrelid = stats.relid
+WHERE inhparent IN ('wallets_entry'::regclass, 'orders_trade'::regclass)
+    AND (stats.n_tup_upd > 0 OR stats.n_tup_del > 0)
+"""
+
+
+def entries_are_untouched(connection: psycopg.Connection) -> list[Breach]:
+    """L6: the guards of entries and trades are in force, and Postgres counted no change of a row.
+
+    The counters are Postgres' own statistics: they see a change whatever guards were off, until
+    statistics are reset or lost in a crash. What was changed shows in L1, L3 and S1 all the same.
+    """
+    breaches = [
+        Breach("L6", f"{table} has lost its guard {trigger}")
+        for table, trigger in connection.execute(_GUARDS_MISSING).fetchall()
+    ]
+    return breaches + [
+        Breach("L6", f"{table}: {updates} rows updated, {deletes} deleted")
+        for table, updates, deletes in connection.execute(_CHANGED).fetchall()
+    ]
+
+
+_HORIZON: Final = """
+SELECT (extract(epoch FROM least(
+    now() - make_interval(secs => %s),
+    (SELECT min(xact_start) FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid())
+)) * 1000)::bigint
+"""
+
+
+def horizon_ms(connection: psycopg.Connection) -> int:
+    """Return a time before which every id belongs to a transaction that has ended."""
+    row = connection.execute(_HORIZON, (SETTLE_MARGIN_S,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+_AUDITED_ADD: Final = """
+INSERT INTO wallets_auditedbalance AS audited (account_id, asset_id, total)
+SELECT account_id, asset_id, sum(amount) FROM wallets_entry
+WHERE id > %s AND id <= %s GROUP BY account_id, asset_id
+ON CONFLICT (account_id, asset_id) DO UPDATE SET total = audited.total + excluded.total
+"""
+
+
+def audited_advance(connection: psycopg.Connection, after_id: int, upto_id: int) -> None:
+    """Add the entries between two marks to the verified sums; with `after_id` 0, start over.
+
+    The caller moves the mark in the same transaction, and is alone (an advisory lock).
+    """
+    if after_id == 0:
+        connection.execute("DELETE FROM wallets_auditedbalance")
+        query = sql.SQL(
+            "INSERT INTO wallets_auditedbalance (account_id, asset_id, total)"
+            " SELECT account_id, asset_id, sum(amount) FROM {} GROUP BY account_id, asset_id"
+        ).format(_all_entries(connection, upto_id))
+        connection.execute(query)
+        return
+    if upto_id > after_id:
+        connection.execute(_AUDITED_ADD, (after_id, upto_id))
