@@ -161,9 +161,7 @@ def page_open(*, width: int = 1440, height: int = 900) -> Iterator[Page]:
     assert path is not None, "no chromium: ask chromium_path() first"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [path, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             address = _address(process, Path(profile) / "DevToolsActivePort")
             with connect(address, max_size=MESSAGE_BYTES_MAX, open_timeout=CALL_S) as socket:

@@ -102,8 +102,11 @@ def role_pid(data: Path, name: str) -> int:
     return int(state_read(data)["roles"][name]["pid"] or 0)
 
 
-def role_ready(data: Path, name: str) -> bool:
-    return bool(state_read(data)["roles"][name]["ready"])
+def wait_started_again(data: Path, name: str, killed: int) -> None:
+    def ready_anew() -> bool:
+        return role_pid(data, name) not in (0, killed) and state_read(data)["roles"][name]["ready"]
+
+    wait_until(ready_anew, END_SECONDS, data)
 
 
 def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> None:
@@ -118,9 +121,7 @@ def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> No
         for name in ("web", "postgres", "redis"):
             killed = role_pid(data, name)
             os.kill(killed, signal.SIGKILL)
-            wait_until(lambda killed=killed, name=name: role_pid(data, name) not in (0, killed),
-                       END_SECONDS, data)  # fmt: skip
-            wait_until(lambda name=name: role_ready(data, name), END_SECONDS, data)
+            wait_started_again(data, name, killed)
 
         # The supervisor itself is killed: its children notice.
         stack.kill()
