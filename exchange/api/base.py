@@ -33,11 +33,12 @@ class ApiView(APIView):
     principal: Principal
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
+        # Before DRF, which replaces the session's user by nobody as it has no authenticators.
         if self.scope is not None:
             self.principal = authenticate(request._request, self.scope)
             if self.session_only and self.principal.key_id is not None:
                 raise DomainError(Code.AUTH_SCOPE_MISSING, scope="session")
+        super().initial(request, *args, **kwargs)
 
     def get_exception_handler(self) -> Callable[..., Any]:
         return exception_handler

@@ -33,7 +33,7 @@ def state_of_everything() -> list[Any]:
         (422, "order.client_id_invalid", "client_order_id", {"client_order_id": ""}),
         (422, "order.client_id_invalid", "client_order_id", {"client_order_id": "a b"}),
         (422, "order.client_id_invalid", "client_order_id", {"client_order_id": "x" * 65}),
-        (422, "order.client_id_invalid", "client_order_id", {"client_order_id": "١"}),
+        (422, "order.client_id_invalid", "client_order_id", {"client_order_id": "\u0661"}),
         (422, "order.client_id_invalid", "client_order_id", {"client_order_id": "a\n"}),
         (422, "order.price_required", "price", {"price": None}),
         (422, "order.quantity_required", "quantity", {"quantity": None}),
