@@ -19,7 +19,13 @@ from typing import Any, Final
 
 from config.env import BASE_DIR
 from config.stack.servers import child_command
-from config.stack.state import ports_free, process_birth, state_read
+from config.stack.state import (
+    ports_free,
+    process_birth,
+    secrets_load,
+    stack_env_write,
+    state_read,
+)
 
 READY_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 60.0
@@ -90,6 +96,8 @@ def log_tail(folder: Path) -> str:
 
 def _started(folder: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":
     port, ws_port = ports_free(2)
+    # One set of secrets for the stack and for the commands that we run beside it.
+    stack_env_write(folder, secrets_load(folder))
     command = [sys.executable, str(BASE_DIR / "manage.py"), "stack", "--headless"]
     command += ["--data", str(folder), "--port", str(port), "--ws-port", str(ws_port), *words]
     with (folder / LOG_NAME).open("ab") as log:
