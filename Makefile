@@ -67,7 +67,7 @@ crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 f
 	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash -m crash --timeout=0 -s
 
 fuzz: $(STAMP) ## Search for property violations for longer than `make test` does
-	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/property tests/simulation --timeout=0
+	@$(BIN)/python -m pytest tests/property tests/simulation --hypothesis-profile=fuzz --timeout=0
 
 screenshot: $(STAMP) ## Take docs/screenshot.png of a running demo (needs chromium): PORT=8000
 	@chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1440,900 \

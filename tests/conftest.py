@@ -13,9 +13,15 @@ import django
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from config.stack.servers import postgres_prepare, redis_prepare, server_start
+
+# A busy machine is not a slow test; a failure prints what reproduces it.
+hypothesis_settings.register_profile("takas", deadline=None, print_blob=True)
+hypothesis_settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=5_000)
+hypothesis_settings.load_profile("takas")
 
 
 def pytest_configure(config: pytest.Config) -> None:
