@@ -48,6 +48,7 @@ class SendResult:
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)  # by code, all of them expected
     retried: int = 0
+    repeated: Counter[str] = field(default_factory=Counter)  # by what was answered instead
     seconds: float = 0.0
     latencies: Latencies = field(default_factory=Latencies)
 
@@ -76,13 +77,24 @@ class ApiRoute:
         is_cancelled: Callable[[int], bool],
         *,
         lanes: int = LANES,
+        attempts_max: int = ATTEMPTS_MAX,
+        on_accepted: Callable[[Step, Response], None] | None = None,
+        survives_faults: bool = False,
     ) -> None:
+        """`is_cancelled` tells of which orders a cancel will come; only they are remembered.
+
+        `on_accepted` is called with every promise of the exchange. With `survives_faults` a 500
+        is repeated and counted instead of ending the replay.
+        """
         assert len(credentials) == 2 * terms.accounts_per_side
         host, port = address_of(base_url)
         self._signers = [Signer(f"{host}:{port}", one) for one in credentials]
         self._terms = terms
         self._turns = AccountTurns(terms.accounts_per_side)
         self._is_cancelled = is_cancelled
+        self._attempts_max = attempts_max
+        self._on_accepted = on_accepted
+        self._repeat_statuses = BUSY_STATUSES | ({500} if survives_faults else set())
         self._lanes: Lanes[_Flight] = Lanes(base_url, lanes)
         self._schedule = Schedule()
         # Exchange's id and account of the orders that the flow will still cancel: nothing else
@@ -147,12 +159,14 @@ class ApiRoute:
 
     def _answered(self, answer: Answer[_Flight], progress: Progress) -> None:
         flight, response = answer.tag, answer.response
-        if response is None or self._is_to_repeat(flight, response):
+        if response is None or self._is_to_repeat(response):
             self._repeat(flight, response)
             return
         self.result.latencies.add(answer.seconds)
         if response.status < 300:
             self.result.accepted += 1
+            if self._on_accepted is not None:
+                self._on_accepted(flight.step, response)
             if not flight.step.is_cancel and self._is_cancelled(flight.step.order_id):
                 order_id = str(response.json()["id"])
                 self._to_cancel[flight.step.order_id] = (order_id, flight.account)
@@ -170,14 +184,15 @@ class ApiRoute:
             )
         self.result.refused[code] += 1
 
-    def _is_to_repeat(self, flight: _Flight, response: Response) -> bool:
-        return response.status in BUSY_STATUSES or (
-            response.code() in LATE_BOOK_CODES if response.status >= 400 else False
-        )
+    def _is_to_repeat(self, response: Response) -> bool:
+        if response.status < 400:
+            return False
+        return response.status in self._repeat_statuses or response.code() in LATE_BOOK_CODES
 
     def _repeat(self, flight: _Flight, response: Response | None) -> None:
-        if flight.attempts >= ATTEMPTS_MAX:
-            what = f"{response.status} {response.code()}" if response else "no answer"
+        what = f"{response.status} {response.code()}" if response else "no answer"
+        self.result.repeated[what] += 1
+        if flight.attempts >= self._attempts_max:
             raise ReplayFailed(
                 f"the flow's order {flight.step.order_id}: {what}, {flight.attempts} times"
             )

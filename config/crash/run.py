@@ -1,0 +1,153 @@
+"""The crash test: trade through the API while parts of the stack are killed, then judge.
+
+Everything random comes from the seed: the market, the blows and the moments between them.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from config.crash.evidence import Acknowledged, EvidenceFile
+from config.crash.killer import Killer, kills_plan
+from config.crash.verify import Verdict, verify
+from config.own_stack import RunningStack
+from config.replay.run import audit
+from config.replay.venue import ReplayVenue, run_next, venue_open
+from exchange.client import Response
+from exchange.database import connect
+from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read
+from exchange.market.generator import MarketGenerator, MarketShape
+from orders.replay.api_route import ApiRoute
+from orders.replay.outcome import drained_wait
+from orders.replay.progress import Pace, Progress
+from orders.replay.schedule import Step
+
+Write = Callable[[str], object]
+
+INTERVAL_MS: Final = 8  # between two commands
+CALM_SECONDS: Final = 3.0  # after the last blow
+# While a role that was killed comes back, its requests are repeated: four times a second.
+ATTEMPTS_MAX: Final = 1_000
+ACCOUNTS_PER_SIDE: Final = 8
+SHAPE: Final = MarketShape(
+    price=Decimal(60_000), tick=Decimal(1), lot=Decimal("0.00001"), order_size=Decimal("0.02")
+)
+# No generated order is larger than this; the accounts are funded for all of them.
+GENERATED: Final = FlowExtent(
+    price_max=Decimal(600_000),
+    quantity_max=Decimal(100),
+    quantity_total=Decimal(10) ** 7,
+    notional_bound=Decimal(10) ** 12,
+    tick=SHAPE.tick,
+    lot=SHAPE.lot,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CrashOptions:
+    """How many blows, from which seed, on what flow (None: a generated one)."""
+
+    kills: int
+    seed: int
+    flow: Path | None
+    evidence: Path
+
+
+def crash(stack: RunningStack, options: CrashOptions, write: Write) -> bool:
+    """Run the test on a stack that is ready; return whether every promise was kept."""
+    write(f"crash test: {options.kills} kills, seed {options.seed}")
+    extent = flow_measure(options.flow) if options.flow else GENERATED
+    venue = venue_open(extent, run=run_next(), accounts_per_side=ACCOUNTS_PER_SIDE)
+    evidence = EvidenceFile(options.evidence)
+    killer = Killer(stack, kills_plan(options.seed, options.kills), write)
+    route = _route(stack, venue, evidence)
+    pace, progress = Pace(1.0), Progress(0, lambda _: None)
+    killer.start()
+    try:
+        result = route.send(_commands(options, killer), pace, progress)
+    finally:
+        killer.stop()
+        killer.join()
+        evidence.close()
+    if killer.error is not None:
+        raise killer.error
+    write(
+        f"sent {result.sent:,} commands in {result.seconds:.0f} s, accepted {result.accepted:,},"
+        f" sent again {result.retried:,}; answers {result.latencies.summary()}"
+    )
+    faults = sum(count for code, count in result.repeated.items() if code.startswith("500"))
+    write(f"answers that meant `again`: {dict(result.repeated) or 'none'}")
+    return _judge(venue, evidence, write) and killer.done == options.kills and faults == 0
+
+
+def _route(stack: RunningStack, venue: ReplayVenue, evidence: EvidenceFile) -> ApiRoute:
+    def acknowledged(step: Step, response: Response) -> None:
+        body = response.json()
+        evidence.add(
+            Acknowledged(
+                str(body["client_order_id"]), str(body["id"]), step.is_cancel, response.status
+            )
+        )
+
+    return ApiRoute(
+        stack.url,
+        venue.terms,
+        [bot.credentials for bot in venue.bots],
+        lambda _: True,
+        attempts_max=ATTEMPTS_MAX,
+        on_accepted=acknowledged,
+        survives_faults=True,
+    )
+
+
+def _commands(options: CrashOptions, killer: Killer) -> Iterator[FlowCommand]:
+    """The flow, until the last blow and a little longer."""
+    generated = (
+        command._replace(time_ms=number * INTERVAL_MS)
+        for number, command in enumerate(_source(options))
+    )
+    calm_until = float("inf")
+    for command in generated:
+        if not killer.is_alive() and calm_until == float("inf"):
+            calm_until = time.monotonic() + CALM_SECONDS
+        if time.monotonic() > calm_until:
+            return
+        yield command
+
+
+def _source(options: CrashOptions) -> Iterator[FlowCommand]:
+    if options.flow is not None:
+        yield from flow_read(options.flow)
+    else:
+        market = MarketGenerator(SHAPE, seed=options.seed)
+        while True:
+            yield market.step(0)
+
+
+def _judge(venue: ReplayVenue, evidence: EvidenceFile, write: Write) -> bool:
+    """Nothing is repaired by hand: only waited for, then compared."""
+    with connect("crash", index_plans=False) as connection:
+        drained = drained_wait(
+            connection,
+            symbol_id=venue.symbol.pk,
+            partition_id=venue.symbol.partition_id,
+            write=write,
+        )
+        verdict = verify(connection, venue.symbol, evidence)
+    write(f"all sequenced and settled {drained.settled_seconds:.1f} s after the last answer")
+    _say(verdict, write)
+    is_sound = audit(write)
+    return is_sound and not verdict.faults
+
+
+def _say(verdict: Verdict, write: Write) -> None:
+    for fault in verdict.faults:
+        write(f"  FAULT {fault}")
+    write(
+        f"{verdict.acknowledged:,} acknowledgements, {verdict.orders:,} orders,"
+        f" {verdict.commands:,} commands, {verdict.trades:,} trades:"
+        f" {'FAULTS' if verdict.faults else 'every promise kept, every trade right'}"
+    )
