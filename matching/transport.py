@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import redis
 
@@ -22,6 +22,7 @@ from matching.worker import Clock, StreamDown
 
 FIELD: Final = b"c"
 _START: Final = "0-0"
+LAG_COUNT_MAX: Final = 10_000  # entries counted, for the metric alone
 
 
 @contextmanager
@@ -46,7 +47,7 @@ class RedisStream:
         """
         block = min(wait_ms, BLOCK_MS_MAX) or None  # 0 would mean for ever
         with _stream_down():
-            answer = self._client.xread({self._key: position}, count=count, block=block)
+            answer: Any = self._client.xread({self._key: position}, count=count, block=block)
         if not answer:
             return []
         [(_key, entries)] = answer
@@ -59,7 +60,7 @@ class RedisStream:
         """
         with _stream_down():
             try:
-                info = self._client.xinfo_stream(self._key)
+                info: Any = self._client.xinfo_stream(self._key)
             except redis.ResponseError:  # there is no stream yet
                 return _START
         last = info["last-generated-id"].decode()
@@ -73,10 +74,8 @@ class RedisStream:
     def lag(self, position: str) -> int:
         """Entries after the position, counted up to a bound. Raises StreamDown."""
         with _stream_down():
-            return len(self._client.xrange(self._key, min=f"({position}", count=LAG_COUNT_MAX))
-
-
-LAG_COUNT_MAX: Final = 10_000
+            entries: Any = self._client.xrange(self._key, min=f"({position}", count=LAG_COUNT_MAX)
+        return len(entries)
 
 
 def _order_of(position: str) -> tuple[int, int]:

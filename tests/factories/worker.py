@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import psycopg
@@ -95,7 +96,7 @@ class MemoryFeed:
         self._check()
         self.nudges += 1
 
-    def bodies(self, topic: str) -> list[dict[str, object]]:
+    def bodies(self, topic: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(frame) for name, frame in self.frames if name == topic]
 
     def _check(self) -> None:

@@ -71,6 +71,7 @@ def test_a_dead_owners_partition_is_free_at_once(partition_id: int) -> None:
     assert acquire(first, partition_id, "a") is not None
     first.close()
     with connect("test-second") as second:
+        taken = None
         # The server notices a closed socket in its own time: a few milliseconds.
         for _ in range(100):
             taken = acquire(second, partition_id, "b")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 import psycopg
@@ -111,6 +112,10 @@ def status(db: psycopg.Connection, order_id: int) -> str:
     return str(row[0])
 
 
+def is_open(db: psycopg.Connection, order_id: int) -> bool:
+    return status(db, order_id) == "open"
+
+
 def epoch(db: psycopg.Connection, market: Market) -> int:
     row = db.execute(
         "SELECT epoch FROM orders_enginepartition WHERE id = %s", (market.partition_id,)
@@ -204,4 +209,4 @@ def test_all_of_redis_may_be_lost_while_orders_come_in(
         market.outbox.take() if turn == 1 else publish(client, market)
         if turn == 2:
             client.delete(commands_stream(market.partition_id))
-        wait_for(lambda wanted=order_id: status(db, wanted) == "open", TAKE_OVER_S_MAX)
+        wait_for(partial(is_open, db, order_id), TAKE_OVER_S_MAX)

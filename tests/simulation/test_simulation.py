@@ -264,10 +264,10 @@ def check_feed(simulation: Simulation) -> None:
     depth = book.depth(1_000)
     assert [len(sides["bids"]), len(sides["asks"])] == [len(one) for one in depth]
     units = simulation.market.rules.units
-    for name, side in (("bids", BUY), ("asks", SELL)):
+    for name, code in (("bids", BUY), ("asks", SELL)):
         for price, quantity in sides[name].items():
             ticks = units.price_ticks(Decimal(price))
-            assert units.quantity(book.level_quantity(side, ticks)) == Decimal(quantity)
+            assert units.quantity(book.level_quantity(code, ticks)) == Decimal(quantity)
     check_private_feed(simulation)
 
 
