@@ -24,8 +24,7 @@ from matching.messages import (
     Trade,
 )
 from wallets.fees import BUY, SELL, fee_of_fill, hold_atoms
-from wallets.locks import BalanceChange, BalanceKey
-from wallets.postings import Posting, trade_postings
+from wallets.postings import BalanceChange, BalanceKey, Posting, trade_postings
 
 assert (BUY, SELL) == (messages.BUY, messages.SELL), "wallets and the engine name sides alike"
 
@@ -274,7 +273,7 @@ def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
     touched: set[int] = set()
     for row in rows:
         for event in row.events:
-            if type(event) is Trade:
+            if isinstance(event, Trade):
                 touched.add(event.maker_order_id)
                 touched.add(event.taker_order_id)
             elif not isinstance(event, OrderAccepted | StateChanged):

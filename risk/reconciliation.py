@@ -294,7 +294,7 @@ def gate_end(connection: psycopg.Connection) -> int:
     """Return the mark that the next run's O1 starts from."""
     row = connection.execute("SELECT coalesce(max(id), 0) FROM orders_clientorderid").fetchone()
     assert row is not None
-    return max(0, row[0] - GATE_SLACK)
+    return max(0, int(row[0]) - GATE_SLACK)
 
 
 _FILLS: Final = """

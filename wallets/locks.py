@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import psycopg
 
-# Account and asset: what identifies a balance.
-BalanceKey = tuple[int, int]
+from wallets.postings import BalanceChange, BalanceKey
 
 
 class ReservationRow(NamedTuple):
@@ -42,13 +41,6 @@ class BalanceRow(NamedTuple):
     reserved: Decimal
     may_be_negative: bool
     version: int
-
-
-class BalanceChange(NamedTuple):
-    """What to add to a balance, in atoms of the asset."""
-
-    available_atoms: int
-    reserved_atoms: int
 
 
 RESERVATIONS_LOCKED = """

@@ -10,6 +10,16 @@ from typing import NamedTuple
 
 from exchange.domain.enums import EntryKind
 
+# Account and asset: what identifies a balance.
+BalanceKey = tuple[int, int]
+
+
+class BalanceChange(NamedTuple):
+    """What to add to a balance, in atoms of the asset."""
+
+    available_atoms: int
+    reserved_atoms: int
+
 
 class Posting(NamedTuple):
     """One line of a journal: `atoms` of an asset come to an account, or leave it."""

@@ -107,7 +107,9 @@ WHERE coalesce(known.total, 0) <> coalesce(summed.total, 0)
 LIMIT %s
 """
 _BALANCE_EXACT: Final = """
-SELECT (SELECT available + reserved FROM wallets_balance WHERE account_id = %(a)s AND asset_id = %(b)s),
+SELECT
+    (SELECT available + reserved FROM wallets_balance
+     WHERE account_id = %(a)s AND asset_id = %(b)s),
     (SELECT sum(amount) FROM {entries} WHERE account_id = %(a)s AND asset_id = %(b)s)
 """
 

@@ -11,9 +11,9 @@ from exchange.domain.enums import AccountKind, EntryKind
 from exchange.domain.units import decimal_to_atoms
 from exchange.models import Asset
 from wallets.entries import entries_write, ledger_ids
-from wallets.locks import BalanceChange, balances_apply, balances_create_missing
+from wallets.locks import balances_apply, balances_create_missing
 from wallets.models import Account
-from wallets.postings import Posting, adjustment_postings, deposit_postings
+from wallets.postings import BalanceChange, Posting, adjustment_postings, deposit_postings
 
 KEY_LENGTH_MAX: Final = 120
 

@@ -15,7 +15,7 @@ from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
 from matching.codec import Sequenced, encode_command, encode_journal
 from matching.engine import Engine
-from matching.messages import BUY, GTC, IOC, SELL
+from matching.messages import BUY, GTC, IOC, SELL, Command, Event
 from matching.snapshot import state_hash
 from orders.commands import amend_command, cancel_command, place_command
 from orders.lifecycle import is_final
@@ -62,8 +62,10 @@ class Rig:
         self.engine = Engine()
         self.ids = IdGenerator(9, lambda: time.time_ns() // 1_000_000)
         self.pending: list[Sequenced] = []
-        self.first_unwritten = 1
         self.sides: dict[int, int] = {}
+        # Whom and what a test's fixture put here.
+        self.seller = self.buyer = self.open = 0
+        self.trades: list[int] = []
 
     @property
     def base_id(self) -> int:
@@ -87,7 +89,8 @@ class Rig:
 
     def balance(self, account_id: int, asset_id: int) -> tuple[Decimal, Decimal]:
         row = self.connection.execute(
-            "SELECT available, reserved FROM wallets_balance WHERE account_id = %s AND asset_id = %s",
+            "SELECT available, reserved FROM wallets_balance"
+            " WHERE account_id = %s AND asset_id = %s",
             (account_id, asset_id),
         ).fetchone()
         return row or (Decimal(0), Decimal(0))
@@ -203,6 +206,7 @@ class Rig:
             "SELECT account_id, price, quantity, filled, status FROM orders_order WHERE id = %s",
             (order_id,),
         ).fetchone()
+        assert row is not None
         account_id, price, quantity, filled, status = row
         held = self.connection.execute(
             "SELECT pending_amend_id, asset_id FROM wallets_reservation WHERE order_id = %s",
@@ -267,7 +271,7 @@ class Rig:
 
     # --- sequence, commit, settle
 
-    def apply(self, command) -> list:
+    def apply(self, command: Command) -> list[Event]:
         events = self.engine.apply(command)
         self.pending.append(Sequenced(self.engine.sequence, command, events))
         return events

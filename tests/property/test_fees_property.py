@@ -16,7 +16,6 @@ from wallets.fees import (
     hold_for_quote_amount,
 )
 
-
 UNITS = st.builds(
     SymbolUnits,
     symbol_id=st.just(1),

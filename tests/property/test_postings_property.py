@@ -18,7 +18,7 @@ BUYER, SELLER, HOUSE, BASE, QUOTE = 1, 2, 3, 10, 20
 
 
 def totals(postings):
-    found = {}
+    found: dict[tuple[int, int], int] = {}
     for account_id, asset_id, atoms, _ in postings:
         found[account_id, asset_id] = found.get((account_id, asset_id), 0) + atoms
     return found

@@ -8,8 +8,8 @@ from exchange.domain.enums import EntryKind
 from matching.messages import BUY, SELL
 from tests.factories.ledger import Rig
 from wallets.entries import entries_write, ledger_ids
-from wallets.locks import BalanceChange, balances_apply
-from wallets.postings import Posting
+from wallets.locks import balances_apply
+from wallets.postings import BalanceChange, Posting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

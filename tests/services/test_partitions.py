@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from itertools import pairwise
 
 import psycopg
 import pytest
@@ -90,7 +91,7 @@ def test_ensure_makes_each_period_once_and_without_gaps(connection, far_partitio
     assert partitions.ensure(connection, FAR) == []
     for table in partitions.TABLES:
         made = [p for p in partitions.attached(connection, table.table) if p.name in far_partitions]
-        assert all(a.high == b.low for a, b in zip(made, made[1:], strict=False))
+        assert all(a.high == b.low for a, b in pairwise(made))
 
 
 def test_check_alarms_before_the_ranges_run_out(connection, far_partitions):
@@ -166,7 +167,9 @@ def test_new_partition_has_the_parents_keys_and_guards(connection, far_partition
 def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
     """A writer commits batch after batch while partitions come and go."""
     stop = threading.Event()
-    written, slowest_s, failures = [], [0.0], []
+    written: list[int] = []
+    slowest_s = [0.0]
+    failures: list[psycopg.Error] = []
 
     def write():
         ids = IdGenerator(5, lambda: millis(FAR))

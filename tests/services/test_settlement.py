@@ -343,7 +343,7 @@ def test_balances_that_changed_are_returned_with_their_versions(rig):
 def test_any_flow_conserves_money_and_ends_without_holds(rig, seed):
     chance = random.Random(seed)
     traders = [rig.trader(base="5", quote="5000") for _ in range(4)]
-    orders = []
+    orders: list[int] = []
     for step in range(120):
         roll = chance.random()
         if roll < 0.6 or not orders:

@@ -10,8 +10,9 @@ from exchange.database import connect
 from exchange.domain.units import NotExact
 from exchange.models import User
 from tests.factories.ledger import Rig
-from wallets.locks import BalanceChange, balances_apply, balances_create_missing
+from wallets.locks import balances_apply, balances_create_missing
 from wallets.models import Account, Balance, Entry, Journal
+from wallets.postings import BalanceChange
 from wallets.selectors import account_id_of, balance_json, balances_of
 from wallets.services import JournalKeyConflict, account_open, funds_adjust, funds_deposit
 

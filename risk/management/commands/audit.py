@@ -26,10 +26,12 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        with connect("audit", index_plans=False) as connection:
-            with job_lock(connection, Job.AUDIT, wait=True):
-                connection.execute("SET ROLE NONE")
-                report = audit_run(connection, full=options["full"])
+        with (
+            connect("audit", index_plans=False) as connection,
+            job_lock(connection, Job.AUDIT, wait=True),
+        ):
+            connection.execute("SET ROLE NONE")
+            report = audit_run(connection, full=options["full"])
         if options["json"]:
             self.stdout.write(json.dumps(as_json(report)))
         else:

@@ -16,7 +16,6 @@ from wallets.fees import (
     hold_for_quote_amount,
 )
 
-
 UNITS = SymbolUnits(
     symbol_id=1,
     code="BTC-USDT",
