@@ -2,7 +2,7 @@
 
 import threading
 import time
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import redis
@@ -36,7 +36,7 @@ def top_of_book(symbol: str) -> Top:
     if client is None:
         client = _clients.client = redis_client()
     try:
-        data = client.get(top_key(symbol))
+        data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else Top(*DECODER.decode(data)[:3])

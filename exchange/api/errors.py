@@ -109,7 +109,6 @@ def api_view(
     def decorate(
         view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
     ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-        @functools.wraps(view)
         def wrapped(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             if request.method not in methods:
                 refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
@@ -126,6 +125,7 @@ def api_view(
                 log.exception("api.fault", path=request.path)
                 return problem_response(DomainError(Code.INTERNAL_ERROR), request)
 
+        functools.update_wrapper(wrapped, view)
         return wrapped
 
     return decorate

@@ -35,7 +35,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     instance = serializers.CharField(help_text="The request's id.")
     code = serializers.CharField()
     params = serializers.DictField()
-    errors = ProblemFieldSerializer(many=True)
+    errors = ProblemFieldSerializer(many=True)  # type: ignore[assignment]  # a field's name here
 
 
 PROBLEM: Final = OpenApiResponse(ProblemSerializer, description="Refused: see `code`.")

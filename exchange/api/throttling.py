@@ -5,10 +5,11 @@ and rates are held by a token bucket in this process (so a user gets the limit o
 Neither is ever simply open.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import redis
 import structlog
@@ -51,6 +52,8 @@ redis.call('HSET', KEYS[2], 'tokens', tokens, 'time', now)
 redis.call('PEXPIRE', KEYS[2], 2000)
 return wait
 """
+
+SCRIPT_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +110,6 @@ class Guard:
         self._local = LocalGuard(lambda: time.time_ns() // 1_000_000)
         self._threads = threading.local()
         self._paused_until = 0.0
-        self._sha = ""
 
     def check(self, ticket: Ticket) -> None:
         """Raise auth.replayed or risk.order_rate, or let the request pass and count it."""
@@ -137,21 +139,30 @@ class Guard:
             return None
 
     def _run(self, ticket: Ticket) -> int:
-        client = self._client()
         replay_key = f"{PREFIX}:signature:{ticket.signature}" if ticket.signature else ""
         args = (2, replay_key, f"{PREFIX}:rate:{ticket.bucket}", REPLAY_MS, ticket.rate)
-        if not self._sha:
-            self._sha = str(client.script_load(SCRIPT))
+        connection = self._connection()
         try:
-            return int(client.execute_command("EVALSHA", self._sha, *args))
-        except redis.exceptions.NoScriptError:  # Redis was restarted or emptied
-            return int(client.execute_command("EVAL", SCRIPT, *args))
+            try:
+                return self._call(connection, "EVALSHA", SCRIPT_SHA, *args)
+            except redis.exceptions.NoScriptError:  # Redis is new, or was emptied
+                return self._call(connection, "EVAL", SCRIPT, *args)
+        except Exception:  # whatever is still on its way must not answer the next request
+            connection.disconnect()
+            raise
 
-    def _client(self) -> redis.Redis:
-        client: redis.Redis | None = getattr(self._threads, "client", None)
-        if client is None:
-            client = self._threads.client = redis_client()
-        return client
+    @staticmethod
+    def _call(connection: Any, *args: str | int) -> int:
+        connection.send_command(*args)
+        return int(connection.read_response())
+
+    def _connection(self) -> Any:
+        """A connection of this thread's own: the client's pool and retries cost as much again."""
+        connection = getattr(self._threads, "connection", None)
+        if connection is None:
+            connection = redis_client().connection_pool.make_connection()
+            self._threads.connection = connection
+        return connection
 
 
 guard: Final = Guard()

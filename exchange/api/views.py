@@ -105,7 +105,7 @@ class KeySerializer(serializers.Serializer[Any]):
     """An API key. Its secret is never shown again."""
 
     key = serializers.CharField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field's name here
     scopes = serializers.ListField(child=serializers.ChoiceField([s.value for s in Scope]))
     created_at = serializers.DateTimeField()
     last_used_at = serializers.DateTimeField(allow_null=True)
@@ -116,7 +116,9 @@ class KeySerializer(serializers.Serializer[Any]):
 class KeyCreateSerializer(serializers.Serializer[Any]):
     """A new key: `read` always, `trade` if asked for."""
 
-    label = serializers.CharField(required=False, max_length=LABEL_MAX)
+    label = serializers.CharField(  # type: ignore[assignment]  # a field's name here
+        required=False, max_length=LABEL_MAX
+    )
     scopes = serializers.ListField(
         required=False, child=serializers.ChoiceField([s.value for s in Scope])
     )

@@ -94,10 +94,10 @@ def _book(code: str) -> bytes | None:
     if client is None:
         client = _clients.client = redis_client()
     try:
-        data: bytes | None = client.get(book_key(code))
+        data: Any = client.get(book_key(code))
     except redis.RedisError as error:
         raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-    return data
+    return None if data is None else bytes(data)
 
 
 def symbol_code_of(request: HttpRequest) -> str:

@@ -85,7 +85,8 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
     """Claim, lock and look up all that the batch needs, in one round trip."""
     places = [job for job in jobs if isinstance(job, PlaceJob)]
     amends = [job for job in jobs if isinstance(job, AmendJob)]
-    wanted = {BalanceKey(job.account_id, job.hold_asset_id) for job in (*places, *amends)}
+    funded: list[PlaceJob | AmendJob] = [*places, *amends]
+    wanted = {BalanceKey(job.account_id, job.hold_asset_id) for job in funded}
     counted = {
         OpenOrdersKey(job.account_id, job.draft.symbol_id) for job in places if job.open_orders_max
     }

@@ -138,6 +138,7 @@ class _Batch:
         self.decisions.outcomes.append((job, Accepted(row.id, row.columns())))
 
     def command(self, job: Job) -> None:
+        order: Mapping[str, Any] | None
         try:
             if isinstance(job, AmendJob):
                 command, order = self._amend(job)

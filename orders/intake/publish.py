@@ -48,5 +48,5 @@ class RedisPublisher:
     def _append(self, entries: Sequence[Entry]) -> None:
         pipeline = self._client.pipeline(transaction=False)
         for partition_id, payload in entries:
-            pipeline.execute_command("XADD", commands_stream(partition_id), "*", "c", payload)
+            pipeline.xadd(commands_stream(partition_id), {"c": payload})
         pipeline.execute()
