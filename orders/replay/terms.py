@@ -2,6 +2,9 @@
 
 A flow's orders are anonymous. All buys go to one half of the accounts and all sells to the other,
 in turn, so that the two sides of a trade are never the same account, whatever trades.
+
+Recordings hold limit orders at price 0, which is no price here. A sell at 0 takes any bid: at one
+tick, the lowest price there is, it does the same. A bid at 0 cannot trade: it is sent and refused.
 """
 
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ class ReplayTerms:
             return Step(command.order_id, False, side, budget_ticklots=budget)
         if command.price is None:
             return Step(command.order_id, False, side, quantity_lots=lots)
-        ticks = self._whole(command.price, self.tick, command)
+        ticks = self._whole(self._price(command), self.tick, command)
         is_post_only = command.type == "post_only"
         return Step(
             command.order_id,
@@ -59,7 +62,7 @@ class ReplayTerms:
             "client_order_id": self.client_order_id(command.order_id),
         }
         if command.price is not None:
-            order["price"] = format(command.price, "f")
+            order["price"] = format(self._price(command), "f")
         if command.quantity is not None:
             order["quantity"] = format(command.quantity, "f")
         if command.quote_amount is not None:
@@ -77,6 +80,10 @@ class ReplayTerms:
         run, _, order_id = client_order_id.partition(".")
         assert run == self.run
         return int(order_id)
+
+    def _price(self, command: FlowCommand) -> Decimal:
+        assert command.price is not None
+        return max(self.tick, command.price) if command.side == "sell" else command.price
 
     def _whole(self, value: Decimal | None, unit: Decimal, command: FlowCommand) -> int:
         if value is None:
