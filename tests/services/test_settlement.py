@@ -11,6 +11,7 @@ from matching.codec import Sequenced, decode_command, encode_journal
 from matching.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade
 from orders import settlement
 from orders.settlement import Idle, StreamGap, settle_batch, settle_next
+from risk.audit import audit_run
 from tests.factories.ledger import PARTITION, Rig
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -369,11 +370,14 @@ def test_any_flow_conserves_money_and_ends_without_holds(rig, seed):
             rig.settle()
         if step % 10 == 0:
             assert_conserved(rig.connection)
+        if step % 40 == 0:  # whatever is in motion at this moment
+            assert audit_run(rig.connection).breaches == []
     for order_id in list(rig.engine.book(rig.symbol.pk).orders):
         rig.cancel(order_id)
     rig.commit()
     rig.settle()
     assert_conserved(rig.connection)
+    assert audit_run(rig.connection, full=True).breaches == []
     held = rig.connection.execute("SELECT * FROM wallets_reservation").fetchall()
     assert held == []
     reserved = rig.connection.execute("SELECT sum(reserved) FROM wallets_balance").fetchone()
