@@ -1,6 +1,7 @@
 """POST /orders: what is promised of an accepted order."""
 
 from decimal import Decimal
+from typing import Any
 
 from exchange.redis import commands_stream, redis_client
 from matching.codec import decode_command
@@ -19,7 +20,8 @@ def test_accepted_order_is_durable_reserved_and_on_its_stream(ada: Trader) -> No
     # L5: notional and the taker fee of 0.1 % on top.
     assert ada.balance("USDT") == (Decimal("99799.8"), Decimal("200.2"))
     assert Reservation.objects.get(pk=order.pk).amount == Decimal("200.2")
-    [(_, fields)] = redis_client().xrange(commands_stream(1))
+    entries: Any = redis_client().xrange(commands_stream(1))
+    [(_, fields)] = entries
     command = decode_command(fields[b"c"])
     assert isinstance(command, Place)
     assert command.order_id == order.pk

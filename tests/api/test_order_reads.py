@@ -42,7 +42,7 @@ def test_pages_join_without_gap_or_repetition(ada: Trader) -> None:
         seen += [item["id"] for item in page["items"]]
         path = f"/orders?limit=2&cursor={page['next']}"
     assert seen == own[::-1]
-    assert page["next"] is None
+    assert path.endswith("cursor=None")
 
 
 def test_a_cursor_is_good_for_its_own_list_only(ada: Trader, boris: Trader) -> None:
