@@ -198,6 +198,7 @@ def _resting_orders(
     with connection.transaction():
         for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
             connection.execute(f"SET LOCAL {setting} = on")
+        connection.execute("SET LOCAL statement_timeout = 0")  # however many there are
         cursor = connection.execute(_OPEN_ORDERS, (list(units),))
         while rows := cursor.fetchmany(ROWS_PER_FETCH):
             for row in rows:

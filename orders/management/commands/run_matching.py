@@ -68,14 +68,16 @@ log = structlog.get_logger(__name__)
 
 
 class SystemClock:
-    """Wall time in milliseconds, never stepping back within the process."""
+    """Unix time in milliseconds as it was at the start, moved on by the steady clock.
+
+    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race.
+    """
 
     def __init__(self) -> None:
-        self._last_ms = 0
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ms(self) -> int:
-        self._last_ms = max(self._last_ms, time.time_ns() // 1_000_000)
-        return self._last_ms
+        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
 
     def sleep_ms(self, duration_ms: int) -> None:
         time.sleep(duration_ms / 1_000)
