@@ -54,6 +54,7 @@ class Partitioned:
     ahead: int
     # The ledger is never dropped, only detached: a balance is the sum of all of its entries.
     may_drop: bool = True
+    append_only: bool = False
 
     def periods(self, now: datetime) -> Iterator[tuple[str, int, int]]:
         """Yield (name, first id, id after the last), from the period before now to `ahead`.
@@ -71,8 +72,16 @@ MONTHS_AHEAD: Final = 3
 DAYS_AHEAD: Final = 14
 TABLES: Final = (
     Partitioned("orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD),
-    Partitioned("orders_trade", _day_start, _next_day, "%Y%m%d", DAYS_AHEAD),
-    Partitioned("wallets_entry", _month_start, _next_month, "%Y%m", MONTHS_AHEAD, may_drop=False),
+    Partitioned("orders_trade", _day_start, _next_day, "%Y%m%d", DAYS_AHEAD, append_only=True),
+    Partitioned(
+        "wallets_entry",
+        _month_start,
+        _next_month,
+        "%Y%m",
+        MONTHS_AHEAD,
+        may_drop=False,
+        append_only=True,
+    ),
 )
 
 
@@ -121,16 +130,18 @@ def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
         existing = {partition.low for partition in attached(connection, partitioned.table)}
         for name, low, high in partitioned.periods(now):
             if high > 0 and low not in existing:
-                attach = partial(_attach, connection, partitioned.table, name, low, high)
+                attach = partial(_attach, connection, partitioned, name, low, high)
                 _patiently(connection, attach)
                 made.append(name)
     return made
 
 
-def _attach(connection: psycopg.Connection, table: str, name: str, low: int, high: int) -> None:
+def _attach(
+    connection: psycopg.Connection, partitioned: Partitioned, name: str, low: int, high: int
+) -> None:
     parts = {
         "child": sql.Identifier(name),
-        "parent": sql.Identifier(table),
+        "parent": sql.Identifier(partitioned.table),
         "check": sql.Identifier(f"{name}_range"),
         "low": sql.Literal(low),
         "high": sql.Literal(high),
@@ -144,6 +155,15 @@ def _attach(connection: psycopg.Connection, table: str, name: str, low: int, hig
             "ALTER TABLE {child} DROP CONSTRAINT {check}",
         ):
             connection.execute(sql.SQL(statement).format(**parts))
+        if partitioned.append_only and _has_application_role(connection):
+            # The schema's default privileges gave it more than the parent allows.
+            revoke = "REVOKE UPDATE, DELETE, TRUNCATE ON {child} FROM takas_app"
+            connection.execute(sql.SQL(revoke).format(**parts))
+
+
+def _has_application_role(connection: psycopg.Connection) -> bool:
+    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'takas_app'").fetchone()
+    return found is not None
 
 
 def _patiently(connection: psycopg.Connection, change: Callable[[], object]) -> None:

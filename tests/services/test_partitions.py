@@ -164,6 +164,17 @@ def test_new_partition_has_the_parents_keys_and_guards(connection, far_partition
     )
 
 
+@pytest.mark.parametrize("name", ["orders_trade_p20310315", "wallets_entry_p203103"])
+def test_application_may_only_add_to_history(connection, far_partitions, name):
+    may = [
+        connection.execute(
+            "SELECT has_table_privilege('takas_app', %s, %s)", (name, privilege)
+        ).fetchone()[0]
+        for privilege in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+    ]
+    assert may == [True, True, False, False, False]
+
+
 def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
     """A writer commits batch after batch while partitions come and go."""
     stop = threading.Event()
