@@ -61,7 +61,7 @@ class Killer(threading.Thread):
         self._stack = stack
         self._plan = plan
         self._write = write
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self.done = 0
         self.error: Exception | None = None
 
@@ -70,7 +70,7 @@ class Killer(threading.Thread):
         try:
             started = time.monotonic()
             for kill in self._plan:
-                if self._stop.wait(kill.gap_seconds):
+                if self._stopping.wait(kill.gap_seconds):
                     return
                 pid = self._strike(kill)
                 self.done += 1
@@ -82,7 +82,7 @@ class Killer(threading.Thread):
 
     def stop(self) -> None:
         """Strike no more."""
-        self._stop.set()
+        self._stopping.set()
 
     def _strike(self, kill: Kill) -> int:
         role = kill.target.partition("-")[0]
@@ -92,7 +92,7 @@ class Killer(threading.Thread):
             pid = children[0] if children else pid
         if kill.target == "matching-paused":
             _signal(pid, signal.SIGSTOP)
-            self._stop.wait(kill.pause_seconds)
+            self._stopping.wait(kill.pause_seconds)
             _signal(pid, signal.SIGCONT)
             return pid
         _signal(pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ that was killed, leaves no orders behind.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -23,6 +24,7 @@ FILL_RATE: Final = 150.0  # orders a second until the books are full
 RECONCILE_SECONDS: Final = 20.0
 BACKOFF_SECONDS: Final = (0.25, 5.0)  # first and longest wait after a failure
 LIST_LIMIT: Final = 200
+NOT_NOW: Final = frozenset({429, 500, 502, 503, 504})
 SYMBOL_WEIGHTS: Final = (5, 3, 2)
 assert len(SYMBOL_WEIGHTS) == len(SYMBOLS)
 
@@ -59,6 +61,7 @@ class DemoMarket:
         self._rate = rate_per_second
         # Sets the orders of this run apart from those of earlier ones.
         self._run = f"demo{time.time_ns() // 1_000_000:x}"
+        self._refused: Counter[str] = Counter()
         self.is_stopping = False
         self.sent = 0
 
@@ -70,6 +73,7 @@ class DemoMarket:
         while not self.is_stopping and time.monotonic() < end:
             if time.monotonic() >= reconcile_at:
                 self._reconcile()
+                self._say_refused()
                 reconcile_at = time.monotonic() + RECONCILE_SECONDS
             market = self._choose()
             self._act(market, market.generator.step(0))
@@ -100,10 +104,7 @@ class DemoMarket:
         if response is None or response.status >= 300:
             market.generator.forget(command.order_id)
             if response is not None:
-                logger.info(
-                    "demo order refused",
-                    extra={"symbol": market.symbol.code, "code": response.code()},
-                )
+                self._refused[response.code()] += 1
             return
         if command.type != "market":
             market.placed[command.order_id] = (str(response.json()["id"]), maker)
@@ -139,9 +140,10 @@ class DemoMarket:
                     response = client.order_place(order)
                 else:
                     response = client.request(method, path)
-                if response.status not in (429, 502, 503, 504):
+                if response.status not in NOT_NOW:
                     self.sent += 1
                     return response
+                self._refused[response.code()] += 1
             except OutcomeUnknown as error:
                 logger.info("demo market repeats a request", extra={"error": str(error)})
             except ClientError as error:
@@ -164,6 +166,11 @@ class DemoMarket:
                 if order_id not in open_ids:
                     market.placed.pop(number, None)
                     market.generator.forget(number)
+
+    def _say_refused(self) -> None:
+        if self._refused:
+            logger.info("demo orders refused", extra={"by_code": dict(self._refused)})
+            self._refused.clear()
 
     def _open_orders(self, maker: int, symbol: str) -> list[str]:
         path = f"/api/v1/orders?symbol={symbol}&status=open&limit={LIST_LIMIT}"

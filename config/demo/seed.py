@@ -19,6 +19,7 @@ from config.demo.reference import (
     TRADER_FUNDS,
     TRADERS,
 )
+from exchange.api.secrets import SecretUnreadable, secret_decrypt
 from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
 from wallets.services import account_open
@@ -90,11 +91,23 @@ def makers_seed(data: Path) -> None:
             user.set_unusable_password()
             user.save(update_fields=["password"])
         funds_ensure(account_open(user_id=user.pk).pk, MAKER_FUNDS, key="demo")
-        known = keys.get(name)
-        if known is None or not ApiKey.objects.filter(user=user, key_id=known.key).exists():
+        if not _is_good(keys.get(name), user):
             keys[name] = key_renew(user)
     data.mkdir(parents=True, exist_ok=True)
     keys_write(path, keys)
+
+
+def _is_good(credentials: Credentials | None, user: User) -> bool:
+    """Whether the exchange still knows these keys, and can read their secret."""
+    if credentials is None:
+        return False
+    key = ApiKey.objects.filter(user=user, key_id=credentials.key, revoked_at=None).first()
+    if key is None:
+        return False
+    try:
+        return secret_decrypt(key.secret_encrypted) == credentials.secret.encode()
+    except SecretUnreadable:
+        return False
 
 
 def _keys_kept(path: Path) -> dict[str, Credentials]:
