@@ -1,5 +1,7 @@
 """Who trades, what is traded, under which name and at which price: reference data, no workflow."""
 
+from typing import Any
+
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
@@ -12,12 +14,12 @@ SYMBOL_CODE = RegexValidator(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\Z", "BASE-QUOTE")
 COLOUR = RegexValidator(r"^#[0-9a-f]{6}\Z", "a colour such as #0b6cff")
 
 
-def money_field(**options: object) -> "models.DecimalField":
+def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
     """NUMERIC(38,18): what every amount, price and quantity is stored as."""
     return models.DecimalField(
         max_digits=MONEY_DIGITS_MAX,
         decimal_places=MONEY_SCALE_MAX,
-        **options,  # type: ignore[arg-type]  # a thin forwarder of Django's own options
+        **options,
     )
 
 
@@ -141,8 +143,8 @@ class Symbol(models.Model):
         """A tick times a lot must be a whole number of quote atoms, or money could not be exact."""
         from django.core.exceptions import ValidationError
 
-        if self.base_id is None or self.quote_id is None or not self.tick or not self.lot:
-            return
+        if None in (self.base_id, self.quote_id, self.tick, self.lot):
+            return  # the fields' own errors are reported already
         if self.code != f"{self.base.code}-{self.quote.code}":
             raise ValidationError({"code": "The code must be BASE-QUOTE of the two assets."})
         try:
