@@ -52,6 +52,7 @@ class CrashOptions:
 
     kills: int
     seed: int
+    targets: tuple[str, ...]
     flow: Path | None
     evidence: Path
 
@@ -62,7 +63,7 @@ def crash(stack: RunningStack, options: CrashOptions, write: Write) -> bool:
     extent = flow_measure(options.flow) if options.flow else GENERATED
     venue = venue_open(extent, run=run_next(), accounts_per_side=ACCOUNTS_PER_SIDE)
     evidence = EvidenceFile(options.evidence)
-    killer = Killer(stack, kills_plan(options.seed, options.kills), write)
+    killer = Killer(stack, kills_plan(options.seed, options.kills, options.targets), write)
     route = _route(stack, venue, evidence)
     pace, progress = Pace(1.0), Progress(0, lambda _: None)
     killer.start()

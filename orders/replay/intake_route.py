@@ -28,7 +28,7 @@ from risk.rules import protective_ticks
 from risk.selectors import top_of_book
 
 BATCH_MAX: Final = 256
-BACKLOG_MAX: Final = 20_000  # commands accepted and not yet sequenced
+BACKLOG_MAX: Final = 4_000  # commands accepted and not yet sequenced
 BACKLOG_POLL_SECONDS: Final = 0.02
 LATE_BOOK_TRIES_MAX: Final = 50
 LATE_BOOK_SECONDS: Final = 0.1

@@ -4,6 +4,7 @@ Never runs on a stack that serves anybody: it starts its own.
 """
 
 import secrets
+import shutil
 import sys
 import tempfile
 from argparse import ArgumentParser
@@ -12,9 +13,10 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
+from config.crash.killer import TARGETS
 from config.crash.run import CrashOptions, crash
 from config.env import BASE_DIR, ENV
-from config.own_stack import StackFailed, log_tail, own_stack, running_stack
+from config.own_stack import LOG_NAME, StackFailed, own_stack, running_stack
 
 SEED_BITS: Final = 31
 
@@ -27,19 +29,24 @@ class Command(BaseCommand):
         add("--kills", type=int, default=30)
         add("--seed", type=int, help="repeat an earlier run; default: a new one, printed")
         add("--flow", type=Path, help="a recording to play; default: a generated market")
+        add("--target", action="append", choices=TARGETS, help="default: all of them")
         add("--inside", type=Path, help="evidence file; run on the stack of DATA_DIR, here")
 
     def handle(self, **options: Any) -> None:
         seed = secrets.randbits(SEED_BITS) if options["seed"] is None else options["seed"]
+        targets = tuple(options["target"] or TARGETS)
         if options["inside"]:
             stack = running_stack(BASE_DIR / ENV.data_dir)
             if stack is None:
                 raise CommandError("no stack runs in DATA_DIR")
-            given = CrashOptions(options["kills"], seed, options["flow"], options["inside"])
+            given = CrashOptions(
+                options["kills"], seed, targets, options["flow"], options["inside"]
+            )
             if not crash(stack, given, self._write):
                 raise SystemExit(1)
             return
         words = ["crash_test", "--kills", str(options["kills"]), "--seed", str(seed)]
+        words += [word for target in targets for word in ("--target", target)]
         words += ["--flow", str(options["flow"].resolve())] if options["flow"] else []
         sys.exit(self._on_own_stack(words, seed))
 
@@ -50,8 +57,10 @@ class Command(BaseCommand):
                     evidence = Path(folder) / "acknowledged"
                     status = stack.manage(*words, "--inside", str(evidence))
                     if status:
-                        self._write(log_tail(stack.data))
-                        self._write(f"failed; repeat it with --seed {seed}")
+                        kept = BASE_DIR / ENV.data_dir / f"crash-{seed}.log"
+                        kept.parent.mkdir(parents=True, exist_ok=True)
+                        shutil.copyfile(stack.data / LOG_NAME, kept)
+                        self._write(f"failed; repeat it with --seed {seed}; the log is {kept}")
             except StackFailed as error:
                 raise CommandError(str(error)) from error
         return status
