@@ -14,7 +14,7 @@ TASK_HARD_SECONDS: Final = 60
 # Above the hard limit: an unacknowledged task comes again only when its worker is surely gone.
 VISIBILITY_SECONDS: Final = 120
 
-STREAMS_URL = ENV.redis_streams_url
+STREAMS_URL: str = ENV.redis_streams_url
 
 CACHES = {
     "default": {
