@@ -12,7 +12,7 @@ from django.urls import path
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from exchange.realtime.consumers import FeedConsumer
+from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
 from exchange.realtime.feed import CONTROL_TOPIC
 from exchange.redis import FEED_CHANNEL, redis_client
 
@@ -39,7 +39,8 @@ class OriginCheck:
         origin = headers.get(b"origin", b"").decode("latin1")
         host = headers.get(b"host", b"").decode("latin1")
         if not origin or origin_is_ours(origin, host):
-            await self._application(scope, receive, send)
+            # The server's own `send`: the session middleware hides it behind one of its own.
+            await self._application({**scope, SERVER_SEND: send}, receive, send)
             return
         ORIGINS_REFUSED.inc()
         log.warning("ws_origin_refused", origin=origin[:200], host=host[:200])

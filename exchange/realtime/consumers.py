@@ -21,6 +21,7 @@ from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running
 
 log = structlog.get_logger(__name__)
+SERVER_SEND = "takas.server_send"  # key in the scope
 MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 
 
@@ -44,7 +45,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         )
         self._refused = 0
         await self.accept()
-        Drain(self.outbox).attach(self.base_send)
+        Drain(self.outbox).attach(self.scope.get(SERVER_SEND))
         if self.hub.is_full:
             self.outbox.close(CloseCode.FULL)
         self.hub.join(self.outbox)
@@ -150,7 +151,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             await self.send(text_data=frame)
         assert self.outbox.close_code is not None
         log.info("ws_closed", code=self.outbox.close_code.name, user_id=self.outbox.user_id)
-        await self.close(code=self.outbox.close_code)
+        await self.close(code=int(self.outbox.close_code))  # autobahn takes no subclass
 
     async def _principal_from_session(self) -> None:
         user = self.scope.get("user")

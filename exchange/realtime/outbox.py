@@ -78,7 +78,7 @@ class Drain:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
 
-    def attach(self, send: Callable[..., Any]) -> bool:
+    def attach(self, send: Callable[..., Any] | None) -> bool:
         """Listen to the transport behind an ASGI `send`; False where there is none."""
         protocol = next(iter(getattr(send, "args", ())), None)
         transport = getattr(protocol, "transport", None)

@@ -32,8 +32,18 @@ export async function call(method, path, body) {
   if (response.status === 204) return null;
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  if (response.status === 401) signInAgain();
   throw new ApiError(response.status, answer);
+}
+
+const SIGN_IN_AGAIN_MS = 30_000;
+
+// The session has ended. Where the sign-in page sends us straight back, once is enough.
+export function signInAgain() {
+  const last = Number(sessionStorage.getItem("takas.signInAgain") || 0);
+  if (Date.now() - last < SIGN_IN_AGAIN_MS) return;
+  sessionStorage.setItem("takas.signInAgain", String(Date.now()));
+  location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
 }
 
 export const get = (path) => call("GET", path);

@@ -170,7 +170,7 @@ export class Book {
       return;
     }
     const width = ask.price - bid.price;
-    const share = D.shown((width * 100n * D.ONE) / ask.price, 3, 3);
+    const share = D.shown((width * 100n * D.ONE) / ask.price, 4, 4);
     setText(this.spread, `Spread ${D.shown(width, this.pricePlaces)} (${share} %)`);
   }
 

@@ -19,8 +19,8 @@ export const describe = (order) => {
 };
 
 export class Orders {
-  constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen }) {
-    Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen });
+  constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve }) {
+    Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve });
     this.byId = new Map();
     this.rows = new Map();
     this.paint = this.paint.bind(this);
@@ -47,6 +47,7 @@ export class Orders {
     if (known && (known.updated_at > order.updated_at || !LIVE.has(known.status))) return false;
     this.byId.set(order.id, order);
     repaint(this.paint);
+    if (!known || known.quantity !== order.quantity || known.price !== order.price) this.onReserve();
     return true;
   }
 

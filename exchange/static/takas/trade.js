@@ -1,6 +1,6 @@
 // The trading page: reads the rules, wires the parts to one feed, refetches after each reconnect.
 
-import { get } from "./api.js";
+import { get, signInAgain } from "./api.js";
 import { Balances } from "./balances.js";
 import { Book } from "./book.js";
 import * as D from "./decimal.js";
@@ -11,6 +11,7 @@ import { Orders } from "./orders.js";
 import { Tape } from "./tape.js";
 import { toast } from "./toasts.js";
 
+const BALANCES_MS = 150; // after an order of ours: what it reserved is not pushed, only what settles
 const REFETCH_MS = 30_000; // balances and orders once more: a private frame may have been lost
 const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Stale" };
 
@@ -60,7 +61,7 @@ class Page {
     this.orders = new Orders({
       symbol, openRoot: byTestId("open-orders"), recentRoot: byTestId("recent-orders"),
       places: { price: pricePlaces, quantity: quantityPlaces }, reasons,
-      onOpen: (open) => this.open(open),
+      onOpen: (open) => this.open(open), onReserve: () => this.balancesSoon(),
     });
     this.form = new OrderForm({
       form: byTestId("order-form"), rules: this.rules, book: this.book, balances: this.balances,
@@ -78,7 +79,7 @@ class Page {
       onState: (state) => this.connection(state),
       onLatency: (ms) => setText(byTestId("latency"), `${ms} ms`),
       onLive: () => this.refetch(),
-      onSessionEnded: () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`),
+      onSessionEnded: signInAgain,
     });
     this.feed.start();
     setInterval(() => !document.hidden && this.state === "live" && this.refetch(), REFETCH_MS);
@@ -103,6 +104,17 @@ class Page {
     } catch (error) {
       toast("error", "Could not load your orders and balances", error.message);
     }
+  }
+
+  balancesSoon() {
+    clearTimeout(this.balancesTimer);
+    this.balancesTimer = setTimeout(async () => {
+      try {
+        this.balances.take((await get("/balances")).items);
+      } catch {
+        // The next refetch says so, if it lasts.
+      }
+    }, BALANCES_MS);
   }
 
   connection(state) {

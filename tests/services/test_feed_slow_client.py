@@ -1,0 +1,110 @@
+"""A client that stops reading is let go, and costs no more than its bounds meanwhile.
+
+Real daphne and a real TCP socket: the in-memory test client has no transport that could fill.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import pytest
+from django.db import connection
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from exchange.realtime import publish
+from exchange.realtime.outbox import CHARS_MAX
+from exchange.realtime.protocol import CloseCode
+from exchange.redis import FEED_CHANNEL, redis_client
+from tests.factories.reference import symbol_make
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+TOPIC: Final = "BTC-USDT@trade"
+FRAME_CHARS: Final = 50_000
+FRAMES: Final = 400  # 20 MB: five times what one socket may hold
+START_S: Final = 60.0
+
+
+@contextmanager
+def daphne() -> Iterator[int]:
+    """The ws role on a free port, on the test's own database and Redis."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(
+        path=f"/{connection.settings_dict['NAME']}"
+    )
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+    environment = {**os.environ, "DATABASE_URL": urlunsplit(database), "ROLE": "ws"}
+    process = subprocess.Popen(
+        [*command, "config.asgi:application"],
+        cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + START_S
+        while True:
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, "daphne ended"
+            assert time.monotonic() < deadline, "daphne did not listen"
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def publish_much() -> None:
+    frame = msgspec.json.encode({"channel": TOPIC, "type": "trade", "id": "x" * FRAME_CHARS})
+    with redis_client() as redis:
+        for _ in range(FRAMES):
+            redis.publish(FEED_CHANNEL, publish.encode_frames([(TOPIC, frame)]))
+            time.sleep(0.002)
+
+
+def test_client_that_does_not_read_is_disconnected_within_its_bounds() -> None:
+    symbol_make("BTC-USDT")
+    with daphne() as port:
+        slow = socket.socket()
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        slow.connect(("127.0.0.1", port))
+        url = f"ws://127.0.0.1:{port}/ws"
+        # One frame may wait in the client (max_queue); then it stops reading from its socket.
+        with connect(url, sock=slow, max_queue=1, max_size=None, open_timeout=20) as lazy:
+            with connect(url, max_size=None, open_timeout=20) as keen:
+                for client in (lazy, keen):
+                    client.send(json.dumps({"op": "subscribe", "channels": [TOPIC]}))
+                    assert "subscribed" in str(client.recv(timeout=20))
+                publisher = threading.Thread(target=publish_much)
+                publisher.start()
+                heard = sum("trade" in str(keen.recv(timeout=20)) for _ in range(FRAMES))
+                publisher.join()
+            assert heard == FRAMES, "one slow client must not cost another anything"
+            time.sleep(3)  # the closing handshake gets its second, then the connection is cut
+            received, code = read_to_the_end(lazy)
+        assert received < CHARS_MAX, "more was kept for it than one socket may hold"
+        assert code in (None, CloseCode.TOO_SLOW)
+
+
+def read_to_the_end(client: ClientConnection) -> tuple[int, int | None]:
+    """How much is still there to read, and the close code if it came through."""
+    received = 0
+    while received <= (FRAMES - 1) * FRAME_CHARS:
+        try:
+            received += len(client.recv(timeout=20))
+        except ConnectionClosed as closed:
+            return received, closed.rcvd.code if closed.rcvd else None
+    pytest.fail("everything was kept for a client that did not read")
