@@ -14,6 +14,7 @@ import msgspec
 import psycopg
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket_connect
+from websockets.typing import Origin
 
 from config.bench.load import LoadPlan, LoadResult
 from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
@@ -164,7 +165,7 @@ def feed(url: str, ws_url: str, samples: int) -> FeedResult:
     result = FeedResult(Latencies(), Latencies())
     channel = f"{symbol.code}@trade"
     host, port = address_of(url)
-    with websocket_connect(ws_url, origin=f"http://{host}:{port}") as socket:  # type: ignore[arg-type]  # a plain str is an Origin
+    with websocket_connect(ws_url, origin=Origin(f"http://{host}:{port}")) as socket:
         socket.send(
             msgspec.json.encode({"op": "subscribe", "channels": [channel], "id": 1}).decode()
         )

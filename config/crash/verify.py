@@ -140,4 +140,4 @@ def _rows(
     connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
     with connection.transaction(), connection.cursor("crash_rows") as cursor:
-        yield from cursor.execute(query, parameters)  # type: ignore[arg-type]  # our constant
+        yield from cursor.execute(query, parameters)

@@ -105,7 +105,7 @@ def _is_good(credentials: Credentials | None, user: User) -> bool:
     if key is None:
         return False
     try:
-        return secret_decrypt(key.secret_encrypted) == credentials.secret.encode()
+        return secret_decrypt(bytes(key.secret_encrypted)) == credentials.secret.encode()
     except SecretUnreadable:
         return False
 
