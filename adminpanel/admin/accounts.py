@@ -15,7 +15,7 @@ ENDS_SOCKETS = frozenset({"is_active", "is_suspended"})
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):  # type: ignore[type-arg]  # not generic at run time
+class UserAdmin(DjangoUserAdmin):
     """Users are suspended or deactivated, never deleted: the ledger names their account."""
 
     list_display = ("username", "email", "tier", "is_active", "is_suspended", "is_staff")

@@ -12,7 +12,7 @@ from wallets.models import Balance
 
 
 @admin.register(Brand)
-class BrandAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class BrandAdmin(admin.ModelAdmin):
     list_display = ("name", "slug", "host", "is_default", "colour_primary", "colour_accent")
     prepopulated_fields = {"slug": ("name",)}
     filter_horizontal = ("symbols",)
@@ -20,12 +20,12 @@ class BrandAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at 
     def save_related(
         self, request: HttpRequest, form: "ModelForm[Brand]", formsets: object, change: bool
     ) -> None:
-        super().save_related(request, form, formsets, change)  # type: ignore[arg-type]
+        super().save_related(request, form, formsets, change)
         transaction.on_commit(brands_forget)
 
 
 @admin.register(Asset)
-class AssetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class AssetAdmin(admin.ModelAdmin):
     """The scale is what integers mean: fixed as soon as anybody has any of the asset."""
 
     list_display = ("code", "name", "scale")
@@ -42,12 +42,12 @@ class AssetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at 
 
 
 @admin.register(Tier)
-class TierAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class TierAdmin(admin.ModelAdmin):
     list_display = ("name", "orders_per_second", "may_self_trade", "is_default")
 
 
 @admin.register(FeeSchedule)
-class FeeScheduleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class FeeScheduleAdmin(admin.ModelAdmin):
     list_display = ("__str__", "tier", "symbol", "maker_ppm", "taker_ppm")
     list_select_related = ("tier", "symbol")
     list_filter = ("tier", "symbol")

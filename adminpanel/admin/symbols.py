@@ -29,7 +29,7 @@ class NoteForm(ActionForm):
 
 
 @admin.register(Symbol)
-class SymbolAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at run time
+class SymbolAdmin(admin.ModelAdmin):
     list_display = ("code", "state", "is_listed", "tick", "lot", "band_ppm", "position")
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")

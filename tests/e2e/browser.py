@@ -82,6 +82,8 @@ class Page:
                 self.faults.append(str([one.get("value") for one in params["args"]]))
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 entry = params["entry"]
+                if entry["source"] == "network" and "/api/" in entry.get("url", ""):
+                    return  # a refusal: the page shows it
                 self.faults.append(f"{entry['text']} {entry.get('url', '')}".strip())
 
     def size(self, width: int, height: int) -> None:
