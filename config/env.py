@@ -8,6 +8,7 @@ the same servers. Tests read the process environment alone.
 import base64
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -40,13 +41,19 @@ def _database_url(value: str) -> None:
     conninfo_to_dict(value)
 
 
+def _role_name(value: str) -> None:
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", value):
+        raise ValueError("must be a plain role name such as takas_app")
+
+
 def _redis_url(value: str) -> None:
     if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
         raise ValueError("must begin with redis://, rediss:// or unix://")
 
 
-def _fernet_key(value: str) -> None:
-    Fernet(value.encode())
+def _fernet_keys(value: str) -> None:
+    for key in value.split(","):
+        Fernet(key.strip().encode())
 
 
 def _one_of(*allowed: str) -> Callable[[str], None]:
@@ -98,8 +105,9 @@ class Environment:
     )
     secrets_key: str = _variable(
         base64.urlsafe_b64encode(hashlib.sha256(b"takas development only").digest()).decode(),
-        "a Fernet key (32 bytes, URL-safe base64): it encrypts the API secrets at rest",
-        check=_fernet_key,
+        "a Fernet key (32 bytes, URL-safe base64): it encrypts the API secrets at rest; to rotate, "
+        "put the new key in front of the old ones, separated by commas",
+        check=_fernet_keys,
         needed_in=("prod",),
     )
     database_url: str = _variable(
@@ -107,6 +115,12 @@ class Environment:
         "postgresql://user:password@host:5432/takas (PostgreSQL 15 or later)",
         check=_database_url,
         needed_in=("prod", "test"),
+    )
+    database_role: str = _variable(
+        "",
+        "the role that web, ws, matching, worker and beat step down to: takas_app may not change "
+        "ledger entries and trades; empty: they keep the role of DATABASE_URL",
+        check=_role_name,
     )
     redis_url: str = _variable(
         "redis://127.0.0.1:6379/0",

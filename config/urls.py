@@ -14,3 +14,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("", include("exchange.web.urls")),
 ]
+
+handler400 = "exchange.api.errors.bad_request"
+handler403 = "exchange.api.errors.permission_denied"
+handler404 = "exchange.api.errors.not_found"
+handler500 = "exchange.api.errors.server_error"

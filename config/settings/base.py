@@ -101,4 +101,17 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "signedKey": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-Takas-Key",
+                "description": "With X-Takas-Timestamp (ms) and X-Takas-Signature: hex HMAC-SHA256 "
+                "of timestamp, method, path with query and SHA-256 of the body, one a line.",
+            },
+            "session": {"type": "apiKey", "in": "cookie", "name": "sessionid"},
+        }
+    },
+    "SECURITY": [{"signedKey": []}, {"session": []}],
 }

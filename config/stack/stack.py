@@ -16,6 +16,7 @@ from config.stack import roles, servers, state
 from config.stack.supervisor import Supervisor, say
 
 SERVER_ANSWER_SECONDS: Final = 5
+APPLICATION_ROLE: Final = "takas_app"  # made by orders/migrations/0003_application_role.py
 DEMO_LOGINS: Final = "ada, boris, cem (traders), admin (back office); password takas-demo"
 
 
@@ -138,6 +139,8 @@ class Stack:
         else:
             server = servers.postgres_prepare(self.options.data)
             self.addresses["DATABASE_URL"] = server.url
+            if "DATABASE_ROLE" not in env.given:
+                self.addresses["DATABASE_ROLE"] = APPLICATION_ROLE
             embedded.append(roles.server_role(server))
         if "REDIS_URL" in env.given:
             _redis_answers(env.ENV.redis_url)

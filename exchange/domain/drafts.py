@@ -1,4 +1,4 @@
-"""An order that is not yet accepted, in the integer world of its symbol. Orders and risk read it."""
+"""An order not yet accepted, in the integer world of its symbol. Orders and risk read it."""
 
 from dataclasses import dataclass
 

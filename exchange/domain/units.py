@@ -1,6 +1,6 @@
-"""Exact conversion between decimals at the edges and integers inside. The only module that converts.
+"""Exact conversion between decimals at the edges and integers inside; nothing else converts.
 
-Words: an *atom* is the smallest unit of an asset (10**-scale); a *tick* is the price step and a
+Words: an *atom* is the smallest unit of an asset (10**-scale); a *tick* is the price step, a
 *lot* the quantity step of a symbol; a *tick-lot* is one tick times one lot, in quote units.
 Every symbol is built so that a tick-lot is a whole number of quote atoms: money is exact by
 construction, not by rounding.
@@ -106,7 +106,7 @@ class SymbolUnits:
         tick: Decimal,
         lot: Decimal,
     ) -> "SymbolUnits":
-        """Derive the integer factors; raises NotExact when tick x lot is finer than a quote atom."""
+        """Derive the factors; raises NotExact when tick x lot is finer than a quote atom."""
         return cls(
             symbol_id=symbol_id,
             code=code,

@@ -2,9 +2,9 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import exchange.domain.enums
 from django.db import migrations, models
 
+import exchange.domain.enums
 from exchange.partitioned import CreatePartitionedModel
 
 

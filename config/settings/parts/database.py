@@ -20,10 +20,15 @@ STATEMENT_TIMEOUT_MS = ENV.db_statement_timeout_ms
 
 
 def _session_settings() -> str:
-    settings = {"idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS, "timezone": "UTC"}
+    settings: dict[str, int | str] = {
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
+        "timezone": "UTC",
+    }
     if ANSWERS_PEOPLE:
         settings["statement_timeout"] = ENV.db_statement_timeout_ms
         settings["lock_timeout"] = ENV.db_lock_timeout_ms
+    if ENV.database_role and ENV.role != "command":  # commands migrate: they stay the owner
+        settings["role"] = ENV.database_role
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 

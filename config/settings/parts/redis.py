@@ -89,6 +89,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": crontab(minute=7),
         "options": {"expires": 3_000},
     },
+    "journal-trim": {
+        "task": "orders.tasks.journal_trim",
+        "schedule": crontab(hour=3, minute=17),
+        "options": {"expires": 3_000},
+    },
     "forget-client-order-ids": {
         "task": "orders.tasks.forget_client_order_ids",
         "schedule": crontab(minute=37),
