@@ -7,7 +7,9 @@ import { toast } from "./toasts.js";
 
 const LIVE = new Set(["new", "open", "partially_filled"]);
 const RECENT_MAX = 30;
-const CLOCK = new Intl.DateTimeFormat("en-GB", { dateStyle: "short", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short" });
+const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 const WORDS = { partially_filled: "partly filled" };
 const COLUMNS = ["time", "side", "price", "quantity", "filled", "status", "actions"];
 
@@ -100,7 +102,9 @@ export class Orders {
 
   row(id) {
     const node = element("tr", "", null, { "data-testid": `order-${id}` });
-    const cells = Object.fromEntries(COLUMNS.map((name) => [name, element("td", name, node)]));
+    const cells = Object.fromEntries(COLUMNS.map((name) => [
+      name, element("td", name, node, { "data-label": name === "actions" ? "" : name }),
+    ]));
     const row = { node, cells, editing: false, actionsFor: null };
     this.rows.set(id, row);
     return row;
@@ -111,7 +115,10 @@ export class Orders {
     const number = (text, places) => (text === null ? "—" : D.shown(D.parse(text), places));
     const extra = order.post_only ? "post-only" : order.time_in_force === "gtc" ? "" : order.time_in_force;
     row.node.className = order.side;
-    setText(row.cells.time, CLOCK.format(new Date(order.created_at)));
+    const at = new Date(order.created_at);
+    const isToday = DAY.format(at) === DAY.format(new Date());
+    setText(row.cells.time, isToday ? CLOCK.format(at) : DAY.format(at));
+    row.cells.time.title = FULL.format(at);
     setText(row.cells.side, `${order.side} ${order.type} ${extra}`.trim());
     setText(row.cells.price, number(order.price ?? order.average_price, price));
     setText(row.cells.quantity, order.quantity === null
