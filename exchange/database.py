@@ -4,6 +4,7 @@ The ORM serves everything else. A hot-path connection is autocommit: its owner w
 COMMIT where they belong.
 """
 
+import os
 from functools import cache
 
 import psycopg
@@ -11,7 +12,12 @@ from django.conf import settings
 
 # The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
 # choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
-INDEX_ONLY_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+# Nor may a plan outlive the size it was made for: one made for the empty table of a new month
+# would read the whole of it per batch when it has grown (measured: half a core).
+INDEX_ONLY_PLANS = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+    " -c plan_cache_mode=force_custom_plan"
+)
 CONNECT_TIMEOUT_S = 5
 
 
@@ -37,12 +43,17 @@ def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection
     return psycopg.connect(autocommit=True, **params)
 
 
-@cache
 def node_number() -> int:
     """A number 0..1023 for the ids made by this process: the next of a cycling sequence.
 
     Unique among the 1,024 most recently started processes; the primary keys refuse the rest.
     """
+    return _node_number(os.getpid())
+
+
+@cache
+def _node_number(_pid: int) -> int:
+    """Kept per process: one that was forked must not make ids with its parent's number."""
     from django.db import connection
 
     with connection.cursor() as cursor:
