@@ -76,9 +76,11 @@ def _roll_back(connection: Connection) -> None:
 
 def _commit(connection: Connection) -> None:
     try:
-        connection.execute("COMMIT", prepare=False)
-    except psycopg.OperationalError as error:
+        done = connection.execute("COMMIT", prepare=False)
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise CommitUnknown from error
+    # COMMIT of a transaction that failed before "succeeds" as a ROLLBACK.
+    assert done.statusmessage == "COMMIT", done.statusmessage
 
 
 def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> Known:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.domain.codes import Code
-from exchange.domain.enums import CommandKind, OrderStatus
+from exchange.domain.enums import CommandKind, OrderStatus, OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms, plain
 from matching.messages import Command
@@ -114,7 +114,7 @@ class _Batch:
         self.known = known
         self.decisions = Decisions()
         self.funds: dict[AssetKey, Fund] = {}
-        self.leaders: dict[ClientKey, tuple[PlaceJob, OrderRow | None]] = {}
+        self.leaders: dict[ClientKey, tuple[PlaceJob, OrderRow | DomainError | None]] = {}
         self.amending: set[int] = set()
 
     def place(self, job: PlaceJob) -> None:
@@ -129,6 +129,8 @@ class _Batch:
         try:
             row = self._accept(job)
         except (DomainError, _Deferred) as refusal:
+            if isinstance(refusal, DomainError):
+                self.leaders[key] = (job, refusal)
             self.decisions.unclaims.append(ClaimRow(*key))
             self._not_taken(job, refusal)
             return
@@ -156,12 +158,14 @@ class _Batch:
         else:
             self.decisions.deferred.append(job)
 
-    def _follow(self, job: PlaceJob, leader: PlaceJob, row: OrderRow | None) -> None:
+    def _follow(self, job: PlaceJob, leader: PlaceJob, fate: OrderRow | DomainError | None) -> None:
         """A second request under one client id in the same batch."""
-        if row is not None:
-            same = job.fingerprint == leader.fingerprint
-            outcome = Replayed(row.columns()) if same else conflict()
+        same = job.fingerprint == leader.fingerprint
+        if isinstance(fate, OrderRow):
+            outcome = Replayed(fate.columns()) if same else conflict()
             self.decisions.outcomes.append((job, outcome))
+        elif isinstance(fate, DomainError) and same:
+            self.decisions.outcomes.append((job, fate))  # the same request, the same answer
         elif leader in self.decisions.repeated:
             self.decisions.repeated.append(job)
         else:  # the leader was refused or deferred: its claim is given up, this one may have it
@@ -305,7 +309,8 @@ class _Batch:
 def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
     """Atoms to reserve for an amend of this order, whatever fills before it; or a DomainError."""
     units = job.rules.units
-    assert order["price"] is not None, "a market order never rests"
+    if order["type"] == OrderType.MARKET:  # it never rests: the engine would find it ended
+        raise DomainError(Code.ORDER_NOT_OPEN, order_status=order["status"])
     price_ticks = units.price_ticks(order["price"])
     quantity_lots = units.quantity_lots(order["quantity"])
     filled_lots = units.quantity_lots(order["filled"])

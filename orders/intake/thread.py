@@ -29,16 +29,13 @@ QUEUE_MAX: Final = 2_048  # requests waiting in one process
 BATCH_MAX: Final = 128
 DEFERRALS_MAX: Final = 4  # then the order waits for its balance's lock
 RETRIES_MAX: Final = 16  # of a job that keeps losing to others
+LOCK_WAIT_MS: Final = 500  # for one lock: whoever holds it longer must not hold up everybody
 RETRY_PAUSE_S: Final = 0.001  # a balance is locked for a commit's time
 DEADLINE_S: Final = 5.0  # a request waits so long in the queue ...
 ANSWER_S: Final = 8.0  # ... and so long for its answer: after that its outcome is unknown
 
 # Lost races: the same batch again may well succeed.
-_RACES: Final = (
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.LockNotAvailable,
-)
+_RACES: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 log = structlog.get_logger(__name__)
 _batch_size = BATCH_SIZE.labels("accept")
@@ -102,8 +99,10 @@ class Intake:
             self._connection.close()
 
     def _run(self) -> None:
+        is_last = False
         while True:
-            jobs, is_last = self._gather()
+            jobs, told_to_end = self._gather()
+            is_last |= told_to_end  # said once, while deferred jobs may still have to be run
             if jobs:
                 try:
                     self._process(jobs)
@@ -155,6 +154,11 @@ class Intake:
             )
         except CommitUnknown:
             self._fail(jobs, Code.ENGINE_OUTCOME_UNKNOWN)
+        except psycopg.errors.LockNotAvailable as error:
+            if len(jobs) > 1:  # one of them asks for what is locked: its neighbours must not wait
+                self._commit_failed(jobs, error, wait_for_locks=wait_for_locks)
+            else:
+                self._defer(jobs)
         except _RACES:
             self._defer(jobs)
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -165,10 +169,10 @@ class Intake:
         else:
             _batch_size.observe(len(jobs))
             _commit_seconds.observe(time.perf_counter() - started)
-            self._defer(deferred)
-            for job in jobs:
-                if job.outcome is not None:
-                    job.resolve()
+            decided = [job for job in jobs if job.outcome is not None]
+            self._defer(deferred)  # may answer some of them: a job is answered once
+            for job in decided:
+                job.resolve()
 
     def _commit_failed(self, jobs: list[Job], error: Exception, *, wait_for_locks: bool) -> None:
         """Something in the batch is not as it should be: its neighbours must not suffer."""
@@ -205,6 +209,7 @@ class Intake:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = self._open_connection()
+            self._connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
         return self._connection
 
 

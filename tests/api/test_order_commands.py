@@ -2,9 +2,10 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from exchange.redis import commands_stream, redis_client
+from exchange.redis import commands_stream, redis_client, top_key
 from matching.codec import decode_command
 from matching.messages import BUY, Amend, Cancel, CancelAll, Command
 from orders.models import Command as CommandRow
@@ -18,7 +19,7 @@ def commands_sent() -> list[Command]:
     return [decode_command(fields[b"c"]) for _, fields in entries]
 
 
-def placed(trader: Trader, **changes: str) -> str:
+def placed(trader: Trader, **changes: str | None) -> str:
     order_id: str = decoded(trader.place(**changes))["id"]
     return order_id
 
@@ -155,6 +156,17 @@ def test_refused_amend_changes_nothing(
     assert ada.balance("USDT") == before
     assert not CommandRow.objects.exists()
     assert Reservation.objects.get().pending_amend_id is None
+
+
+@pytest.mark.parametrize("size", [{"quantity": "1"}, {"quantity": None, "quote_amount": "100"}])
+def test_a_market_order_that_the_engine_has_not_seen_yet_takes_no_amend(
+    ada: Trader, size: dict[str, str | None]
+) -> None:
+    redis_client().set(top_key("BTC-USDT"), msgspec.msgpack.encode([0, 10_000, 10_000, 1]))
+    order_id = placed(ada, type="market", price=None, **size)
+    response = ada.amend(order_id, quantity="2")
+    assert (response.status_code, decoded(response)["code"]) == (409, "order.not_open")
+    assert not CommandRow.objects.exists()
 
 
 def test_amend_below_what_is_filled(ada: Trader) -> None:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,11 +17,13 @@ from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from orders.intake.decide import Entry
-from orders.intake.jobs import Accepted, Job
+from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
-from orders.intake.thread import BATCH_MAX, Intake
+from orders.intake.thread import BATCH_MAX, RETRIES_MAX, Intake
 from orders.models import ClientOrderId, Order
+from orders.selectors import client_order_find
 from tests.factories.market import Market, Outbox, market_make
+from tests.factories.severed import SeveredRoad
 
 
 @pytest.fixture
@@ -91,6 +94,118 @@ def test_connection_killed_between_batches_costs_one_answer(market: Market) -> N
     assert isinstance(intake.submit(market.place_job(0, Side.BUY, 1, 100)), Accepted)
     intake.stop()
     assert Order.objects.count() == 2
+
+
+@pytest.mark.parametrize("after_commit", [True, False])
+def test_connection_lost_during_commit_is_unknown_and_asking_again_tells(
+    market: Market, after_commit: bool
+) -> None:
+    """Never "refused": the order may be durable. Its client id finds out, and makes no second."""
+    job, again = market.place_job(0, Side.BUY, 1, 100), market.place_job(0, Side.BUY, 1, 100)
+    again.draft = job.draft
+    outbox = Outbox()
+    with SeveredRoad(after_commit=after_commit) as road:
+        intake = intake_start(market, open_connection=road.connection, publisher=outbox)
+        with pytest.raises(DomainError) as refusal:
+            intake.submit(job)
+        assert refusal.value.code is Code.ENGINE_OUTCOME_UNKNOWN
+        assert road.is_cut
+        assert not outbox.entries, "what may not be durable is not published"
+        known = client_order_find(
+            account_id=job.account_id, client_order_id=job.draft.client_order_id
+        )
+        assert (known is not None) == after_commit
+        outcome = intake.submit(again)
+        intake.stop()
+    assert isinstance(outcome, Replayed if after_commit else Accepted)
+    assert outcome.order is not None
+    assert outcome.order["id"] == (job if after_commit else again).command_id
+    assert Order.objects.count() == 1
+
+
+def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Market) -> None:
+    """More repetitions than a job has retries, and neighbours that must not notice."""
+    started = threading.Event()
+
+    def slow_connection() -> psycopg.Connection[Any]:
+        started.wait(5)
+        return connect("test-intake")
+
+    intake = intake_start(market, open_connection=slow_connection)
+    first = market.place_job(1, Side.SELL, 1, 100)
+    same = [market.place_job(0, Side.BUY, 2_000_000_000, 100) for _ in range(RETRIES_MAX * 2)]
+    others = [market.place_job(0, Side.BUY, 2_000_000_000, 101) for _ in range(RETRIES_MAX * 2)]
+    for job in (*same, *others):
+        job.draft = replace(job.draft, client_order_id="storm")
+    for job in others:
+        job.fingerprint = "11"
+    good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]
+    jobs = [first, *same, *others, *good]
+    for job in jobs:
+        job.expires_at = time.monotonic() + 5
+        intake._queue.put(job)
+    started.set()
+    assert all(job.wait(5) for job in jobs)
+    intake.stop()
+    assert all(isinstance(job.outcome, Accepted) for job in (first, *good))
+    codes = [job.outcome.code for job in (*same, *others) if isinstance(job.outcome, DomainError)]
+    assert codes == [Code.FUNDS_INSUFFICIENT] * (4 * RETRIES_MAX)
+
+
+def test_what_keeps_losing_is_told_to_come_again_and_fails_nobody(market: Market) -> None:
+    intake = intake_start(market)
+    tired = market.place_job(0, Side.BUY, 2_000_000_000, 100)
+    leader = market.place_job(0, Side.BUY, 2_000_000_000, 100)
+    good = market.place_job(1, Side.SELL, 1, 100)
+    tired.draft = leader.draft
+    tired.fingerprint = "11"  # another order under the same client id: it has to wait its turn
+    tired.deferrals = RETRIES_MAX
+    intake._commit([leader, tired, good], wait_for_locks=False)
+    intake.stop()
+    assert isinstance(tired.outcome, DomainError)
+    assert tired.outcome.code is Code.ENGINE_BUSY
+    assert isinstance(good.outcome, Accepted)
+    assert all(job.wait(0) for job in (leader, tired, good))
+
+
+def test_a_client_id_locked_by_a_stuck_transaction_holds_up_only_its_own_request(
+    market: Market,
+) -> None:
+    """As a server sees it whose client was cut off: the claim stands, and nobody ends it."""
+    stuck = market.place_job(0, Side.BUY, 1, 100)
+    good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]
+    intake = intake_start(market)
+    with connect("test-locker") as locker, locker.transaction(force_rollback=True):
+        locker.execute(
+            "INSERT INTO orders_clientorderid (account_id, client_order_id, order_id, fingerprint)"
+            " VALUES (%s, %s, 1, '')",
+            (stuck.account_id, stuck.draft.client_order_id),
+        )
+        intake._commit([good[0], stuck, *good[1:]], wait_for_locks=False)
+        assert all(job.wait(0) and isinstance(job.outcome, Accepted) for job in good)
+        assert stuck.outcome is None
+    assert isinstance(intake.submit(stuck), Accepted), "when the lock is gone, as ever"
+    intake.stop()
+
+
+def test_stopping_runs_what_was_deferred(market: Market) -> None:
+    """A locked balance defers the job; the intake was told to stop meanwhile."""
+    intake = intake_start(market)
+    job = market.place_job(0, Side.BUY, 1, 100)
+    with connect("test-locker") as locker, locker.transaction():
+        locker.execute(
+            "SELECT 1 FROM wallets_balance WHERE account_id = %s FOR UPDATE", (job.account_id,)
+        )
+        job.expires_at = time.monotonic() + 5
+        intake._queue.put(job)
+        while not job.deferrals:
+            time.sleep(0.001)
+        stopping = threading.Thread(target=intake.stop)
+        stopping.start()
+        time.sleep(0.05)
+    stopping.join(2)
+    assert not stopping.is_alive(), "the thread ends when the last job is answered"
+    assert isinstance(job.outcome, Accepted)
 
 
 def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Market) -> None:

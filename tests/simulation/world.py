@@ -154,7 +154,7 @@ class Simulation:
         self.paused: list[WorkerProcess] = []
         self.acknowledged: list[int] = []
         self.placed: list[tuple[int, int, Side]] = []  # (account, order id, side)
-        self.not_amended: set[int] = set()  # market orders, and those with an impossible price
+        self.not_amended: set[int] = set()  # those with an impossible price
         self.happened: dict[str, int] = defaultdict(int)
 
     # --- what may happen
@@ -196,8 +196,6 @@ class Simulation:
                 if isinstance(job, PlaceJob):
                     account = self.market.account_ids.index(job.account_id)
                     self.placed.append((account, job.command_id, job.draft.side))
-                    if job.is_market:
-                        self.not_amended.add(job.command_id)
 
     def turn(self) -> None:
         if self.process is None:
