@@ -64,7 +64,8 @@ _FENCE = """
 UPDATE orders_enginepartition SET updated_at = clock_timestamp()
 WHERE id = %(id)s AND epoch = %(epoch)s
 """
-# An order is sequenced exactly once, and what has ended never changes again.
+# An order is sequenced exactly once, and what has ended never changes again. The bounds on the id
+# leave the planner one partition, mostly, instead of all of them.
 _ORDERS = """
 UPDATE orders_order AS kept
 SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
@@ -76,7 +77,8 @@ SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
 FROM json_to_recordset(%(rows)s::json) AS new(
     id bigint, engine_seq bigint, priority_seq bigint, status text, reason text, price numeric,
     quantity numeric, filled numeric, filled_quote numeric, is_final boolean)
-WHERE kept.id = new.id AND kept.status IN ('new', 'open', 'partially_filled')
+WHERE kept.id = new.id AND kept.id BETWEEN %(low)s AND %(high)s
+  AND kept.status IN ('new', 'open', 'partially_filled')
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
 RETURNING kept.*
 """
@@ -265,7 +267,8 @@ class PostgresResults:
             guard = connection.execute(_GUARD, self._checkpoint(batch, state_hash))
             if outcome.orders:
                 changes = [self._order_row(change) for change in outcome.orders.values()]
-                order_cursor.execute(_ORDERS, {"rows": _text_of(changes), "time": time})
+                bounds = {"low": min(outcome.orders), "high": max(outcome.orders)}
+                order_cursor.execute(_ORDERS, {"rows": _text_of(changes), "time": time, **bounds})
             if outcome.commands:
                 answers = [
                     {"id": command_id, "engine_seq": sequence, "refusal": refusal}
