@@ -105,6 +105,7 @@ class Symbol(models.Model):
 
     class Meta:
         ordering = ["position", "code"]
+        permissions = [("halt_symbol", "Can halt and resume trading")]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(tick__gt=0, lot__gt=0), name="symbol_steps_positive"
