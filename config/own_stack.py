@@ -79,10 +79,13 @@ def own_stack(*words: str, data: Path | None = None) -> Iterator[RunningStack]:
     folder = data or Path(tempfile.mkdtemp(prefix="takas-"))
     # Postgres may run as another user than ours and has to pass through.
     folder.chmod(0o711)
+    # Being asked to end must run the `finally` below, like Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     process = _started(folder, words)
     try:
         yield _when_ready(folder, process)
     finally:
+        signal.signal(signal.SIGTERM, before)
         _stop(process)
         if data is None:
             shutil.rmtree(folder, ignore_errors=True)
