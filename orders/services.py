@@ -15,7 +15,7 @@ from exchange.domain.enums import CommandKind, OrderType, SelfTradePrevention, S
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue, catalogue_read
 from matching.messages import HALT, OPEN
 from orders.commands import BOTH_SIDES
 from orders.intake.decide import conflict
@@ -236,7 +236,7 @@ def symbol_state_request(
 
     The symbol's row changes when the engine has obeyed, in its sequence.
     """
-    rules = catalogue().symbols_by_id[symbol_id]
+    rules = catalogue_read().symbols_by_id[symbol_id]  # rare: a symbol made just now counts too
     job = CommandJob(
         CommandKind.SET_STATE,
         symbol_id=symbol_id,

@@ -40,7 +40,8 @@ def top_of_book(symbol: str) -> Top:
     except redis.RedisError as error:
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else Top(*DECODER.decode(data)[:3])
-    _tops[symbol] = (now, top)
+    if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again
+        _tops[symbol] = (now, top)
     return top
 
 
