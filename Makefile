@@ -9,6 +9,7 @@ MANAGE := $(BIN)/python manage.py
 PORT ?= 8000
 FLOW ?=
 SPEED ?= 1
+THROUGH ?= api
 KILLS ?= 30
 SECONDS ?= 60
 
@@ -59,9 +60,9 @@ bench: $(STAMP) ## Measure intake, the whole path, settlement and the feed: SECO
 audit: $(STAMP) ## Check the ledger and the book of the running stack; fails on any breach
 	@$(MANAGE) audit
 
-replay: $(STAMP) ## Send a recorded market through the exchange: FLOW=recording.csv.gz SPEED=1|10|max
+replay: $(STAMP) ## Send a recorded market through the exchange: FLOW=recording.csv.gz SPEED=1|10|max THROUGH=api|intake
 	@test -n "$(FLOW)" || { echo "make replay FLOW=path/to/flow.csv.gz SPEED=max"; exit 1; }
-	@$(MANAGE) replay $(FLOW) --speed $(SPEED)
+	@$(MANAGE) replay $(FLOW) --speed $(SPEED) --through $(THROUGH)
 
 crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 for a long run
 	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash -m crash --timeout=0 -s

@@ -132,13 +132,13 @@ class RedisFeed:
             )
 
     def snapshot(self, symbol_ids: Collection[int]) -> None:
-        """Store the books of these symbols."""
+        """Store the books and best prices of these symbols."""
         time = time_text(self._clock.now_ms())
-        books = {
-            self._text(one).code: self._book(one, time) for one in symbol_ids if self._knows(one)
-        }
+        known = [(self._text(one).code, one) for one in symbol_ids if self._knows(one)]
+        books = {code: self._book(one, time) for code, one in known}
+        tops = {code: self._top(one) for code, one in known}
         with _stream_down():
-            self._publisher.books(books)
+            self._publisher.books(books, tops=tops)
 
     def nudge_settlement(self) -> None:
         """Leave word that there is something to settle; never waits."""

@@ -45,6 +45,7 @@ class Stack:
     supervisor: Supervisor = field(init=False)
     layout: roles.Layout = field(init=False)
     addresses: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.time)
     ready: bool = False
 
@@ -64,6 +65,7 @@ class Stack:
         return asyncio.run(self._run())
 
     async def _run(self) -> int:
+        self.secrets = state.secrets_load(self.options.data)
         self.supervisor = Supervisor(self._environment(), changed=self._publish)
         interrupted = asyncio.Event()
         self._on_signals(interrupted)
@@ -152,8 +154,7 @@ class Stack:
         return embedded
 
     def _environment(self) -> dict[str, str]:
-        kept = state.secrets_load(self.options.data)
-        chosen = {name: value for name, value in kept.items() if name not in env.given}
+        chosen = {name: value for name, value in self.secrets.items() if name not in env.given}
         settings = {
             "DATA_DIR": str(self.options.data),
             "DEMO": "on" if self.options.demo else "off",
@@ -167,9 +168,8 @@ class Stack:
 
     def _leave_addresses(self) -> None:
         """For commands in a second terminal, and for the next start: it needs the same secrets."""
-        kept = state.secrets_load(self.options.data)
         own = {k: v for k, v in self.addresses.items() if k not in env.given}
-        state.stack_env_write(self.options.data, {**kept, **own, "DEMO": self._demo_word()})
+        state.stack_env_write(self.options.data, {**self.secrets, **own, "DEMO": self._demo_word()})
 
     def _demo_word(self) -> str:
         return "on" if self.options.demo else "off"

@@ -180,12 +180,25 @@ class Supervisor:
             if time.monotonic() - started > STEADY_SECONDS:
                 back_off = BACK_OFF_FIRST_SECONDS
             say(f"{child.role.name} died ({reason}): starting it again in {back_off:g} s")
+            back_off = await self._restart(child, back_off)
+
+    async def _restart(self, child: Child, back_off: float) -> float:
+        """Start a dead role again and again until it is ready; return the next pause.
+
+        What it needs may be down as well (Postgres was killed too): it comes back when that does.
+        """
+        died = time.monotonic()
+        while True:
             await asyncio.sleep(back_off)
             back_off = min(back_off * 2, BACK_OFF_MAX_SECONDS)
             child.restarts += 1
             await self._spawn(child)
             if await self._became_ready(child):
-                say(f"{child.role.name} is ready again after {time.monotonic() - started:.1f} s")
+                say(f"{child.role.name} is ready again after {time.monotonic() - died:.1f} s")
+                return back_off
+            if self.stopping.is_set():
+                return back_off
+            say(f"{child.role.name} did not become ready: trying again in {back_off:g} s")
 
     async def _until_dead(self, child: Child, process: asyncio.subprocess.Process) -> str:
         """Wait until the process ends or is found not to work any more; return why."""

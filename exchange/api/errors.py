@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
 import msgspec
+import psycopg
 import structlog
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
+from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -35,6 +38,8 @@ _TITLES: Final = {
     500: "Internal error",
     503: "Unavailable",
 }
+# What the driver, Django and the pool raise when Postgres is not there (any more).
+DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
 _encode: Final = msgspec.json.Encoder().encode
 _DRF_CODES: Final[dict[type[Exception], Code]] = {
     exceptions.ParseError: Code.REQUEST_MALFORMED,
@@ -121,6 +126,8 @@ def api_view(
                 return problem_response(error, request)
             except SuspiciousOperation:
                 return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
+            except DATABASE_AWAY as error:
+                return problem_response(_database_away(error, request), request)
             except Exception:  # the client gets an answer of the documented shape all the same
                 log.exception("api.fault", path=request.path)
                 return problem_response(DomainError(Code.INTERNAL_ERROR), request)
@@ -134,6 +141,8 @@ def api_view(
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     """Django REST framework's EXCEPTION_HANDLER."""
     request: HttpRequest = context["request"]._request
+    if isinstance(error, DATABASE_AWAY):
+        error = _database_away(error, request)
     refusal = error if isinstance(error, DomainError) else _drf_refusal(error)
     if refusal.code is Code.INTERNAL_ERROR:
         log.error("api.fault", path=request.path, exc_info=error)
@@ -146,6 +155,13 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         headers=extra,
         content_type=CONTENT_TYPE,
     )
+
+
+def _database_away(error: Exception, request: HttpRequest) -> DomainError:
+    """Postgres went away under a request: a reader may come again, a writer has to ask first."""
+    log.warning("api.database_away", path=request.path, error=str(error))
+    is_reader = request.method in ("GET", "HEAD", "OPTIONS")
+    return DomainError(Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN)
 
 
 def _drf_refusal(error: Exception) -> DomainError:

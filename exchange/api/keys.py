@@ -12,12 +12,14 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.http import HttpRequest
 
+from exchange.api.errors import DATABASE_AWAY
 from exchange.api.requests import body_of
 from exchange.api.secrets import secret_decrypt, secret_encrypt
 from exchange.api.throttling import Ticket, guard
@@ -25,6 +27,8 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.models import ApiKey, Tier, User
+
+T = TypeVar("T")
 
 PRINCIPAL_AGE_MAX_S: Final = 2.0
 PRINCIPALS_MAX: Final = 20_000
@@ -151,7 +155,7 @@ def _signature_check(
     if not _KEY(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     _timestamp_check(timestamp, window)
-    kept = _cache.get(key_id) or _key_read(key_id)
+    kept = _cache.get(key_id) or _reading(_key_read, key_id)
     expected = hmac.digest(kept.secret, signed, "sha256").hex()
     if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
         raise DomainError(Code.AUTH_SIGNATURE_INVALID)
@@ -190,11 +194,19 @@ def _of_session(request: HttpRequest) -> Principal:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         raise DomainError(Code.AUTH_REQUIRED)
-    kept = _cache.get(user.pk) or _user_read(user.pk)
+    kept = _cache.get(user.pk) or _reading(_user_read, user.pk)
     return kept.principal
 
 
 _USER_COLUMNS: Final = ("is_active", "is_suspended", "tier_id", "account__id")
+
+
+def _reading(read: Callable[[T], _Kept], key: T) -> _Kept:
+    """Read who this is; without Postgres nothing can have been taken yet, and that is said."""
+    try:
+        return read(key)
+    except DATABASE_AWAY as error:
+        raise DomainError(Code.ENGINE_UNAVAILABLE) from error
 
 
 def _key_read(key_id: str) -> _Kept:

@@ -196,9 +196,13 @@ class Publisher:
             pipeline.set(matching_key(partition_id), _json.encode(body), px=HEARTBEAT_LIFE_MS)
         pipeline.execute()
 
-    def books(self, books: Mapping[str, bytes]) -> None:
-        """Store depth snapshots by symbol."""
+    def books(
+        self, books: Mapping[str, bytes], *, tops: Mapping[str, tuple[int, int, int, int]]
+    ) -> None:
+        """Store depth snapshots and best prices by symbol: a wiped Redis gets both back."""
         pipeline = self._client.pipeline(transaction=False)
+        for symbol, top in tops.items():
+            pipeline.set(top_key(symbol), _msgpack.encode(top))
         for symbol, snapshot in books.items():
             pipeline.set(book_key(symbol), snapshot)
         pipeline.execute()

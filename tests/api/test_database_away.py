@@ -1,0 +1,49 @@
+"""What a client is told when Postgres is away: never a 500, and never that nothing happened."""
+
+import json
+
+import psycopg
+import pytest
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from psycopg_pool import PoolTimeout
+
+from exchange.api.errors import api_view
+from exchange.api.keys import _reading
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+AWAY = [OperationalError, psycopg.OperationalError, PoolTimeout]
+
+
+@pytest.mark.parametrize("error", AWAY)
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("GET", Code.ENGINE_UNAVAILABLE), ("POST", Code.ENGINE_OUTCOME_UNKNOWN)],
+)
+def test_view_that_loses_the_database_answers_503(
+    error: type[Exception], method: str, code: Code
+) -> None:
+    @api_view(["GET", "POST"])
+    def view(request: HttpRequest) -> HttpResponse:
+        raise error("gone")
+
+    response = view(
+        RequestFactory().generic(method, "/api/v1/orders", **{"takas.request_id": "test"})
+    )
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert json.loads(response.content)["code"] == code
+
+
+@pytest.mark.parametrize("error", AWAY)
+def test_who_is_asking_cannot_be_read_so_nothing_was_taken(error: type[Exception]) -> None:
+    def read(_key: str) -> object:
+        raise error("gone")
+
+    with pytest.raises(DomainError) as refusal:
+        _reading(read, "key")
+
+    assert refusal.value.code is Code.ENGINE_UNAVAILABLE
