@@ -34,6 +34,7 @@ WHERE id = %(id)s
        OR pg_try_advisory_xact_lock(%(space)s, (epoch %% 2147483647)::int))
 RETURNING epoch, last_seq, published_seq, stream_position, state_hash, feed_sequences
 """
+_OWNER = "SELECT owner FROM orders_enginepartition WHERE id = %(id)s"
 _HOLD = "SELECT pg_advisory_lock(%(space)s, %(key)s)"
 _RELEASE = """
 UPDATE orders_enginepartition
@@ -56,6 +57,7 @@ class Lease:
     stream_position: str
     state_hash: str
     feed_sequences: dict[str, int]
+    is_after_failure: bool = False  # the owner before did not give it back
 
 
 def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: str) -> Lease | None:
@@ -64,6 +66,7 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
     params = {"id": partition_id, "owner": owner, "space": space, "lease_s": LEASE_S}
     with connection.transaction():
         connection.execute(_ENSURE, params)
+        before = connection.execute(_OWNER, params).fetchone()
         row = connection.execute(_TAKE, params).fetchone()
         if row is None:
             return None
@@ -79,6 +82,7 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
         stream_position=position,
         state_hash=state_hash,
         feed_sequences=feed_sequences,
+        is_after_failure=before is not None and before[0] != "",
     )
 
 

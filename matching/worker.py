@@ -53,6 +53,10 @@ class EngineFailed(Exception):
     """The engine raised on a command; it is on record, and this process must end."""
 
 
+class CommitRefused(Exception):
+    """Rows or constraints refuse a batch, and would every time: nothing of it is durable."""
+
+
 class Stream(Protocol):
     """Where commands arrive. Never believed: it is a doorbell, not a record."""
 
@@ -111,7 +115,9 @@ class Results(Protocol):
     """The partition's rows in Postgres, all writes guarded by the lease's epoch."""
 
     def commit(self, batch: Batch) -> Committed:
-        """Make a batch durable in one transaction. Raises LeaseLost; any error ends the process."""
+        """Make a batch durable in one transaction; any error ends the process.
+
+        Raises LeaseLost, and CommitRefused."""
 
     def renew(self, *, stream_position: str, published_seq: int) -> None:
         """Extend the lease while there is nothing to commit. Raises LeaseLost."""
@@ -120,7 +126,7 @@ class Results(Protocol):
         """Return committed batches after a sequence, oldest first."""
 
     def record_fault(self, command: Command, error: Exception) -> None:
-        """Put on record that the engine raised on a command."""
+        """Put on record that a command could not be processed: from now on it is refused."""
 
 
 class Feed(Protocol):
@@ -171,6 +177,9 @@ class Worker:
     faulty_ids: frozenset[int] = frozenset()
     # Applied before anything else: halts that must hold before a doubtful book trades again.
     urgent: list[Command] = field(default_factory=list)
+    # So many commands are committed one by one. After a failure this finds the one, if there is
+    # one, whose results the database refuses: among others it would fail them all, for ever.
+    careful: int = 0
     measure: Callable[[str], AbstractContextManager[object]] = nullcontext
     counts: Counts = field(default_factory=Counts)
     last_batch: int = 0
@@ -192,9 +201,9 @@ class Worker:
     def step(self) -> int:
         """Take one turn; return how many commands it sequenced."""
         commands = self._gather()
-        if commands:
+        for portion in self._portions(commands):
             with self.measure("match"):
-                batch = self._apply(commands)
+                batch = self._apply(portion)
             with self.measure("commit"):
                 committed = self._commit(batch)
             self._publish(committed)
@@ -323,8 +332,24 @@ class Worker:
             sequenced.append(Sequenced(engine.sequence, command, events))
         return Batch(sequenced, self.stream_position, self.published_seq, self.clock.now_ms())
 
+    def _portions(self, commands: Sequence[Command]) -> list[Sequence[Command]]:
+        """What is committed together: all of it, or one by one in careful times."""
+        if not commands:
+            return []
+        if self.careful <= 0:
+            return [commands]
+        self.careful -= len(commands)
+        return [[command] for command in commands]
+
     def _commit(self, batch: Batch) -> Committed:
-        committed = self.results.commit(batch)
+        try:
+            committed = self.results.commit(batch)
+        except CommitRefused as refusal:
+            if len(batch.sequenced) > 1:
+                raise  # the next process goes carefully, and finds out which of them it is
+            command = batch.sequenced[0].command
+            self.results.record_fault(command, refusal)
+            raise EngineFailed(f"command {command.command_id}") from refusal
         assert committed.last_seq == self.engine.sequence
         self.committed_seq = committed.last_seq
         self._renew_at = self.clock.now_ms() + HEARTBEAT_EVERY_MS

@@ -12,17 +12,23 @@ import psycopg
 import structlog
 
 from exchange.domain.ids import id_floor, id_time_ms
-from exchange.domain.units import NotExact, SymbolUnits
-from matching.codec import decode_command
+from exchange.domain.units import SymbolUnits
 from matching.messages import CancelAll, Command, Place, RefuseFaulty
-from orders.loading import ORDER_COLUMNS, command_from_order_row, rows_as_dicts, units_load
+from orders.loading import (
+    ORDER_COLUMNS,
+    command_from_order_row,
+    command_from_row,
+    rows_as_dicts,
+    units_load,
+)
+from orders.resting import UNREADABLE
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000
 NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that one cancel-all can overtake
 
 _COMMANDS_BY_ID = """
-SELECT id, payload FROM orders_command
+SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL AND partition_id = %s
 """
 _ORDERS_WAITING = f"""
@@ -32,7 +38,7 @@ WHERE engine_seq IS NULL AND (id < %s OR id >= %s)
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
 _COMMANDS_WAITING = """
-SELECT payload FROM orders_command
+SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE engine_seq IS NULL AND (id < %s OR id >= %s) AND partition_id = %s
 ORDER BY id LIMIT %s
 """
@@ -78,7 +84,7 @@ class AcceptedRows:
         order_ids = [one.order_id for one in commands if type(one) is Place]
         command_ids = [one.command_id for one in commands if type(one) is not Place]
         order_rows: Iterable[dict[str, Any]] = ()
-        command_rows: Iterable[tuple[int, bytes]] = ()
+        command_rows: Iterable[tuple[int, int, int | None, bytes]] = ()
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
@@ -87,7 +93,7 @@ class AcceptedRows:
                 wanted = (command_ids, self._partition_id)
                 command_rows = self._connection.execute(_COMMANDS_BY_ID, wanted)
         found: dict[int, Command] = {one.command_id: one for one in self._places(order_rows)}
-        found.update((row[0], decode_command(row[1])) for row in command_rows)
+        found.update((row[0], command_from_row(*row)) for row in command_rows)
         return found
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
@@ -100,7 +106,7 @@ class AcceptedRows:
             order_rows = rows_as_dicts(self._connection).execute(_ORDERS_WAITING, span)
             command_rows = self._connection.execute(_COMMANDS_WAITING, span)
         commands: list[Command] = list(self._places(order_rows))
-        commands += [decode_command(row[0]) for row in command_rows]
+        commands += [command_from_row(*row) for row in command_rows]
         commands.sort(key=lambda command: command.command_id)
         return commands[:limit]
 
@@ -123,7 +129,7 @@ class AcceptedRows:
     def _place(self, row: dict[str, Any]) -> Place | RefuseFaulty:
         try:
             return command_from_order_row(row, self._units[row["symbol_id"]])
-        except (NotExact, AssertionError) as error:
+        except UNREADABLE as error:
             # Somebody moved the symbol's grid under an order that was under way. One refused
             # order is the smaller harm: a raise here would stop the whole partition for ever.
             order_id = row["id"]

@@ -5,7 +5,7 @@ its symbols are halted before anything else is applied: better no trade than one
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,39 +15,34 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from exchange.domain.enums import OrderType, SelfTradePrevention, Side, SymbolState, TimeInForce
-from exchange.domain.ids import IdGenerator
-from exchange.domain.units import SymbolUnits
-from matching.book import RestingOrder
+from exchange.domain.enums import OrderType, SelfTradePrevention, SymbolState, TimeInForce
+from exchange.domain.ids import IdGenerator, id_time_ms
+from exchange.domain.units import NotExact, SymbolUnits
 from matching.codec import decode_command, encode_command
 from matching.engine import Engine
 from matching.lease import Lease
 from matching.messages import (
-    BUY,
     FOK,
     GTC,
     HALT,
     IOC,
     OPEN,
-    SELL,
-    STP_CANCEL_INCOMING,
-    STP_NONE,
     Command,
     Place,
+    RefuseFaulty,
 )
 from matching.snapshot import StateHash
 from orders.commands import place_command, set_state_command
+from orders.resting import SIDES, UNREADABLE, resting_orders
 
 log = structlog.get_logger(__name__)
 
-SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
 TIMES_IN_FORCE: Final = {
     TimeInForce.GTC.value: GTC,
     TimeInForce.IOC.value: IOC,
     TimeInForce.FOK.value: FOK,
 }
 STATES: Final = {SymbolState.OPEN.value: OPEN, SymbolState.HALT.value: HALT}
-ROWS_PER_FETCH: Final = 10_000
 FAULTS_MAX: Final = 10_000
 
 # What command_from_order_row reads.
@@ -63,23 +58,12 @@ JOIN exchange_asset AS base ON base.id = symbol.base_id
 JOIN exchange_asset AS quote ON quote.id = symbol.quote_id
 WHERE symbol.partition_id = %s
 """
-# By the reservations: they are the live orders, however many million ended ones there are.
-# A reservation may outlive its order until it is settled; the status tells.
-_OPEN_ORDERS = """
-SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.price, placed.quantity,
-    placed.filled, placed.priority_seq, placed.post_only, placed.self_trade
-FROM wallets_reservation AS held
-JOIN orders_order AS placed ON placed.id = held.order_id
-WHERE held.symbol_id = ANY(%s::bigint[])
-  AND placed.status IN ('open', 'partially_filled') AND placed.engine_seq IS NOT NULL
-ORDER BY placed.priority_seq, placed.id
-"""
 _FAULTS = """
 SELECT command_id FROM orders_enginefault WHERE partition_id = %s
 ORDER BY created_at DESC LIMIT %s
 """
 _HALTS_WAITING = """
-SELECT payload FROM orders_command
+SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE partition_id = %s AND kind = 'set_state' AND engine_seq IS NULL ORDER BY id
 """
 _LAST_PRICE = "SELECT price FROM orders_trade WHERE symbol_id = %s ORDER BY id DESC LIMIT 1"
@@ -164,7 +148,7 @@ def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerato
     units = {row[0]: _units(row) for row in symbols}
     engine = Engine()
     engine.sequence = lease.last_seq
-    orders = _resting_orders(connection, units)
+    orders, doubtful = resting_orders(connection, units)
     for row in symbols:
         engine.restore(row[0], STATES[row[2]], orders.get(row[0], ()))
     loaded = Loaded(
@@ -174,9 +158,13 @@ def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerato
         feeds=_feeds(connection, lease, units),
         faulty_ids=_faulty_ids(connection, lease.partition_id),
     )
-    loaded.is_hash_equal = _is_hash_equal(loaded, lease)
-    if not loaded.is_hash_equal:
-        _halt_all(connection, loaded, lease, ids)
+    if doubtful:  # the difference from the checkpoint is known, and where it lies
+        loaded.is_hash_equal = False
+        _halt(connection, loaded, lease, ids, doubtful, "an open order here cannot be read")
+    elif not _is_hash_equal(loaded, lease):
+        loaded.is_hash_equal = False
+        note = "the rebuilt book differs from the checkpoint"
+        _halt(connection, loaded, lease, ids, engine.books.keys(), note)
     loaded.urgent = _halts_waiting(connection, lease.partition_id)
     log.info(
         "matching.loaded",
@@ -189,39 +177,6 @@ def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerato
     return loaded
 
 
-def _resting_orders(
-    connection: psycopg.Connection, units: Mapping[int, SymbolUnits]
-) -> dict[int, list[RestingOrder]]:
-    """Open orders by symbol, in the order of their priority."""
-    orders: dict[int, list[RestingOrder]] = {symbol_id: [] for symbol_id in units}
-    # The whole set is wanted: here a sequential scan or a hash join is the right plan.
-    with connection.transaction():
-        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
-            connection.execute(f"SET LOCAL {setting} = on")
-        connection.execute("SET LOCAL statement_timeout = 0")  # however many there are
-        cursor = connection.execute(_OPEN_ORDERS, (list(units),))
-        while rows := cursor.fetchmany(ROWS_PER_FETCH):
-            for row in rows:
-                orders[row[0]].append(_resting_order(row, units[row[0]]))
-    return orders
-
-
-def _resting_order(row: tuple[Any, ...], units: SymbolUnits) -> RestingOrder:
-    _, order_id, account_id, side, price, quantity, filled, priority, post_only, self_trade = row
-    quantity_lots = units.quantity_lots(quantity)
-    return RestingOrder(
-        order_id,
-        account_id,
-        SIDES[side],
-        units.price_ticks(price),
-        quantity_lots,
-        quantity_lots - units.quantity_lots(filled),
-        priority,
-        post_only,
-        STP_NONE if self_trade == SelfTradePrevention.NONE else STP_CANCEL_INCOMING,
-    )
-
-
 def _feeds(
     connection: psycopg.Connection, lease: Lease, units: Mapping[int, SymbolUnits]
 ) -> dict[int, SymbolFeed]:
@@ -230,9 +185,18 @@ def _feeds(
         last = connection.execute(_LAST_PRICE, (symbol_id,)).fetchone()
         feeds[symbol_id] = SymbolFeed(
             sequence=lease.feed_sequences.get(str(symbol_id), 0),
-            last_ticks=one.price_ticks(last[0]) if last is not None else 0,
+            last_ticks=_ticks_or_none(last[0], one) if last is not None else 0,
         )
     return feeds
+
+
+def _ticks_or_none(price: Decimal, units: SymbolUnits) -> int:
+    """The price in ticks, or 0 where the grid it stood on is gone: then there is no last price."""
+    try:
+        return units.price_ticks(price)
+    except NotExact as error:
+        log.critical("matching.last_price_off_grid", symbol=units.code, error=repr(error))
+        return 0
 
 
 def _faulty_ids(connection: psycopg.Connection, partition_id: int) -> frozenset[int]:
@@ -257,18 +221,23 @@ def _is_hash_equal(loaded: Loaded, lease: Lease) -> bool:
     return False
 
 
-def _halt_all(
-    connection: psycopg.Connection, loaded: Loaded, lease: Lease, ids: IdGenerator
+def _halt(
+    connection: psycopg.Connection,
+    loaded: Loaded,
+    lease: Lease,
+    ids: IdGenerator,
+    symbol_ids: Iterable[int],
+    note: str,
 ) -> None:
     with connection.transaction():
-        for symbol_id, book in loaded.engine.books.items():
-            if book.state != HALT:
+        for symbol_id in symbol_ids:
+            if loaded.engine.books[symbol_id].state != HALT:
                 halt_request(
                     connection,
                     ids,
                     partition_id=lease.partition_id,
                     symbol_id=symbol_id,
-                    note="the rebuilt book differs from the checkpoint",
+                    note=note,
                 )
 
 
@@ -287,11 +256,33 @@ def halt_request(
 
 
 def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Command]:
-    """Halts that are not in force yet: they go before every order that waits."""
-    commands = [
-        decode_command(row[0]) for row in connection.execute(_HALTS_WAITING, (partition_id,))
+    """Halts that are not in force yet: they go before every order that waits.
+
+    With a halt go the changes of its symbol that were asked for before it: a resume that waits
+    longer than the halt must not undo it.
+    """
+    waiting = [
+        command_from_row(*row) for row in connection.execute(_HALTS_WAITING, (partition_id,))
     ]
-    return [command for command in commands if getattr(command, "state", OPEN) == HALT]
+    halts = {
+        one.symbol_id: one.command_id for one in waiting if getattr(one, "state", OPEN) == HALT
+    }
+    return [one for one in waiting if one.command_id <= halts.get(one.symbol_id, 0)]
+
+
+def command_from_row(
+    command_id: int, symbol_id: int, order_id: int | None, payload: bytes
+) -> Command:
+    """The command that a row of orders_command holds, or the refusal of one that holds none."""
+    try:
+        command = decode_command(payload)
+        assert (command.command_id, command.symbol_id) == (command_id, symbol_id)
+    except UNREADABLE as error:
+        # A raise here would stop the whole partition at every start, for this one row.
+        log.critical("matching.command_unreadable", command_id=command_id, error=repr(error))
+        time_ms = id_time_ms(command_id)
+        return RefuseFaulty(command_id, time_ms, symbol_id, order_id or 0, False)
+    return command
 
 
 def time_of(time_ms: int) -> datetime:

@@ -30,7 +30,7 @@ from matching.engine import Engine
 from matching.lease import LEASE_S, Lease
 from matching.messages import BUY, HALT, Command, Trade
 from matching.snapshot import StateHash, orders_named
-from matching.worker import Batch, Committed, LeaseLost
+from matching.worker import Batch, CommitRefused, Committed, LeaseLost
 from orders.lifecycle import is_final
 from orders.loading import Loaded, SymbolFeed, halt_request, rows_as_dicts, time_of
 from orders.outcomes import OrderChange, Outcome, outcome_of
@@ -117,6 +117,17 @@ SELECT count(*) FROM orders_enginefault
 WHERE symbol_id = %s AND created_at > clock_timestamp() - make_interval(secs => %s)
 """
 
+# What the data of a batch raises, in the fold, in its frames or in the database. Trouble with the
+# database itself (psycopg.OperationalError and the like) is not among it.
+_REFUSED: Final = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    AssertionError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+)
+
 _json: Final = msgspec.json.Encoder()
 
 
@@ -148,9 +159,18 @@ class PostgresResults:
     def commit(self, batch: Batch) -> Committed:
         """Make a batch durable in one transaction.
 
-        Raises LeaseLost when another worker has the partition; any other error leaves the outcome
-        to be read back from Postgres.
+        Raises LeaseLost when another worker has the partition and CommitRefused when the batch's
+        own data is at fault; any other error leaves the outcome to be read back from Postgres.
         """
+        try:
+            return self._commit(batch)
+        except _REFUSED as error:
+            if isinstance(error, psycopg.IntegrityError) and error.diag.constraint_name is None:
+                raise  # "no partition found for row" is nobody's fault but ours
+            self._connection.execute("ROLLBACK")  # which shows that the connection lives
+            raise CommitRefused(repr(error)) from error
+
+    def _commit(self, batch: Batch) -> Committed:
         sequenced = batch.sequenced
         outcome = outcome_of(sequenced)
         self._follow(batch)
@@ -203,7 +223,7 @@ class PostgresResults:
         return [Committed(last_seq, decode_frames(frames), ()) for last_seq, frames in rows]
 
     def record_fault(self, command: Command, error: Exception) -> None:
-        """Put on record that the engine raised on a command; the second time halts its symbol."""
+        """Put on record that a command failed; the second time halts its symbol."""
         partition_id, symbol_id = self._lease.partition_id, command.symbol_id
         text = f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
         connection = self._connection

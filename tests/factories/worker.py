@@ -11,7 +11,7 @@ import psycopg
 
 from exchange.database import connect
 from matching.lease import Lease, lease_acquire
-from matching.worker import Clock, Feed, Stream, StreamDown, Worker
+from matching.worker import COMMANDS_PER_BATCH_MAX, Clock, Feed, Stream, StreamDown, Worker
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.results import PostgresResults
@@ -182,5 +182,6 @@ def worker_start(
         published_seq=lease.published_seq,
         faulty_ids=loaded.faulty_ids,
         urgent=loaded.urgent,
+        careful=COMMANDS_PER_BATCH_MAX if lease.is_after_failure else 0,
     )
     return WorkerProcess(connection, lease, loaded, worker)

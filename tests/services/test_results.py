@@ -12,6 +12,7 @@ from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import decode_frames
 from matching.codec import decode_journal
 from matching.messages import HALT
+from matching.worker import EngineFailed
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, TestClock
 
@@ -252,8 +253,9 @@ def test_a_row_that_moved_under_the_worker_stops_the_batch(
     db.execute("UPDATE orders_order SET status = 'cancelled' WHERE id = %s", (sell,))
     buy = market.place(db, 1, BUY, 5, 100)
     around.deliver()
-    with pytest.raises(AssertionError, match="exactly once"):
+    with pytest.raises(EngineFailed) as failure:
         around.started[-1].run()
+    assert "exactly once" in str(failure.value.__cause__)
     around.started[-1].kill()
     assert order(db, buy)["status"] == "new"
     count = db.execute(

@@ -1,6 +1,7 @@
 """The worker's loop on real rows: what the stream does wrong must not matter (faults F3 to F20)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -8,10 +9,23 @@ import pytest
 from exchange.database import connect
 from exchange.domain.enums import Side
 from exchange.domain.ids import IdGenerator
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.models import Symbol
+from exchange.selectors import symbol_rules
 from matching.codec import decode_command, encode_command
+from matching.lease import lease_release
 from matching.messages import HALT, OPEN, Place
 from matching.snapshot import state_hash
-from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS, EngineFailed, LeaseLost
+from matching.worker import (
+    COMMANDS_PER_BATCH_MAX,
+    DEGRADED_POLL_MS,
+    SWEEP_AGE_MS,
+    SWEEP_EVERY_MS,
+    CommitRefused,
+    EngineFailed,
+    LeaseLost,
+)
+from orders.intake.jobs import PlaceJob
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, TestClock
 
@@ -368,3 +382,163 @@ def test_a_command_on_which_the_engine_raises_is_refused_and_the_second_halts(
     around.deliver()
     last.run()
     assert last.worker.engine.books[market.symbol_id].state == OPEN
+
+
+def spoil(db: psycopg.Connection, order_id: int) -> None:
+    """A row whose next fill the database refuses: the engine knows nothing of it."""
+    full = "99999999999999999999.999999999999999999"
+    db.execute(f"UPDATE orders_order SET filled_quote = {full} WHERE id = %s", (order_id,))
+
+
+def test_results_that_the_database_refuses_cost_one_command_not_its_batch(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    around.deliver()
+    first = around.start("first")
+    first.run()
+    spoil(db, sell)
+    before = [market.place(db, 1, BUY, 1, 50) for _ in range(3)]
+    bad = market.place(db, 1, BUY, 1, 100)
+    after = [market.place(db, 1, BUY, 1, 51) for _ in range(3)]
+    around.deliver()
+    with pytest.raises(CommitRefused):
+        first.run()
+    first.kill()
+    assert order(db, before[0])[0] == "new", "nothing of the batch is durable"
+    careful = around.start("careful")
+    with pytest.raises(EngineFailed):
+        careful.run()
+    careful.kill()
+    assert [order(db, one)[0] for one in before] == ["open"] * 3
+    assert order(db, bad)[0] == "new"
+    last = around.start("last")
+    last.run()
+    assert order(db, bad)[:2] == ("rejected", "engine.fault")
+    assert [order(db, one)[0] for one in after] == ["open"] * 3
+    fault = db.execute("SELECT error FROM orders_enginefault WHERE command_id = %s", (bad,))
+    assert "numeric field overflow" in str(fault.fetchone())
+
+
+def test_care_ends_and_is_not_taken_after_a_clean_stop(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    first = around.start("first")
+    assert first.worker.careful == 0, "nobody was here before"
+    first.kill()
+    second = around.start("second")
+    assert second.worker.careful == COMMANDS_PER_BATCH_MAX
+    for _ in range(3):
+        market.place(db, 0, SELL, 1, 100)
+    around.deliver()
+    assert second.run() == 3
+    rows = db.execute(
+        "SELECT last_seq - first_seq + 1 FROM orders_enginejournal WHERE partition_id = %s",
+        (market.partition_id,),
+    ).fetchall()
+    assert rows == [(1,), (1,), (1,)]
+    assert second.worker.careful == COMMANDS_PER_BATCH_MAX - 3
+    lease_release(
+        second.connection,
+        second.lease,
+        published_seq=second.worker.published_seq,
+        stream_position=second.worker.stream_position,
+    )
+    assert around.start("third").worker.careful == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "price = 1.001",
+        "quantity = 0.0055",
+        "filled = quantity",
+        "priority_seq = NULL",
+        "side = 'both'",
+    ],
+)
+def test_an_unreadable_resting_order_halts_its_symbol_and_nothing_else(
+    around: Surroundings, market: Market, db: psycopg.Connection, damage: str
+) -> None:
+    """It must not end the process at every start: other symbols share the partition."""
+    bad = market.place(db, 0, SELL, 5, 100)
+    good = market.place(db, 0, SELL, 5, 101)
+    other = sibling_of(market)
+    around.deliver()
+    market.submit(db, place_on(other, market, SELL, 7, 100))
+    around.deliver()
+    first = around.start("first")
+    first.run()
+    first.kill()
+    db.execute(f"UPDATE orders_order SET {damage} WHERE id = %s", (bad,))
+    for owner in ("second", "third"):
+        process = around.start(owner)
+        process.run()
+        books = process.worker.engine.books
+        assert list(books[market.symbol_id].orders) == [good]
+        assert books[market.symbol_id].state == HALT
+        assert books[other.units.symbol_id].state == OPEN
+        process.kill()
+    market.submit(db, place_on(other, market, BUY, 7, 100))
+    around.deliver()
+    around.start("last").run()
+    count = db.execute(
+        "SELECT count(*) FROM orders_trade WHERE symbol_id = %s", (other.units.symbol_id,)
+    )
+    assert count.fetchone() == (1,)
+    halts = db.execute(
+        "SELECT count(*) FROM orders_command WHERE kind = 'set_state' AND partition_id = %s",
+        (market.partition_id,),
+    )
+    assert halts.fetchone() == (1,), "asked for once, not at every start"
+
+
+def sibling_of(market: Market) -> SymbolRules:
+    """Another symbol of the same assets the other way round, in the same partition."""
+    symbol = Symbol.objects.select_related("base", "quote").get(pk=market.symbol_id)
+    symbol.pk, symbol.base, symbol.quote = None, symbol.quote, symbol.base
+    symbol.code = f"{symbol.base.code}-{symbol.quote.code}"
+    symbol.save()
+    return symbol_rules(symbol)
+
+
+def place_on(rules: SymbolRules, market: Market, side: Side, lots: int, ticks: int) -> PlaceJob:
+    around = replace(market, rules=rules)
+    return around.place_job(0 if side is SELL else 1, side, lots, ticks)
+
+
+def test_a_command_row_that_holds_no_command_is_refused_alone(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    sell = market.place(db, 0, SELL, 5, 100)
+    [garbage, strange, halt] = market.submit(
+        db, market.cancel_job(0, sell), market.cancel_job(0, sell), market.state_job(HALT)
+    )
+    db.execute("UPDATE orders_command SET payload = 'xx' WHERE id = ANY(%s)", ([garbage, halt],))
+    db.execute(
+        "UPDATE orders_command SET payload = (SELECT payload FROM orders_command WHERE id = %s)"
+        " WHERE id = %s",
+        (garbage, strange),
+    )
+    around.deliver()
+    around.start("by the stream").run()
+    refusals = db.execute(
+        "SELECT refusal FROM orders_command WHERE partition_id = %s", (market.partition_id,)
+    ).fetchall()
+    assert refusals == [("engine.fault",)] * 3
+    assert order(db, sell)[0] == "open"
+
+
+def test_a_resume_that_waited_longer_does_not_undo_a_halt(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    market.submit(db, market.state_job(HALT))
+    market.submit(db, market.state_job(OPEN))
+    market.submit(db, market.state_job(HALT))
+    market.outbox.take()
+    buy = market.place(db, 1, BUY, 5, 100)
+    around.deliver()
+    process = around.start()
+    process.run()
+    assert process.worker.engine.books[market.symbol_id].state == HALT
+    assert order(db, buy)[:2] == ("rejected", "symbol.halted")

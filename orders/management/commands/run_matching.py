@@ -34,7 +34,14 @@ from exchange.realtime.publish import Publisher
 from exchange.redis import redis_client
 from matching.lease import Lease, lease_acquire, lease_release
 from matching.transport import RedisFeed, RedisStream
-from matching.worker import EngineFailed, LeaseLost, StreamDown, Worker
+from matching.worker import (
+    COMMANDS_PER_BATCH_MAX,
+    CommitRefused,
+    EngineFailed,
+    LeaseLost,
+    StreamDown,
+    Worker,
+)
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.nudge import SettlementNudge
@@ -143,7 +150,7 @@ class MatchingProcess:
         except LeaseLost:
             log.critical("matching.lease_lost", partition_id=self.partition_id)
             return EXIT_LEASE_LOST
-        except EngineFailed as error:
+        except (EngineFailed, CommitRefused) as error:
             log.critical("matching.engine_failed", error=repr(error.__cause__), exc_info=True)
             return EXIT_ENGINE_FAILED
         except psycopg.Error as error:
@@ -167,7 +174,8 @@ class MatchingProcess:
     def _lead(self, connection: psycopg.Connection, lease: Lease) -> int:
         log.info("matching.lease_taken", partition_id=self.partition_id, epoch=lease.epoch)
         clock = SystemClock()
-        ids = IdGenerator(node_number(), clock.now_ms)
+        # By the wall clock, as orders get theirs: a trade must not seem older than its orders.
+        ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
         loaded = partition_load(connection, lease, ids)
         client = redis_client()
         stream = RedisStream(client, self.partition_id)
@@ -227,6 +235,7 @@ class MatchingProcess:
             published_seq=lease.published_seq,
             faulty_ids=loaded.faulty_ids,
             urgent=loaded.urgent,
+            careful=COMMANDS_PER_BATCH_MAX if lease.is_after_failure else 0,
             measure=stage_timed,
         )
 
