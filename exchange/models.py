@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MaxValueValidator, RegexValidator
-from django.db import models
+from django.db import connection, models
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, PPM, NotExact, SymbolUnits
@@ -141,7 +141,10 @@ class Symbol(models.Model):
         )
 
     def clean(self) -> None:
-        """A tick times a lot must be a whole number of quote atoms, or money could not be exact."""
+        """A tick times a lot must be a whole number of quote atoms, or money could not be exact.
+
+        And the grid stays where it is while orders or trades stand on it.
+        """
         from django.core.exceptions import ValidationError
 
         if None in (self.base_id, self.quote_id, self.tick, self.lot):
@@ -154,6 +157,22 @@ class Symbol(models.Model):
             raise ValidationError(
                 {"tick": "tick x lot must be a multiple of the quote asset's smallest unit"}
             ) from error
+        if self.pk is not None and self._grid_moves():
+            raise ValidationError(
+                "The grid (assets, tick, lot, partition) is fixed: it can change only while the"
+                " symbol is halted, has no live order and never traded."
+            )
+
+    def _grid_moves(self) -> bool:
+        """Whether the grid differs from the stored one and may not; the trigger says the same."""
+        columns = ("base_id", "quote_id", "tick", "lot", "partition_id")
+        stored = Symbol.objects.filter(pk=self.pk).values("state", *columns).first()
+        if stored is None or all(stored[name] == getattr(self, name) for name in columns):
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT takas_symbol_in_use(%s)", (self.pk,))
+            in_use = cursor.fetchone()
+        return stored["state"] != SymbolState.HALT or in_use == (True,)
 
 
 class FeeSchedule(models.Model):
