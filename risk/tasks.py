@@ -37,6 +37,8 @@ def report_publish(report: Report) -> None:
     for invariant in INVARIANTS:
         metrics.AUDIT_OK.labels(invariant).set(0 if report.of(invariant) else 1)
     metrics.AUDIT_TIME.set(time.time())
+    for invariant, why in report.skipped.items():
+        log.warning("audit.skipped", invariant=invariant, detail=why)
     if report.is_green:
         return
     for breach in report.breaches:

@@ -43,9 +43,13 @@ class Command(BaseCommand):
         self.stdout.write(f"audit ({'full' if report.full else 'since the last mark'})")
         for invariant, meaning in INVARIANTS.items():
             breaches = report.of(invariant)
-            state = f"{len(breaches)} BROKEN" if breaches else "ok"
+            state = "in part" if invariant in report.skipped else "ok"
+            if breaches:
+                state = f"{len(breaches)} BROKEN"
             took_ms = report.seconds.get(invariant, 0.0) * 1_000
             self.stdout.write(f"  {invariant}  {meaning:<46} {state:<10} {took_ms:>7.0f} ms")
+            if invariant in report.skipped:
+                self.stdout.write(f"        {report.skipped[invariant]}")
             for breach in breaches[:DETAILS_MAX]:
                 self.stdout.write(f"        {breach.detail}")
             if len(breaches) > DETAILS_MAX:
@@ -68,6 +72,7 @@ def as_json(report: Report) -> dict[str, Any]:
             invariant: [breach.detail for breach in report.of(invariant)]
             for invariant in INVARIANTS
         },
+        "skipped": report.skipped,
         "symbols_affected": report.symbols_affected(),
         "settlement_lag": {
             str(partition_id): {
