@@ -35,6 +35,8 @@ DELETES_PER_RUN_MAX: Final = 2_000
 JOURNAL_KEEP_DAYS: Final = 30
 NOTE_LENGTH_MAX: Final = 200
 
+IDLE: Final = psycopg.pq.TransactionStatus.IDLE
+
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
@@ -106,6 +108,8 @@ def _connection() -> psycopg.Connection:
     """This process' own connection for settlement, opened anew when it broke."""
     pid = os.getpid()
     connection = _connections.get(pid)
+    if connection is not None and connection.info.transaction_status is not IDLE:
+        connection.close()  # a task was interrupted in the middle of a statement
     if connection is None or connection.closed:
         connection = _connections[pid] = connect("settlement")
     return connection
@@ -133,6 +137,11 @@ def settle_partition(partition_id: int) -> None:
     except (StreamGap, AssertionError):
         # Nothing was changed: the cursor stands before the event that cannot be settled.
         log.critical("settlement.stopped", partition_id=partition_id, exc_info=True)
+        raise
+    except BaseException:
+        # A time limit strikes anywhere, in the middle of a statement too: a connection that waits
+        # for an answer nobody reads would fail every later task of this process.
+        connection_close()
         raise
     finally:
         client.close()

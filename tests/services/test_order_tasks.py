@@ -1,6 +1,7 @@
 """Tasks of orders: no wake-up is lost, what is past its date is forgotten, and only that."""
 
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 import redis as redis_package
+from celery.exceptions import SoftTimeLimitExceeded
 
 from exchange import metrics
 from exchange.database import connect
@@ -247,6 +249,27 @@ def test_task_settles_and_tells_the_users(rig, client):
     listener.close()
 
 
+def test_task_survives_a_time_limit_in_the_middle_of_a_statement(rig, client):
+    """The signal's exception comes out of the driver's wait, with the answer still on its way."""
+    trade(rig)
+
+    def strike(_number, _frame):
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        with rig.connection.transaction():
+            rig.connection.execute("SELECT 1 FROM wallets_reservation FOR UPDATE")
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with pytest.raises(SoftTimeLimitExceeded):
+                tasks.settle_partition(PARTITION)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    tasks.settle_partition(PARTITION)  # the same process, the next task
+    assert cursor_of(rig) == rig.engine.sequence
+
+
 def test_task_survives_a_lost_connection(rig, client):
     trade(rig)
     tasks.settle_partition(PARTITION)
@@ -347,8 +370,14 @@ def test_journal_keeps_what_is_young_unsettled_unpublished_or_unaudited(rig):
     rig.connection.execute(
         "UPDATE orders_enginejournal SET created_at = now() - interval '31 days'"
     )
+    rig.connection.execute("UPDATE orders_settlementcursor SET last_seq = 1")
+    assert tasks.journal_rows_trim(rig.connection, 30) == 0  # 2 to 4 are not settled
+    rig.connection.execute("UPDATE orders_settlementcursor SET last_seq = 2")
+    assert tasks.journal_rows_trim(rig.connection, 30) == 1
+    assert remaining() == [2, 3, 4]
+    rig.connection.execute("UPDATE orders_settlementcursor SET last_seq = 4")
     rig.connection.execute("UPDATE orders_enginepartition SET published_seq = 3")
-    assert tasks.journal_rows_trim(rig.connection, 30) == 2
+    assert tasks.journal_rows_trim(rig.connection, 30) == 1
     assert remaining() == [3, 4]
     rig.connection.execute("UPDATE orders_enginepartition SET published_seq = 4")
     assert tasks.journal_rows_trim(rig.connection, 30) == 1
