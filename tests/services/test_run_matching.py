@@ -116,6 +116,16 @@ def is_open(db: psycopg.Connection, order_id: int) -> bool:
     return status(db, order_id) == "open"
 
 
+def processes(db: psycopg.Connection) -> int:
+    """Matching processes that are connected, which one that stands by is as well."""
+    row = db.execute(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE application_name = 'takas-matching' AND datname = current_database()"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def epoch(db: psycopg.Connection, market: Market) -> int:
     row = db.execute(
         "SELECT epoch FROM orders_enginepartition WHERE id = %s", (market.partition_id,)
@@ -169,12 +179,37 @@ def test_a_standby_takes_over_from_a_killed_worker(
 ) -> None:
     first = start()
     wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    resting = market.place(db, 0, Side.SELL, 5, 100)
+    publish(client, market)
+    wait_for(lambda: is_open(db, resting), TAKE_OVER_S_MAX)
     start()
-    time.sleep(0.5)
+    wait_for(lambda: processes(db) == 2, START_S_MAX)  # it stands by: its start-up is over
     first.kill()
+    killed = time.monotonic()
+    order_id = market.place(db, 1, Side.BUY, 5, 100)
+    publish(client, market)
+    wait_for(lambda: status(db, order_id) == "filled", START_S_MAX)
+    assert time.monotonic() - killed < TAKE_OVER_S_MAX
+    assert epoch(db, market) == 2
+
+
+def test_a_standby_takes_over_from_a_worker_that_hangs(
+    start: Callable[[], subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    """Its session lives, so only the lease's end tells: the longest a take-over can be."""
+    first = start()
+    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    start()
+    wait_for(lambda: processes(db) == 2, START_S_MAX)
+    first.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
     order_id = market.place(db, 0, Side.SELL, 5, 100)
     publish(client, market)
-    wait_for(lambda: status(db, order_id) == "open", START_S_MAX)
+    wait_for(lambda: is_open(db, order_id), START_S_MAX)
+    assert time.monotonic() - stopped < TAKE_OVER_S_MAX
     assert epoch(db, market) == 2
 
 
