@@ -21,7 +21,7 @@ from exchange.domain.errors import DomainError
 from exchange.selectors import catalogue
 from orders import selectors, services
 from orders.api.schema import OrderDocumentation, OrdersDocumentation
-from orders.validation import AmendRequest, OrderRequest
+from orders.validation import AmendRequest, OrderRequest, client_order_id_check
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)
@@ -59,10 +59,13 @@ def _list(request: HttpRequest) -> HttpResponse:
     limit = limit_of(request, default=selectors.LIMIT_DEFAULT, maximum=selectors.LIMIT_MAX)
     scope = f"orders:{principal.account_id}"
     symbol = request.GET.get("symbol")
+    client_order_id = request.GET.get("client_order_id")
+    if client_order_id is not None:
+        client_order_id_check(client_order_id)
     wanted = selectors.OrderFilter(
         symbol_id=services.symbol_rules_of(symbol).units.symbol_id if symbol else None,
         statuses=_statuses(request.GET.get("status")),
-        client_order_id=request.GET.get("client_order_id"),
+        client_order_id=client_order_id,
         from_ms=time_ms_of(request, "from"),
         to_ms=time_ms_of(request, "to"),
         before_id=cursor_read(request.GET.get("cursor"), scope=scope),

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from exchange.domain.ids import EPOCH_MS, id_time_ms
+from exchange.domain.ids import EPOCH_MS, TIME_SHIFT, id_time_ms
 from exchange.models import Symbol
 from exchange.redis import book_key, redis_client
 from orders.models import Order, Trade
@@ -87,14 +88,69 @@ def test_filters_by_time(ada: Trader) -> None:
         ("from=yesterday", "from"),
         ("to=2026-01-01T00:00:00", "to"),
         ("page=2", "page"),
+        ("client_order_id=%00", "client_order_id"),
+        ("client_order_id=", "client_order_id"),
     ],
 )
 def test_parameters_that_are_not_understood_are_refused(
     ada: Trader, query: str, field: str
 ) -> None:
     response = ada.get(f"/orders?{query}")
-    assert response.status_code == 400
+    assert response.status_code in (400, 422)
     assert decoded(response)["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("from=0001-01-01T00:00:00%2B14:00", 1),
+        ("to=0001-01-01T00:00:00%2B14:00", 0),
+        ("from=9999-12-31T23:59:59-14:00", 0),
+        ("to=9999-12-31T23:59:59-14:00", 1),
+        ("from=99999999999999", 0),
+        ("to=99999999999999", 1),
+    ],
+)
+def test_times_at_the_ends_of_time_are_answered(ada: Trader, query: str, count: int) -> None:
+    placed(ada)
+    assert len(ids_of(ada, f"?{query}")) == count
+
+
+def test_live_orders_are_found_by_what_they_hold_not_by_reading_all_that_ended(
+    ada: Trader,
+) -> None:
+    live = placed(ada)
+    with CaptureQueriesContext(connection) as queries:
+        assert ids_of(ada, "?status=open") == [live]
+    [listing] = [one["sql"] for one in queries if "ORDER BY placed.id DESC" in one["sql"]]
+    assert "wallets_reservation" in listing
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")  # as with tables that are worth an index
+        cursor.execute(f"EXPLAIN {listing}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan")
+    reads = [line for line in plan.splitlines() if "Index Cond" in line and "account" in line]
+    assert sum("id = ANY" in line for line in reads) == plan.count("on orders_order_"), plan
+
+
+def test_a_fill_by_a_process_whose_clock_is_behind_is_shown(ada: Trader, symbol: Symbol) -> None:
+    order_id = int(placed(ada, price="100", quantity="1"))
+    Trade.objects.create(
+        id=order_id - (50 << TIME_SHIFT),  # 50 ms "before" its own order
+        symbol_id=symbol.pk,
+        engine_seq=1,
+        price=Decimal(100),
+        quantity=Decimal("0.5"),
+        quote_amount=Decimal(50),
+        maker_order_id=order_id + 100,
+        taker_order_id=order_id,
+        maker_account_id=1,
+        taker_account_id=ada.account_id,
+        taker_side="buy",
+        created_at=datetime.now(UTC),
+    )
+    [fill] = decoded(ada.get(f"/orders/{order_id}"))["fills"]
+    assert (fill["quantity"], fill["role"]) == ("0.5", "taker")
 
 
 def test_a_date_range_touches_only_its_partitions(ada: Trader) -> None:
