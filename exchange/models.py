@@ -157,7 +157,7 @@ class Symbol(models.Model):
             raise ValidationError(
                 {"tick": "tick x lot must be a multiple of the quote asset's smallest unit"}
             ) from error
-        if self.pk is not None and self._grid_moves():
+        if self._grid_moves():
             raise ValidationError(
                 "The grid (assets, tick, lot, partition) is fixed: it can change only while the"
                 " symbol is halted, has no live order and never traded."
@@ -172,7 +172,7 @@ class Symbol(models.Model):
         with connection.cursor() as cursor:
             cursor.execute("SELECT takas_symbol_in_use(%s)", (self.pk,))
             in_use = cursor.fetchone()
-        return stored["state"] != SymbolState.HALT or in_use == (True,)
+        return bool(stored["state"] != SymbolState.HALT or in_use == (True,))
 
 
 class FeeSchedule(models.Model):

@@ -12,6 +12,7 @@ from typing import Final
 import psycopg
 
 from exchange.domain.ids import id_floor
+from risk import holds as hold_checks
 from risk import reconciliation as engine_checks
 from risk.reconciliation import GATE_MARK, Position, SymbolRow, journal_mark
 from wallets import reconciliation as ledger_checks
@@ -130,9 +131,9 @@ def _holds(
     known: dict[int, SymbolRow],
     at: list[Position],
 ) -> list[Breach]:
-    breaches = engine_checks.holds_are_exact(connection, at, known)
+    breaches = hold_checks.holds_are_exact(connection, at, known)
     if breaches is None:
-        rows = engine_checks.UNSETTLED_ROWS_MAX
+        rows = hold_checks.UNSETTLED_ROWS_MAX
         report.skipped["L5"] = (
             f"the hold of each order was not checked: more than {rows} journal rows are unsettled"
         )

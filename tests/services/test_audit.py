@@ -15,7 +15,7 @@ from exchange.domain.ids import id_floor
 from matching.messages import BUY, SELL
 from orders.tasks import connection_close, symbols_freeze
 from risk import audit as audit_module
-from risk import reconciliation as engine_checks
+from risk import holds as hold_checks
 from risk.audit import INVARIANTS, audit_run
 from risk.tasks import report_publish
 from tests.factories.ledger import Rig
@@ -295,7 +295,7 @@ def test_what_is_not_checked_is_said(rig, monkeypatch):
     """Too much is unsettled to tell which orders are in motion: no silent pass."""
     rig.place(rig.buyer, BUY, 10_000, 1_000)
     rig.commit()
-    monkeypatch.setattr(engine_checks, "UNSETTLED_ROWS_MAX", 0)
+    monkeypatch.setattr(hold_checks, "UNSETTLED_ROWS_MAX", 0)
     report = audit(rig)
     assert report.is_green
     assert list(report.skipped) == ["L5"]
