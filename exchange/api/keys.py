@@ -182,10 +182,11 @@ def _timestamp_check(timestamp: str, window: str) -> None:
     server_ms = time.time_ns() // 1_000_000
     window_ms = WINDOW_DEFAULT_MS
     if window:
-        window_ms = min(int(window), WINDOW_MAX_MS) if _NUMBER(window) else 0
+        # One that is no number admits nothing, not even a request of this very millisecond.
+        window_ms = min(int(window), WINDOW_MAX_MS) if _NUMBER(window) else -FUTURE_MAX_MS - 1
     if not _NUMBER(timestamp) or not -FUTURE_MAX_MS <= server_ms - int(timestamp) <= window_ms:
         raise DomainError(
-            Code.AUTH_TIMESTAMP_OUTSIDE_WINDOW, window_ms=window_ms, server_ms=server_ms
+            Code.AUTH_TIMESTAMP_OUTSIDE_WINDOW, window_ms=max(0, window_ms), server_ms=server_ms
         )
 
 
@@ -295,7 +296,7 @@ def api_key_revoke(*, user_id: int, key_id: str) -> None:
     Raises request.not_found for a key that is not this user's.
     """
     keys = ApiKey.objects.filter(user_id=user_id, key_id=key_id)
-    if not keys.exists():
+    if not _KEY(key_id) or not keys.exists():  # what cannot be a key is never asked for
         raise DomainError(Code.REQUEST_NOT_FOUND)
     keys.filter(revoked_at=None).update(revoked_at=datetime.now(UTC))
     principals_forget()

@@ -40,10 +40,12 @@ class RedisPublisher:
         try:
             with stage_timed("publish"):
                 self._append(entries)
-        except (redis.RedisError, OSError) as error:
+        except Exception as error:  # durable already: a raise would have the batch run again
             self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
             PUBLISH_FAILED.inc(len(entries))
-            log.warning("intake.publish_failed", commands=len(entries), error=str(error))
+            expected = isinstance(error, redis.RedisError | OSError)
+            report = log.warning if expected else log.exception
+            report("intake.publish_failed", commands=len(entries), error=repr(error))
 
     def _append(self, entries: Sequence[Entry]) -> None:
         pipeline = self._client.pipeline(transaction=False)

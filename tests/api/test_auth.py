@@ -225,3 +225,11 @@ def test_wrong_addresses_and_methods_are_problems(
 def test_time_is_the_servers(symbol: object) -> None:
     time_ms = decoded(Client().get("/api/v1/time"))["time_ms"]
     assert abs(time_ms - time.time() * 1000) < 5_000
+
+
+@pytest.mark.parametrize("key", ["%00", "tk_%00aaaaaaaaaa", "x" * 100])
+def test_a_path_that_cannot_be_a_key_is_not_found(ada: Trader, key: str) -> None:
+    client = Client()
+    client.force_login(ada.user)
+    response = client.delete(f"/api/v1/keys/{key}")
+    assert (response.status_code, decoded(response)["code"]) == (404, "request.not_found")

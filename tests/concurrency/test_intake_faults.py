@@ -20,7 +20,7 @@ from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
 from orders.intake.thread import BATCH_MAX, RETRIES_MAX, Intake
-from orders.models import ClientOrderId, Order
+from orders.models import ClientOrderId, Command, Order
 from orders.selectors import client_order_find
 from tests.factories.market import Market, Outbox, market_make
 from tests.factories.severed import SeveredRoad
@@ -303,6 +303,17 @@ def test_without_redis_orders_are_accepted_and_the_loss_is_counted(
     intake.stop()
     assert PUBLISH_FAILED._value.get() == before + 3
     assert Order.objects.filter(engine_seq=None).count() == 3
+
+
+def test_a_fault_in_the_transport_after_the_commit_changes_no_answer(market: Market) -> None:
+    """Whatever it is: the batch is durable, and running it again would double its commands."""
+    publisher = RedisPublisher()
+    publisher._client = None  # type: ignore[assignment]  # as a client that lost itself
+    intake = intake_start(market, publisher=publisher)
+    order_id = intake.submit(market.place_job(0, Side.BUY, 1, 100)).command_id  # type: ignore[union-attr]
+    assert isinstance(intake.submit(market.cancel_job(0, order_id)), Accepted)
+    intake.stop()
+    assert Command.objects.count() == 1
 
 
 class Recorder:

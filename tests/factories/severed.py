@@ -38,6 +38,8 @@ class SeveredRoad:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
     def connection(self) -> "psycopg.Connection[tuple[object, ...]]":
