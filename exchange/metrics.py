@@ -23,7 +23,8 @@ ORDERS_ACCEPTED = Counter("takas_orders_accepted", "Orders durably accepted", ["
 ORDERS_REFUSED = Counter("takas_orders_refused", "Orders refused, by stable code", ["code"])
 TRADES = Counter("takas_trades", "Trades made", ["symbol"])
 # Each stage by itself, not since the order came in: accept (request to commit), publish (commit to
-# stream), match (engine), commit (results), settle (one batch), push (frame to socket).
+# stream), match (engine), commit (results), settle (one batch), push (one batch of
+# frames from Redis to the queues of all its sockets).
 STAGE_SECONDS = Histogram(
     "takas_stage_seconds",
     "Time in one stage of an order's life",

@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from exchange.metrics import stage_timed
 from exchange.realtime.feed import FeedHub
 from exchange.redis import FEED_CHANNEL, async_redis_client, book_key
 
@@ -87,7 +88,8 @@ class FeedSubscriber:
         elif message["type"] == "message":
             data = message["data"]
             assert isinstance(data, bytes)
-            self._hub.dispatch(data)
+            with stage_timed("push"):
+                self._hub.dispatch(data)
 
     async def _drop_redis(self) -> None:
         client, self._redis = self._redis, None
