@@ -7,8 +7,8 @@ operator may well have. What the market should trade comes from a book independe
 import os
 import pwd
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +22,8 @@ import redis
 
 from exchange.market.flow import FlowTrade, flow_write, trades_write
 from exchange.market.generator import MarketGenerator, MarketShape
-from tests.e2e.test_stack import ROOT, clean_environment
+from tests.e2e.covered import ROOT, manage
+from tests.e2e.test_stack import clean_environment, stack_start, wait_ready
 
 COMMANDS = 1_500
 SEED = 7
@@ -64,7 +65,7 @@ def flow_make(folder: Path) -> tuple[Path, int]:
 def replay(folder: Path, *words: str, **environment: str) -> str:
     flow, count = flow_make(folder)
     result = subprocess.run(
-        [sys.executable, "manage.py", "replay", str(flow), "--speed", "max", *words],
+        manage("replay", str(flow), "--speed", "max", *words),
         cwd=ROOT,
         env={**clean_environment(), "DATA_DIR": str(folder / "data"), **environment},
         capture_output=True,
@@ -79,9 +80,24 @@ def replay(folder: Path, *words: str, **environment: str) -> str:
     return result.stdout
 
 
+@pytest.fixture(scope="module")
+def running_data() -> Iterator[Path]:
+    """The data folder of a stack that runs."""
+    made = Path(tempfile.mkdtemp(prefix="takas-e2e-"))
+    made.chmod(0o711)
+    stack = stack_start(made)
+    wait_ready(made, stack)
+    yield made
+    stack.send_signal(signal.SIGTERM)
+    assert stack.wait(SERVER_SECONDS) == 0
+    shutil.rmtree(made)
+
+
 @pytest.mark.parametrize("through", ["api", "intake"])
-def test_market_makes_exactly_the_expected_trades(folder: Path, through: str) -> None:
-    replay(folder, "--through", through)
+def test_market_makes_exactly_the_expected_trades(
+    folder: Path, running_data: Path, through: str
+) -> None:
+    replay(folder, "--through", through, DATA_DIR=str(running_data))
 
 
 @contextmanager

@@ -17,8 +17,8 @@ import pytest
 
 from config.env import Environment
 from config.stack.state import ports_free, process_birth, state_read
+from tests.e2e.covered import ROOT, manage
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 150
 END_SECONDS = 60
 # Enough to see the supervisor at work; `make crash` kills the others too.
@@ -44,7 +44,7 @@ def clean_environment() -> dict[str, str]:
 
 def stack_start(data: Path, *words: str) -> subprocess.Popen[str]:
     port, ws_port = ports_free(2)
-    command = [sys.executable, "manage.py", "stack", "--data", str(data), "--headless"]
+    command = manage("stack", "--data", str(data), "--headless")
     command += ["--no-demo", "--port", str(port), "--ws-port", str(ws_port), *words]
     with (data / "test.log").open("a") as log:
         return subprocess.Popen(
@@ -54,7 +54,7 @@ def stack_start(data: Path, *words: str) -> subprocess.Popen[str]:
 
 def stack_try(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", "stack", "--data", str(data), "--headless", *words],
+        manage("stack", "--data", str(data), "--headless", *words),
         cwd=ROOT,
         env=clean_environment(),
         capture_output=True,
