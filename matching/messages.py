@@ -22,10 +22,48 @@ FOK: Final = 2
 # Self-trade prevention, chosen by the incoming order.
 STP_NONE: Final = 0  # market makers only
 STP_CANCEL_INCOMING: Final = 1
+STP_CANCEL_RESTING: Final = 2
+STP_CANCEL_BOTH: Final = 3
+STP_DECREMENT: Final = 4  # both shrink by the smaller one, which ends
+
+# What wakes a waiting order. A buy stop waits for a price at or above its own, a buy take-profit
+# for one at or below; sells the other way round. A trailing stop follows the price at a distance.
+TRIGGER_NONE: Final = 0
+TRIGGER_STOP: Final = 1
+TRIGGER_TAKE: Final = 2
+TRIGGER_TRAILING: Final = 3
+
+# Which price a trigger watches: the last trade's, or the best price the order would trade with.
+SOURCE_LAST: Final = 0
+SOURCE_BEST: Final = 1
+
+# Lists of orders with a linked life.
+OCO: Final = 0  # two orders: one trades or ends, the other is cancelled
+OTO: Final = 1  # the first one filled releases the second
+OTOCO: Final = 2  # the first one filled releases a pair of which one cancels the other
 
 # Market states of one symbol.
 OPEN: Final = 0
 HALT: Final = 1
+PRE_OPEN: Final = 2
+AUCTION: Final = 3
+AUCTION_CUTOFF: Final = 4  # an auction that takes no cancels and amends any more
+POST_ONLY: Final = 5
+CANCEL_ONLY: Final = 6
+CLOSED: Final = 7  # final
+
+# Steps of a volatility interruption.
+PHASE_NONE: Final = 0
+PHASE_LIMIT: Final = 1  # trading goes on, but only inside the band
+PHASE_PAUSE: Final = 2
+PHASE_CALL: Final = 3  # the auction that ends it
+
+# Switches of behaviour, per symbol. Off until a command says so: old journals keep old rules.
+FEATURE_REPORT_PREVENTED: Final = 1  # STP_CANCEL_INCOMING, too, tells of the match it prevented
+FEATURE_HALT_KEEPS_ORDERS: Final = 2  # a halted symbol refuses cancels
+FEATURES: Final = (FEATURE_REPORT_PREVENTED, FEATURE_HALT_KEEPS_ORDERS)
+
+ALL_ACCOUNTS: Final = -1
 
 # Why the engine refused or ended something. Stable strings: they reach the API unchanged.
 DUPLICATE_ORDER_ID: Final = "order.duplicate_id"
@@ -45,6 +83,27 @@ BY_CANCEL_ALL: Final = "order.cancelled_by_cancel_all"
 IOC_REST: Final = "order.ioc_rest"
 MARKET_REST: Final = "order.insufficient_liquidity"
 BUDGET_SPENT: Final = "order.quote_amount_spent"
+
+
+class Terms(Struct, array_like=True, gc=False):
+    """What only some orders have. 0 and False mean: not this one.
+
+    A trigger makes the order wait outside the book until it is reached. `trail_ticks` or
+    `trail_ppm` is the distance of a trailing stop, which follows from the start or from
+    `activation_ticks` on.
+    `display_lots` makes an iceberg. `expire_ms` ends the order by an `Expire` command. `reprice`
+    moves a post-only order that would trade to one tick before the best opposite price.
+    """
+
+    trigger: int = TRIGGER_NONE
+    stop_ticks: int = 0
+    source: int = SOURCE_LAST
+    trail_ticks: int = 0
+    trail_ppm: int = 0
+    activation_ticks: int = 0
+    display_lots: int = 0
+    expire_ms: int = 0
+    reprice: bool = False
 
 
 class Place(Struct, tag=1, array_like=True, gc=False):
@@ -67,6 +126,9 @@ class Place(Struct, tag=1, array_like=True, gc=False):
     market: bool = False
     budget_ticklots: int = 0
     self_trade: int = STP_CANCEL_INCOMING
+    group_id: int = 0  # accounts of one group count as one for self-trade prevention; 0: none
+    owner_tag: int = 0  # for mass cancels, for instance the API key; 0: none
+    terms: Terms | None = None
 
 
 class Cancel(Struct, tag=2, array_like=True, gc=False):
@@ -93,16 +155,22 @@ class Amend(Struct, tag=3, array_like=True, gc=False):
     price_ticks: int = 0
     quantity_lots: int = 0
     keep_priority: bool = False
+    stop_ticks: int = 0  # of a stop or take-profit that waits
+    display_lots: int = 0
 
 
 class CancelAll(Struct, tag=4, array_like=True, gc=False):
-    """Cancel every resting order of an account on one symbol, or on one side of it."""
+    """Cancel every open order of an account, or of all, on one symbol, or on one side of it.
+
+    With `owner_tag` only those that were placed with it.
+    """
 
     command_id: int
     time_ms: int
     symbol_id: int
     account_id: int
     side: int = -1  # -1: both
+    owner_tag: int = 0  # 0: whatever theirs is
 
 
 class SetState(Struct, tag=5, array_like=True, gc=False):
@@ -124,7 +192,111 @@ class RefuseFaulty(Struct, tag=6, array_like=True, gc=False):
     is_place: bool
 
 
-Command = Place | Cancel | Amend | CancelAll | SetState | RefuseFaulty
+class PlaceList(Struct, tag=7, array_like=True, gc=False):
+    """Enter orders with a linked life: all of them, or none.
+
+    OCO has two, at least one of them with a trigger; OTO and OTOCO lead with the order whose fill
+    releases the other one or two. The orders are GTC or wait for a trigger.
+    """
+
+    command_id: int  # equals list_id
+    time_ms: int
+    symbol_id: int
+    list_id: int
+    kind: int
+    orders: list[Place]
+
+
+class Expire(Struct, tag=8, array_like=True, gc=False):
+    """Say that it is `time_ms`: end one order whose time has come, or all that is due.
+
+    With `order_id` 0 that is every GTD order, every dead man's switch, and the next step of a
+    volatility interruption, as far as each is due.
+    """
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    order_id: int = 0
+
+
+class CancelAfter(Struct, tag=9, array_like=True, gc=False):
+    """Set a dead man's switch: an `Expire` at `due_ms` cancels the account's orders. 0 clears."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    account_id: int
+    due_ms: int
+    owner_tag: int = 0
+
+
+class Continue(Struct, tag=10, array_like=True, gc=False):
+    """Go on with the work that `ContinueNeeded` announced. The worker sequences it next."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+
+
+class SetFeature(Struct, tag=11, array_like=True, gc=False):
+    """Switch a behaviour of one symbol on or off, from this place in the sequence on."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    feature: int
+    is_on: bool
+
+
+class SetBand(Struct, tag=12, array_like=True, gc=False):
+    """Give a symbol its price band, or take it away (`band_ppm` 0).
+
+    `reference_ticks` 0 keeps the present reference, or lets the next trade be the first one.
+    `limit_ms` 0 means a band without volatility interruptions.
+    """
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    band_ppm: int
+    reference_ticks: int = 0
+    move_ppm: int = 10_000
+    move_after_ms: int = 30_000
+    limit_ms: int = 0
+    pause_ms: int = 0
+    call_ms: int = 0
+
+
+class SetLimits(Struct, tag=13, array_like=True, gc=False):
+    """Bound the open orders, and those of them that wait, of an account on one symbol.
+
+    ALL_ACCOUNTS sets what holds for accounts without limits of their own. 0 means no bound.
+    """
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    account_id: int
+    open_orders_max: int
+    stop_orders_max: int
+
+
+Command = (
+    Place
+    | Cancel
+    | Amend
+    | CancelAll
+    | SetState
+    | RefuseFaulty
+    | PlaceList
+    | Expire
+    | CancelAfter
+    | Continue
+    | SetFeature
+    | SetBand
+    | SetLimits
+)
 
 
 class OrderAccepted(Struct, tag=1, array_like=True, gc=False):
@@ -182,6 +354,8 @@ class OrderAmended(Struct, tag=5, array_like=True, gc=False):
     quantity_lots: int
     left_lots: int
     kept_priority: bool
+    stop_ticks: int = 0
+    display_lots: int = 0
 
 
 class CommandRefused(Struct, tag=6, array_like=True, gc=False):
@@ -199,6 +373,90 @@ class StateChanged(Struct, tag=7, array_like=True, gc=False):
     state: int
 
 
+class OrderWaiting(Struct, tag=8, array_like=True, gc=False):
+    """The order waits outside the book: for its trigger, or (`stop_ticks` 0) for its list."""
+
+    order_id: int
+    account_id: int
+    side: int
+    stop_ticks: int
+
+
+class OrderTriggered(Struct, tag=9, array_like=True, gc=False):
+    """The order no longer waits: it comes in now. `at_ticks` woke it, 0 when its list did."""
+
+    order_id: int
+    account_id: int
+    side: int
+    at_ticks: int
+
+
+class OrderRefreshed(Struct, tag=10, array_like=True, gc=False):
+    """An iceberg shows its next slice, at the back of its queue."""
+
+    order_id: int
+    account_id: int
+    shown_lots: int
+    hidden_lots: int
+
+
+class SelfTradePrevented(Struct, tag=11, array_like=True, gc=False):
+    """A match that self-trade prevention did not let happen, and the mode that decided."""
+
+    maker_order_id: int
+    taker_order_id: int
+    maker_account_id: int
+    taker_account_id: int
+    taker_side: int
+    price_ticks: int
+    quantity_lots: int
+    mode: int
+
+
+class ListAccepted(Struct, tag=12, array_like=True, gc=False):
+    """A list is in the engine; its orders follow, each with its own answer."""
+
+    list_id: int
+    kind: int
+    order_ids: list[int]
+
+
+class CommandDone(Struct, tag=13, array_like=True, gc=False):
+    """A command took effect that has no event of its own: a setting, a timer."""
+
+    command_id: int
+    symbol_id: int
+
+
+class ContinueNeeded(Struct, tag=14, array_like=True, gc=False):
+    """More is to be done: sequence a `Continue` for this symbol before anything else of it."""
+
+    symbol_id: int
+
+
+class AuctionUncrossed(Struct, tag=15, array_like=True, gc=False):
+    """An auction ended: this much traded at this price (0: nothing crossed)."""
+
+    symbol_id: int
+    price_ticks: int
+    quantity_lots: int
+
+
+class PhaseChanged(Struct, tag=16, array_like=True, gc=False):
+    """A volatility interruption took its next step; `due_ms` is when the one after it is due."""
+
+    symbol_id: int
+    phase: int
+    due_ms: int
+
+
+class ReferenceMoved(Struct, tag=17, array_like=True, gc=False):
+    """The price band stands around a new reference."""
+
+    symbol_id: int
+    reference_ticks: int
+
+
 Event = (
     OrderAccepted
     | OrderRejected
@@ -207,4 +465,14 @@ Event = (
     | OrderAmended
     | CommandRefused
     | StateChanged
+    | OrderWaiting
+    | OrderTriggered
+    | OrderRefreshed
+    | SelfTradePrevented
+    | ListAccepted
+    | CommandDone
+    | ContinueNeeded
+    | AuctionUncrossed
+    | PhaseChanged
+    | ReferenceMoved
 )
