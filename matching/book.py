@@ -11,7 +11,7 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -106,7 +106,7 @@ class Book:
         self.desk: Desk | None = None
         # Per account its only order, or its orders by id: most accounts have one, and a dict for
         # each of them would take more memory than the orders.
-        self.by_account: dict[int, RestingOrder | dict[int, RestingOrder]] = {}
+        self.by_account: dict[int, Any] = {}
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
         # By the side of an order: where it rests, and what it trades against.
@@ -165,7 +165,6 @@ class Book:
         elif type(owned) is dict:
             owned[order.order_id] = order
         else:
-            assert type(owned) is RestingOrder
             self.by_account[order.account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: RestingOrder) -> None:
@@ -188,24 +187,24 @@ class Book:
                 after.prev = before
                 order.next = None
             level.quantity_lots -= order.left_lots
-            level.hidden_lots -= order.hidden_lots
+            if order.hidden_lots:
+                level.hidden_lots -= order.hidden_lots
         order.level = None
         del self.orders[order.order_id]
         owned = self.by_account[order.account_id]
         if owned is order:
             del self.by_account[order.account_id]
-        else:
-            assert type(owned) is dict
+        elif len(owned) > 1:
             del owned[order.order_id]
-            if not owned:
-                del self.by_account[order.account_id]
+        else:
+            del self.by_account[order.account_id]
 
     def owned_by(self, account_id: int) -> list[RestingOrder]:
         """Return the resting orders of an account, in no particular order."""
         owned = self.by_account.get(account_id)
         if owned is None:
             return []
-        return list(owned.values()) if type(owned) is dict else [cast(RestingOrder, owned)]
+        return list(owned.values()) if type(owned) is dict else [owned]
 
     def count_owned_by(self, account_id: int) -> int:
         """Return how many orders of an account rest."""

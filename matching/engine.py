@@ -21,6 +21,7 @@ from matching.messages import (
     BUY,
     BY_CANCEL_ALL,
     BY_USER,
+    CLOSED,
     DUPLICATE_ORDER_ID,
     FOK,
     FOK_UNFILLABLE,
@@ -239,6 +240,7 @@ def _cancel_all(book: Book, command: CancelAll, sequence: int, events: list[Even
 
 
 def _set_state(book: Book, command: SetState, sequence: int, events: list[Event]) -> None:
+    assert OPEN <= command.state <= CLOSED
     if command.state not in (OPEN, HALT):
         apply_at_desk(book, command, sequence, events)
         return

@@ -457,15 +457,9 @@ class ReferenceMoved(Struct, tag=17, array_like=True, gc=False):
     reference_ticks: int
 
 
-Event = (
-    OrderAccepted
-    | OrderRejected
-    | Trade
-    | OrderCancelled
-    | OrderAmended
-    | CommandRefused
-    | StateChanged
-    | OrderWaiting
+# Only a symbol with a desk (matching/desk.py) gives these.
+DeskEvent = (
+    OrderWaiting
     | OrderTriggered
     | OrderRefreshed
     | SelfTradePrevented
@@ -475,4 +469,14 @@ Event = (
     | AuctionUncrossed
     | PhaseChanged
     | ReferenceMoved
+)
+Event = (
+    OrderAccepted
+    | OrderRejected
+    | Trade
+    | OrderCancelled
+    | OrderAmended
+    | CommandRefused
+    | StateChanged
+    | DeskEvent
 )

@@ -35,7 +35,9 @@ def take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
     keys = opposite.keys
     levels = opposite.levels
     limit_key = taker.price_ticks * opposite.sign
-    own_account, own_group = _owner(taker)
+    own_account = own_group = _NOBODY
+    if taker.self_trade != STP_NONE:
+        own_account, own_group = _owner(taker)
     left_lots = taker.left_lots
     while left_lots and keys and keys[-1] >= limit_key:
         maker = levels[keys[-1]].head

@@ -56,7 +56,9 @@ def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
         happened = engine.apply(command)
         happened += finish(engine, command.symbol_id)
         if without_cuts(happened) != expected:
-            raise Difference(f"seed {seed}, command {number}: {command}\n  {happened}\n  {expected}")
+            raise Difference(
+                f"seed {seed}, command {number}: {command}\n  {happened}\n  {expected}"
+            )
         engine.check()
         kept.follow(engine.book(command.symbol_id), happened)
         for event in happened:

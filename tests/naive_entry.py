@@ -105,9 +105,11 @@ class NaiveEntry(NaiveSession):
                 self.list_ended(event.order_id)
         if not self.desk_open or self.state != m.OPEN or self.state_after is not None:
             return
-        for price in prices:
-            self.trades.append((self.now_ms // 5_000, price))
-            self.last_ticks, self.is_last_fresh = price, True
+        self.trades += [(self.now_ms // 5_000, price) for price in prices]
+        if prices:
+            self.last_ticks, self.is_last_fresh = prices[-1], True
+        # One order's trades run in one direction: their first and last price say it all.
+        for price in dict.fromkeys(prices[:1] + prices[-1:]):
             self.seen(price, (m.SOURCE_LAST, None))
         self.follow_band(start)
         for side in (m.SELL, m.BUY):  # sells watch the best bid, buys the best ask
@@ -266,9 +268,7 @@ class NaiveEntry(NaiveSession):
     def come_in(self, waiting: NaiveOrder) -> None:
         """Let an elected order in."""
         self.out.append(
-            m.OrderTriggered(
-                waiting.order_id, waiting.account_id, waiting.side, waiting.at_ticks
-            )
+            m.OrderTriggered(waiting.order_id, waiting.account_id, waiting.side, waiting.at_ticks)
         )
         one = self.list_of(waiting.order_id)
         if waiting.at_ticks and one and one.parent is None:

@@ -262,9 +262,7 @@ class NaiveSession(NaiveMarket):
         older, younger = sorted((bids[0], asks[0]), key=lambda order: (order.age, order.order_id))
         lots = min(older.shown_lots, younger.shown_lots)
         if younger.same_owner(older):
-            self.out.append(
-                self.prevented(older, younger, price, lots, m.STP_CANCEL_INCOMING)
-            )
+            self.out.append(self.prevented(older, younger, price, lots, m.STP_CANCEL_INCOMING))
             self.end(younger.order_id, m.SELF_TRADE)
             return
         refreshed = [order for order in (older, younger) if self.fill(order, lots)]
