@@ -374,7 +374,10 @@ class StateChanged(Struct, tag=7, array_like=True, gc=False):
 
 
 class OrderWaiting(Struct, tag=8, array_like=True, gc=False):
-    """The order waits outside the book: for its trigger, or (`stop_ticks` 0) for its list."""
+    """The order waits outside the book: for its trigger, or for its list.
+
+    `stop_ticks` is 0 while it waits for its list, or for the activation of its trailing stop.
+    """
 
     order_id: int
     account_id: int
