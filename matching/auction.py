@@ -157,7 +157,8 @@ def _uncross_end(book: Book, desk: Desk, uncross: Uncross, events: list[Event]) 
     desk.uncross = None
     for order_id in sorted(desk.at_open):
         end_order(book, desk, order_id, MARKET_REST, events)
-    events.append(AuctionUncrossed(book.symbol_id, uncross.first_ticks, uncross.traded_lots))
+    price_ticks = uncross.first_ticks if uncross.traded_lots else 0
+    events.append(AuctionUncrossed(book.symbol_id, price_ticks, uncross.traded_lots))
     _enter(book, desk, uncross.state_after, events)
     if not uncross.traded_lots:
         return

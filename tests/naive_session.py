@@ -279,7 +279,11 @@ class NaiveSession(NaiveMarket):
                 self.end(order.order_id, m.MARKET_REST)
         self.at_open = []
         self.out.append(
-            m.AuctionUncrossed(self.symbol_id, self.first_auction_ticks, self.auction_lots)
+            m.AuctionUncrossed(
+                self.symbol_id,
+                self.first_auction_ticks if self.auction_lots else 0,
+                self.auction_lots,
+            )
         )
         self.enter(state)
         if not self.auction_lots:
