@@ -6,12 +6,15 @@ failure prints the seed, the command and both answers; the same arguments show i
 """
 
 import argparse
+import random
 import sys
 import time
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from matching import messages as m
+from matching import sequencing
 from matching.codec import decode_command, encode_command
 from matching.engine import Engine
 from matching.image import image_decode, image_encode
@@ -46,33 +49,74 @@ def without_cuts(events: list[m.Event]) -> list[m.Event]:
     return [event for event in events if type(event) is not m.ContinueNeeded]
 
 
-def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
-    """Play one history. Raises AssertionError."""
-    engine, naive, kept = Engine(), NaiveEngine(), StateHash()
-    symbols = 2 if seed % 2 else 1
-    for number, command in enumerate(islice(History(seed, symbols), commands)):
+class Pair:
+    """Engine and naive book under the same commands."""
+
+    def __init__(self) -> None:
+        self.engine, self.naive, self.kept = Engine(), NaiveEngine(), StateHash()
+        # What the naive book has told and the engine, by symbol, has still to tell.
+        self.owed: dict[int, list[m.Event]] = {}
+
+    def apply(self, command: m.Command, *, is_finished: bool = True) -> list[m.Event]:
+        """Apply one command to both; leave cut work undone unless `is_finished`."""
         command = decode_command(encode_command(command))
-        expected = naive.apply(decode_command(encode_command(command)))
-        happened = engine.apply(command)
-        happened += finish(engine, command.symbol_id)
-        if without_cuts(happened) != expected:
-            raise Difference(
-                f"seed {seed}, command {number}: {command}\n  {happened}\n  {expected}"
-            )
-        engine.check()
-        kept.follow(engine.book(command.symbol_id), happened)
-        for event in happened:
-            name = type(event).__name__
-            counts[name] = counts.get(name, 0) + 1
-        if number % RESTORE_EVERY == 0:
-            states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-            full = state_hash(engine)
-            assert kept.hexdigest(engine.sequence, states, desks_digest(engine)) == full
-            image = image_encode(engine)
-            engine = image_decode(image)
-            engine.check()
-            assert state_hash(engine) == full, f"seed {seed}: the restored engine differs"
-            assert image_encode(engine) == image
+        symbol_id = command.symbol_id
+        owed = self.owed.setdefault(symbol_id, [])
+        owed += self.naive.apply(decode_command(encode_command(command)))
+        happened = self.engine.apply(command)
+        if is_finished:
+            happened += finish(self.engine, symbol_id)
+        told = without_cuts(happened)
+        if told != owed[: len(told)]:
+            raise Difference(f"{command}\n  engine: {happened}\n  naive: {owed}")
+        del owed[: len(told)]
+        if owed and not self.engine.needs_continue(symbol_id):
+            raise Difference(f"{command}\n  the naive book also tells: {owed}")
+        self.engine.check()
+        self.kept.follow(self.engine.book(symbol_id), happened)
+        return happened
+
+    def restore(self) -> None:
+        """Go on with a copy made from the engine's image."""
+        engine = self.engine
+        states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
+        full = state_hash(engine)
+        assert self.kept.hexdigest(engine.sequence, states, desks_digest(engine)) == full
+        image = image_encode(engine)
+        self.engine = image_decode(image)
+        self.engine.check()
+        assert state_hash(self.engine) == full, "the restored engine differs"
+        assert image_encode(self.engine) == image
+
+
+def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
+    """Play one history. Every third one cuts work after each step, and seldom goes on at once.
+
+    Raises AssertionError.
+    """
+    chance = random.Random(seed)
+    history = History(chance, symbols=1 + seed % 2)
+    pair = Pair()
+    is_cut = seed % 3 == 0
+    with steps_of(1 if is_cut else sequencing.STEPS_PER_COMMAND_MAX):
+        for number in range(commands):
+            is_finished = not is_cut or chance.random() < 0.5
+            for event in pair.apply(history.command(), is_finished=is_finished):
+                name = type(event).__name__
+                counts[name] = counts.get(name, 0) + 1
+            if number % RESTORE_EVERY == 0:
+                pair.restore()
+
+
+@contextmanager
+def steps_of(count: int) -> Iterator[None]:
+    """Let a command take so many steps only."""
+    usual = sequencing.STEPS_PER_COMMAND_MAX
+    vars(sequencing)["STEPS_PER_COMMAND_MAX"] = count
+    try:
+        yield
+    finally:
+        vars(sequencing)["STEPS_PER_COMMAND_MAX"] = usual
 
 
 def fuzz(commands: int, seconds: float, seed: int) -> Run:

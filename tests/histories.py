@@ -18,16 +18,15 @@ COMMAND_WEIGHTS = (60, 8, 7, 12, 2, 4, 5, 1, 2, 1)
 
 
 class History:
-    """An endless history. `lively` ones stay open for trading most of the time."""
+    """An endless history, made by this chance alone."""
 
-    def __init__(self, seed: int, symbols: int = 2, ids_max: int = 90) -> None:
-        self.chance = random.Random(seed)
+    def __init__(self, chance: random.Random, symbols: int = 2, ids_max: int = 90) -> None:
+        self.chance = chance
         self.symbols = symbols
         self.ids_max = ids_max
         self.now_ms = 1_000
         self.middle = 100
         self.number = 0
-        self.closed: set[int] = set()
         self.recent: list[tuple[int, int]] = []
 
     def __iter__(self) -> Iterator[m.Command]:
@@ -36,13 +35,16 @@ class History:
 
     def command(self) -> m.Command:
         """Return the next command."""
+        return self.command_of(self.chance.choices(COMMANDS, COMMAND_WEIGHTS)[0])
+
+    def command_of(self, kind: str) -> m.Command:
+        """Return the next command, of one kind."""
         chance = self.chance
         self.number += 1
         self.now_ms += chance.choice((0, 1, 10, 500, 3_000, 40_000))
         if self.number % 50 == 0:
             self.middle = max(90, min(110, self.middle + chance.choice((-3, 0, 3))))
         symbol = chance.choice((1, 1, self.symbols))
-        kind = chance.choices(COMMANDS, COMMAND_WEIGHTS)[0]
         number, now = 10_000 + self.number, self.now_ms
         match kind:
             case "place":
