@@ -61,7 +61,7 @@ def ground(orders: int, levels: int) -> list[Command]:
 
 def mixed(orders: int, levels: int) -> tuple[list[Command], list[Command]]:
     """Adds, cancels, amends and small takers on a standing book."""
-    chance = random.Random(SEED)
+    chance = random.Random(SEED)  # noqa: S311 a load, no secret
     known = list(range(1, orders + 1))
     load: list[Command] = []
     for number in range(orders + 1, orders + 1 + MESSAGES):
@@ -102,7 +102,7 @@ def fat(orders: int) -> tuple[list[Command], list[Command]]:
 
 def storm(orders: int) -> tuple[list[Command], list[Command]]:
     ids = list(range(1, orders + 1))
-    random.Random(SEED).shuffle(ids)
+    random.Random(SEED).shuffle(ids)  # noqa: S311 a load, no secret
     return ground(orders, 50), [Cancel(n, 0, SYMBOL, n) for n in ids]
 
 

@@ -288,7 +288,9 @@ def is_trailing(terms: Terms) -> bool:
 
 def assert_terms(command: Place) -> None:
     """Assert what the validation in front of the engine has seen to."""
-    terms = command.terms or NO_TERMS
+    terms = command.terms
+    if terms is None:
+        return
     is_stop = terms.trigger in (TRIGGER_STOP, TRIGGER_TAKE)
     assert 0 <= terms.trigger <= TRIGGER_TRAILING
     assert (terms.stop_ticks > 0) == is_stop

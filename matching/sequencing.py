@@ -71,6 +71,8 @@ def apply_at_desk(book: Book, command: Any, sequence: int, events: list[Event]) 
         start = len(events)
         HANDLERS[type(command)](book, desk, command, sequence, events)
         _follow(book, desk, events, start)
+    if not desk.has_work():  # nearly always
+        return
     for _ in range(STEPS_PER_COMMAND_MAX):
         if not desk.has_work():
             break

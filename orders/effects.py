@@ -282,7 +282,7 @@ def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
             if type(event) is Trade:
                 touched.add(event.maker_order_id)
                 touched.add(event.taker_order_id)
-            elif not isinstance(event, OrderAccepted | StateChanged):
+            elif isinstance(event, OrderRejected | OrderCancelled | OrderAmended | CommandRefused):
                 touched.add(event.order_id)
     return touched
 

@@ -37,7 +37,7 @@ class History:
         """Return the next command."""
         return self.command_of(self.chance.choices(COMMANDS, COMMAND_WEIGHTS)[0])
 
-    def command_of(self, kind: str) -> m.Command:
+    def command_of(self, kind: str) -> m.Command:  # noqa: C901 one case a kind
         """Return the next command, of one kind."""
         chance = self.chance
         self.number += 1

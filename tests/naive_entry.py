@@ -45,7 +45,7 @@ class NaiveEntry(NaiveSession):
                 return False
         return True
 
-    def handle(self, command: m.Command) -> None:
+    def handle(self, command: m.Command) -> None:  # noqa: C901 one case a command
         match command:
             case m.Place():
                 self.place(command)
@@ -158,6 +158,9 @@ class NaiveEntry(NaiveSession):
         self.out.append(m.ListAccepted(command.list_id, command.kind, ids))
         for order in orders:
             self.accept(order)
+        self.enter_list(command, orders)
+
+    def enter_list(self, command: m.PlaceList, orders: list[NaiveOrder]) -> None:
         children = orders if command.kind == m.OCO else orders[1:]
         for order in orders:
             if order.waits or (command.kind != m.OCO and order in children):

@@ -6,7 +6,7 @@
     cancel #1 | cancel-all by=7|everyone [buy|sell] [tag=5] | fault #1 [place] | book | continue
     oco sell #1 5@105 ; sell #2 5@94 stop=96        also oto, otoco; `by=7` holds for all of them
     halt resume pre-open auction cutoff post-only cancel-only close | indication
-    last 100                        two strangers trade one lot at 100; prices are followed from here
+    last 100                        two strangers trade a lot at 100; prices are followed from here
     clock 5000 | expire [#1] | timer by=7 60000 [tag=5] | feature 1 on
     band 100000 ref=100 move=10000 after=30000 limit=15000 pause=60000 call=60000
     limits by=7|everyone 10 5       open orders, waiting orders
@@ -133,7 +133,6 @@ def _command(number: int, now_ms: int, text: str) -> m.Command:
     (order,) = [int(word[1:]) for word in rest if word.startswith("#") and ";" not in text] or [0]
     account = m.ALL_ACCOUNTS if "everyone" in rest else int(values.get("by", 0))
     tag = int(values.get("tag", 0))
-    numbers = [int(word) for word in rest if word.isdigit()]
     head = (number, now_ms, SYMBOL)
     if verb in STATES:
         return m.SetState(*head, STATES[verb])
@@ -155,10 +154,22 @@ def _command(number: int, now_ms: int, text: str) -> m.Command:
             return m.RefuseFaulty(*head, order, "place" in rest)
         case "expire":
             return m.Expire(*head, order)
-        case "timer":
-            return m.CancelAfter(*head, account, numbers[0], tag)
         case "continue":
             return m.Continue(*head)
+    return _setting(verb, head, rest, values, account)
+
+
+def _setting(
+    verb: str,
+    head: tuple[int, int, int],
+    rest: list[str],
+    values: dict[str, str],
+    account: int,
+) -> m.Command:
+    numbers = [int(word) for word in rest if word.isdigit()]
+    match verb:
+        case "timer":
+            return m.CancelAfter(*head, account, numbers[0], int(values.get("tag", 0)))
         case "feature":
             return m.SetFeature(*head, numbers[0], "on" in rest)
         case "limits":
@@ -171,9 +182,7 @@ def _command(number: int, now_ms: int, text: str) -> m.Command:
     raise ValueError(f"unknown verb: {verb}")
 
 
-def _list(
-    verb: str, number: int, now_ms: int, text: str, values: dict[str, str]
-) -> m.PlaceList:
+def _list(verb: str, number: int, now_ms: int, text: str, values: dict[str, str]) -> m.PlaceList:
     places = [_place(part.strip(), now_ms, values) for part in text.split(";")]
     for place in places:
         place.account_id = int(values.get("by", LONE_ACCOUNTS + places[0].order_id))
@@ -182,7 +191,7 @@ def _list(
 
 def _place(text: str, now_ms: int, shared: dict[str, str]) -> m.Place:
     verb, *rest = text.split()
-    values = shared.get("by", "") and {"by": shared["by"]} or {}
+    values = {"by": shared["by"]} if "by" in shared else {}
     values |= dict(word.split("=") for word in rest if "=" in word)
     flags = {word for word in rest if "=" not in word and word[0].isalpha()}
     assert flags <= FLAGS, f"unknown options: {flags - FLAGS}"

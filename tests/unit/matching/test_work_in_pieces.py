@@ -21,8 +21,10 @@ MANY_STOPS_SECONDS_MAX = 1.0
 def stops(count: int) -> list[m.Command]:
     """A last price, bids to trade with, and sell stops under it: the older, the lower."""
     commands: list[m.Command] = [m.SetFeature(1, 0, SYMBOL, 1, False)]
-    for number in range(count):
-        commands.append(m.Place(0, 0, SYMBOL, number + 10, 7, m.BUY, 1_000 - number % 50, 1))
+    commands += [
+        m.Place(0, 0, SYMBOL, number + 10, 7, m.BUY, 1_000 - number % 50, 1)
+        for number in range(count)
+    ]
     for number in range(count):
         terms = m.Terms(m.TRIGGER_STOP, 5_000 + number % 90)
         order_id = 1_000_000 + number
