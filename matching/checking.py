@@ -40,7 +40,7 @@ def _check_waiting(book: Book, desk: Desk, sequence: int) -> None:
 
 
 def _check_triggers(desk: Desk) -> None:
-    watched = list(desk.trailing)
+    watched = [one.command.order_id for one in desk.trailing_orders()]
     for (source, direction), ranked in desk.triggers.items():
         assert ranked.entries == sorted(ranked.entries)
         for rank, priority, order_id in ranked.entries:

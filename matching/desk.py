@@ -195,7 +195,7 @@ class Desk:
         self.triggers: dict[tuple[int, int], Ranked] = {
             (source, direction): Ranked() for source in (LAST, BID, ASK) for direction in (UP, DOWN)
         }
-        self.trailing: dict[int, Waiting] = {}
+        self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
         self.elected: deque[Waiting] = deque()
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
         self.expiries = Ranked()  # by time; the age of an entry is unused
@@ -226,7 +226,7 @@ class Desk:
         """Let the order's trigger be reached from now on."""
         waiting.stage = WATCHING
         if waiting.terms.trigger == TRIGGER_TRAILING:
-            self.trailing[waiting.command.order_id] = waiting
+            self.trailing[waiting.source][waiting.command.order_id] = waiting
         else:
             self.triggers[waiting.source, waiting.direction].add(*self._entry(waiting))
 
@@ -235,7 +235,7 @@ class Desk:
         if waiting.stage != WATCHING:
             return
         if waiting.terms.trigger == TRIGGER_TRAILING:
-            del self.trailing[waiting.command.order_id]
+            del self.trailing[waiting.source][waiting.command.order_id]
         else:
             self.triggers[waiting.source, waiting.direction].remove(*self._entry(waiting))
 
@@ -266,6 +266,11 @@ class Desk:
         expire_ms = self.expiry_of.pop(order_id, 0)
         if expire_ms:
             self.expiries.remove(expire_ms, 0, order_id)
+
+    def trailing_orders(self) -> list[Waiting]:
+        """Return all trailing stops that watch, in the order of their ids."""
+        found = [one for trailing in self.trailing.values() for one in trailing.values()]
+        return sorted(found, key=lambda waiting: waiting.command.order_id)
 
     def next_due_ms(self) -> int | None:
         """When the next `Expire` has something to do, or None."""

@@ -151,7 +151,7 @@ def entry_refusal(
     if terms.expire_ms and terms.expire_ms <= time_ms:
         return EXPIRED_AT_ENTRY
     is_trailing = terms.trigger == TRIGGER_TRAILING
-    if is_trailing and len(desk.trailing) >= TRAILING_ORDERS_PER_SYMBOL_MAX:
+    if is_trailing and sum(map(len, desk.trailing.values())) >= TRAILING_ORDERS_PER_SYMBOL_MAX:
         return TRAILING_ORDERS_MAX
     if command.time_in_force == GTC or waits(command):
         return _limit_refusal(book, desk, command, more_orders)

@@ -175,7 +175,7 @@ def _desk_parts(desk: Desk) -> tuple[object, ...]:
         desk.now_ms,
         desk.last_ticks,
         desk.is_last_fresh,
-        sorted((one, waiting.mark_ticks) for one, waiting in desk.trailing.items()),
+        [(one.command.order_id, one.mark_ticks) for one in desk.trailing_orders()],
         [(one.command.order_id, one.at_ticks) for one in elected(desk)],
         list(desk.cancels),
         sorted(desk.timers.items()),

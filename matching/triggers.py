@@ -1,7 +1,7 @@
 """Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
 
 from matching.book import Book
-from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Waiting
+from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Entry, Waiting
 from matching.messages import BUY, OPEN, Event, OrderWaiting
 
 
@@ -58,24 +58,32 @@ def _follow(waiting: Waiting, price_ticks: int) -> None:
 
 def price_seen(desk: Desk, source: int, price_ticks: int) -> None:
     """Elect all that a price reaches: what it passed first comes in first, then the older."""
-    reached: list[tuple[int, int, int]] = []
-    for direction in (UP, DOWN):
-        for _, priority, order_id in desk.triggers[source, direction].pop_to(
-            price_ticks * direction
-        ):
-            distance = abs(price_ticks - desk.waiting[order_id].stop_ticks)
-            reached.append((-distance, priority, order_id))
-    for order_id, waiting in list(desk.trailing.items()) if desk.trailing else ():
-        if waiting.source != source:
-            continue
+    rising = desk.triggers[source, UP].pop_to(price_ticks)
+    falling = desk.triggers[source, DOWN].pop_to(-price_ticks)
+    trailed = _trailing_reached(desk, source, price_ticks) if desk.trailing[source] else []
+    reached = rising or falling  # each in its order already: thousands need no sorting anew
+    if trailed or (rising and falling):
+        # A rank less the price is the distance, with the farthest first.
+        reached = [(rank - price_ticks, age, one) for rank, age, one in rising]
+        reached += [(rank + price_ticks, age, one) for rank, age, one in falling]
+        reached = sorted(reached + trailed)
+    waiting = desk.waiting
+    for _, _, order_id in reached:
+        desk.elect(waiting[order_id], price_ticks)
+
+
+def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
+    """Let the trailing stops of a source follow a price; take off those that it reaches."""
+    reached: list[Entry] = []
+    trailing = desk.trailing[source]
+    for order_id, waiting in trailing.items():
         _follow(waiting, price_ticks)
         if is_reached(waiting, price_ticks):
-            del desk.trailing[order_id]
             distance = abs(price_ticks - waiting.stop_ticks)
             reached.append((-distance, waiting.priority, order_id))
-    reached.sort()
     for _, _, order_id in reached:
-        desk.elect(desk.waiting[order_id], price_ticks)
+        del trailing[order_id]
+    return reached
 
 
 def best_prices_seen(book: Book, desk: Desk) -> None:

@@ -54,9 +54,9 @@ FAULTS: Final = (
     ),
     Fault(
         "what was woken comes in youngest first",
-        "triggers.py",
-        "            reached.append((-distance, priority, order_id))",
-        "            reached.append((-distance, -priority, order_id))",
+        "desk.py",
+        "        insort(self.entries, (rank, priority, order_id))",
+        "        insort(self.entries, (rank, -priority, order_id))",
     ),
     Fault(
         "a refreshed slice keeps its place",

@@ -70,7 +70,7 @@ def test_hash_sees_where_a_trailing_stop_stands() -> None:
     engine, other = run(LIVELY), run(LIVELY)
     desk = other.book(1).desk
     assert desk is not None
-    desk.trailing[3].mark_ticks += 1
+    desk.trailing_orders()[0].mark_ticks += 1
     assert desks_digest(engine) != desks_digest(other)
 
 
