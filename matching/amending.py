@@ -1,5 +1,7 @@
 """New terms for an open order: its price, its total, what it shows, the price it waits for."""
 
+from typing import Final
+
 import msgspec
 
 from matching import bands
@@ -10,11 +12,12 @@ from matching.entry import GATHERING, STATE_CODES
 from matching.messages import (
     AMEND_BELOW_FILLED,
     AMEND_WOULD_TAKE,
-    AUCTION_CUTOFF,
+    AUCTION,
     NO_PRIORITY_KEPT,
     NOT_OPEN,
     OPEN,
     POST_ONLY,
+    PRE_OPEN,
     SELF_TRADE,
     TRIGGER_STOP,
     TRIGGER_TAKE,
@@ -26,6 +29,8 @@ from matching.messages import (
 from matching.taking import cancelled, take
 from matching.triggers import start_watching
 
+_AMENDING: Final = frozenset({OPEN, POST_ONLY, PRE_OPEN, AUCTION})
+
 
 def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> None:
     """Give an open order new terms, or refuse and leave it exactly as it is."""
@@ -34,8 +39,8 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     assert command.stop_ticks >= 0
     assert command.display_lots >= 0
     order = book.orders.get(command.order_id)
-    desk = book.desk
     if order is None:
+        desk = book.desk
         waiting = desk.waiting.get(command.order_id) if desk is not None else None
         if desk is None or waiting is None:
             _refuse(command, NOT_OPEN, events)
@@ -79,8 +84,12 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     order.priority = sequence
     if book.state == OPEN and take(book, order, events):
         cancelled(order, SELF_TRADE, events)
-    elif order.left_lots:
+    elif not order.left_lots:
+        return
+    elif display_lots:
         book.add_sliced(order)
+    else:
+        book.add(order)
 
 
 def _refuse(command: Amend, code: str, events: list[Event]) -> None:
@@ -103,7 +112,7 @@ def _refusal(
     book: Book, order: RestingOrder, command: Amend, price_ticks: int, quantity_lots: int
 ) -> str | None:
     state = book.state
-    if state != OPEN and state != POST_ONLY and (state not in GATHERING or state == AUCTION_CUTOFF):
+    if state not in _AMENDING:
         return STATE_CODES[state]
     if command.stop_ticks:
         return AMEND_NO_TRIGGER
@@ -113,7 +122,7 @@ def _refusal(
         is_reduction = price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
         is_pure = is_reduction and not command.display_lots
         return None if is_pure else NO_PRIORITY_KEPT
-    if state not in GATHERING and (order.post_only or state == POST_ONLY):
+    if (order.post_only or state == POST_ONLY) and state not in GATHERING:
         opposite = book.sides[order.side][1]
         if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
             return AMEND_WOULD_TAKE
@@ -177,7 +186,7 @@ def _amend_waiting(
 
 def _waiting_refusal(book: Book, waiting: Waiting, command: Amend) -> str | None:
     state = book.state
-    if state != OPEN and state != POST_ONLY and (state not in GATHERING or state == AUCTION_CUTOFF):
+    if state not in _AMENDING:
         return STATE_CODES[state]
     terms = waiting.terms
     if command.stop_ticks and terms.trigger not in (TRIGGER_STOP, TRIGGER_TAKE):
