@@ -13,7 +13,7 @@ from matching.book import Book, RestingOrder
 from matching.desk import ELECTED, WATCHING, Band, Desk, OrderList, Uncross, Waiting
 from matching.engine import Engine
 from matching.messages import BUY, SELL, Place
-from matching.snapshot import elected
+from matching.snapshot import elected, order_lists
 
 IMAGE_VERSION: Final = 1
 
@@ -132,7 +132,6 @@ def _book_image(book: Book) -> _BookImage:
 
 
 def _desk_image(desk: Desk) -> _DeskImage:
-    lists = {one.list_id: one for one in desk.list_of.values()}
     return _DeskImage(
         sequence=desk.sequence,
         now_ms=desk.now_ms,
@@ -146,7 +145,7 @@ def _desk_image(desk: Desk) -> _DeskImage:
         timers=sorted((*key, due_ms) for key, due_ms in desk.timers.items()),
         lists=[
             _ListImage(one.list_id, one.kind, one.parent_id, one.order_ids)
-            for _, one in sorted(lists.items())
+            for one in order_lists(desk)
         ],
         at_open=sorted(desk.at_open),
         limits=sorted((account_id, *pair) for account_id, pair in desk.limits.items()),

@@ -169,7 +169,6 @@ def desks_digest(engine: Engine) -> str:
 
 
 def _desk_parts(desk: Desk) -> tuple[object, ...]:
-    lists: dict[int, OrderList] = {one.list_id: one for one in desk.list_of.values()}
     return (
         desk.sequence if desk.has_work() else 0,
         desk.now_ms,
@@ -179,7 +178,7 @@ def _desk_parts(desk: Desk) -> tuple[object, ...]:
         [(one.command.order_id, one.at_ticks) for one in elected(desk)],
         list(desk.cancels),
         sorted(desk.timers.items()),
-        sorted((one.list_id, one.kind, one.parent_id, one.order_ids) for one in lists.values()),
+        [(one.list_id, one.kind, one.parent_id, one.order_ids) for one in order_lists(desk)],
         sorted(desk.at_open),
         sorted(desk.limits.items()),
         sorted(desk.features),
@@ -187,6 +186,12 @@ def _desk_parts(desk: Desk) -> tuple[object, ...]:
         list(desk.samples),
         msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
     )
+
+
+def order_lists(desk: Desk) -> list[OrderList]:
+    """Return each list of linked orders once, in the order of their first orders."""
+    by_first = {one.order_ids[0]: one for one in desk.list_of.values()}
+    return [order_list for _, order_list in sorted(by_first.items())]
 
 
 def elected(desk: Desk) -> list[Waiting]:
