@@ -36,7 +36,11 @@ def _check_waiting(book: Book, desk: Desk, sequence: int) -> None:
     elected = [one for one in desk.elected if desk.waiting.get(one.command.order_id) is one]
     assert len({id(one) for one in elected}) == len(elected), "no order is elected twice"
     assert all(one.stage == ELECTED for one in elected)
-    assert len(elected) == sum(one.stage == ELECTED for one in desk.waiting.values())
+    assert (
+        len(elected)
+        == desk.elected_live
+        == sum(one.stage == ELECTED for one in desk.waiting.values())
+    )
 
 
 def _check_triggers(desk: Desk) -> None:

@@ -164,6 +164,7 @@ class Desk:
         "band",
         "cancels",
         "elected",
+        "elected_live",
         "expiries",
         "expiry_of",
         "features",
@@ -197,6 +198,7 @@ class Desk:
         }
         self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
         self.elected: deque[Waiting] = deque()
+        self.elected_live = 0  # of these: the others ended while they waited for their turn
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
         self.expiries = Ranked()  # by time; the age of an entry is unused
         self.expiry_of: dict[int, int] = {}
@@ -213,7 +215,7 @@ class Desk:
 
     def has_work(self) -> bool:
         """Whether something of an earlier command is still to be done."""
-        return bool(self.cancels or self.elected) or self.uncross is not None
+        return bool(self.cancels or self.elected_live) or self.uncross is not None
 
     def hold(self, waiting: Waiting) -> None:
         """Keep an order outside the book; whoever calls says next what it waits for."""
@@ -244,11 +246,16 @@ class Desk:
         waiting.stage = ELECTED
         waiting.at_ticks = at_ticks
         self.elected.append(waiting)
+        self.elected_live += 1
 
     def drop(self, waiting: Waiting) -> None:
         """Forget an order that no longer waits. Its time to expire is dropped when it ends."""
         command = waiting.command
         self.unwatch(waiting)
+        if waiting.stage == ELECTED:
+            self.elected_live -= 1
+            if not self.elected_live:
+                self.elected.clear()
         del self.waiting[command.order_id]
         owned = self.waiting_by_account[command.account_id]
         del owned[command.order_id]

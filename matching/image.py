@@ -180,6 +180,7 @@ def _desk_fill(book: Book, desk: Desk, image: _DeskImage) -> None:
     for order_id in image.elected:
         assert desk.waiting[order_id].stage == ELECTED
         desk.elected.append(desk.waiting[order_id])
+    desk.elected_live = len(desk.elected)
     desk.cancels.extend(image.cancels)
     desk.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
     for kept in image.lists:

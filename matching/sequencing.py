@@ -92,8 +92,8 @@ def _step(book: Book, desk: Desk, events: list[Event]) -> None:
         auction.uncross_step(book, desk, sequence, events)
     else:
         waiting = desk.elected.popleft()
-        if desk.waiting.get(waiting.command.order_id) is not waiting:
-            return  # it ended while it waited for its turn
+        while desk.waiting.get(waiting.command.order_id) is not waiting:
+            waiting = desk.elected.popleft()  # that one ended while it waited for its turn
         _come_in(book, desk, waiting, sequence, events)
     _follow(book, desk, events, start)
 
