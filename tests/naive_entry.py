@@ -26,11 +26,16 @@ class NaiveEntry(NaiveSession):
         self.now_ms = max(self.now_ms, command.time_ms) if self.desk_open else 0
         self.handle(command)
         self.follow(0)
-        while self.cancels or self.elected or self.state_after is not None:
+        while self.has_work():
             start = len(self.out)
             self.step()
             self.follow(start)
         return self.out
+
+    def has_work(self) -> bool:
+        """Tell whether something is still to be done; what ended meanwhile is nothing."""
+        self.elected = [order for order in self.elected if order in self.waiting]
+        return bool(self.cancels or self.elected or self.state_after is not None)
 
     def opens_desk(self, command: m.Command) -> bool:
         """Tell whether prices are followed from this command on."""
@@ -86,9 +91,8 @@ class NaiveEntry(NaiveSession):
             self.uncross()
         else:
             order = self.elected.pop(0)
-            if order in self.waiting:
-                self.waiting.remove(order)
-                self.come_in(order)
+            self.waiting.remove(order)
+            self.come_in(order)
 
     def follow(self, start: int) -> None:
         """Follow up the events of a step: lists, the last price, bands, triggers."""

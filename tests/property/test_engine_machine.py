@@ -10,7 +10,7 @@ from tests.fuzz import Pair, fuzz, history_run, steps_of
 from tests.histories import COMMANDS, KINDS, History
 
 # Seeds on which something was found once.
-REGRESSIONS: tuple[int, ...] = (1, 2, 51285)
+REGRESSIONS: tuple[int, ...] = (1, 2, 51285, 51536)
 SLICE_COMMANDS = 10_000
 SLICE_SECONDS = 60
 
