@@ -11,10 +11,14 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from matching.messages import BUY, OPEN, SELL, STP_CANCEL_INCOMING
+from matching.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
+
+if TYPE_CHECKING:
+    from matching.desk import Desk
 
 
 # gc=False: the collector need not look at resting orders, however many there are. Links in the book
@@ -22,8 +26,9 @@ from matching.messages import BUY, OPEN, SELL, STP_CANCEL_INCOMING
 class RestingOrder(Struct, gc=False, eq=False):
     """An open order in the book. Only the engine writes to one that rests.
 
-    `quantity_lots` is the order's total, `left_lots` what is open of it. `priority` is the engine
-    sequence at which it took its present place in the queue. The links belong to the book.
+    `quantity_lots` is the order's total, `left_lots` what is open of it, or what an iceberg shows
+    of that: then `hidden_lots` is the rest. `priority` is the engine sequence at which it took its
+    present place in the queue. The links belong to the book.
     """
 
     order_id: int
@@ -35,6 +40,11 @@ class RestingOrder(Struct, gc=False, eq=False):
     priority: int
     post_only: bool = False
     self_trade: int = STP_CANCEL_INCOMING
+    group_id: int = 0
+    owner_tag: int = 0
+    display_lots: int = 0
+    hidden_lots: int = 0
+    expire_ms: int = 0
     level: "Level | None" = None
     prev: "RestingOrder | None" = None
     next: "RestingOrder | None" = None
@@ -51,9 +61,10 @@ class Level(Struct, gc=False, eq=False):
 
     side: "BookSide"
     key: int
-    quantity_lots: int
+    quantity_lots: int  # without what icebergs hide
     head: RestingOrder | None
     tail: RestingOrder | None
+    hidden_lots: int = 0
 
     def __iter__(self) -> Iterator[RestingOrder]:
         order = self.head
@@ -85,14 +96,17 @@ class BookSide:
 class Book:
     """Resting orders of one symbol: by id, by account, and in price-time order."""
 
-    __slots__ = ("asks", "bids", "by_account", "orders", "sides", "state", "symbol_id")
+    __slots__ = ("asks", "bids", "by_account", "desk", "orders", "sides", "state", "symbol_id")
 
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
         self.orders: dict[int, RestingOrder] = {}
-        # Per account, in order of priority: an order that goes to the back is taken out and put in.
-        self.by_account: dict[int, dict[int, RestingOrder]] = {}
+        # What only some symbols need; None until a command asks for any of it (matching/desk.py).
+        self.desk: Desk | None = None
+        # Per account its only order, or its orders by id: most accounts have one, and a dict for
+        # each of them would take more memory than the orders.
+        self.by_account: dict[int, Any] = {}
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
         # By the side of an order: where it rests, and what it trades against.
@@ -141,13 +155,17 @@ class Book:
             order.prev = tail
             level.tail = order
             level.quantity_lots += order.left_lots
+        if order.hidden_lots:
+            level.hidden_lots += order.hidden_lots
         order.level = level
         self.orders[order.order_id] = order
         owned = self.by_account.get(order.account_id)
         if owned is None:
-            self.by_account[order.account_id] = {order.order_id: order}
-        else:
+            self.by_account[order.account_id] = order
+        elif type(owned) is dict:
             owned[order.order_id] = order
+        else:
+            self.by_account[order.account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: RestingOrder) -> None:
         """Take an order out and unlink it; the last order of a level takes the level with it."""
@@ -169,24 +187,57 @@ class Book:
                 after.prev = before
                 order.next = None
             level.quantity_lots -= order.left_lots
+            if order.hidden_lots:
+                level.hidden_lots -= order.hidden_lots
         order.level = None
         del self.orders[order.order_id]
         owned = self.by_account[order.account_id]
-        if len(owned) == 1:
+        if owned is order:
             del self.by_account[order.account_id]
-        else:
+        elif len(owned) > 1:
             del owned[order.order_id]
+        else:
+            del self.by_account[order.account_id]
 
-    def fill(self, order: RestingOrder, quantity_lots: int) -> int:
-        """Take lots off a resting order and return what it has left; a filled order leaves."""
+    def owned_by(self, account_id: int) -> list[RestingOrder]:
+        """Return the resting orders of an account, in no particular order."""
+        owned = self.by_account.get(account_id)
+        if owned is None:
+            return []
+        return list(owned.values()) if type(owned) is dict else [owned]
+
+    def count_owned_by(self, account_id: int) -> int:
+        """Return how many orders of an account rest."""
+        owned = self.by_account.get(account_id)
+        if owned is None:
+            return 0
+        return len(owned) if type(owned) is dict else 1
+
+    def fill(self, order: RestingOrder, quantity_lots: int, sequence: int) -> int:
+        """Take lots off a resting order and return what it has left.
+
+        A filled order leaves; an iceberg whose slice is filled shows the next one, at the back.
+        """
         left_lots = order.left_lots - quantity_lots
         if left_lots == 0:
+            hidden_lots = order.hidden_lots
             self.remove(order)
             order.left_lots = 0
-            return 0
+            if hidden_lots:
+                order.priority = sequence
+                self.add_sliced(order)
+            return hidden_lots
         assert left_lots > 0
         self.reduce(order, quantity_lots)
-        return left_lots
+        return left_lots + order.hidden_lots
+
+    def add_sliced(self, order: RestingOrder) -> None:
+        """Put an order at the back of its queue, showing as much of it as its terms say."""
+        open_lots = order.left_lots + order.hidden_lots
+        shown_lots = min(open_lots, order.display_lots) if order.display_lots else open_lots
+        order.left_lots = shown_lots
+        order.hidden_lots = open_lots - shown_lots
+        self.add(order)
 
     def reduce(self, order: RestingOrder, quantity_lots: int) -> None:
         """Take lots off a resting order that keeps some, and its place in the queue."""
@@ -210,32 +261,39 @@ class Book:
         assert all(self.orders.get(order.order_id) is order for order in resting)
         self._check_accounts()
         bid, ask = self.best_bid(), self.best_ask()
-        assert bid is None or ask is None or bid < ask, "B1: the book is not crossed"
+        is_trading = self.state in (OPEN, POST_ONLY)
+        assert not is_trading or bid is None or ask is None or bid < ask, "B1: not crossed"
 
     def _check_accounts(self) -> None:
-        assert sum(map(len, self.by_account.values())) == len(self.orders)
+        total = 0
         for account_id, owned in self.by_account.items():
             assert owned, "no account without an order stays"
-            priorities = [order.priority for order in owned.values()]
-            assert priorities == sorted(priorities), "an account's orders are in time order"
-            for order_id, order in owned.items():
+            for order in self.owned_by(account_id):
                 assert order.account_id == account_id
-                assert self.orders.get(order_id) is order
+                assert self.orders.get(order.order_id) is order
+                total += 1
+            assert type(owned) is not dict or all(k == o.order_id for k, o in owned.items())
+        assert total == len(self.orders)
 
 
 def _check_level(level: Level, side_code: int) -> None:
     before: RestingOrder | None = None
-    total_lots = 0
+    total_lots = hidden_lots = 0
     for order in level:
         assert order.level is level
         assert order.prev is before
         assert order.side == side_code
         assert order.price_ticks * level.side.sign == level.key
         assert order.price_ticks > 0
-        assert 0 < order.left_lots <= order.quantity_lots
-        assert before is None or before.priority < order.priority, "B2: a queue is in time order"
+        assert 0 < order.left_lots <= order.quantity_lots - order.hidden_lots
+        assert order.hidden_lots == 0 or 0 < order.left_lots <= order.display_lots
+        assert order.hidden_lots >= 0
+        # Equal where one command brought several: refreshed slices, elected stops.
+        assert before is None or before.priority <= order.priority, "B2: a queue is in time order"
         total_lots += order.left_lots
+        hidden_lots += order.hidden_lots
         before = order
     assert before is not None, "no empty level stays"
     assert level.tail is before
     assert level.quantity_lots == total_lots
+    assert level.hidden_lots == hidden_lots

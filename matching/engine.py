@@ -9,17 +9,20 @@ caller that sees the engine raise must still discard it and restore.
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, get_args
 
+from matching.amending import amend
+from matching.auction import Indication, indication
 from matching.book import Book, RestingOrder
+from matching.checking import desk_check
 from matching.messages import (
-    AMEND_BELOW_FILLED,
-    AMEND_WOULD_TAKE,
+    ALL_ACCOUNTS,
     BUY,
     BY_CANCEL_ALL,
     BY_USER,
+    CLOSED,
     DUPLICATE_ORDER_ID,
-    ENGINE_FAULT,
     FOK,
     FOK_UNFILLABLE,
     GTC,
@@ -27,7 +30,6 @@ from matching.messages import (
     IOC,
     IOC_REST,
     MARKET_REST,
-    NO_PRIORITY_KEPT,
     NOT_OPEN,
     OPEN,
     POST_ONLY_WOULD_TAKE,
@@ -36,20 +38,26 @@ from matching.messages import (
     SYMBOL_HALTED,
     Amend,
     Cancel,
+    CancelAfter,
     CancelAll,
     Command,
     CommandRefused,
+    Continue,
     Event,
+    Expire,
     OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
     OrderRejected,
     Place,
+    PlaceList,
     RefuseFaulty,
+    SetBand,
+    SetFeature,
+    SetLimits,
     SetState,
     StateChanged,
 )
-from matching.taking import fillable, take, take_for_budget
+from matching.sequencing import apply_at_desk, fault_refusal
+from matching.taking import cancelled, fillable, take, take_for_budget
 
 
 class Engine:
@@ -71,7 +79,10 @@ class Engine:
             book = self.book(command.symbol_id)
         sequence = self.sequence + 1
         events: list[Event] = []
-        _HANDLERS[type(command)](book, command, sequence, events)
+        if book.desk is None:
+            _HANDLERS[type(command)](book, command, sequence, events)
+        else:
+            apply_at_desk(book, command, sequence, events)
         self.sequence = sequence
         return events
 
@@ -97,11 +108,28 @@ class Engine:
             priority = order.priority
             book.add(order)
 
+    def indication(self, symbol_id: int) -> Indication:
+        """Return the price and volume that an auction of the symbol would have now."""
+        book = self.book(symbol_id)
+        return indication(book, book.desk)
+
+    def next_due_ms(self, symbol_id: int) -> int | None:
+        """Return when the symbol's next `Expire` has something to do, or None."""
+        desk = self.book(symbol_id).desk
+        return desk.next_due_ms() if desk is not None else None
+
+    def needs_continue(self, symbol_id: int) -> bool:
+        """Tell whether the symbol's next command should be a `Continue`, as after a restart."""
+        desk = self.book(symbol_id).desk
+        return desk is not None and desk.has_work()
+
     def check(self) -> None:
         """Assert every invariant of every book. O(orders): for tests and snapshots."""
         for symbol_id, book in self.books.items():
             assert book.symbol_id == symbol_id
             book.check()
+            if book.desk is not None:
+                desk_check(book, book.desk, self.sequence)
             assert all(0 < order.priority <= self.sequence for order in book.orders.values())
 
 
@@ -112,6 +140,9 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
     price_ticks = command.price_ticks
     assert price_ticks > 0
     assert BUY <= side <= SELL
+    if command.terms is not None:
+        apply_at_desk(book, command, sequence, events)
+        return
     if book.state != OPEN:
         events.append(OrderRejected(order_id, account_id, SYMBOL_HALTED))
         return
@@ -129,6 +160,8 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
         sequence,
         command.post_only,
         command.self_trade,
+        command.group_id,
+        command.owner_tag,
     )
     opposite = book.sides[side][1]
     keys = opposite.keys
@@ -165,84 +198,20 @@ def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[
         )
     )
     if by_budget:
-        _cancelled(
+        cancelled(
             order,
             take_for_budget(book, order, command.budget_ticklots, events),
             events,
         )
         return
     if take(book, order, events):
-        _cancelled(order, SELF_TRADE, events)
+        cancelled(order, SELF_TRADE, events)
     elif order.left_lots:
         if command.time_in_force == GTC:
             book.add(order)
         else:
             assert command.time_in_force == IOC, "a fillable FOK has no rest"
-            _cancelled(order, MARKET_REST if command.market else IOC_REST, events)
-
-
-def _amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> None:
-    assert command.price_ticks >= 0
-    assert command.quantity_lots >= 0
-    order = book.orders.get(command.order_id)
-    if order is None:
-        events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
-        return
-    price_ticks = command.price_ticks or order.price_ticks
-    quantity_lots = command.quantity_lots or order.quantity_lots
-    code = _amend_refusal(book, order, price_ticks, quantity_lots, command.keep_priority)
-    if code is not None:
-        events.append(CommandRefused(command.command_id, command.order_id, code))
-        return
-    old_price_ticks, old_left_lots = order.price_ticks, order.left_lots
-    left_lots = old_left_lots + quantity_lots - order.quantity_lots
-    events.append(
-        OrderAmended(
-            order.order_id,
-            order.account_id,
-            order.side,
-            old_price_ticks,
-            old_left_lots,
-            price_ticks,
-            quantity_lots,
-            left_lots,
-            command.keep_priority,
-        )
-    )
-    if command.keep_priority:
-        book.reduce(order, old_left_lots - left_lots)
-        order.quantity_lots = quantity_lots
-        return
-    book.remove(order)
-    order.price_ticks = price_ticks
-    order.quantity_lots = quantity_lots
-    order.left_lots = left_lots
-    order.priority = sequence
-    if take(book, order, events):
-        _cancelled(order, SELF_TRADE, events)
-    elif order.left_lots:
-        book.add(order)
-
-
-def _amend_refusal(
-    book: Book,
-    order: RestingOrder,
-    price_ticks: int,
-    quantity_lots: int,
-    keep_priority: bool,
-) -> str | None:
-    if book.state != OPEN:
-        return SYMBOL_HALTED
-    if quantity_lots <= order.quantity_lots - order.left_lots:
-        return AMEND_BELOW_FILLED
-    if keep_priority:
-        is_reduction = price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
-        return None if is_reduction else NO_PRIORITY_KEPT
-    if order.post_only:
-        opposite = book.sides[order.side][1]
-        if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
-            return AMEND_WOULD_TAKE
-    return None
+            cancelled(order, MARKET_REST if command.market else IOC_REST, events)
 
 
 def _cancel(book: Book, command: Cancel, sequence: int, events: list[Event]) -> None:
@@ -251,50 +220,47 @@ def _cancel(book: Book, command: Cancel, sequence: int, events: list[Event]) -> 
         events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
         return
     book.remove(order)
-    _cancelled(order, BY_USER, events)
+    cancelled(order, BY_USER, events)
 
 
 def _cancel_all(book: Book, command: CancelAll, sequence: int, events: list[Event]) -> None:
+    if command.account_id == ALL_ACCOUNTS:
+        apply_at_desk(book, command, sequence, events)
+        return
     assert command.side in (-1, BUY, SELL)
-    owned = book.by_account.get(command.account_id, {})
-    orders = [order for order in owned.values() if command.side in (-1, order.side)]
+    orders = [
+        order
+        for order in book.owned_by(command.account_id)
+        if command.side in (-1, order.side) and command.owner_tag in (0, order.owner_tag)
+    ]
+    orders.sort(key=attrgetter("priority", "order_id"))
     for order in orders:
         book.remove(order)
-        _cancelled(order, BY_CANCEL_ALL, events)
+        cancelled(order, BY_CANCEL_ALL, events)
 
 
 def _set_state(book: Book, command: SetState, sequence: int, events: list[Event]) -> None:
-    assert command.state in (OPEN, HALT)
+    assert OPEN <= command.state <= CLOSED
+    if command.state not in (OPEN, HALT):
+        apply_at_desk(book, command, sequence, events)
+        return
     book.state = command.state
     events.append(StateChanged(book.symbol_id, command.state))
 
 
 def _refuse_faulty(book: Book, command: RefuseFaulty, sequence: int, events: list[Event]) -> None:
-    if command.is_place:
-        events.append(OrderRejected(command.order_id, 0, ENGINE_FAULT))
-    else:
-        events.append(CommandRefused(command.command_id, command.order_id, ENGINE_FAULT))
+    events.append(fault_refusal(command))
 
 
 _HANDLERS: dict[type[Any], Callable[[Book, Any, int, list[Event]], None]] = {
     Place: _place,
     Cancel: _cancel,
-    Amend: _amend,
+    Amend: amend,
     CancelAll: _cancel_all,
     SetState: _set_state,
     RefuseFaulty: _refuse_faulty,
+    **dict.fromkeys(
+        (PlaceList, Expire, CancelAfter, Continue, SetFeature, SetBand, SetLimits), apply_at_desk
+    ),
 }
 assert set(_HANDLERS) == set(get_args(Command)), "a command without a handler fails at import"
-
-
-def _cancelled(order: RestingOrder, code: str, events: list[Event]) -> None:
-    events.append(
-        OrderCancelled(
-            order.order_id,
-            order.account_id,
-            order.side,
-            order.price_ticks,
-            order.left_lots,
-            code,
-        )
-    )

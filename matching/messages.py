@@ -10,6 +10,64 @@ from typing import Final
 
 from msgspec import Struct
 
+from matching.events import (
+    AuctionUncrossed as AuctionUncrossed,
+)
+from matching.events import (
+    CommandDone as CommandDone,
+)
+from matching.events import (
+    CommandRefused as CommandRefused,
+)
+from matching.events import (
+    ContinueNeeded as ContinueNeeded,
+)
+from matching.events import (
+    DeskEvent as DeskEvent,
+)
+from matching.events import (
+    Event as Event,
+)
+from matching.events import (
+    ListAccepted as ListAccepted,
+)
+from matching.events import (
+    OrderAccepted as OrderAccepted,
+)
+from matching.events import (
+    OrderAmended as OrderAmended,
+)
+from matching.events import (
+    OrderCancelled as OrderCancelled,
+)
+from matching.events import (
+    OrderRefreshed as OrderRefreshed,
+)
+from matching.events import (
+    OrderRejected as OrderRejected,
+)
+from matching.events import (
+    OrderTriggered as OrderTriggered,
+)
+from matching.events import (
+    OrderWaiting as OrderWaiting,
+)
+from matching.events import (
+    PhaseChanged as PhaseChanged,
+)
+from matching.events import (
+    ReferenceMoved as ReferenceMoved,
+)
+from matching.events import (
+    SelfTradePrevented as SelfTradePrevented,
+)
+from matching.events import (
+    StateChanged as StateChanged,
+)
+from matching.events import (
+    Trade as Trade,
+)
+
 # Sides. The sign of a side makes one code path serve both (matching/book.py).
 BUY: Final = 0
 SELL: Final = 1
@@ -22,10 +80,48 @@ FOK: Final = 2
 # Self-trade prevention, chosen by the incoming order.
 STP_NONE: Final = 0  # market makers only
 STP_CANCEL_INCOMING: Final = 1
+STP_CANCEL_RESTING: Final = 2
+STP_CANCEL_BOTH: Final = 3
+STP_DECREMENT: Final = 4  # both shrink by the smaller one, which ends
+
+# What wakes a waiting order. A buy stop waits for a price at or above its own, a buy take-profit
+# for one at or below; sells the other way round. A trailing stop follows the price at a distance.
+TRIGGER_NONE: Final = 0
+TRIGGER_STOP: Final = 1
+TRIGGER_TAKE: Final = 2
+TRIGGER_TRAILING: Final = 3
+
+# Which price a trigger watches: the last trade's, or the best price the order would trade with.
+SOURCE_LAST: Final = 0
+SOURCE_BEST: Final = 1
+
+# Lists of orders with a linked life.
+OCO: Final = 0  # two orders: one trades or ends, the other is cancelled
+OTO: Final = 1  # the first one filled releases the second
+OTOCO: Final = 2  # the first one filled releases a pair of which one cancels the other
 
 # Market states of one symbol.
 OPEN: Final = 0
 HALT: Final = 1
+PRE_OPEN: Final = 2
+AUCTION: Final = 3
+AUCTION_CUTOFF: Final = 4  # an auction that takes no cancels and amends any more
+POST_ONLY: Final = 5
+CANCEL_ONLY: Final = 6
+CLOSED: Final = 7  # final
+
+# Steps of a volatility interruption.
+PHASE_NONE: Final = 0
+PHASE_LIMIT: Final = 1  # trading goes on, but only inside the band
+PHASE_PAUSE: Final = 2
+PHASE_CALL: Final = 3  # the auction that ends it
+
+# Switches of behaviour, per symbol. Off until a command says so: old journals keep old rules.
+FEATURE_REPORT_PREVENTED: Final = 1  # STP_CANCEL_INCOMING, too, tells of the match it prevented
+FEATURE_HALT_KEEPS_ORDERS: Final = 2  # a halted symbol refuses cancels
+FEATURES: Final = (FEATURE_REPORT_PREVENTED, FEATURE_HALT_KEEPS_ORDERS)
+
+ALL_ACCOUNTS: Final = -1
 
 # Why the engine refused or ended something. Stable strings: they reach the API unchanged.
 DUPLICATE_ORDER_ID: Final = "order.duplicate_id"
@@ -45,6 +141,27 @@ BY_CANCEL_ALL: Final = "order.cancelled_by_cancel_all"
 IOC_REST: Final = "order.ioc_rest"
 MARKET_REST: Final = "order.insufficient_liquidity"
 BUDGET_SPENT: Final = "order.quote_amount_spent"
+
+
+class Terms(Struct, array_like=True, gc=False):
+    """What only some orders have. 0 and False mean: not this one.
+
+    A trigger makes the order wait outside the book until it is reached. `trail_ticks` or
+    `trail_ppm` is the distance of a trailing stop, which follows from the start or from
+    `activation_ticks` on.
+    `display_lots` makes an iceberg. `expire_ms` ends the order by an `Expire` command. `reprice`
+    moves a post-only order that would trade to one tick before the best opposite price.
+    """
+
+    trigger: int = TRIGGER_NONE
+    stop_ticks: int = 0
+    source: int = SOURCE_LAST
+    trail_ticks: int = 0
+    trail_ppm: int = 0
+    activation_ticks: int = 0
+    display_lots: int = 0
+    expire_ms: int = 0
+    reprice: bool = False
 
 
 class Place(Struct, tag=1, array_like=True, gc=False):
@@ -67,6 +184,9 @@ class Place(Struct, tag=1, array_like=True, gc=False):
     market: bool = False
     budget_ticklots: int = 0
     self_trade: int = STP_CANCEL_INCOMING
+    group_id: int = 0  # accounts of one group count as one for self-trade prevention; 0: none
+    owner_tag: int = 0  # for mass cancels, for instance the API key; 0: none
+    terms: Terms | None = None
 
 
 class Cancel(Struct, tag=2, array_like=True, gc=False):
@@ -93,16 +213,22 @@ class Amend(Struct, tag=3, array_like=True, gc=False):
     price_ticks: int = 0
     quantity_lots: int = 0
     keep_priority: bool = False
+    stop_ticks: int = 0  # of a stop or take-profit that waits
+    display_lots: int = 0
 
 
 class CancelAll(Struct, tag=4, array_like=True, gc=False):
-    """Cancel every resting order of an account on one symbol, or on one side of it."""
+    """Cancel every open order of an account, or of all, on one symbol, or on one side of it.
+
+    With `owner_tag` only those that were placed with it.
+    """
 
     command_id: int
     time_ms: int
     symbol_id: int
     account_id: int
     side: int = -1  # -1: both
+    owner_tag: int = 0  # 0: whatever theirs is
 
 
 class SetState(Struct, tag=5, array_like=True, gc=False):
@@ -124,87 +250,108 @@ class RefuseFaulty(Struct, tag=6, array_like=True, gc=False):
     is_place: bool
 
 
-Command = Place | Cancel | Amend | CancelAll | SetState | RefuseFaulty
+class PlaceList(Struct, tag=7, array_like=True, gc=False):
+    """Enter orders with a linked life: all of them, or none.
+
+    OCO has two, at least one of them with a trigger; OTO and OTOCO lead with the order whose fill
+    releases the other one or two. The orders are GTC or wait for a trigger.
+    """
+
+    command_id: int  # equals list_id
+    time_ms: int
+    symbol_id: int
+    list_id: int
+    kind: int
+    orders: list[Place]
 
 
-class OrderAccepted(Struct, tag=1, array_like=True, gc=False):
-    """The order is in the engine; what did not trade in the events that follow rests, if it may."""
+class Expire(Struct, tag=8, array_like=True, gc=False):
+    """Say that it is `time_ms`: end one order whose time has come, or all that is due.
 
-    order_id: int
-    account_id: int
-    side: int
-    price_ticks: int
-    quantity_lots: int  # 0 for a market order by quote amount
-
-
-class OrderRejected(Struct, tag=2, array_like=True, gc=False):
-    """The order never entered the book: nothing of it traded."""
-
-    order_id: int
-    account_id: int
-    code: str
-
-
-class Trade(Struct, tag=3, array_like=True, gc=False):
-    """One match, at the maker's price. `*_left_lots` is what each order has open after it."""
-
-    maker_order_id: int
-    taker_order_id: int
-    maker_account_id: int
-    taker_account_id: int
-    taker_side: int
-    price_ticks: int
-    quantity_lots: int
-    maker_left_lots: int
-    taker_left_lots: int  # 0 for a taker by quote amount
-
-
-class OrderCancelled(Struct, tag=4, array_like=True, gc=False):
-    """The order's open rest left the engine: by command, or because its terms say so."""
-
-    order_id: int
-    account_id: int
-    side: int
-    price_ticks: int
-    left_lots: int
-    code: str
-
-
-class OrderAmended(Struct, tag=5, array_like=True, gc=False):
-    """The order has new terms; trades of a repriced order follow as events of the same command."""
-
-    order_id: int
-    account_id: int
-    side: int
-    old_price_ticks: int
-    old_left_lots: int
-    price_ticks: int
-    quantity_lots: int
-    left_lots: int
-    kept_priority: bool
-
-
-class CommandRefused(Struct, tag=6, array_like=True, gc=False):
-    """A cancel, amend or state change had no effect."""
+    With `order_id` 0 that is every GTD order, every dead man's switch, and the next step of a
+    volatility interruption, as far as each is due.
+    """
 
     command_id: int
-    order_id: int
-    code: str
-
-
-class StateChanged(Struct, tag=7, array_like=True, gc=False):
-    """The symbol is now in this market state."""
-
+    time_ms: int
     symbol_id: int
-    state: int
+    order_id: int = 0
 
 
-Event = (
-    OrderAccepted
-    | OrderRejected
-    | Trade
-    | OrderCancelled
-    | OrderAmended
-    | CommandRefused
-    | StateChanged
+class CancelAfter(Struct, tag=9, array_like=True, gc=False):
+    """Set a dead man's switch: an `Expire` at `due_ms` cancels the account's orders. 0 clears."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    account_id: int
+    due_ms: int
+    owner_tag: int = 0
+
+
+class Continue(Struct, tag=10, array_like=True, gc=False):
+    """Go on with the work that `ContinueNeeded` announced. The worker sequences it next."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+
+
+class SetFeature(Struct, tag=11, array_like=True, gc=False):
+    """Switch a behaviour of one symbol on or off, from this place in the sequence on."""
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    feature: int
+    is_on: bool
+
+
+class SetBand(Struct, tag=12, array_like=True, gc=False):
+    """Give a symbol its price band, or take it away (`band_ppm` 0).
+
+    `reference_ticks` 0 keeps the present reference, or lets the next trade be the first one.
+    `limit_ms` 0 means a band without volatility interruptions.
+    """
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    band_ppm: int
+    reference_ticks: int = 0
+    move_ppm: int = 10_000
+    move_after_ms: int = 30_000
+    limit_ms: int = 0
+    pause_ms: int = 0
+    call_ms: int = 0
+
+
+class SetLimits(Struct, tag=13, array_like=True, gc=False):
+    """Bound the open orders, and those of them that wait, of an account on one symbol.
+
+    ALL_ACCOUNTS sets what holds for accounts without limits of their own. 0 means no bound.
+    """
+
+    command_id: int
+    time_ms: int
+    symbol_id: int
+    account_id: int
+    open_orders_max: int
+    stop_orders_max: int
+
+
+Command = (
+    Place
+    | Cancel
+    | Amend
+    | CancelAll
+    | SetState
+    | RefuseFaulty
+    | PlaceList
+    | Expire
+    | CancelAfter
+    | Continue
+    | SetFeature
+    | SetBand
+    | SetLimits
 )

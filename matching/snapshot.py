@@ -9,24 +9,56 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
+import msgspec
+
 from matching.book import Book, RestingOrder
+from matching.desk import ELECTED, Desk, OrderList, Waiting
 from matching.engine import Engine
-from matching.messages import OPEN, CommandRefused, Event, StateChanged, Trade
+from matching.messages import (
+    OPEN,
+    Event,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderRefreshed,
+    OrderRejected,
+    OrderTriggered,
+    OrderWaiting,
+    SelfTradePrevented,
+    Trade,
+)
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
+# What a new feature adds is hashed only where the feature is used: old states keep their hash.
 _VERSION: Final = "takas-state-1"
 _DIGEST_BYTES: Final = 32
 _MODULUS: Final = 1 << (8 * _DIGEST_BYTES)
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def state_hash(engine: Engine) -> str:
     """Return the hash of the engine's state in hex, from scratch. O(open orders)."""
     total = 0
     for symbol_id, book in engine.books.items():
-        for order in book.orders.values():
+        for order in open_orders(book):
             total += _contribution(symbol_id, order)
     states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-    return _hexdigest(total % _MODULUS, engine.sequence, states)
+    return _hexdigest(total % _MODULUS, engine.sequence, states, desks_digest(engine))
+
+
+def open_orders(book: Book) -> list[RestingOrder | Waiting]:
+    """Return all open orders of a symbol, in the book and waiting."""
+    waiting = book.desk.waiting.values() if book.desk is not None else ()
+    return [*book.orders.values(), *waiting]
+
+
+def open_order(book: Book, order_id: int) -> RestingOrder | Waiting | None:
+    """Return the open order of that id, in the book or waiting, or None."""
+    order = book.orders.get(order_id)
+    if order is None and book.desk is not None:
+        return book.desk.waiting.get(order_id)
+    return order
 
 
 class StateHash:
@@ -41,56 +73,131 @@ class StateHash:
         """Return the hash of an engine as it stands, for instance after a restore."""
         kept = cls()
         for symbol_id, book in engine.books.items():
-            for order_id, order in book.orders.items():
-                kept.touch(symbol_id, order_id, order)
+            for order in open_orders(book):
+                kept.touch(symbol_id, _order_id(order), order)
         return kept
 
-    def touch(self, symbol_id: int, order_id: int, order: RestingOrder | None) -> None:
+    def touch(self, symbol_id: int, order_id: int, order: RestingOrder | Waiting | None) -> None:
         """Take over an order as it is now; None when it is no longer open."""
         known = self._contributions.setdefault(symbol_id, {})
         old = known.pop(order_id, 0)
         new = 0
         if order is not None:
-            assert order.order_id == order_id
+            assert _order_id(order) == order_id
             new = known[order_id] = _contribution(symbol_id, order)
         self._total = (self._total + new - old) % _MODULUS
 
     def follow(self, book: Book, events: Iterable[Event]) -> None:
         """Touch every order that the events name; call it when the book stands after them."""
         for order_id in orders_named(events):
-            self.touch(book.symbol_id, order_id, book.orders.get(order_id))
+            self.touch(book.symbol_id, order_id, open_order(book, order_id))
 
-    def hexdigest(self, sequence: int, states: Mapping[int, int]) -> str:
-        """Return the hash for an engine sequence and the market state of each symbol."""
-        return _hexdigest(self._total, sequence, states)
+    def hexdigest(self, sequence: int, states: Mapping[int, int], desks: str = "") -> str:
+        """Return the hash for an engine sequence and the market state of each symbol.
+
+        `desks` is `desks_digest(engine)`: left out, the hash is that of symbols without any desk.
+        """
+        return _hexdigest(self._total, sequence, states, desks)
+
+
+_ABOUT_ONE_ORDER: Final = (
+    OrderAccepted,
+    OrderRejected,
+    OrderCancelled,
+    OrderAmended,
+    OrderWaiting,
+    OrderTriggered,
+    OrderRefreshed,
+)
 
 
 def orders_named(events: Iterable[Event]) -> set[int]:
-    """Return the ids of all orders whose resting state the events may have changed."""
+    """Return the ids of all orders whose open state the events may have changed."""
     ids: set[int] = set()
     for event in events:
-        if isinstance(event, StateChanged | CommandRefused):
-            continue
-        if isinstance(event, Trade):
+        if isinstance(event, Trade | SelfTradePrevented):
             ids.add(event.maker_order_id)
             ids.add(event.taker_order_id)
-        else:
+        elif isinstance(event, _ABOUT_ONE_ORDER):
             ids.add(event.order_id)
     return ids
 
 
-def _contribution(symbol_id: int, order: RestingOrder) -> int:
+def _order_id(order: RestingOrder | Waiting) -> int:
+    return order.command.order_id if isinstance(order, Waiting) else order.order_id
+
+
+def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
     # Text, because it has no integer width to overflow. All that can change later events is in it.
-    text = (
-        f"{symbol_id},{order.order_id},{order.account_id},{order.side},{order.price_ticks},"
-        f"{order.quantity_lots},{order.left_lots},{order.priority},"
-        f"{order.post_only:d},{order.self_trade}"
-    )
+    if isinstance(order, Waiting):
+        # Where its trigger stands is in the desk's digest: that moves without an event.
+        text = f"waiting,{symbol_id},{order.priority},{_encode(order.command).hex()}"
+    else:
+        text = (
+            f"{symbol_id},{order.order_id},{order.account_id},{order.side},{order.price_ticks},"
+            f"{order.quantity_lots},{order.left_lots},{order.priority},"
+            f"{order.post_only:d},{order.self_trade}"
+        )
+        if order.group_id or order.owner_tag or order.display_lots or order.expire_ms:
+            text += (
+                f",{order.group_id},{order.owner_tag},{order.display_lots},"
+                f"{order.hidden_lots},{order.expire_ms}"
+            )
     return int.from_bytes(blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
 
 
-def _hexdigest(total: int, sequence: int, states: Mapping[int, int]) -> str:
+def _hexdigest(total: int, sequence: int, states: Mapping[int, int], desks: str) -> str:
     # An empty open book is what every unknown symbol has: it must not tell two engines apart.
     closed = sorted((symbol, state) for symbol, state in states.items() if state != OPEN)
-    text = f"{_VERSION}|{sequence}|{total:x}|{closed}"
+    text = f"{_VERSION}|{sequence}|{total:x}|{closed}{desks}"
     return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def desks_digest(engine: Engine) -> str:
+    """Return the hash of all desks but the waiting orders' own terms; nothing: no desk.
+
+    Costs what the desks hold beside those: timers, limits, lists, trailing stops, queues.
+    """
+    parts = [
+        (symbol_id, _desk_parts(book.desk))
+        for symbol_id, book in sorted(engine.books.items())
+        if book.desk is not None
+    ]
+    if not parts:
+        return ""
+    return "|" + blake2b(repr(parts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _desk_parts(desk: Desk) -> tuple[object, ...]:
+    return (
+        desk.sequence if desk.has_work() else 0,
+        desk.now_ms,
+        desk.last_ticks,
+        desk.is_last_fresh,
+        [(one.command.order_id, one.mark_ticks) for one in desk.trailing_orders()],
+        [(one.command.order_id, one.at_ticks) for one in elected(desk)],
+        list(desk.cancels),
+        sorted(desk.timers.items()),
+        [(one.list_id, one.kind, one.parent_id, one.order_ids) for one in order_lists(desk)],
+        sorted(desk.at_open),
+        sorted(desk.limits.items()),
+        sorted(desk.features),
+        msgspec.structs.astuple(desk.band) if desk.band is not None else None,
+        list(desk.samples),
+        msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
+    )
+
+
+def order_lists(desk: Desk) -> list[OrderList]:
+    """Return each list of linked orders once, in the order of their first orders."""
+    by_first = {one.order_ids[0]: one for one in desk.list_of.values()}
+    return [order_list for _, order_list in sorted(by_first.items())]
+
+
+def elected(desk: Desk) -> list[Waiting]:
+    """Return the elected orders that have not ended meanwhile, in their order."""
+    return [
+        one
+        for one in desk.elected
+        if desk.waiting.get(one.command.order_id) is one and one.stage == ELECTED
+    ]

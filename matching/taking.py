@@ -6,40 +6,53 @@ from typing import Final
 from matching.book import Book, Level, RestingOrder
 from matching.messages import (
     BUDGET_SPENT,
+    FEATURE_REPORT_PREVENTED,
     MARKET_REST,
     SELF_TRADE,
+    STP_CANCEL_BOTH,
     STP_CANCEL_INCOMING,
+    STP_CANCEL_RESTING,
+    STP_DECREMENT,
     STP_NONE,
     Event,
+    OrderAmended,
+    OrderCancelled,
+    OrderRefreshed,
+    SelfTradePrevented,
     Trade,
 )
 
-# Stands for "no account" where an order may trade with its own account's orders.
+# Stands for "no account" and "no group" where an order may trade with its own account's orders.
 _NOBODY: Final = -1
 
 
 def take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
     """Trade with the best opposite orders up to the taker's limit.
 
-    Return True where it stopped because the next order belongs to the taker's own account.
+    Return True where self-trade prevention ends the taker; what it has left then is cancelled.
     """
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
     levels = opposite.levels
     limit_key = taker.price_ticks * opposite.sign
-    own_account = _own_account(taker)
+    own_account = own_group = _NOBODY
+    if taker.self_trade != STP_NONE:
+        own_account, own_group = _owner(taker)
     left_lots = taker.left_lots
     while left_lots and keys and keys[-1] >= limit_key:
         maker = levels[keys[-1]].head
         assert maker is not None
-        if maker.account_id == own_account:
-            return True
         lots = maker.left_lots
         if lots > left_lots:
             lots = left_lots
+        if maker.account_id == own_account or maker.group_id == own_group:
+            if prevent(book, taker, maker, lots, events):
+                return True
+            left_lots = taker.left_lots
+            continue
         left_lots -= lots
         taker.left_lots = left_lots
-        _trade(book, taker, maker, lots, events)
+        trade(book, taker, maker, lots, events)
     return False
 
 
@@ -50,29 +63,116 @@ def take_for_budget(
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
     limit_key = taker.price_ticks * opposite.sign
-    own_account = _own_account(taker)
+    own_account, own_group = _owner(taker)
     while budget_ticklots and keys and keys[-1] >= limit_key:
         maker = opposite.levels[keys[-1]].head
         assert maker is not None
         lots = min(maker.left_lots, budget_ticklots // maker.price_ticks)
         if lots == 0:
             return BUDGET_SPENT
-        if maker.account_id == own_account:
-            return SELF_TRADE
+        if maker.account_id == own_account or maker.group_id == own_group:
+            price_ticks = maker.price_ticks
+            if prevent(book, taker, maker, lots, events):
+                return SELF_TRADE
+            if taker.self_trade == STP_DECREMENT:
+                budget_ticklots -= lots * price_ticks
+            continue
         budget_ticklots -= lots * maker.price_ticks
-        _trade(book, taker, maker, lots, events)
+        trade(book, taker, maker, lots, events)
     return MARKET_REST if budget_ticklots else BUDGET_SPENT
 
 
-def _own_account(taker: RestingOrder) -> int:
-    assert taker.self_trade in (STP_NONE, STP_CANCEL_INCOMING)
-    return taker.account_id if taker.self_trade == STP_CANCEL_INCOMING else _NOBODY
+def _owner(taker: RestingOrder) -> tuple[int, int]:
+    """The account and the group whose orders the taker must not meet."""
+    assert STP_NONE <= taker.self_trade <= STP_DECREMENT
+    if taker.self_trade == STP_NONE:
+        return _NOBODY, _NOBODY
+    return taker.account_id, taker.group_id or _NOBODY
 
 
-def _trade(
+def is_same_owner(taker: RestingOrder, maker: RestingOrder) -> bool:
+    """Tell whether the taker's self-trade rule forbids the two to trade."""
+    own_account, own_group = _owner(taker)
+    return maker.account_id == own_account or maker.group_id == own_group
+
+
+def prevent(
+    book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
+) -> bool:
+    """Do what the taker's mode says instead of a match of `lots`. True: the taker ends."""
+    mode = taker.self_trade
+    if mode == STP_CANCEL_INCOMING and not (
+        book.desk is not None and FEATURE_REPORT_PREVENTED in book.desk.features
+    ):
+        return True
+    events.append(
+        SelfTradePrevented(
+            maker.order_id,
+            taker.order_id,
+            maker.account_id,
+            taker.account_id,
+            taker.side,
+            maker.price_ticks,
+            lots,
+            mode,
+        )
+    )
+    if mode == STP_DECREMENT:
+        return _decrement(book, taker, maker, lots, events)
+    if mode in (STP_CANCEL_RESTING, STP_CANCEL_BOTH):
+        book.remove(maker)
+        cancelled(maker, SELF_TRADE, events)
+    return mode != STP_CANCEL_RESTING
+
+
+def _decrement(
+    book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
+) -> bool:
+    """Both lose the lots without trading them; who has nothing left is cancelled with them."""
+    before_lots = maker.left_lots + maker.hidden_lots
+    if lots == before_lots:
+        book.remove(maker)
+        cancelled(maker, SELF_TRADE, events)
+    else:
+        is_slice_gone = lots == maker.left_lots
+        maker.quantity_lots -= lots
+        book.fill(maker, lots, taker.priority)
+        _shrunk(maker, before_lots, not is_slice_gone, events)
+        if is_slice_gone:
+            refreshed(maker, events)
+    if not taker.quantity_lots:  # by quote amount: the budget shrinks, the caller sees to it
+        return False
+    if lots == taker.left_lots:
+        return True
+    taker.quantity_lots -= lots
+    taker.left_lots -= lots
+    _shrunk(taker, taker.left_lots + lots, False, events)
+    return False
+
+
+def _shrunk(order: RestingOrder, before_lots: int, kept: bool, events: list[Event]) -> None:
+    events.append(
+        OrderAmended(
+            order.order_id,
+            order.account_id,
+            order.side,
+            order.price_ticks,
+            before_lots,
+            order.price_ticks,
+            order.quantity_lots,
+            order.left_lots + order.hidden_lots,
+            kept,
+            0,
+            order.display_lots,
+        )
+    )
+
+
+def trade(
     book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
 ) -> None:
-    """One match; the caller has already taken the lots off the taker."""
+    """One match at the maker's price; the caller has already taken the lots off the taker."""
+    is_slice_gone = lots == maker.left_lots
     events.append(
         Trade(
             maker.order_id,
@@ -83,34 +183,68 @@ def _trade(
             # The maker's price: it was in the book first, and the taker agreed to at least this.
             maker.price_ticks,
             lots,
-            book.fill(maker, lots),
+            book.fill(maker, lots, taker.priority),
             taker.left_lots,
+        )
+    )
+    if is_slice_gone and maker.left_lots:
+        refreshed(maker, events)
+
+
+def refreshed(order: RestingOrder, events: list[Event]) -> None:
+    """Tell of an iceberg's next slice."""
+    events.append(
+        OrderRefreshed(order.order_id, order.account_id, order.left_lots, order.hidden_lots)
+    )
+
+
+def cancelled(order: RestingOrder, code: str, events: list[Event]) -> None:
+    """Tell of an order's end; it has left the book already."""
+    events.append(
+        OrderCancelled(
+            order.order_id,
+            order.account_id,
+            order.side,
+            order.price_ticks,
+            order.left_lots + order.hidden_lots,
+            code,
         )
     )
 
 
 def fillable(book: Book, taker: RestingOrder) -> bool:
-    """Tell whether all of the taker would trade now, before it meets an order of its own account.
+    """Tell whether all of the taker would trade now.
 
-    The totals of the levels answer first; the walk over orders then costs no more than the fill.
+    Liquidity ends at an order that self-trade prevention would not let it trade with, unless the
+    taker's mode is to cancel that order: then it merely does not count. The totals of the levels
+    answer first; the walk over orders then costs no more than the fill.
     """
     opposite = book.sides[taker.side][1]
     limit_key = taker.price_ticks * opposite.sign
     reach: list[Level] = []
     missing_lots = taker.left_lots
+    own_account, own_group = _owner(taker)
+    skips = taker.self_trade == STP_CANCEL_RESTING
     for key in reversed(opposite.keys):
-        if key < limit_key or missing_lots <= 0:
+        if key < limit_key or (missing_lots <= 0 and not skips):
             break
-        reach.append(opposite.levels[key])
-        missing_lots -= reach[-1].quantity_lots
+        level = opposite.levels[key]
+        reach.append(level)
+        missing_lots -= level.quantity_lots + level.hidden_lots
     if missing_lots > 0:
         return False
-    own_account = _own_account(taker)
     missing_lots = taker.left_lots
+    hidden_lots = 0  # of the level in hand: it trades after everything that level shows
     for maker in chain.from_iterable(reach):
         if missing_lots <= 0:
             break
-        if maker.account_id == own_account:
-            return False
+        if maker.prev is None:
+            missing_lots -= hidden_lots
+            hidden_lots = 0
+        if maker.account_id == own_account or maker.group_id == own_group:
+            if skips:
+                continue
+            return missing_lots <= 0
         missing_lots -= maker.left_lots
-    return True
+        hidden_lots += maker.hidden_lots
+    return missing_lots - hidden_lots <= 0

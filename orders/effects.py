@@ -14,6 +14,7 @@ from matching.codec import Sequenced
 from matching.messages import (
     DUPLICATE_ORDER_ID,
     CommandRefused,
+    DeskEvent,
     Event,
     OrderAccepted,
     OrderAmended,
@@ -255,6 +256,9 @@ class Fold:
     def _nothing(self, _row: Sequenced, _event: Event) -> None:
         """An event that moves no money."""
 
+    def _not_asked_for(self, row: Sequenced, event: DeskEvent) -> None:
+        raise AssertionError(f"intake sends no command that leads to {event} (row {row.sequence})")
+
 
 _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {
     OrderAccepted: Fold._nothing,
@@ -264,6 +268,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {
     OrderAmended: Fold._amended,
     CommandRefused: Fold._refused,
     StateChanged: Fold._nothing,
+    **dict.fromkeys(get_args(DeskEvent), Fold._not_asked_for),
 }
 assert set(_HANDLERS) == set(get_args(Event)), "an event without a handler fails at import"
 
@@ -276,7 +281,7 @@ def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
             if isinstance(event, Trade):
                 touched.add(event.maker_order_id)
                 touched.add(event.taker_order_id)
-            elif not isinstance(event, OrderAccepted | StateChanged):
+            elif isinstance(event, OrderRejected | OrderCancelled | OrderAmended | CommandRefused):
                 touched.add(event.order_id)
     return touched
 

@@ -19,6 +19,7 @@ from matching.messages import (
     SELF_TRADE,
     Command,
     CommandRefused,
+    DeskEvent,
     Event,
     OrderAccepted,
     OrderAmended,
@@ -185,6 +186,10 @@ def _state_changed(outcome: Outcome, _row: Sequenced, event: StateChanged) -> No
     outcome.states[event.symbol_id] = event.state
 
 
+def _not_asked_for(_outcome: Outcome, row: Sequenced, event: DeskEvent) -> None:
+    raise AssertionError(f"intake sends no command that leads to {event} (row {row.sequence})")
+
+
 _FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
     OrderAccepted: _accepted,
     OrderRejected: _rejected,
@@ -193,6 +198,7 @@ _FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
     OrderAmended: _amended,
     CommandRefused: _refused,
     StateChanged: _state_changed,
+    **dict.fromkeys(get_args(DeskEvent), _not_asked_for),
 }
 assert set(_FOLDS) == set(get_args(Event)), "an event without a fold fails at import"
 

@@ -1,149 +1,292 @@
 """Scenarios that read like a trading log: `command -> what happened`, one a line.
 
-    sell #1 5@101                   limit order 1; options: post ioc fok market exempt by=ACCOUNT
+    sell #1 5@101                   limit order 1; options below
     buy #2 quote 505@102            market order that may spend 505 tick-lots, bound 102
-    amend #1 4@100                  also `4` or `@100` alone; option: keep
-    cancel #1 | cancel-all by=7 [buy|sell] | halt | resume | fault #1 [place] | book
+    amend #1 4@100                  also `4` or `@100` alone; options: keep stop=96 show=2
+    cancel #1 | cancel-all by=7|everyone [buy|sell] [tag=5] | fault #1 [place] | book | continue
+    oco sell #1 5@105 ; sell #2 5@94 stop=96        also oto, otoco; `by=7` holds for all of them
+    halt resume pre-open auction cutoff post-only cancel-only close | indication
+    last 100                        two strangers trade a lot at 100; prices are followed from here
+    clock 5000 | expire [#1] | timer by=7 60000 [tag=5] | feature 1 on
+    band 100000 ref=100 move=10000 after=30000 limit=15000 pause=60000 call=60000
+    limits by=7|everyone 10 5       open orders, waiting orders
+
+Options of orders: post ioc fok market exempt cancel-resting cancel-both decrement best reprice
+by=ACCOUNT group=3 tag=5 stop=96 take=96 trail=3 trail=20000ppm active=99 show=2 until=5000.
 
 Events: `rest #1 5@101` (in the book after its own command) · `#1x#3 5@101` (maker x taker) ·
 `no #4 code` · `gone #2 2 code` (code left out when the user cancelled) · `now #1 4/6@100 [kept]`
-(left/total) · `state 1` · `nothing`. A code is written without its group. An order's account is its
-own unless `by` says otherwise. Every invariant is checked after every line.
+(left/total) · `state 1` · `wait #1 96` · `held #1` · `fire #1 95` (by what price) · `slice #1 2+3`
+(shown + hidden) · `stp #1x#3 5@101` · `list 9` · `done` · `uncross 5@101` · `phase 1 15000` ·
+`ref 100` · `more` · `nothing`. A code is written without its group. An order's account is its own
+unless `by` says otherwise. Every invariant is checked after every line, and the naive book must say
+the same (until work is cut into pieces, which it does not know).
 """
 
 import re
 
+from matching import messages as m
 from matching.engine import Engine
-from matching.messages import (
-    BUY,
-    BY_USER,
-    FOK,
-    GTC,
-    HALT,
-    IOC,
-    OPEN,
-    SELL,
-    STP_CANCEL_INCOMING,
-    STP_NONE,
-    Amend,
-    Cancel,
-    CancelAll,
-    Command,
-    CommandRefused,
-    Event,
-    OrderAccepted,
-    OrderAmended,
-    OrderCancelled,
-    OrderRejected,
-    Place,
-    RefuseFaulty,
-    SetState,
-    StateChanged,
-    Trade,
-)
+from tests.naive_book import NaiveEngine
 
 SYMBOL = 1
-SIDES = {"buy": BUY, "sell": SELL}
+SIDES = {"buy": m.BUY, "sell": m.SELL}
+STATES = {
+    "resume": m.OPEN,
+    "halt": m.HALT,
+    "pre-open": m.PRE_OPEN,
+    "auction": m.AUCTION,
+    "cutoff": m.AUCTION_CUTOFF,
+    "post-only": m.POST_ONLY,
+    "cancel-only": m.CANCEL_ONLY,
+    "close": m.CLOSED,
+}
+MODES = {
+    "exempt": m.STP_NONE,
+    "cancel-resting": m.STP_CANCEL_RESTING,
+    "cancel-both": m.STP_CANCEL_BOTH,
+    "decrement": m.STP_DECREMENT,
+}
+LISTS = {"oco": m.OCO, "oto": m.OTO, "otoco": m.OTOCO}
+FLAGS = {"post", "ioc", "fok", "market", "quote", "best", "reprice", *MODES}
 # Accounts of orders without `by`; far from the small numbers that scenarios use.
 LONE_ACCOUNTS = 1_000
 
 
+class Player:
+    """Plays lines to an engine and to the naive book."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.naive: NaiveEngine | None = NaiveEngine()
+        self.now_ms = 0
+        self.strangers = 1_000_000
+
+    def play(self, text: str) -> str:
+        """Return what a line's command gave, as text."""
+        words = text.split()
+        match words[0]:
+            case "book":
+                return _book_text(self.engine)
+            case "indication":
+                price, lots, surplus = self.engine.indication(SYMBOL)
+                return f"{lots}@{price} {surplus:+d}"
+            case "last":
+                return self.last_price(int(words[1]))
+            case "clock":
+                self.now_ms = int(words[1])
+                return "nothing"
+        command = _command(self.engine.sequence + 1, self.now_ms, text)
+        expected = self.naive.apply(command) if self.naive else None
+        events = self.engine.apply(command)
+        self.engine.check()
+        if any(type(event) is m.ContinueNeeded for event in events):
+            self.naive = None
+        assert self.naive is None or events == expected, f"{text}\n  naive: {expected}"
+        if isinstance(command, m.Place):
+            answer = m.OrderRejected | m.OrderAccepted
+            assert isinstance(events[0], answer), "an order is accepted or rejected"
+        texts = [said for event in events if (said := _event_text(event))]
+        texts += self._rests(command, events)
+        return ", ".join(texts) or "nothing"
+
+    def last_price(self, price: int) -> str:
+        """Let two strangers trade one lot; `nothing` where that is all that happened."""
+        self.strangers += 2
+        sell, buy = self.strangers, self.strangers + 1
+        self.play("feature 2 off")
+        self.play(f"sell #{sell} 1@{price}")
+        happened = self.play(f"buy #{buy} 1@{price}")
+        traded = f"#{sell}x#{buy} 1@{price}"
+        return happened.removeprefix(traded).removeprefix(", ") or "nothing"
+
+    def _rests(self, command: m.Command, events: list[m.Event]) -> list[str]:
+        """Say which orders took a place in the book by coming in."""
+        ids = [event.order_id for event in events if isinstance(event, m.OrderTriggered)]
+        if isinstance(command, m.PlaceList):
+            ids = [place.order_id for place in command.orders] + ids
+        elif isinstance(command, m.Place | m.Amend):
+            ids.insert(0, command.order_id)
+        book = self.engine.book(SYMBOL)
+        orders = [book.orders[one] for one in dict.fromkeys(ids) if one in book.orders]
+        return [
+            f"rest #{order.order_id} {order.left_lots + order.hidden_lots}@{order.price_ticks}"
+            for order in orders
+            if order.priority == self.engine.sequence
+        ]
+
+
 def run(log: str) -> Engine:
     """Play a scenario and return the engine; an unexpected line fails with its text."""
-    engine = Engine()
+    player = Player()
     for line in filter(None, map(str.strip, log.splitlines())):
         words, arrow, expected = line.partition("->")
         assert arrow, f"a line needs an expectation: {line}"
-        happened = _book_text(engine) if words.strip() == "book" else _play(engine, words.split())
+        happened = player.play(words.strip())
         assert happened == expected.strip(), f"{line}\n  happened: {happened}"
-        engine.check()
-    return engine
+    return player.engine
 
 
-def _play(engine: Engine, words: list[str]) -> str:
-    command = _command(engine.sequence + 1, words)
-    events = engine.apply(command)
-    texts = [text for event in events if (text := _event_text(event))]
-    if isinstance(command, Place):
-        refused = isinstance(events[0], OrderRejected)
-        assert refused or isinstance(events[0], OrderAccepted), "an order is accepted or rejected"
-    if isinstance(command, Place | Amend):
-        order = engine.book(SYMBOL).orders.get(command.order_id)
-        if order is not None and order.priority == engine.sequence:
-            texts.append(f"rest #{order.order_id} {order.left_lots}@{order.price_ticks}")
-    return ", ".join(texts) or "nothing"
-
-
-def _command(number: int, words: list[str]) -> Command:
-    verb, *rest = words
-    options = {word for word in rest if word.isalpha()}
-    (account,) = [int(word[3:]) for word in rest if word.startswith("by=")] or [0]
-    (order,) = [int(word[1:]) for word in rest if word.startswith("#")] or [0]
+def _command(number: int, now_ms: int, text: str) -> m.Command:
+    verb, *rest = text.split()
+    values = dict(word.split("=") for word in rest if "=" in word)
+    (order,) = [int(word[1:]) for word in rest if word.startswith("#") and ";" not in text] or [0]
+    account = m.ALL_ACCOUNTS if "everyone" in rest else int(values.get("by", 0))
+    tag = int(values.get("tag", 0))
+    head = (number, now_ms, SYMBOL)
+    if verb in STATES:
+        return m.SetState(*head, STATES[verb])
     match verb:
         case "buy" | "sell":
-            return _place(SIDES[verb], order, account or LONE_ACCOUNTS + order, options, rest)
+            return _place(text, now_ms, {})
+        case "oco" | "oto" | "otoco":
+            return _list(verb, number, now_ms, text.removeprefix(verb), values)
         case "cancel":
-            return Cancel(number, 0, SYMBOL, order)
+            return m.Cancel(*head, order)
         case "cancel-all":
-            (side,) = [SIDES[word] for word in options] or [-1]
-            return CancelAll(number, 0, SYMBOL, account, side)
+            (side,) = [SIDES[word] for word in rest if word in SIDES] or [-1]
+            return m.CancelAll(*head, account, side, tag)
         case "amend":
             price, quantity = _terms(rest)
-            return Amend(number, 0, SYMBOL, order, price, quantity, "keep" in options)
-        case "halt" | "resume":
-            return SetState(number, 0, SYMBOL, HALT if verb == "halt" else OPEN)
+            shown, stop = int(values.get("show", 0)), int(values.get("stop", 0))
+            return m.Amend(*head, order, price, quantity, "keep" in rest, stop, shown)
         case "fault":
-            return RefuseFaulty(number, 0, SYMBOL, order, "place" in options)
+            return m.RefuseFaulty(*head, order, "place" in rest)
+        case "expire":
+            return m.Expire(*head, order)
+        case "continue":
+            return m.Continue(*head)
+    return _setting(verb, head, rest, values, account)
+
+
+def _setting(
+    verb: str,
+    head: tuple[int, int, int],
+    rest: list[str],
+    values: dict[str, str],
+    account: int,
+) -> m.Command:
+    numbers = [int(word) for word in rest if word.isdigit()]
+    match verb:
+        case "timer":
+            return m.CancelAfter(*head, account, numbers[0], int(values.get("tag", 0)))
+        case "feature":
+            return m.SetFeature(*head, numbers[0], "on" in rest)
+        case "limits":
+            return m.SetLimits(*head, account, numbers[0], numbers[1])
+        case "band":
+            names = {"ref": "reference_ticks", "move": "move_ppm", "after": "move_after_ms"}
+            names |= {"limit": "limit_ms", "pause": "pause_ms", "call": "call_ms"}
+            options = {names[key]: int(value) for key, value in values.items()}
+            return m.SetBand(*head, numbers[0], **options)
     raise ValueError(f"unknown verb: {verb}")
 
 
-def _place(side: int, order: int, account: int, options: set[str], rest: list[str]) -> Place:
-    unknown = options - {"post", "ioc", "fok", "market", "exempt", "quote"}
-    assert not unknown, f"unknown options: {unknown}"
+def _list(verb: str, number: int, now_ms: int, text: str, values: dict[str, str]) -> m.PlaceList:
+    places = [_place(part.strip(), now_ms, values) for part in text.split(";")]
+    for place in places:
+        place.account_id = int(values.get("by", LONE_ACCOUNTS + places[0].order_id))
+    return m.PlaceList(number, now_ms, SYMBOL, number, LISTS[verb], places)
+
+
+def _place(text: str, now_ms: int, shared: dict[str, str]) -> m.Place:
+    verb, *rest = text.split()
+    values = {"by": shared["by"]} if "by" in shared else {}
+    values |= dict(word.split("=") for word in rest if "=" in word)
+    flags = {word for word in rest if "=" not in word and word[0].isalpha()}
+    assert flags <= FLAGS, f"unknown options: {flags - FLAGS}"
+    (order,) = [int(word[1:]) for word in rest if word.startswith("#")]
     price, amount = _terms(rest)
-    by_quote = "quote" in options
-    market = by_quote or "market" in options
-    return Place(
+    by_quote = "quote" in flags
+    market = by_quote or "market" in flags
+    return m.Place(
         command_id=order,
-        time_ms=0,
+        time_ms=now_ms,
         symbol_id=SYMBOL,
         order_id=order,
-        account_id=account,
-        side=side,
+        account_id=int(values.get("by", LONE_ACCOUNTS + order)),
+        side=SIDES[verb],
         price_ticks=price,
         quantity_lots=0 if by_quote else amount,
-        time_in_force=FOK if "fok" in options else IOC if market or "ioc" in options else GTC,
-        post_only="post" in options,
+        time_in_force=m.FOK if "fok" in flags else m.IOC if market or "ioc" in flags else m.GTC,
+        post_only="post" in flags,
         market=market,
         budget_ticklots=amount if by_quote else 0,
-        self_trade=STP_NONE if "exempt" in options else STP_CANCEL_INCOMING,
+        self_trade=next((MODES[one] for one in MODES if one in flags), m.STP_CANCEL_INCOMING),
+        group_id=int(values.get("group", 0)),
+        owner_tag=int(values.get("tag", 0)),
+        terms=_special_terms(values, flags),
     )
+
+
+def _special_terms(values: dict[str, str], flags: set[str]) -> m.Terms | None:
+    kinds = {"stop": m.TRIGGER_STOP, "take": m.TRIGGER_TAKE, "trail": m.TRIGGER_TRAILING}
+    trail = values.get("trail", "")
+    terms = m.Terms(
+        trigger=next((kinds[kind] for kind in kinds if kind in values), m.TRIGGER_NONE),
+        stop_ticks=int(values.get("stop", values.get("take", 0))),
+        source=m.SOURCE_BEST if "best" in flags else m.SOURCE_LAST,
+        trail_ticks=int(trail) if trail.isdigit() else 0,
+        trail_ppm=int(trail.removesuffix("ppm")) if trail.endswith("ppm") else 0,
+        activation_ticks=int(values.get("active", 0)),
+        display_lots=int(values.get("show", 0)),
+        expire_ms=int(values.get("until", 0)),
+        reprice="reprice" in flags,
+    )
+    return None if terms == m.Terms() else terms
 
 
 def _terms(words: list[str]) -> tuple[int, int]:
     """Return (price_ticks, lots or tick-lots) of `5@101`, `5` or `@101`; 0 for what is absent."""
-    (terms,) = [word for word in words if re.fullmatch(r"\d*(@\d+)?", word)]
+    (terms,) = [word for word in words if re.fullmatch(r"\d*(@\d+)?", word)] or [""]
     amount, _, price = terms.partition("@")
     return int(price or 0), int(amount or 0)
 
 
-def _event_text(event: Event) -> str:
+def _event_text(event: m.Event) -> str:
     match event:
-        case Trade():
+        case m.Trade() | m.SelfTradePrevented():
             parties = f"#{event.maker_order_id}x#{event.taker_order_id}"
-            return f"{parties} {event.quantity_lots}@{event.price_ticks}"
-        case OrderRejected() | CommandRefused():
+            prevented = "stp " if isinstance(event, m.SelfTradePrevented) else ""
+            return f"{prevented}{parties} {event.quantity_lots}@{event.price_ticks}"
+        case m.OrderRejected() | m.CommandRefused():
             return f"no #{event.order_id} {_short(event.code)}"
-        case OrderCancelled():
-            code = "" if event.code == BY_USER else f" {_short(event.code)}"
+        case m.OrderCancelled():
+            code = "" if event.code == m.BY_USER else f" {_short(event.code)}"
             return f"gone #{event.order_id} {event.left_lots}{code}"
-        case OrderAmended():
+        case m.OrderAmended():
             kept = " kept" if event.kept_priority else ""
+            stop = f" stop={event.stop_ticks}" if event.stop_ticks else ""
             quantities = f"{event.left_lots}/{event.quantity_lots}"
-            return f"now #{event.order_id} {quantities}@{event.price_ticks}{kept}"
-        case StateChanged():
+            return f"now #{event.order_id} {quantities}@{event.price_ticks}{stop}{kept}"
+        case m.OrderWaiting(stop_ticks=0):
+            return f"held #{event.order_id}"
+        case m.OrderWaiting():
+            return f"wait #{event.order_id} {event.stop_ticks}"
+        case m.OrderTriggered():
+            return f"fire #{event.order_id} {event.at_ticks}"
+        case m.OrderRefreshed():
+            return f"slice #{event.order_id} {event.shown_lots}+{event.hidden_lots}"
+    return _market_event_text(event)
+
+
+def _market_event_text(event: m.Event) -> str:
+    match event:
+        case m.StateChanged():
             return f"state {event.state}"
-    return ""  # OrderAccepted: `_play` has asserted it, the rest tells what came of it
+        case m.ListAccepted():
+            return f"list {event.list_id}"
+        case m.CommandDone():
+            return "done"
+        case m.ContinueNeeded():
+            return "more"
+        case m.AuctionUncrossed():
+            return f"uncross {event.quantity_lots}@{event.price_ticks}"
+        case m.PhaseChanged():
+            return f"phase {event.phase} {event.due_ms}"
+        case m.ReferenceMoved():
+            return f"ref {event.reference_ticks}"
+    return ""  # OrderAccepted: `play` has asserted it, the rest tells what came of it
 
 
 def _short(code: str) -> str:

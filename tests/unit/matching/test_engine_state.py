@@ -73,6 +73,7 @@ def test_restore_asks_for_an_empty_book() -> None:
         m.Amend(1, 0, SYMBOL, 1, 100, -5),
         m.CancelAll(1, 0, SYMBOL, 7, 2),
         m.SetState(1, 0, SYMBOL, 9),
+        m.SetState(1, 0, SYMBOL, -1),
     ],
 )
 def test_impossible_input_is_a_bug_and_changes_nothing(command: m.Command) -> None:

@@ -1,0 +1,199 @@
+"""New terms for an open order: its price, its total, what it shows, the price it waits for."""
+
+from typing import Final
+
+import msgspec
+
+from matching import bands
+from matching.book import Book, RestingOrder
+from matching.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
+from matching.desk import Desk, Waiting
+from matching.entry import GATHERING, STATE_CODES
+from matching.messages import (
+    AMEND_BELOW_FILLED,
+    AMEND_WOULD_TAKE,
+    AUCTION,
+    NO_PRIORITY_KEPT,
+    NOT_OPEN,
+    OPEN,
+    POST_ONLY,
+    PRE_OPEN,
+    SELF_TRADE,
+    TRIGGER_STOP,
+    TRIGGER_TAKE,
+    Amend,
+    CommandRefused,
+    Event,
+    OrderAmended,
+)
+from matching.taking import cancelled, take
+from matching.triggers import start_watching
+
+_AMENDING: Final = frozenset({OPEN, POST_ONLY, PRE_OPEN, AUCTION})
+
+
+def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> None:
+    """Give an open order new terms, or refuse and leave it exactly as it is."""
+    assert command.price_ticks >= 0
+    assert command.quantity_lots >= 0
+    assert command.stop_ticks >= 0
+    assert command.display_lots >= 0
+    order = book.orders.get(command.order_id)
+    if order is None:
+        desk = book.desk
+        waiting = desk.waiting.get(command.order_id) if desk is not None else None
+        if desk is None or waiting is None:
+            _refuse(command, NOT_OPEN, events)
+        else:
+            _amend_waiting(book, desk, waiting, command, sequence, events)
+        return
+    price_ticks = command.price_ticks or order.price_ticks
+    quantity_lots = command.quantity_lots or order.quantity_lots
+    code = _refusal(book, order, command, price_ticks, quantity_lots)
+    if code is not None:
+        _refuse(command, code, events)
+        return
+    old_left_lots = order.left_lots + order.hidden_lots
+    left_lots = old_left_lots + quantity_lots - order.quantity_lots
+    display_lots = command.display_lots or order.display_lots
+    events.append(
+        OrderAmended(
+            order.order_id,
+            order.account_id,
+            order.side,
+            order.price_ticks,
+            old_left_lots,
+            price_ticks,
+            quantity_lots,
+            left_lots,
+            command.keep_priority,
+            0,
+            display_lots,
+        )
+    )
+    if command.keep_priority:
+        _shrink(book, order, old_left_lots - left_lots)
+        order.quantity_lots = quantity_lots
+        return
+    book.remove(order)
+    order.price_ticks = price_ticks
+    order.quantity_lots = quantity_lots
+    order.left_lots = left_lots
+    order.hidden_lots = 0
+    order.display_lots = display_lots
+    order.priority = sequence
+    if book.state == OPEN and take(book, order, events):
+        cancelled(order, SELF_TRADE, events)
+    elif not order.left_lots:
+        return
+    elif display_lots:
+        book.add_sliced(order)
+    else:
+        book.add(order)
+
+
+def _refuse(command: Amend, code: str, events: list[Event]) -> None:
+    events.append(CommandRefused(command.command_id, command.order_id, code))
+
+
+def _shrink(book: Book, order: RestingOrder, lots: int) -> None:
+    """Take lots off what an order hides first, then off what it shows."""
+    hidden_lots = min(lots, order.hidden_lots)
+    if hidden_lots:
+        level = order.level
+        assert level is not None
+        order.hidden_lots -= hidden_lots
+        level.hidden_lots -= hidden_lots
+    if lots > hidden_lots:
+        book.reduce(order, lots - hidden_lots)
+
+
+def _refusal(
+    book: Book, order: RestingOrder, command: Amend, price_ticks: int, quantity_lots: int
+) -> str | None:
+    state = book.state
+    if state not in _AMENDING:
+        return STATE_CODES[state]
+    if command.stop_ticks:
+        return AMEND_NO_TRIGGER
+    if quantity_lots <= order.quantity_lots - order.left_lots - order.hidden_lots:
+        return AMEND_BELOW_FILLED
+    if command.keep_priority:
+        is_reduction = price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
+        is_pure = is_reduction and not command.display_lots
+        return None if is_pure else NO_PRIORITY_KEPT
+    if (order.post_only or state == POST_ONLY) and state not in GATHERING:
+        opposite = book.sides[order.side][1]
+        if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
+            return AMEND_WOULD_TAKE
+    desk = book.desk
+    if desk is not None and command.price_ticks and state not in GATHERING:
+        return PRICE_OUTSIDE_BAND if bands.is_outside(desk, order.side, price_ticks) else None
+    return None
+
+
+def _amend_waiting(
+    book: Book,
+    desk: Desk,
+    waiting: Waiting,
+    command: Amend,
+    sequence: int,
+    events: list[Event],
+) -> None:
+    place = waiting.command
+    code = _waiting_refusal(book, waiting, command)
+    if code is not None:
+        _refuse(command, code, events)
+        return
+    terms = waiting.terms
+    new_place = msgspec.structs.replace(
+        place,
+        price_ticks=command.price_ticks or place.price_ticks,
+        quantity_lots=command.quantity_lots or place.quantity_lots,
+        terms=msgspec.structs.replace(
+            terms,
+            stop_ticks=command.stop_ticks or terms.stop_ticks,
+            display_lots=command.display_lots or terms.display_lots,
+        ),
+    )
+    assert new_place.terms is not None
+    events.append(
+        OrderAmended(
+            place.order_id,
+            place.account_id,
+            place.side,
+            place.price_ticks,
+            place.quantity_lots,
+            new_place.price_ticks,
+            new_place.quantity_lots,
+            new_place.quantity_lots,
+            False,
+            new_place.terms.stop_ticks,
+            new_place.terms.display_lots,
+        )
+    )
+    is_watching = waiting.stage != 0
+    desk.unwatch(waiting)
+    waiting.command = new_place
+    waiting.priority = sequence
+    if not is_watching:
+        return
+    if command.stop_ticks:
+        start_watching(book, desk, waiting, events)
+    else:
+        desk.watch(waiting)
+
+
+def _waiting_refusal(book: Book, waiting: Waiting, command: Amend) -> str | None:
+    state = book.state
+    if state not in _AMENDING:
+        return STATE_CODES[state]
+    terms = waiting.terms
+    if command.stop_ticks and terms.trigger not in (TRIGGER_STOP, TRIGGER_TAKE):
+        return AMEND_NO_TRIGGER
+    place = waiting.command
+    if command.display_lots and (place.market or place.time_in_force != 0):
+        return AMEND_NO_DISPLAY
+    if command.keep_priority or (command.quantity_lots and place.budget_ticklots):
+        return NO_PRIORITY_KEPT
+    return None

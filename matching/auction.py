@@ -1,0 +1,208 @@
+"""Market states, and the auction that ends a time in which orders only gather.
+
+The price of an auction is the one at which most trades; among those the one that leaves the least
+on one side; among those the one closest to the reference; among those the lowest.
+"""
+
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from matching import bands
+from matching.book import Book, BookSide, RestingOrder
+from matching.codes import SYMBOL_CLOSED
+from matching.desk import LAST, Desk, Uncross
+from matching.ending import end_order, matching_ids
+from matching.entry import GATHERING
+from matching.messages import (
+    ALL_ACCOUNTS,
+    CLOSED,
+    MARKET_REST,
+    OPEN,
+    PHASE_NONE,
+    POST_ONLY,
+    SELF_TRADE,
+    STP_CANCEL_INCOMING,
+    AuctionUncrossed,
+    CommandRefused,
+    Event,
+    SelfTradePrevented,
+    SetState,
+    StateChanged,
+    Trade,
+)
+from matching.taking import cancelled, is_same_owner, refreshed
+from matching.triggers import price_seen
+
+_STATES: Final = range(OPEN, CLOSED + 1)
+
+
+class Indication(NamedTuple):
+    """What an auction would give now. `surplus_lots` > 0: buyers would be left over."""
+
+    price_ticks: int
+    quantity_lots: int
+    surplus_lots: int
+
+
+def set_state(book: Book, desk: Desk, command: SetState, events: list[Event]) -> None:
+    """Move the symbol to another market state; this ends a volatility interruption."""
+    assert command.state in _STATES
+    if book.state == CLOSED and command.state != CLOSED:
+        events.append(CommandRefused(command.command_id, 0, SYMBOL_CLOSED))
+        return
+    if desk.band is not None and desk.band.phase != PHASE_NONE:
+        bands.phase_set(book, desk, PHASE_NONE, 0, events)
+    move(book, desk, command.state, events)
+
+
+def move(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
+    """Enter a state, at once or through an auction."""
+    if state in (OPEN, POST_ONLY) and (book.state in GATHERING or _is_crossed(book)):
+        desk.uncross = Uncross(state)
+        return
+    _enter(book, desk, state, events)
+
+
+def _enter(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
+    book.state = state
+    if state != OPEN:
+        desk.is_last_fresh = False  # what waits for a price waits for a new one
+    events.append(StateChanged(book.symbol_id, state))
+    if state == CLOSED:
+        ids = matching_ids(book, desk, ALL_ACCOUNTS, -1, 0)
+        desk.cancels.extend((order_id, SYMBOL_CLOSED) for order_id in ids)
+
+
+def _is_crossed(book: Book) -> bool:
+    bid, ask = book.best_bid(), book.best_ask()
+    return bid is not None and ask is not None and bid >= ask
+
+
+def uncross_step(book: Book, desk: Desk, sequence: int, events: list[Event]) -> None:
+    """Make the auction's next match, or end the auction where there is none."""
+    uncross = desk.uncross
+    assert uncross is not None
+    bids, asks = book.bids, book.asks
+    price_ticks = uncross.price_ticks
+    if not price_ticks or not (
+        bids.keys and asks.keys and bids.keys[-1] >= price_ticks >= -asks.keys[-1]
+    ):
+        if not _is_crossed(book):
+            _uncross_end(book, desk, uncross, events)
+            return
+        # Once, unless self-trade prevention took orders out that the price was made with.
+        uncross.price_ticks = price_ticks = indication(book, desk).price_ticks
+        uncross.first_ticks = uncross.first_ticks or price_ticks
+    bid, ask = bids.levels[bids.keys[-1]].head, asks.levels[asks.keys[-1]].head
+    assert bid is not None
+    assert ask is not None
+    is_bid_older = (bid.priority, bid.order_id) < (ask.priority, ask.order_id)
+    older, younger = (bid, ask) if is_bid_older else (ask, bid)
+    if is_same_owner(younger, older):
+        _prevent(book, older, younger, price_ticks, events)
+    else:
+        uncross.traded_lots += _match(book, older, younger, price_ticks, sequence, events)
+
+
+def _prevent(
+    book: Book, older: RestingOrder, younger: RestingOrder, price_ticks: int, events: list[Event]
+) -> None:
+    """Both rest, so neither comes in: whatever its mode, the younger one ends."""
+    events.append(
+        SelfTradePrevented(
+            older.order_id,
+            younger.order_id,
+            older.account_id,
+            younger.account_id,
+            younger.side,
+            price_ticks,
+            min(older.left_lots, younger.left_lots),
+            STP_CANCEL_INCOMING,
+        )
+    )
+    book.remove(younger)
+    cancelled(younger, SELF_TRADE, events)
+
+
+def _match(
+    book: Book,
+    older: RestingOrder,
+    younger: RestingOrder,
+    price_ticks: int,
+    sequence: int,
+    events: list[Event],
+) -> int:
+    lots = min(older.left_lots, younger.left_lots)
+    both = [order for order in (older, younger) if order.left_lots == lots]
+    events.append(
+        Trade(
+            older.order_id,
+            younger.order_id,
+            older.account_id,
+            younger.account_id,
+            younger.side,
+            price_ticks,
+            lots,
+            book.fill(older, lots, sequence),
+            book.fill(younger, lots, sequence),
+        )
+    )
+    for order in both:
+        if order.left_lots:
+            refreshed(order, events)
+    return lots
+
+
+def _uncross_end(book: Book, desk: Desk, uncross: Uncross, events: list[Event]) -> None:
+    desk.uncross = None
+    for order_id in sorted(desk.at_open):
+        end_order(book, desk, order_id, MARKET_REST, events)
+    price_ticks = uncross.first_ticks if uncross.traded_lots else 0
+    events.append(AuctionUncrossed(book.symbol_id, price_ticks, uncross.traded_lots))
+    _enter(book, desk, uncross.state_after, events)
+    if not uncross.traded_lots:
+        return
+    desk.last_ticks = uncross.price_ticks
+    desk.is_last_fresh = book.state == OPEN
+    if desk.band is not None:
+        bands.reference_set(book, desk, uncross.price_ticks, events)
+    if desk.is_last_fresh:
+        price_seen(desk, LAST, uncross.price_ticks)
+
+
+def indication(book: Book, desk: Desk | None) -> Indication:
+    """Return what an auction would give now; nothing crossed: all zero. O(crossed prices)."""
+    bid, ask = book.best_bid(), book.best_ask()
+    if bid is None or ask is None or bid < ask:
+        return Indication(0, 0, 0)
+    reference_ticks = _reference(desk)
+    bought, sold = _totals(book.bids, ask), _totals(book.asks, -bid)
+    # Between two prices of orders nothing changes: the end that is closer to the reference will do.
+    prices = {near for price in (*bought, *sold) for near in (price - 1, price, price + 1)}
+    prices.add(reference_ticks)
+    candidates = sorted(price for price in prices if ask <= price <= bid)
+    sold_lots = list(accumulate(sold.get(price, 0) for price in candidates))
+    bought_lots = list(accumulate(bought.get(price, 0) for price in reversed(candidates)))[::-1]
+    best = min(
+        (-min(buy, sell), abs(buy - sell), abs(price - reference_ticks), price, buy - sell)
+        for price, buy, sell in zip(candidates, bought_lots, sold_lots, strict=True)
+    )
+    return Indication(best[3], -best[0], best[4])
+
+
+def _reference(desk: Desk | None) -> int:
+    if desk is None:
+        return 0
+    band_ticks = desk.band.reference_ticks if desk.band is not None else 0
+    return band_ticks or desk.last_ticks
+
+
+def _totals(side: BookSide, worst_key: int) -> dict[int, int]:
+    """Open lots by price, hidden ones too, of the prices that cross."""
+    totals: dict[int, int] = {}
+    for key in reversed(side.keys):
+        if key < worst_key:
+            break
+        level = side.levels[key]
+        totals[key * side.sign] = level.quantity_lots + level.hidden_lots
+    return totals

@@ -1,0 +1,177 @@
+"""Price bands: how far a price may be from the reference, and how the reference moves.
+
+The reference is the mean price of the last five minutes' trades. It moves only when the mean is far
+enough from it and it has stood long enough (`SetBand`). Time is what commands say it is; it never
+runs backwards here.
+"""
+
+from typing import Final
+
+from matching.book import Book
+from matching.codes import BAND_REST
+from matching.desk import PPM, Band, Desk
+from matching.messages import (
+    AUCTION,
+    BUY,
+    HALT,
+    OPEN,
+    PHASE_CALL,
+    PHASE_LIMIT,
+    PHASE_NONE,
+    PHASE_PAUSE,
+    Event,
+    OrderCancelled,
+    PhaseChanged,
+    ReferenceMoved,
+    SetBand,
+)
+
+MEAN_OVER_MS: Final = 300_000
+# Trades of so long a time are added up: five minutes are 60 numbers, however many trades there are.
+BUCKET_MS: Final = 5_000
+
+
+def is_outside(desk: Desk, side: int, price_ticks: int) -> bool:
+    """Tell whether a limit would pay more, or take less, than the band allows."""
+    band = desk.band
+    if band is None or not band.reference_ticks:
+        return False
+    return price_ticks > band.high() if side == BUY else price_ticks < band.low()
+
+
+def clamped(desk: Desk, side: int, price_ticks: int) -> int:
+    """Return the bound of a market order, moved into the band."""
+    band = desk.band
+    if band is None or not band.reference_ticks:
+        return price_ticks
+    return min(price_ticks, band.high()) if side == BUY else max(price_ticks, band.low())
+
+
+def set_band(book: Book, desk: Desk, command: SetBand, events: list[Event]) -> None:
+    """Take over a new band; the reference stays unless one is given."""
+    assert 0 <= command.band_ppm < PPM
+    assert command.reference_ticks >= 0
+    assert command.move_ppm >= 0
+    assert command.move_after_ms >= 0
+    assert min(command.limit_ms, command.pause_ms, command.call_ms) >= 0
+    old = desk.band
+    if command.band_ppm == 0:
+        if old is not None and old.phase != PHASE_NONE:
+            events.append(PhaseChanged(book.symbol_id, PHASE_NONE, 0))
+        desk.band = None
+        _forget_samples(desk)
+        return
+    band = desk.band = Band(
+        command.band_ppm,
+        command.move_ppm,
+        command.move_after_ms,
+        command.limit_ms,
+        command.pause_ms,
+        command.call_ms,
+    )
+    if old is not None:
+        band.reference_ticks, band.moved_ms = old.reference_ticks, old.moved_ms
+        band.phase, band.due_ms = old.phase, old.due_ms
+    if command.reference_ticks:
+        reference_set(book, desk, command.reference_ticks, events)
+
+
+def reference_set(book: Book, desk: Desk, reference_ticks: int, events: list[Event]) -> None:
+    """Put the band around another price and let the mean begin anew."""
+    band = desk.band
+    assert band is not None
+    band.reference_ticks = reference_ticks
+    band.moved_ms = desk.now_ms
+    _forget_samples(desk)
+    events.append(ReferenceMoved(book.symbol_id, reference_ticks))
+
+
+def traded(desk: Desk, price_ticks: int) -> None:
+    """Add a trade of open trading to the mean."""
+    bucket = desk.now_ms // BUCKET_MS
+    samples = desk.samples
+    if samples and samples[-1][0] == bucket:
+        samples[-1][1] += price_ticks
+        samples[-1][2] += 1
+    else:
+        samples.append([bucket, price_ticks, 1])
+    desk.sum_ticks += price_ticks
+    desk.sum_trades += 1
+
+
+def _forget_samples(desk: Desk) -> None:
+    desk.samples.clear()
+    desk.sum_ticks = desk.sum_trades = 0
+
+
+def reference_follow(book: Book, desk: Desk, events: list[Event]) -> None:
+    """Move the reference to the mean, where it has to move."""
+    band, samples = desk.band, desk.samples
+    assert band is not None
+    oldest = (desk.now_ms - MEAN_OVER_MS) // BUCKET_MS
+    while samples and samples[0][0] <= oldest:
+        _, ticks, trades = samples.popleft()
+        desk.sum_ticks -= ticks
+        desk.sum_trades -= trades
+    if not samples:
+        return
+    mean = desk.sum_ticks // desk.sum_trades
+    reference = band.reference_ticks
+    if reference:
+        if desk.now_ms - band.moved_ms < band.move_after_ms or mean == reference:
+            return
+        if abs(mean - reference) * PPM < reference * band.move_ppm:
+            return
+    band.reference_ticks = mean
+    band.moved_ms = desk.now_ms
+    events.append(ReferenceMoved(book.symbol_id, mean))
+
+
+def limit_state_follow(book: Book, desk: Desk, events: list[Event], start: int) -> None:
+    """Begin a limit state where the market wants out of the band, end it where it no longer does.
+
+    It wants out while a best price stands at the band's edge, or where a market order ended there.
+    """
+    band = desk.band
+    assert band is not None
+    if not band.limit_ms or not band.reference_ticks or band.phase > PHASE_LIMIT:
+        return
+    bid, ask = book.best_bid(), book.best_ask()
+    at_edge = (bid is not None and bid >= band.high()) or (ask is not None and ask <= band.low())
+    was_hit = any(
+        type(event) is OrderCancelled and event.code == BAND_REST for event in events[start:]
+    )
+    if band.phase == PHASE_NONE and (at_edge or was_hit):
+        phase_set(book, desk, PHASE_LIMIT, desk.now_ms + band.limit_ms, events)
+    elif band.phase == PHASE_LIMIT and not at_edge and not was_hit and _has_room(book, band):
+        phase_set(book, desk, PHASE_NONE, 0, events)
+
+
+def _has_room(book: Book, band: Band) -> bool:
+    """Tell whether both sides have an order that the band lets trade."""
+    bid, ask = book.best_bid(), book.best_ask()
+    return bid is not None and bid >= band.low() and ask is not None and ask <= band.high()
+
+
+def phase_set(book: Book, desk: Desk, phase: int, due_ms: int, events: list[Event]) -> None:
+    """Take the interruption to another step."""
+    band = desk.band
+    assert band is not None
+    band.phase = phase
+    band.due_ms = due_ms
+    events.append(PhaseChanged(book.symbol_id, phase, due_ms))
+
+
+def phase_next(book: Book, desk: Desk, events: list[Event]) -> int | None:
+    """Take the step that is due; return the market state that it brings, if it brings one."""
+    band = desk.band
+    if band is None or band.phase == PHASE_NONE or desk.now_ms < band.due_ms:
+        return None
+    if band.phase == PHASE_LIMIT:
+        phase_set(book, desk, PHASE_PAUSE, desk.now_ms + band.pause_ms, events)
+        return HALT
+    if band.phase == PHASE_PAUSE:
+        phase_set(book, desk, PHASE_CALL, desk.now_ms + band.call_ms, events)
+        return AUCTION
+    phase_set(book, desk, PHASE_NONE, 0, events)
+    return OPEN

@@ -1,0 +1,109 @@
+"""How open orders end by command: cancels, mass cancels, dead man's switches, expiry."""
+
+from matching.book import Book
+from matching.codes import BY_TIMER, EXPIRED, NOT_DUE
+from matching.desk import Desk
+from matching.messages import (
+    ALL_ACCOUNTS,
+    BUY,
+    BY_CANCEL_ALL,
+    BY_USER,
+    NOT_OPEN,
+    SELL,
+    Cancel,
+    CancelAfter,
+    CancelAll,
+    CommandDone,
+    CommandRefused,
+    Event,
+    Expire,
+)
+from matching.taking import cancelled
+
+
+def end_order(book: Book, desk: Desk, order_id: int, code: str, events: list[Event]) -> bool:
+    """End an open order, in the book or waiting; return False where there is none."""
+    order = book.orders.get(order_id)
+    if order is not None:
+        book.remove(order)
+        cancelled(order, code, events)
+        return True
+    waiting = desk.waiting.get(order_id)
+    if waiting is None:
+        return False
+    desk.drop(waiting)
+    events.append(waiting.end(code))
+    return True
+
+
+def cancel(book: Book, desk: Desk, command: Cancel, events: list[Event]) -> None:
+    """End one order."""
+    if not end_order(book, desk, command.order_id, BY_USER, events):
+        events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
+
+
+def cancel_all(book: Book, desk: Desk, command: CancelAll, events: list[Event]) -> None:
+    """End an account's orders here and now; those of all accounts piece by piece."""
+    assert command.side in (-1, BUY, SELL)
+    ids = matching_ids(book, desk, command.account_id, command.side, command.owner_tag)
+    if command.account_id == ALL_ACCOUNTS:
+        desk.cancels.extend((order_id, BY_CANCEL_ALL) for order_id in ids)
+        return
+    for order_id in ids:
+        end_order(book, desk, order_id, BY_CANCEL_ALL, events)
+
+
+def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: int) -> list[int]:
+    """Return the ids of open orders, those in the book first, each kind oldest first."""
+    if account_id == ALL_ACCOUNTS:
+        resting = list(book.orders.values())
+        waiting = list(desk.waiting.values())
+    else:
+        resting = book.owned_by(account_id)
+        waiting = list(desk.waiting_by_account.get(account_id, {}).values())
+    rested = sorted(
+        (order.priority, order.order_id)
+        for order in resting
+        if side in (-1, order.side) and owner_tag in (0, order.owner_tag)
+    )
+    waited = sorted(
+        (one.priority, one.command.order_id)
+        for one in waiting
+        if side in (-1, one.command.side) and owner_tag in (0, one.command.owner_tag)
+    )
+    return [order_id for _, order_id in (*rested, *waited)]
+
+
+def cancel_after(book: Book, desk: Desk, command: CancelAfter, events: list[Event]) -> None:
+    """Set, move or clear an account's dead man's switch."""
+    assert command.due_ms >= 0
+    key = (command.account_id, command.owner_tag)
+    if command.due_ms:
+        desk.timers[key] = command.due_ms
+    else:
+        desk.timers.pop(key, None)
+    events.append(CommandDone(command.command_id, book.symbol_id))
+
+
+def expire(book: Book, desk: Desk, command: Expire, events: list[Event]) -> None:
+    """End one order whose time has come, or everything that is due but the interruption."""
+    order_id = command.order_id
+    if order_id:
+        expire_ms = desk.expiry_of.get(order_id, 0)
+        if not expire_ms or expire_ms > command.time_ms:
+            is_open = order_id in book.orders or order_id in desk.waiting
+            code = NOT_DUE if is_open else NOT_OPEN
+            events.append(CommandRefused(command.command_id, order_id, code))
+        else:
+            end_order(book, desk, order_id, EXPIRED, events)
+        return
+    due = desk.expiries.pop_to(command.time_ms)
+    for _, _, expired_id in due:
+        del desk.expiry_of[expired_id]
+    desk.cancels.extend((expired_id, EXPIRED) for _, _, expired_id in due)
+    fired = sorted(key for key, due_ms in desk.timers.items() if due_ms <= command.time_ms)
+    for key in fired:
+        del desk.timers[key]
+        ids = matching_ids(book, desk, key[0], -1, key[1])
+        desk.cancels.extend((one, BY_TIMER) for one in ids)
+    events.append(CommandDone(command.command_id, book.symbol_id))

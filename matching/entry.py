@@ -1,0 +1,241 @@
+"""How an order comes in where a symbol has a desk: refusals, waiting, taking, resting."""
+
+from typing import Final
+
+from matching import bands
+from matching.book import Book, RestingOrder
+from matching.codes import (
+    BAND_REST,
+    EXPIRED_AT_ENTRY,
+    OPEN_ORDERS_MAX,
+    PRICE_OUTSIDE_BAND,
+    STOP_ORDERS_MAX,
+    SYMBOL_CANCEL_ONLY,
+    SYMBOL_CLOSED,
+    SYMBOL_IN_AUCTION,
+    SYMBOL_POST_ONLY,
+    SYMBOL_PRE_OPEN,
+    TRAILING_ORDERS_MAX,
+)
+from matching.desk import (
+    HELD,
+    NO_TERMS,
+    TRAILING_ORDERS_PER_SYMBOL_MAX,
+    Desk,
+    Waiting,
+    assert_terms,
+)
+from matching.messages import (
+    ALL_ACCOUNTS,
+    AUCTION,
+    AUCTION_CUTOFF,
+    BUY,
+    CANCEL_ONLY,
+    CLOSED,
+    DUPLICATE_ORDER_ID,
+    FOK,
+    FOK_UNFILLABLE,
+    GTC,
+    HALT,
+    IOC,
+    IOC_REST,
+    MARKET_REST,
+    OPEN,
+    POST_ONLY,
+    POST_ONLY_WOULD_TAKE,
+    PRE_OPEN,
+    SELF_TRADE,
+    SELL,
+    SYMBOL_HALTED,
+    TRIGGER_NONE,
+    TRIGGER_TRAILING,
+    Event,
+    OrderAccepted,
+    OrderRejected,
+    Place,
+)
+from matching.taking import cancelled, fillable, take, take_for_budget
+from matching.triggers import start_watching
+
+STATE_CODES: Final = {
+    HALT: SYMBOL_HALTED,
+    PRE_OPEN: SYMBOL_PRE_OPEN,
+    AUCTION: SYMBOL_IN_AUCTION,
+    AUCTION_CUTOFF: SYMBOL_IN_AUCTION,
+    POST_ONLY: SYMBOL_POST_ONLY,
+    CANCEL_ONLY: SYMBOL_CANCEL_ONLY,
+    CLOSED: SYMBOL_CLOSED,
+}
+# Orders gather without trading.
+GATHERING: Final = frozenset({PRE_OPEN, AUCTION, AUCTION_CUTOFF})
+
+
+def place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Event]) -> None:
+    """Enter one order."""
+    assert_place(command)
+    order = incoming(command, sequence)
+    code = entry_refusal(book, desk, command, command.time_ms) or at_market_refusal(
+        book, desk, command, order
+    )
+    if code is not None:
+        events.append(OrderRejected(order.order_id, order.account_id, code))
+        return
+    events.append(accepted(order))
+    if waits(command):
+        waiting = Waiting(command, sequence, HELD)
+        desk.hold(waiting)
+        start_watching(book, desk, waiting, events)
+    else:
+        run(book, desk, command, order, events)
+
+
+def assert_place(command: Place) -> None:
+    """Assert what the validation in front of the engine has seen to."""
+    by_budget = command.budget_ticklots > 0
+    assert command.price_ticks > 0
+    assert BUY <= command.side <= SELL
+    assert (command.quantity_lots == 0) if by_budget else (command.quantity_lots > 0)
+    assert command.market or not by_budget
+    assert GTC <= command.time_in_force <= FOK
+    assert command.time_in_force == IOC or not command.market
+    assert command.time_in_force == GTC or not command.post_only
+    assert_terms(command)
+
+
+def incoming(command: Place, sequence: int) -> RestingOrder:
+    """Return the order that a command brings."""
+    terms = command.terms or NO_TERMS
+    return RestingOrder(
+        command.order_id,
+        command.account_id,
+        command.side,
+        command.price_ticks,
+        command.quantity_lots,
+        command.quantity_lots,
+        sequence,
+        command.post_only,
+        command.self_trade,
+        command.group_id,
+        command.owner_tag,
+        terms.display_lots,
+        0,
+        terms.expire_ms,
+    )
+
+
+def accepted(order: RestingOrder) -> OrderAccepted:
+    """Return the event of an order's acceptance, at the price it got."""
+    return OrderAccepted(
+        order.order_id, order.account_id, order.side, order.price_ticks, order.quantity_lots
+    )
+
+
+def waits(command: Place) -> bool:
+    """Tell whether the order waits for a trigger."""
+    return command.terms is not None and command.terms.trigger != TRIGGER_NONE
+
+
+def entry_refusal(
+    book: Book, desk: Desk, command: Place, time_ms: int, more_orders: int = 0
+) -> str | None:
+    """Return why the order may not be taken at all: state, id, time, limits; the first one tells.
+
+    `more_orders` of its list are counted in before it.
+    """
+    code = state_refusal(book, command)
+    if code is not None:
+        return code
+    if command.order_id in book.orders or command.order_id in desk.waiting:
+        return DUPLICATE_ORDER_ID
+    terms = command.terms or NO_TERMS
+    if terms.expire_ms and terms.expire_ms <= time_ms:
+        return EXPIRED_AT_ENTRY
+    is_trailing = terms.trigger == TRIGGER_TRAILING
+    if is_trailing and sum(map(len, desk.trailing.values())) >= TRAILING_ORDERS_PER_SYMBOL_MAX:
+        return TRAILING_ORDERS_MAX
+    if command.time_in_force == GTC or waits(command):
+        return _limit_refusal(book, desk, command, more_orders)
+    return None
+
+
+def state_refusal(book: Book, command: Place) -> str | None:
+    """Return why the market state takes no such order."""
+    state = book.state
+    if state == OPEN:
+        return None
+    is_taken = False
+    if state in GATHERING:
+        is_taken = waits(command) or command.time_in_force == GTC
+        if state != PRE_OPEN and command.market and not command.budget_ticklots:
+            is_taken = True
+    elif state == POST_ONLY:
+        is_taken = command.post_only and not waits(command)
+    return None if is_taken else STATE_CODES[state]
+
+
+def _limit_refusal(book: Book, desk: Desk, command: Place, more_orders: int) -> str | None:
+    limits = desk.limits
+    if not limits:
+        return None
+    account_id = command.account_id
+    open_max, stops_max = limits.get(account_id) or limits.get(ALL_ACCOUNTS, (0, 0))
+    waiting = len(desk.waiting_by_account.get(account_id, ()))
+    if open_max and book.count_owned_by(account_id) + waiting + more_orders >= open_max:
+        return OPEN_ORDERS_MAX
+    if stops_max and waits(command) and waiting + more_orders >= stops_max:
+        return STOP_ORDERS_MAX
+    return None
+
+
+def at_market_refusal(book: Book, desk: Desk, command: Place, order: RestingOrder) -> str | None:
+    """Return why the order may not meet the book as it stands; may reprice a post-only order."""
+    if waits(command) or book.state in GATHERING:
+        return None
+    if command.post_only:
+        opposite = book.sides[order.side][1]
+        if opposite.keys and opposite.keys[-1] >= order.price_ticks * opposite.sign:
+            best_ticks = opposite.keys[-1] * opposite.sign
+            one_away = best_ticks - 1 if order.side == BUY else best_ticks + 1
+            if not (command.terms or NO_TERMS).reprice or one_away < 1:
+                return POST_ONLY_WOULD_TAKE
+            order.price_ticks = one_away
+    if not command.market and bands.is_outside(desk, order.side, order.price_ticks):
+        return PRICE_OUTSIDE_BAND
+    if command.time_in_force == FOK and not fillable(book, order):
+        return FOK_UNFILLABLE
+    return None
+
+
+def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: list[Event]) -> None:
+    """Let an accepted order trade, if the state trades, and rest or end."""
+    if book.state != OPEN:
+        if command.market:
+            desk.at_open.add(order.order_id)
+        rest(book, desk, order)
+        return
+    bound_ticks = order.price_ticks
+    if command.market:
+        order.price_ticks = bands.clamped(desk, order.side, bound_ticks)
+    if command.budget_ticklots:
+        code = take_for_budget(book, order, command.budget_ticklots, events)
+    elif take(book, order, events):
+        code = SELF_TRADE
+    elif not order.left_lots:
+        return
+    elif command.time_in_force == GTC:
+        rest(book, desk, order)
+        return
+    else:
+        code = MARKET_REST if command.market else IOC_REST
+    if order.price_ticks != bound_ticks and code == MARKET_REST:
+        opposite = book.sides[order.side][1]
+        if opposite.keys and opposite.keys[-1] >= bound_ticks * opposite.sign:
+            code = BAND_REST
+    order.price_ticks = bound_ticks
+    cancelled(order, code, events)
+
+
+def rest(book: Book, desk: Desk, order: RestingOrder) -> None:
+    """Put an order into the book, an iceberg with its first slice."""
+    book.add_sliced(order)
+    desk.expiry_add(order.order_id, order.expire_ms)

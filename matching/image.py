@@ -1,0 +1,196 @@
+"""The whole engine state as bytes, and back: `engine = image_decode(image_encode(engine))`.
+
+The bytes lead with a version. A new field of any part goes to its end with a default, which keeps
+the version; a version this module does not know is refused by name, never guessed at.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from matching.book import Book, RestingOrder
+from matching.desk import ELECTED, WATCHING, Band, Desk, OrderList, Uncross, Waiting
+from matching.engine import Engine
+from matching.messages import BUY, SELL, Place
+from matching.snapshot import elected, order_lists
+
+IMAGE_VERSION: Final = 1
+
+
+class ImageRefused(Exception):
+    """The bytes are no image, or one of a version that this engine does not load."""
+
+
+class _Head(Struct, array_like=True):
+    version: int
+
+
+class _OrderImage(Struct, array_like=True, gc=False):
+    order_id: int
+    account_id: int
+    side: int
+    price_ticks: int
+    quantity_lots: int
+    left_lots: int
+    priority: int
+    post_only: bool
+    self_trade: int
+    group_id: int
+    owner_tag: int
+    display_lots: int
+    hidden_lots: int
+    expire_ms: int
+
+
+assert _OrderImage.__struct_fields__ == RestingOrder.__struct_fields__[:-3]
+
+
+class _WaitingImage(Struct, array_like=True):
+    command: Place
+    priority: int
+    stage: int
+    stop_ticks: int
+    mark_ticks: int
+    at_ticks: int
+
+
+class _ListImage(Struct, array_like=True):
+    list_id: int
+    kind: int
+    parent_id: int
+    order_ids: list[int]
+
+
+class _DeskImage(Struct, array_like=True):
+    sequence: int
+    now_ms: int
+    last_ticks: int
+    is_last_fresh: bool
+    waiting: list[_WaitingImage]
+    elected: list[int]
+    cancels: list[tuple[int, str]]
+    timers: list[tuple[int, int, int]]
+    lists: list[_ListImage]
+    at_open: list[int]
+    limits: list[tuple[int, int, int]]
+    features: list[int]
+    band: tuple[int, ...] | None
+    samples: list[list[int]]
+    uncross: tuple[int, ...] | None
+
+
+class _BookImage(Struct, array_like=True):
+    symbol_id: int
+    state: int
+    orders: list[_OrderImage]  # each queue in its order
+    desk: _DeskImage | None
+
+
+class _Image(Struct, array_like=True):
+    version: int
+    sequence: int
+    books: list[_BookImage]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+_decoder = msgspec.msgpack.Decoder(_Image)
+
+
+def image_encode(engine: Engine) -> bytes:
+    """Return the engine's state as bytes; equal states give equal bytes."""
+    books = [_book_image(book) for _, book in sorted(engine.books.items())]
+    return _encoder.encode(_Image(IMAGE_VERSION, engine.sequence, books))
+
+
+def image_decode(data: bytes) -> Engine:
+    """Return an engine in the state of these bytes. Raises ImageRefused."""
+    try:
+        version = _head_decoder.decode(data).version
+        if version != IMAGE_VERSION:
+            raise ImageRefused(f"image version {version}; this engine loads {IMAGE_VERSION}")
+        image = _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise ImageRefused(f"not an engine image: {error}") from error
+    engine = Engine()
+    engine.sequence = image.sequence
+    for book_image in image.books:
+        _book_fill(engine.book(book_image.symbol_id), book_image)
+    return engine
+
+
+def _book_image(book: Book) -> _BookImage:
+    orders = [
+        _OrderImage(*msgspec.structs.astuple(order)[:-3])  # without its links
+        for side_code in (BUY, SELL)
+        for key in book.sides[side_code][0].keys
+        for order in book.sides[side_code][0].levels[key]
+    ]
+    desk = _desk_image(book.desk) if book.desk is not None else None
+    return _BookImage(book.symbol_id, book.state, orders, desk)
+
+
+def _desk_image(desk: Desk) -> _DeskImage:
+    return _DeskImage(
+        sequence=desk.sequence,
+        now_ms=desk.now_ms,
+        last_ticks=desk.last_ticks,
+        is_last_fresh=desk.is_last_fresh,
+        waiting=[
+            _WaitingImage(*msgspec.structs.astuple(one)) for _, one in sorted(desk.waiting.items())
+        ],
+        elected=[one.command.order_id for one in elected(desk)],
+        cancels=list(desk.cancels),
+        timers=sorted((*key, due_ms) for key, due_ms in desk.timers.items()),
+        lists=[
+            _ListImage(one.list_id, one.kind, one.parent_id, one.order_ids)
+            for one in order_lists(desk)
+        ],
+        at_open=sorted(desk.at_open),
+        limits=sorted((account_id, *pair) for account_id, pair in desk.limits.items()),
+        features=sorted(desk.features),
+        band=msgspec.structs.astuple(desk.band) if desk.band is not None else None,
+        samples=list(desk.samples),
+        uncross=msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
+    )
+
+
+def _book_fill(book: Book, image: _BookImage) -> None:
+    book.state = image.state
+    for values in image.orders:
+        book.add(RestingOrder(*msgspec.structs.astuple(values)))
+    if image.desk is not None:
+        book.desk = Desk()
+        _desk_fill(book, book.desk, image.desk)
+
+
+def _desk_fill(book: Book, desk: Desk, image: _DeskImage) -> None:
+    desk.sequence = image.sequence
+    desk.now_ms = image.now_ms
+    desk.last_ticks = image.last_ticks
+    desk.is_last_fresh = image.is_last_fresh
+    for order in book.orders.values():
+        desk.expiry_add(order.order_id, order.expire_ms)
+    for one in image.waiting:
+        waiting = Waiting(*msgspec.structs.astuple(one))
+        desk.hold(waiting)
+        if waiting.stage == WATCHING:
+            desk.watch(waiting)
+    for order_id in image.elected:
+        assert desk.waiting[order_id].stage == ELECTED
+        desk.elected.append(desk.waiting[order_id])
+    desk.elected_live = len(desk.elected)
+    desk.cancels.extend(image.cancels)
+    desk.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
+    for kept in image.lists:
+        order_list = OrderList(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
+        desk.list_of.update(dict.fromkeys(kept.order_ids, order_list))
+    desk.at_open = set(image.at_open)
+    desk.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
+    desk.features = set(image.features)
+    desk.band = Band(*image.band) if image.band is not None else None
+    desk.samples.extend(image.samples)
+    desk.sum_ticks = sum(sample[1] for sample in desk.samples)
+    desk.sum_trades = sum(sample[2] for sample in desk.samples)
+    desk.uncross = Uncross(*image.uncross) if image.uncross is not None else None

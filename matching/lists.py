@@ -1,0 +1,165 @@
+"""Orders with a linked life: one cancels the other, one releases the other, or both."""
+
+from matching.book import Book, RestingOrder
+from matching.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
+from matching.desk import HELD, Desk, OrderList, Waiting
+from matching.ending import end_order
+from matching.entry import (
+    accepted,
+    assert_place,
+    at_market_refusal,
+    entry_refusal,
+    incoming,
+    run,
+    waits,
+)
+from matching.messages import (
+    GTC,
+    OCO,
+    OTO,
+    OTOCO,
+    Event,
+    ListAccepted,
+    OrderRejected,
+    OrderWaiting,
+    Place,
+    PlaceList,
+)
+from matching.triggers import start_watching
+
+
+def place_list(
+    book: Book, desk: Desk, command: PlaceList, sequence: int, events: list[Event]
+) -> None:
+    """Enter all orders of a list, or none of them."""
+    _assert_list(command)
+    orders = [incoming(place, sequence) for place in command.orders]
+    codes = _refusals(book, desk, command, orders)
+    if any(codes):
+        for order, code in zip(orders, codes, strict=True):
+            events.append(OrderRejected(order.order_id, order.account_id, code or LIST_REFUSED))
+        return
+    _enter(book, desk, command, orders, sequence, events)
+
+
+def _enter(
+    book: Book,
+    desk: Desk,
+    command: PlaceList,
+    orders: list[RestingOrder],
+    sequence: int,
+    events: list[Event],
+) -> None:
+    places = command.orders
+    ids = [order.order_id for order in orders]
+    events.append(ListAccepted(command.list_id, command.kind, list(ids)))
+    events.extend(accepted(order) for order in orders)
+    parent_id = 0 if command.kind == OCO else ids[0]
+    order_list = OrderList(command.list_id, command.kind, parent_id, ids)
+    for order_id in ids:
+        desk.list_of[order_id] = order_list
+    # What waits is in place before anything trades, which may release it or end it.
+    for place in places:
+        if _is_held(command, place) or waits(place):
+            desk.hold(Waiting(place, sequence, HELD))
+    for place in places:
+        if _is_held(command, place):
+            events.append(OrderWaiting(place.order_id, place.account_id, place.side, 0))
+        elif waits(place):
+            start_watching(book, desk, desk.waiting[place.order_id], events)
+    for place, order in zip(places, orders, strict=True):
+        if not _is_held(command, place) and not waits(place):
+            run(book, desk, place, order, events)
+
+
+def _assert_list(command: PlaceList) -> None:
+    places = command.orders
+    assert OCO <= command.kind <= OTOCO
+    assert len(places) == (3 if command.kind == OTOCO else 2)
+    assert len({place.order_id for place in places}) == len(places)
+    assert len({place.account_id for place in places}) == 1
+    for place in places:
+        assert place.symbol_id == command.symbol_id
+        assert_place(place)
+        assert place.budget_ticklots == 0
+        assert place.time_in_force == GTC or waits(place)
+    pair = places if command.kind == OCO else places[1:]
+    assert command.kind == OTO or sum(map(waits, pair)) >= 1, "of a pair one at least waits"
+
+
+def _is_held(command: PlaceList, place: Place) -> bool:
+    return command.kind != OCO and place is not command.orders[0]
+
+
+def _refusals(
+    book: Book, desk: Desk, command: PlaceList, orders: list[RestingOrder]
+) -> list[str | None]:
+    """The reason against each order, seen as the list's orders come in one after another."""
+    codes: list[str | None] = []
+    for place, order in zip(command.orders, orders, strict=True):
+        code = entry_refusal(book, desk, place, command.time_ms, len(codes))
+        if code is None and not _is_held(command, place):
+            code = at_market_refusal(book, desk, place, order)
+        codes.append(code)
+    return codes
+
+
+def traded(book: Book, desk: Desk, order_id: int, is_filled: bool, events: list[Event]) -> None:
+    """Follow a trade of a list's order: release what waits for it, or end its other one."""
+    order_list = desk.list_of[order_id]
+    if order_list.parent_id == order_id:
+        if is_filled:
+            _release(book, desk, order_list, events)
+    elif not order_list.parent_id:
+        _dissolve(book, desk, order_list, order_id, LIST_OTHER_TRADED, events)
+
+
+def triggered(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
+    """Follow the trigger of a list's order: its other one ends before it comes in."""
+    order_list = desk.list_of[order_id]
+    if not order_list.parent_id:
+        _dissolve(book, desk, order_list, order_id, LIST_OTHER_TRADED, events)
+
+
+def ended(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
+    """Follow the end of a list's order: nothing of the list stays alone."""
+    order_list = desk.list_of[order_id]
+    if order_list.parent_id in (0, order_id):
+        _dissolve(book, desk, order_list, order_id, LIST_OTHER_ENDED, events)
+        return
+    # One of the orders that wait for the parent: the rest of the list goes on without it.
+    order_list.order_ids.remove(order_id)
+    del desk.list_of[order_id]
+    if len(order_list.order_ids) == 1:
+        del desk.list_of[order_list.parent_id]
+
+
+def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event]) -> None:
+    parent_id = order_list.parent_id
+    order_list.parent_id = 0
+    order_list.order_ids.remove(parent_id)
+    del desk.list_of[parent_id]
+    children = list(order_list.order_ids)
+    if len(children) == 1:
+        del desk.list_of[children[0]]
+    for order_id in children:
+        waiting = desk.waiting[order_id]
+        if waits(waiting.command):
+            start_watching(book, desk, waiting, events)
+        else:
+            desk.elect(waiting, 0)
+
+
+def _dissolve(
+    book: Book,
+    desk: Desk,
+    order_list: OrderList,
+    order_id: int,
+    code: str,
+    events: list[Event],
+) -> None:
+    for one in order_list.order_ids:
+        del desk.list_of[one]
+    for one in order_list.order_ids:
+        if one != order_id:
+            end_order(book, desk, one, code, events)

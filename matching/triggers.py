@@ -1,0 +1,95 @@
+"""Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
+
+from matching.book import Book
+from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Entry, Waiting
+from matching.messages import BUY, OPEN, Event, OrderWaiting
+
+
+def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:
+    """Let an order's trigger be reached, at once where the price already has."""
+    terms = waiting.terms
+    waiting.stop_ticks = terms.stop_ticks
+    desk.watch(waiting)
+    price_ticks = _price_of(book, desk, waiting.source)
+    if price_ticks:
+        _follow(waiting, price_ticks)
+    command = waiting.command
+    events.append(
+        OrderWaiting(command.order_id, command.account_id, command.side, waiting.stop_ticks)
+    )
+    if price_ticks and is_reached(waiting, price_ticks):
+        desk.unwatch(waiting)
+        desk.elect(waiting, price_ticks)
+
+
+def _price_of(book: Book, desk: Desk, source: int) -> int:
+    """The price of a source now, or 0. Nothing from before a halt counts."""
+    if book.state != OPEN:
+        return 0
+    if source == LAST:
+        return desk.last_ticks if desk.is_last_fresh else 0
+    return (book.best_bid() if source == BID else book.best_ask()) or 0
+
+
+def is_reached(waiting: Waiting, price_ticks: int) -> bool:
+    """Tell whether a price reaches the order's trigger as it stands."""
+    if not waiting.stop_ticks:
+        return False
+    return (price_ticks - waiting.stop_ticks) * waiting.direction >= 0
+
+
+def _follow(waiting: Waiting, price_ticks: int) -> None:
+    """Move a trailing stop with the price, where the price moved in the order's favour."""
+    terms = waiting.terms
+    if not (terms.trail_ticks or terms.trail_ppm):
+        return
+    # A sell follows the price up, a buy follows it down.
+    favour = -1 if waiting.command.side == BUY else 1
+    if waiting.mark_ticks:
+        if (price_ticks - waiting.mark_ticks) * favour <= 0:
+            return
+    elif terms.activation_ticks and (price_ticks - terms.activation_ticks) * favour < 0:
+        return
+    waiting.mark_ticks = price_ticks
+    distance_ticks = terms.trail_ticks or max(1, price_ticks * terms.trail_ppm // PPM)
+    # A sell whose distance is more than the price is reached by nothing: 1 is the least price.
+    waiting.stop_ticks = max(0, price_ticks - favour * distance_ticks)
+
+
+def price_seen(desk: Desk, source: int, price_ticks: int) -> None:
+    """Elect all that a price reaches: what it passed first comes in first, then the older."""
+    rising = desk.triggers[source, UP].pop_to(price_ticks)
+    falling = desk.triggers[source, DOWN].pop_to(-price_ticks)
+    trailed = _trailing_reached(desk, source, price_ticks) if desk.trailing[source] else []
+    reached = rising or falling  # each in its order already: thousands need no sorting anew
+    if trailed or (rising and falling):
+        # A rank less the price is the distance, with the farthest first.
+        reached = [(rank - price_ticks, age, one) for rank, age, one in rising]
+        reached += [(rank + price_ticks, age, one) for rank, age, one in falling]
+        reached = sorted(reached + trailed)
+    waiting = desk.waiting
+    for _, _, order_id in reached:
+        desk.elect(waiting[order_id], price_ticks)
+
+
+def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
+    """Let the trailing stops of a source follow a price; take off those that it reaches."""
+    reached: list[Entry] = []
+    trailing = desk.trailing[source]
+    for order_id, waiting in trailing.items():
+        _follow(waiting, price_ticks)
+        if is_reached(waiting, price_ticks):
+            distance = abs(price_ticks - waiting.stop_ticks)
+            reached.append((-distance, waiting.priority, order_id))
+    for _, _, order_id in reached:
+        del trailing[order_id]
+    return reached
+
+
+def best_prices_seen(book: Book, desk: Desk) -> None:
+    """Elect what waits for the best bid or the best ask."""
+    bid, ask = book.best_bid(), book.best_ask()
+    if bid is not None:
+        price_seen(desk, BID, bid)
+    if ask is not None:
+        price_seen(desk, ASK, ask)

@@ -1,0 +1,153 @@
+"""Random commands against the naive book: `python -m tests.fuzz --commands N --seconds S --seed K`.
+
+Engine and naive book must give the same events after every command, every invariant must hold, the
+incremental hash must be the full one, and a restored copy must go on exactly like the original. A
+failure prints the seed, the command and both answers; the same arguments show it again.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from matching import messages as m
+from matching import sequencing
+from matching.codec import decode_command, encode_command
+from matching.engine import Engine
+from matching.image import image_decode, image_encode
+from matching.snapshot import StateHash, desks_digest, state_hash
+from tests.histories import History
+from tests.naive_book import NaiveEngine
+
+COMMANDS_PER_HISTORY = 600
+# What costs more than the commands themselves is not done after every one of them.
+RESTORE_EVERY = 97
+
+
+class Difference(AssertionError):
+    """Engine and naive book, or original and copy, do not agree."""
+
+
+class Run(NamedTuple):
+    commands: int
+    events: dict[str, int]
+
+
+def finish(engine: Engine, symbol_id: int) -> list[m.Event]:
+    """Sequence `Continue` as long as the engine asks for it; return the events."""
+    events: list[m.Event] = []
+    while engine.needs_continue(symbol_id):
+        events += engine.apply(m.Continue(0, 0, symbol_id))
+    return events
+
+
+def without_cuts(events: list[m.Event]) -> list[m.Event]:
+    """Leave out what only says where work was cut into pieces."""
+    return [event for event in events if type(event) is not m.ContinueNeeded]
+
+
+class Pair:
+    """Engine and naive book under the same commands."""
+
+    def __init__(self) -> None:
+        self.engine, self.naive, self.kept = Engine(), NaiveEngine(), StateHash()
+        # What the naive book has told and the engine, by symbol, has still to tell.
+        self.owed: dict[int, list[m.Event]] = {}
+
+    def apply(self, command: m.Command, *, is_finished: bool = True) -> list[m.Event]:
+        """Apply one command to both; leave cut work undone unless `is_finished`."""
+        command = decode_command(encode_command(command))
+        symbol_id = command.symbol_id
+        owed = self.owed.setdefault(symbol_id, [])
+        owed += self.naive.apply(decode_command(encode_command(command)))
+        happened = self.engine.apply(command)
+        if is_finished:
+            happened += finish(self.engine, symbol_id)
+        told = without_cuts(happened)
+        if told != owed[: len(told)]:
+            raise Difference(f"{command}\n  engine: {happened}\n  naive: {owed}")
+        del owed[: len(told)]
+        if owed and not self.engine.needs_continue(symbol_id):
+            raise Difference(f"{command}\n  the naive book also tells: {owed}")
+        self.engine.check()
+        self.kept.follow(self.engine.book(symbol_id), happened)
+        return happened
+
+    def restore(self) -> None:
+        """Go on with a copy made from the engine's image."""
+        engine = self.engine
+        states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
+        full = state_hash(engine)
+        assert self.kept.hexdigest(engine.sequence, states, desks_digest(engine)) == full
+        image = image_encode(engine)
+        self.engine = image_decode(image)
+        self.engine.check()
+        assert state_hash(self.engine) == full, "the restored engine differs"
+        assert image_encode(self.engine) == image
+
+
+def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
+    """Play one history. Every third one cuts work after each step, and seldom goes on at once.
+
+    Raises AssertionError.
+    """
+    chance = random.Random(seed)
+    history = History(chance, symbols=1 + seed % 2)
+    pair = Pair()
+    is_cut = seed % 3 == 0
+    with steps_of(1 if is_cut else sequencing.STEPS_PER_COMMAND_MAX):
+        for number in range(commands):
+            is_finished = not is_cut or chance.random() < 0.5
+            for event in pair.apply(history.command(), is_finished=is_finished):
+                name = type(event).__name__
+                counts[name] = counts.get(name, 0) + 1
+            if number % RESTORE_EVERY == 0:
+                pair.restore()
+
+
+@contextmanager
+def steps_of(count: int) -> Iterator[None]:
+    """Let a command take so many steps only."""
+    usual = sequencing.STEPS_PER_COMMAND_MAX
+    vars(sequencing)["STEPS_PER_COMMAND_MAX"] = count
+    try:
+        yield
+    finally:
+        vars(sequencing)["STEPS_PER_COMMAND_MAX"] = usual
+
+
+def fuzz(commands: int, seconds: float, seed: int) -> Run:
+    """Play histories until so many commands or so much time is spent. Raises AssertionError."""
+    until = time.monotonic() + seconds
+    done = 0
+    counts: dict[str, int] = {}
+    while done < commands and time.monotonic() < until:
+        length = min(COMMANDS_PER_HISTORY, commands - done)
+        try:
+            history_run(seed, length, counts)
+        except AssertionError:
+            sys.stderr.write(f"failed with --seed {seed} --commands {length}\n")
+            raise
+        done += length
+        seed += 1
+    return Run(done, counts)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--commands", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=float, default=3_600)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    run = fuzz(options.commands, options.seconds, options.seed)
+    sys.stdout.write(f"{run.commands} commands from seed {options.seed}: no difference\n")
+    for name, count in sorted(run.events.items()):
+        sys.stdout.write(f"{count:>9} {name}\n")
+
+
+if __name__ == "__main__":
+    main()
