@@ -159,7 +159,7 @@ def _timed_step(partition_id: int) -> SettledBatch | Idle:
 
 
 def _after_commit(client: redis.Redis, batch: SettledBatch) -> None:
-    log.info(
+    log.debug(
         "settlement.batch",
         partition_id=batch.partition_id,
         sequence=batch.last_seq,

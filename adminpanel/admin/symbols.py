@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
+from exchange.domain.units import plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.models import EnginePartition, Order
@@ -30,12 +31,20 @@ class NoteForm(ActionForm):
 
 @admin.register(Symbol)
 class SymbolAdmin(admin.ModelAdmin):
-    list_display = ("code", "state", "is_listed", "tick", "lot", "band_ppm", "position")
+    list_display = ("code", "state", "is_listed", "price_step", "size_step", "band_ppm", "position")
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")
     search_fields = ("code",)
     actions = ("halt", "resume")
     action_form = NoteForm
+
+    @admin.display(description="tick", ordering="tick")
+    def price_step(self, symbol: Symbol) -> str:
+        return plain(symbol.tick)
+
+    @admin.display(description="lot", ordering="lot")
+    def size_step(self, symbol: Symbol) -> str:
+        return plain(symbol.lot)
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: Symbol | None = None

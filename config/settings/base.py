@@ -98,6 +98,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Orders, market data and balances. Amounts are decimal strings, ids strings.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
