@@ -11,12 +11,12 @@ from matching.desk import Desk, Waiting
 from matching.entry import GATHERING, STATE_CODES
 from matching.messages import (
     AMEND_BELOW_FILLED,
-    AMEND_WOULD_TAKE,
     AUCTION,
     NO_PRIORITY_KEPT,
     NOT_OPEN,
     OPEN,
     POST_ONLY,
+    POST_ONLY_WOULD_TAKE,
     PRE_OPEN,
     SELF_TRADE,
     TRIGGER_STOP,
@@ -125,7 +125,7 @@ def _refusal(
     if (order.post_only or state == POST_ONLY) and state not in GATHERING:
         opposite = book.sides[order.side][1]
         if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
-            return AMEND_WOULD_TAKE
+            return POST_ONLY_WOULD_TAKE
     desk = book.desk
     if desk is not None and command.price_ticks and state not in GATHERING:
         return PRICE_OUTSIDE_BAND if bands.is_outside(desk, order.side, price_ticks) else None

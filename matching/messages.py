@@ -131,7 +131,6 @@ SELF_TRADE: Final = "order.self_trade"
 SYMBOL_HALTED: Final = "symbol.halted"
 NOT_OPEN: Final = "order.not_open"
 AMEND_BELOW_FILLED: Final = "order.amend_below_filled"
-AMEND_WOULD_TAKE: Final = "order.post_only_would_take"
 NO_PRIORITY_KEPT: Final = "order.priority_needs_reduction"
 ENGINE_FAULT: Final = "engine.fault"
 

@@ -120,7 +120,7 @@ class NaiveSession(NaiveMarket):
             return ""
         at_price = replace(order, price_ticks=price)
         if (order.command.post_only or self.state == m.POST_ONLY) and self.matches(at_price):
-            return m.AMEND_WOULD_TAKE
+            return m.POST_ONLY_WOULD_TAKE
         if command.price_ticks and self.is_outside(order.side, price):
             return c.PRICE_OUTSIDE_BAND
         return ""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Final
 
 import pytest
 
+from config.stack.state import ports_free
 from tests.e2e.browser import Page, chromium_path, page_open
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -21,19 +21,12 @@ LIFE_S: Final = 400  # the stack ends by itself, should this process die
 STOP_S: Final = 40.0
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
-
-
 @pytest.fixture(scope="session")
 def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if chromium_path() is None:
         pytest.skip("no chromium here: install it, or set CHROMIUM to its path")
     folder = tmp_path_factory.mktemp("stack")
-    web_port, ws_port = _free_ports()
+    web_port, ws_port = ports_free(2)
     command = [
         sys.executable, "manage.py", "stack", "--data", str(folder), "--headless",
         "--demo", "--no-market", "--for", str(LIFE_S),
