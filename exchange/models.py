@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractUser
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import connection, models
 
-from exchange.domain.enums import SymbolState
+from exchange.domain.enums import SelfTradePrevention, SymbolState
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, PPM, NotExact, SymbolUnits
 
 ASSET_CODE = RegexValidator(r"^[A-Z0-9]{2,12}\Z", "2 to 12 of A-Z and 0-9")
@@ -46,11 +46,34 @@ class Tier(models.Model):
         return self.name
 
 
+class AccountGroup(models.Model):
+    """Users who count as one for self-trade prevention, for instance desks of one firm."""
+
+    name = models.CharField(max_length=60, unique=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class User(AbstractUser):
     """A person or bot that signs in. Money hangs on the wallets account, not on the user."""
 
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, null=True, blank=True)
     is_suspended = models.BooleanField(default=False, help_text="May sign in but not trade.")
+    group = models.ForeignKey(
+        AccountGroup,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        help_text="Orders of one group do not trade with each other.",
+    )
+    self_trade_prevention = models.CharField(
+        max_length=16,
+        choices=[(mode, mode) for mode in SelfTradePrevention],
+        default=SelfTradePrevention.CANCEL_INCOMING,
+        db_default=SelfTradePrevention.CANCEL_INCOMING,
+        help_text="For orders that name no mode.",
+    )
 
 
 class Asset(models.Model):
@@ -88,13 +111,37 @@ class Symbol(models.Model):
     price_min = money_field()
     price_max = money_field()
     band_ppm = models.PositiveIntegerField(
-        default=0, help_text="Limit prices within this of the last price, in millionths; 0: off."
+        default=0, help_text="Prices within this of the reference, in millionths; 0: off."
     )
     slippage_ppm = models.PositiveIntegerField(
         default=50_000, help_text="A market order's bound beyond the best price, in millionths."
     )
     open_orders_max = models.PositiveIntegerField(
         default=200, help_text="Open orders a user may have here; 0 means no limit."
+    )
+    stop_orders_max = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Orders a user may have waiting here; 0 means no limit."
+    )
+    band_move_ppm = models.PositiveIntegerField(
+        default=10_000,
+        db_default=10_000,
+        help_text="The band's reference moves by at least this, in millionths.",
+    )
+    band_move_after_s = models.PositiveIntegerField(
+        default=30, db_default=30, help_text="The band's reference stands at least this long."
+    )
+    interruption_limit_s = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Seconds at the band's edge before trading pauses; 0: it never does.",
+    )
+    interruption_pause_s = models.PositiveIntegerField(
+        default=300, db_default=300, help_text="Length of a volatility pause in seconds."
+    )
+    interruption_auction_s = models.PositiveIntegerField(
+        default=60,
+        db_default=60,
+        help_text="Length of the auction after a volatility pause in seconds.",
     )
     state = models.CharField(
         max_length=16, choices=[(state, state) for state in SymbolState], default=SymbolState.OPEN

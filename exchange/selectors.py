@@ -131,6 +131,7 @@ def symbol_rules(symbol: Symbol) -> SymbolRules:
         band_ppm=symbol.band_ppm,
         slippage_ppm=symbol.slippage_ppm,
         open_orders_max=symbol.open_orders_max,
+        stop_orders_max=symbol.stop_orders_max,
     )
 
 

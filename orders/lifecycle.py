@@ -5,6 +5,7 @@ from typing import Final
 from exchange.domain.enums import FINAL_STATUSES, OrderStatus
 
 _NEW = OrderStatus.NEW
+_WAITING = OrderStatus.WAITING
 _OPEN = OrderStatus.OPEN
 _PART = OrderStatus.PARTIALLY_FILLED
 _FILLED = OrderStatus.FILLED
@@ -13,7 +14,9 @@ _REJECTED = OrderStatus.REJECTED
 _EXPIRED = OrderStatus.EXPIRED
 
 NEXT: Final[dict[OrderStatus, frozenset[OrderStatus]]] = {
-    _NEW: frozenset({_OPEN, _PART, _FILLED, _CANCELLED, _REJECTED, _EXPIRED}),
+    _NEW: frozenset({_WAITING, _OPEN, _PART, _FILLED, _CANCELLED, _REJECTED, _EXPIRED}),
+    # A trailing stop that begins to follow the price waits on; a trigger lets an order in.
+    _WAITING: frozenset({_WAITING, _OPEN, _PART, _FILLED, _CANCELLED, _EXPIRED}),
     # An amend leaves an open order open.
     _OPEN: frozenset({_OPEN, _PART, _FILLED, _CANCELLED, _EXPIRED}),
     _PART: frozenset({_PART, _FILLED, _CANCELLED, _EXPIRED}),

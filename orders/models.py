@@ -9,7 +9,17 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
-from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, TimeInForce
+from exchange.domain.enums import (
+    CommandKind,
+    ListKind,
+    OrderStatus,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    SymbolState,
+    TimeInForce,
+    TriggerSource,
+)
 from exchange.models import money_field
 
 
@@ -23,14 +33,28 @@ class Order(models.Model):
     )
     client_order_id = models.CharField(max_length=64)
     side = models.CharField(max_length=4, choices=[(side, side) for side in Side])
-    type = models.CharField(max_length=8, choices=[(kind, kind) for kind in OrderType])
+    type = models.CharField(max_length=20, choices=[(kind, kind) for kind in OrderType])
     time_in_force = models.CharField(max_length=4, choices=[(tif, tif) for tif in TimeInForce])
     post_only = models.BooleanField(default=False)
     self_trade = models.CharField(max_length=16)
     price = money_field(null=True)  # limit price; a market order has none
-    bound_price = money_field(null=True)  # a market order's protective price
+    bound_price = money_field(null=True)  # protective price of what trades as a market order
+    reference_price = money_field(null=True)  # best opposite price when a market order came
     quantity = money_field(null=True)  # none for a market order by quote amount
     quote_amount = money_field(null=True)
+    stop_price = money_field(null=True)
+    trigger_source = models.CharField(  # noqa: DJ001  # none is not ""
+        max_length=4, choices=[(source, source) for source in TriggerSource], null=True
+    )
+    trail_amount = money_field(null=True)
+    trail_ppm = models.IntegerField(null=True)
+    activation_price = money_field(null=True)
+    display_quantity = money_field(null=True)
+    expires_at = models.DateTimeField(null=True)
+    reprice = models.BooleanField(db_default=False, default=False)
+    list_id = models.BigIntegerField(null=True)  # of orders_orderlist
+    group_id = models.BigIntegerField(db_default=0, default=0)  # exchange_accountgroup, 0: none
+    owner_tag = models.BigIntegerField(db_default=0, default=0)  # exchange_apikey, 0: a session
     status = models.CharField(max_length=16, choices=[(status, status) for status in OrderStatus])
     filled = money_field(default=0)
     filled_quote = money_field(default=0)
@@ -49,6 +73,7 @@ class Order(models.Model):
             models.Index(
                 fields=["id"], condition=Q(engine_seq__isnull=True), name="order_unsequenced"
             ),
+            models.Index(fields=["list_id"], condition=Q(list_id__isnull=False), name="order_list"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -107,8 +132,24 @@ class ClientOrderId(models.Model):
         return self.client_order_id
 
 
+class OrderList(models.Model):
+    """Orders with a linked life. Its orders name it; in the order of their ids."""
+
+    id = models.BigIntegerField(primary_key=True)  # also the id of the command that enters it
+    account_id = models.BigIntegerField()
+    symbol_id = models.BigIntegerField()
+    kind = models.CharField(max_length=5, choices=[(kind, kind) for kind in ListKind])
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["account_id", "id"], name="orderlist_account")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
+
+
 class Command(models.Model):
-    """A cancel, amend, cancel-all or state change on its way to the engine, and what came of it."""
+    """Whatever travels to the engine and is no new order, and what came of it."""
 
     id = models.BigIntegerField(primary_key=True)
     partition_id = models.IntegerField()
@@ -220,6 +261,83 @@ class EngineJournal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partition_id}: {self.first_seq}-{self.last_seq}"
+
+
+class EngineImage(models.Model):
+    """The whole state of a partition's engine after a sequence (matching/image.py).
+
+    Written where order rows alone could not bring the engine back; the journal after it can.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    partition_id = models.IntegerField()
+    last_seq = models.BigIntegerField()
+    image = models.BinaryField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["partition_id", "last_seq"], name="image_position")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.partition_id}: {self.last_seq}"
+
+
+class PreventedMatch(models.Model):
+    """A match that self-trade prevention did not let happen; kept for compliance."""
+
+    id = models.BigIntegerField(primary_key=True)
+    symbol_id = models.BigIntegerField()
+    engine_seq = models.BigIntegerField()
+    price = money_field()
+    quantity = money_field()
+    mode = models.CharField(max_length=16, choices=[(mode, mode) for mode in SelfTradePrevention])
+    maker_order_id = models.BigIntegerField()
+    taker_order_id = models.BigIntegerField()
+    maker_account_id = models.BigIntegerField()
+    taker_account_id = models.BigIntegerField()
+    taker_side = models.CharField(max_length=4, choices=[(side, side) for side in Side])
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "prevented matches"
+        indexes = [
+            models.Index(fields=["taker_account_id", "id"], name="prevented_taker"),
+            models.Index(fields=["maker_account_id", "id"], name="prevented_maker"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
+class ScheduledState(models.Model):
+    """A market state that a symbol enters by the clock, in UTC: on some weekdays, or on one day."""
+
+    symbol = models.ForeignKey("exchange.Symbol", on_delete=models.CASCADE)
+    state = models.CharField(max_length=16, choices=[(state, state) for state in SymbolState])
+    at = models.TimeField(help_text="Time of day, UTC.")
+    weekdays = models.CharField(
+        max_length=7, blank=True, help_text="Digits: 1 is Monday, 7 Sunday. Empty with a date."
+    )
+    on_date = models.DateField(null=True, blank=True, help_text="Once, on this day.")
+    is_active = models.BooleanField(default=True)
+    last_due_at = models.DateTimeField(null=True, editable=False)  # what was sent last
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(on_date__isnull=True, weekdays__regex=r"^[1-7]+$")
+                | Q(on_date__isnull=False, weekdays=""),
+                name="scheduledstate_weekdays_or_date",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state=SymbolState.CLOSED), name="scheduledstate_never_closed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.state} at {self.at} UTC"
 
 
 class EngineFault(models.Model):

@@ -86,6 +86,11 @@ class Reservation(models.Model):
     # Sum of notional atoms x ppm over the order's fills: its fee is this / 1e6, rounded up once.
     fee_accrued = models.DecimalField(max_digits=60, decimal_places=0, default=0)
     pending_amend_id = models.BigIntegerField(null=True)
+    # Of orders with a linked life only. The two orders of one pool hold together, whichever row
+    # the amount stands on; an order that is funded by another gets what that one's fills bring in.
+    pool_id = models.BigIntegerField(null=True)
+    funded_by = models.BigIntegerField(null=True)
+    left_lots = models.BigIntegerField(null=True)
 
     class Meta:
         constraints = [

@@ -27,6 +27,11 @@ class Code(StrEnum):
     # symbol
     SYMBOL_UNKNOWN = "symbol.unknown"
     SYMBOL_HALTED = "symbol.halted"
+    SYMBOL_PRE_OPEN = "symbol.pre_open"
+    SYMBOL_IN_AUCTION = "symbol.in_auction"
+    SYMBOL_POST_ONLY = "symbol.post_only"
+    SYMBOL_CANCEL_ONLY = "symbol.cancel_only"
+    SYMBOL_CLOSED = "symbol.closed"
     # order
     ORDER_PRICE_REQUIRED = "order.price_required"
     ORDER_PRICE_FORBIDDEN = "order.price_forbidden"
@@ -44,6 +49,22 @@ class Code(StrEnum):
     ORDER_QUANTITY_OR_QUOTE_AMOUNT = "order.quantity_or_quote_amount"
     ORDER_TIME_IN_FORCE_INVALID = "order.time_in_force_invalid"
     ORDER_POST_ONLY_INVALID = "order.post_only_invalid"
+    ORDER_STOP_PRICE_REQUIRED = "order.stop_price_required"
+    ORDER_STOP_PRICE_FORBIDDEN = "order.stop_price_forbidden"
+    ORDER_TRIGGER_SOURCE_FORBIDDEN = "order.trigger_source_forbidden"
+    ORDER_TRAIL_REQUIRED = "order.trail_required"
+    ORDER_TRAIL_FORBIDDEN = "order.trail_forbidden"
+    ORDER_TRAIL_INVALID = "order.trail_invalid"
+    ORDER_DISPLAY_INVALID = "order.display_quantity_invalid"
+    ORDER_EXPIRY_REQUIRED = "order.expires_at_required"
+    ORDER_EXPIRY_INVALID = "order.expires_at_invalid"
+    ORDER_REPRICE_INVALID = "order.reprice_invalid"
+    ORDER_BOUND_FORBIDDEN = "order.bound_price_forbidden"
+    ORDER_BOUND_INVALID = "order.bound_price_invalid"
+    ORDER_LIST_INVALID = "order.list_invalid"
+    ORDER_LIST_NOT_COVERED = "order.list_not_covered"
+    ORDER_LIST_NOT_FOUND = "order.list_not_found"
+    ORDER_LIST_AMEND = "order.list_amend_not_allowed"
     ORDER_STP_NOT_ALLOWED = "order.self_trade_prevention_not_allowed"
     ORDER_NO_LIQUIDITY = "order.no_liquidity"
     ORDER_CLIENT_ID_INVALID = "order.client_id_invalid"
@@ -64,7 +85,21 @@ class Code(StrEnum):
     ORDER_IOC_REST = "order.ioc_rest"
     ORDER_INSUFFICIENT_LIQUIDITY = "order.insufficient_liquidity"
     ORDER_QUOTE_AMOUNT_SPENT = "order.quote_amount_spent"
+    ORDER_OPEN_ORDERS_MAX = "order.open_orders_max"
+    ORDER_STOP_ORDERS_MAX = "order.stop_orders_max"
+    ORDER_TRAILING_ORDERS_MAX = "order.trailing_orders_max"
+    ORDER_EXPIRED_AT_ENTRY = "order.expired_at_entry"
+    ORDER_LIST_REFUSED = "order.list_refused"
+    ORDER_AMEND_NO_TRIGGER = "order.amend_no_trigger"
+    ORDER_AMEND_NO_DISPLAY = "order.amend_no_display"
+    ORDER_NOT_DUE = "order.not_due"
+    ORDER_EXPIRED = "order.expired"
+    ORDER_CANCELLED_BY_TIMER = "order.cancelled_by_timer"
+    ORDER_LIST_OTHER_TRADED = "order.list_other_traded"
+    ORDER_LIST_OTHER_ENDED = "order.list_other_ended"
+    ORDER_BAND_REST = "order.band_rest"
     ENGINE_FAULT = "engine.fault"
+    ENGINE_FEATURE_UNKNOWN = "engine.feature_unknown"
     # risk
     RISK_ORDER_RATE = "risk.order_rate"
     RISK_OPEN_ORDERS_MAX = "risk.open_orders_max"
@@ -113,8 +148,13 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
     Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
     Code.SYMBOL_HALTED: (409, "Trading in {symbol} is halted; cancels are still taken."),
-    Code.ORDER_PRICE_REQUIRED: (422, "A limit order needs a price."),
-    Code.ORDER_PRICE_FORBIDDEN: (422, "A market order takes no price."),
+    Code.SYMBOL_PRE_OPEN: (409, "{symbol} is not open yet: only orders that may rest are taken."),
+    Code.SYMBOL_IN_AUCTION: (409, "{symbol} is in an auction, which does not take this now."),
+    Code.SYMBOL_POST_ONLY: (409, "{symbol} takes only post-only orders and cancels now."),
+    Code.SYMBOL_CANCEL_ONLY: (409, "{symbol} takes only cancels now."),
+    Code.SYMBOL_CLOSED: (409, "{symbol} is closed for ever."),
+    Code.ORDER_PRICE_REQUIRED: (422, "An order of this type needs a price."),
+    Code.ORDER_PRICE_FORBIDDEN: (422, "An order of this type takes no price."),
     Code.ORDER_PRICE_OFF_TICK: (422, "The price must be a multiple of {tick}."),
     Code.ORDER_PRICE_BELOW_MIN: (422, "The price must be at least {minimum}."),
     Code.ORDER_PRICE_ABOVE_MAX: (422, "The price must be at most {maximum}."),
@@ -122,7 +162,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         422,
         "The price must lie between {minimum} and {maximum} at the moment.",
     ),
-    Code.ORDER_QUANTITY_REQUIRED: (422, "A limit order needs a quantity."),
+    Code.ORDER_QUANTITY_REQUIRED: (422, "An order of this type needs a quantity."),
     Code.ORDER_QUANTITY_OFF_LOT: (422, "The quantity must be a multiple of {lot}."),
     Code.ORDER_QUANTITY_BELOW_MIN: (422, "The quantity must be at least {minimum}."),
     Code.ORDER_QUANTITY_ABOVE_MAX: (422, "The quantity must be at most {maximum}."),
@@ -135,6 +175,32 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     ),
     Code.ORDER_TIME_IN_FORCE_INVALID: (422, "This order cannot be {time_in_force}."),
     Code.ORDER_POST_ONLY_INVALID: (422, "Only a gtc limit order can be post-only."),
+    Code.ORDER_STOP_PRICE_REQUIRED: (422, "An order of this type needs a stop price."),
+    Code.ORDER_STOP_PRICE_FORBIDDEN: (422, "An order of this type takes no stop price."),
+    Code.ORDER_TRIGGER_SOURCE_FORBIDDEN: (422, "Only an order with a trigger has a source."),
+    Code.ORDER_TRAIL_REQUIRED: (
+        422,
+        "A trailing stop needs either trail_amount or trail_bps.",
+    ),
+    Code.ORDER_TRAIL_FORBIDDEN: (422, "Only a trailing stop takes {field}."),
+    Code.ORDER_TRAIL_INVALID: (422, "The distance must be {rule}."),
+    Code.ORDER_DISPLAY_INVALID: (422, "The displayed quantity is invalid: {rule}."),
+    Code.ORDER_EXPIRY_REQUIRED: (422, "A gtd order needs expires_at."),
+    Code.ORDER_EXPIRY_INVALID: (422, "The expiry is invalid: {rule}."),
+    Code.ORDER_REPRICE_INVALID: (422, "Only a post-only order can be repriced."),
+    Code.ORDER_BOUND_FORBIDDEN: (422, "Only what trades as a market order takes a bound price."),
+    Code.ORDER_BOUND_INVALID: (422, "The bound price is invalid: {rule}."),
+    Code.ORDER_LIST_INVALID: (422, "The list is invalid: {rule}."),
+    Code.ORDER_LIST_NOT_COVERED: (
+        422,
+        "The first order does not bring in what the others need: {needed} {asset}, "
+        "it brings at least {brings}.",
+    ),
+    Code.ORDER_LIST_NOT_FOUND: (404, "There is no such order list."),
+    Code.ORDER_LIST_AMEND: (
+        409,
+        "An order whose fills pay for others, or one that waits to be paid, cannot be amended.",
+    ),
     Code.ORDER_STP_NOT_ALLOWED: (422, "This account must keep self-trade prevention."),
     Code.ORDER_NO_LIQUIDITY: (422, "There is nothing on the other side of the book."),
     Code.ORDER_CLIENT_ID_INVALID: (
@@ -154,6 +220,19 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         422,
         "Only a smaller quantity at the same price keeps its place in the queue.",
     ),
+    Code.ORDER_OPEN_ORDERS_MAX: (422, "The account has as many open orders here as it may have."),
+    Code.ORDER_STOP_ORDERS_MAX: (422, "The account has as many waiting orders here as it may."),
+    Code.ORDER_TRAILING_ORDERS_MAX: (422, "The symbol has as many trailing stops as it may have."),
+    Code.ORDER_EXPIRED_AT_ENTRY: (422, "The order's time was over when it reached the engine."),
+    Code.ORDER_LIST_REFUSED: (409, "Another order of the same list was refused."),
+    Code.ORDER_AMEND_NO_TRIGGER: (422, "The order waits for no stop price."),
+    Code.ORDER_AMEND_NO_DISPLAY: (422, "Only an iceberg has a displayed quantity."),
+    Code.ORDER_NOT_DUE: (409, "The order's time has not come."),
+    Code.ORDER_EXPIRED: (409, "The order's time was over."),
+    Code.ORDER_CANCELLED_BY_TIMER: (409, "Cancelled by the account's dead man's switch."),
+    Code.ORDER_LIST_OTHER_TRADED: (409, "The other order of the list traded."),
+    Code.ORDER_LIST_OTHER_ENDED: (409, "The other order of the list ended."),
+    Code.ORDER_BAND_REST: (409, "What would have traded outside the price band was cancelled."),
     Code.ORDER_DUPLICATE_ID: (409, "An order with this id is already in the book."),
     Code.ORDER_POST_ONLY_WOULD_TAKE: (409, "The post-only order would have traded at once."),
     Code.ORDER_FOK_UNFILLABLE: (409, "The book could not fill the whole order at once."),
@@ -166,6 +245,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "The book, up to the slippage bound, did not hold enough.",
     ),
     Code.ORDER_QUOTE_AMOUNT_SPENT: (409, "The quote amount does not buy another lot."),
+    Code.ENGINE_FEATURE_UNKNOWN: (422, "The engine knows no such behaviour."),
     Code.ENGINE_FAULT: (500, "The engine could not process this and left everything as it was."),
     Code.RISK_ORDER_RATE: (429, "More than {limit} orders a second: wait {retry_after_s} s."),
     Code.RISK_OPEN_ORDERS_MAX: (422, "There may be at most {limit} open orders in {symbol}."),

@@ -25,3 +25,4 @@ class SymbolRules:
     band_ppm: int
     slippage_ppm: int
     open_orders_max: int
+    stop_orders_max: int = 0

@@ -1,0 +1,27 @@
+"""Reservations of orders with a linked life."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("wallets", "0004_audit_marks"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="reservation",
+            name="funded_by",
+            field=models.BigIntegerField(null=True),
+        ),
+        migrations.AddField(
+            model_name="reservation",
+            name="left_lots",
+            field=models.BigIntegerField(null=True),
+        ),
+        migrations.AddField(
+            model_name="reservation",
+            name="pool_id",
+            field=models.BigIntegerField(null=True),
+        ),
+    ]
