@@ -14,12 +14,12 @@ from matching.messages import (
     IOC,
     SELL,
     STP_CANCEL_INCOMING,
-    STP_NONE,
     Amend,
     Cancel,
     CancelAll,
     Place,
     SetState,
+    Terms,
 )
 
 # A command's time is the time in its id: the same on the stream and after a reload.
@@ -38,15 +38,20 @@ def place_command(
     post_only: bool = False,
     market: bool = False,
     budget_ticklots: int = 0,
-    self_trade_exempt: bool = False,
+    self_trade: int = STP_CANCEL_INCOMING,
+    group_id: int = 0,
+    owner_tag: int = 0,
+    terms: Terms | None = None,
 ) -> Place:
     """The command that enters an order. `price_ticks` of a market order is its bound.
 
-    `budget_ticklots` > 0 is a market order by quote amount; `quantity_lots` is then 0.
+    `budget_ticklots` > 0 is a market order by quote amount; `quantity_lots` is then 0. `terms` is
+    None for a plain order: equal orders must give equal commands, on the stream and from the row.
     """
     assert side in (BUY, SELL)
     assert (quantity_lots > 0) != (budget_ticklots > 0)
     assert not market or time_in_force == IOC
+    assert terms is None or terms != Terms(), "no terms are None"
     return Place(
         order_id,
         id_time_ms(order_id),
@@ -60,7 +65,10 @@ def place_command(
         post_only,
         market,
         budget_ticklots,
-        STP_NONE if self_trade_exempt else STP_CANCEL_INCOMING,
+        self_trade,
+        group_id,
+        owner_tag,
+        terms,
     )
 
 

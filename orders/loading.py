@@ -15,17 +15,14 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from exchange.domain.enums import OrderType, SelfTradePrevention, SymbolState, TimeInForce
+from exchange.domain.enums import OrderType
 from exchange.domain.ids import IdGenerator, id_time_ms
 from exchange.domain.units import NotExact, SymbolUnits
 from matching.codec import decode_command, encode_command
 from matching.engine import Engine
 from matching.lease import Lease
 from matching.messages import (
-    FOK,
-    GTC,
     HALT,
-    IOC,
     OPEN,
     Command,
     Place,
@@ -33,16 +30,11 @@ from matching.messages import (
 )
 from matching.snapshot import StateHash
 from orders.commands import place_command, set_state_command
-from orders.resting import SIDES, UNREADABLE, resting_orders
+from orders.resting import UNREADABLE, resting_orders
+from orders.words import SELF_TRADES, SIDES, STATES, TIMES_IN_FORCE
 
 log = structlog.get_logger(__name__)
 
-TIMES_IN_FORCE: Final = {
-    TimeInForce.GTC.value: GTC,
-    TimeInForce.IOC.value: IOC,
-    TimeInForce.FOK.value: FOK,
-}
-STATES: Final = {SymbolState.OPEN.value: OPEN, SymbolState.HALT.value: HALT}
 FAULTS_MAX: Final = 10_000
 
 # What command_from_order_row reads.
@@ -111,7 +103,7 @@ def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
         post_only=row["post_only"],
         market=market,
         budget_ticklots=_budget_ticklots(row["quote_amount"], units),
-        self_trade_exempt=row["self_trade"] == SelfTradePrevention.NONE,
+        self_trade=SELF_TRADES[row["self_trade"]],
     )
 
 

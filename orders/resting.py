@@ -11,13 +11,11 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from exchange.domain.enums import SelfTradePrevention, Side
 from exchange.domain.units import SymbolUnits
 from matching.book import RestingOrder
-from matching.messages import BUY, SELL, STP_CANCEL_INCOMING, STP_NONE
+from orders.words import SELF_TRADES, SIDES
 
 ROWS_PER_FETCH: Final = 10_000
-SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
 TOLD_MAX: Final = 10  # unreadable orders of a symbol that are named in the log
 # What reading a row raises that does not hold what it should.
 UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
@@ -83,5 +81,5 @@ def _resting_order(row: tuple[Any, ...], units: SymbolUnits, after: int) -> Rest
         left_lots,
         priority,
         post_only,
-        STP_NONE if self_trade == SelfTradePrevention.NONE else STP_CANCEL_INCOMING,
+        SELF_TRADES[self_trade],
     )

@@ -5,22 +5,20 @@ Decimals are text in plain notation, so that nothing on the way can round them.
 
 import time
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from exchange.domain.enums import OrderStatus, SelfTradePrevention, Side, TimeInForce
+from exchange.domain.enums import OrderStatus, Side, TimeInForce
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import atoms_to_decimal, plain
 from matching.codec import encode_command
-from matching.messages import BUY, FOK, GTC, IOC, SELL, Command, Place
+from matching.messages import Command, Place
 from orders.commands import place_command
 from orders.intake.jobs import PlaceJob
 from orders.validation import budget_ticklots
-
-SIDES: Final = {Side.BUY: BUY, Side.SELL: SELL}
-TIMES_IN_FORCE: Final = {TimeInForce.GTC: GTC, TimeInForce.IOC: IOC, TimeInForce.FOK: FOK}
+from orders.words import SELF_TRADES, SIDES, TIMES_IN_FORCE
 
 _encoder = msgspec.json.Encoder()
 
@@ -188,7 +186,7 @@ def place_of(job: PlaceJob) -> Place:
         post_only=draft.post_only,
         market=job.is_market,
         budget_ticklots=budget_ticklots(draft.quote_atoms, job.rules) if draft.quote_atoms else 0,
-        self_trade_exempt=draft.self_trade is SelfTradePrevention.NONE,
+        self_trade=SELF_TRADES[draft.self_trade],
     )
 
 

@@ -180,7 +180,7 @@ class Rig:
                     time_in_force=time_in_force,
                     market=market,
                     budget_ticklots=quote_atoms // self.units.quote_atoms_per_ticklot,
-                    self_trade_exempt=self_trade_exempt,
+                    self_trade=STP_NONE if self_trade_exempt else STP_CANCEL_INCOMING,
                 )
             )
         return order_id
