@@ -15,7 +15,16 @@ from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
 from matching.codec import Sequenced, encode_command, encode_journal
 from matching.engine import Engine
-from matching.messages import BUY, GTC, IOC, SELL, Command, Event
+from matching.messages import (
+    BUY,
+    GTC,
+    IOC,
+    SELL,
+    STP_CANCEL_INCOMING,
+    STP_NONE,
+    Command,
+    Event,
+)
 from matching.snapshot import state_hash
 from orders.commands import amend_command, cancel_command, place_command
 from orders.lifecycle import is_final
