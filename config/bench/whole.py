@@ -169,7 +169,7 @@ def feed(url: str, ws_url: str, samples: int) -> FeedResult:
         socket.send(
             msgspec.json.encode({"op": "subscribe", "channels": [channel], "id": 1}).decode()
         )
-        _frame(socket, "subscribed")
+        frame_next(socket, "subscribed")
         for number in range(samples):
             order = {
                 "symbol": symbol.code,
@@ -184,7 +184,7 @@ def feed(url: str, ws_url: str, samples: int) -> FeedResult:
             taken = seller.order_place({**order, "side": "sell", "client_order_id": f"f{number}"})
             answered_at = time.perf_counter()
             assert taken.status == 201, taken.body
-            _frame(socket, "trade")
+            frame_next(socket, "trade")
             arrived_at = time.perf_counter()
             result.from_answer.add(arrived_at - answered_at)
             result.from_request.add(arrived_at - sent_at)
@@ -193,8 +193,8 @@ def feed(url: str, ws_url: str, samples: int) -> FeedResult:
     return result
 
 
-def _frame(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next frame of that type; others are passed over."""
+def frame_next(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next frame of that type; others are passed over. Raises TimeoutError."""
     for _ in range(FRAMES_SKIPPED_MAX):
         frame = msgspec.json.decode(socket.recv(timeout=FEED_TIMEOUT_SECONDS))
         if frame.get("type") == kind:

@@ -8,10 +8,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from config.bench.intake import intake
+from config.bench.triggers import triggers
 from config.bench.whole import WholeOptions, feed, whole
 from config.own_stack import StackFailed, own_stack
 
-SECTIONS: Final = ("intake", "settlement", "whole", "feed")
+SECTIONS: Final = ("intake", "settlement", "whole", "feed", "triggers")
 # Sections that measure a part alone run on the servers without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -21,14 +22,15 @@ STACK_WORDS: Final = {
     "settlement": ROLES_OFF,
     "whole": (),
     "feed": (),
+    "triggers": (),
 }
 assert set(STACK_WORDS) == set(SECTIONS)
 
 
 class Command(BaseCommand):
     help = (
-        "Measure intake alone, settlement alone, the whole path under signed HTTP orders, and the"
-        " feed. Every section starts a stack of its own in a temporary folder."
+        "Measure intake alone, settlement alone, the whole path under signed HTTP orders, the"
+        " feed, and stops. Every section starts a stack of its own in a temporary folder."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -41,6 +43,7 @@ class Command(BaseCommand):
         add("--share", type=float, default=0.3, help="share of the orders that trade")
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
+        add("--crowd", type=int, default=10_000, help="stops that one trade elects")
         add("--on", default="", help="measure one section on the stack at this address, here")
         add("--on-ws", default="", help="its WebSocket address")
 
@@ -60,7 +63,7 @@ class Command(BaseCommand):
         """Start a stack for one section and measure in a process that belongs to it."""
         self._write(f"\n{section}\n{'-' * len(section)}")
         words = ["bench", "--section", section]
-        for name in ("seconds", "rate", "lanes", "users", "share", "seed", "samples"):
+        for name in ("seconds", "rate", "lanes", "users", "share", "seed", "samples", "crowd"):
             words += [f"--{name}", str(options[name])]
         try:
             with own_stack("--no-demo", *STACK_WORDS[section]) as stack:
@@ -78,6 +81,14 @@ class Command(BaseCommand):
             lines = []
         elif section == "feed":
             lines = feed(options["on"], options["on_ws"], options["samples"]).lines()
+        elif section == "triggers":
+            lines = triggers(
+                options["on"],
+                options["on_ws"],
+                samples=options["samples"],
+                crowd=options["crowd"],
+                write=self._write,
+            ).lines()
         else:
             result = whole(
                 WholeOptions(
