@@ -2,6 +2,7 @@
 
 import { ApiError } from "./api.js";
 import * as D from "./decimal.js";
+import { FIELDS, Incomplete, KINDS, OPTIONS, orderBody, pairBodies } from "./kinds.js";
 import { byTestId, repaint, setText } from "./loop.js";
 import { describe } from "./orders.js";
 import { toast } from "./toasts.js";
@@ -10,6 +11,10 @@ const PPM = 1_000_000n;
 const UNKNOWN_OUTCOMES = new Set(["network", "engine.outcome_unknown"]);
 const RETRIES = 2;
 const RETRY_MS = 700;
+// What a market state lets in; the exchange itself has the last word.
+const CLOSED_STATES = {
+  halt: "Trading is halted", cancel_only: "Only cancels are taken now", closed: "This symbol is closed",
+};
 
 const randomId = () =>
   `web-${[...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
@@ -33,26 +38,43 @@ export class OrderForm {
   field(name) { return this.form.elements[name]; }
   value(name) { return D.parseTyped(this.field(name).value); }
   get isBuy() { return this.field("side").value === "buy"; }
-  get isLimit() { return this.field("type").value === "limit"; }
-  get byAmount() { return !this.isLimit && this.isBuy && this.field("by").value === "quote_amount"; }
+  get kind() {
+    const chosen = this.field("type").value;
+    return chosen === "stop" ? this.field("stop_type").value : chosen;
+  }
+  get isMarket() { return this.kind === "market"; }
+  get byAmount() { return this.isMarket && this.isBuy && this.field("by").value === "quote_amount"; }
 
   changed() {
+    const { needs, may, options } = KINDS[this.kind];
     const tif = this.field("time_in_force").value;
     const show = (name, isShown) => this.form.querySelector(`[data-for="${name}"]`).toggleAttribute("hidden", !isShown);
-    show("price", this.isLimit);
-    show("time_in_force", this.isLimit);
-    show("by", !this.isLimit && this.isBuy);
-    show("quantity", !this.byAmount);
+    FIELDS.forEach((name) => show(name, needs.includes(name) || may.includes(name)));
+    OPTIONS.forEach((name) => show(name, options.includes(name)));
+    show("stop_type", this.field("type").value === "stop");
+    show("by", this.isMarket && this.isBuy);
     show("quote_amount", this.byAmount);
-    this.field("post_only").disabled = tif !== "gtc";
-    if (tif !== "gtc") this.field("post_only").checked = false;
+    if (this.byAmount) show("quantity", false);
+    show("expires_at", options.includes("time_in_force") && tif === "gtd");
+    const mayRest = tif === "gtc" || tif === "gtd";
+    this.toggle("post_only", mayRest);
+    this.toggle("reprice", mayRest && this.field("post_only").checked);
+    if (!mayRest && options.includes("time_in_force")) {
+      show("display_quantity", false);
+      this.field("display_quantity").value = "";
+    }
     this.form.dataset.side = this.isBuy ? "buy" : "sell";
     setText(byTestId("form-error"), "");
     repaint(this.paint);
   }
 
+  toggle(name, isEnabled) {
+    this.field(name).disabled = !isEnabled;
+    if (!isEnabled) this.field(name).checked = false;
+  }
+
   pick(level) {
-    if (!this.isLimit) this.field("type").value = "limit";
+    if (!KINDS[this.kind].needs.includes("price")) this.field("type").value = "limit";
     this.field("price").value = D.text(level.price);
     this.changed();
   }
@@ -64,13 +86,7 @@ export class OrderForm {
 
   // { notional, fee, note } of what is typed, or null while it is not complete.
   estimate() {
-    if (this.isLimit) {
-      const price = this.value("price");
-      const quantity = this.value("quantity");
-      if (!price || !quantity) return null;
-      const notional = D.timesDown(price, quantity);
-      return { notional, fee: this.fee(notional), note: "" };
-    }
+    if (!this.isMarket) return this.estimateAtPrice();
     const wish = this.byAmount ? { cost: this.value("quote_amount") } : { quantity: this.value("quantity") };
     if (!Object.values(wish)[0]) return null;
     const met = this.book.sweep(this.isBuy, wish);
@@ -79,6 +95,22 @@ export class OrderForm {
       ? `about ${D.shown(met.quantity, 0, this.rules.quantityPlaces)} ${this.rules.base} at ${D.shown(average, this.rules.pricePlaces, this.rules.pricePlaces)}`
       : "the visible book does not hold this much";
     return { notional: met.cost, fee: this.fee(met.cost), note };
+  }
+
+  // At the limit; a stop without one, at its trigger: it may fill worse, up to the slippage bound.
+  estimateAtPrice() {
+    const isPair = this.kind === "oco";
+    const isBounded = KINDS[this.kind].needs.includes("price") && !isPair;
+    const prices = isBounded ? ["price"] : isPair ? ["price", "stop_price"] : ["stop_price"];
+    const known = prices.map((name) => this.value(name)).filter(Boolean);
+    const price = this.kind === "trailing_stop" ? this.book.bestAsk?.price
+      : known.reduce((most, one) => (one > most ? one : most), 0n);
+    const quantity = this.value("quantity");
+    if (!price || !quantity) return null;
+    const notional = D.timesDown(price, quantity);
+    const note = isBounded ? "" : isPair ? "Reserved once: when one of the two trades, the other is cancelled"
+      : "Trades as a market order once triggered: it may fill worse, up to the slippage bound";
+    return { notional, fee: this.fee(notional), note };
   }
 
   percent(share) {
@@ -93,14 +125,15 @@ export class OrderForm {
   }
 
   percentOfQuote(amount) {
-    if (!this.isLimit) {
+    if (this.isMarket) {
       this.field("by").value = "quote_amount";
       this.field("quote_amount").value = D.text(D.floorTo(amount, this.rules.quoteUnit));
       return;
     }
-    const price = this.value("price") || this.book.bestAsk?.price;
+    const needed = KINDS[this.kind].needs.find((name) => name === "price" || name === "stop_price");
+    const price = (needed && this.value(needed)) || this.book.bestAsk?.price;
     if (!price) return this.fail("Give a price first");
-    this.field("price").value = D.text(price);
+    if (needed === "price") this.field("price").value = D.text(price);
     this.field("quantity").value = D.text(D.floorTo(D.overDown(amount, price), this.rules.lot));
   }
 
@@ -121,11 +154,11 @@ export class OrderForm {
 
   paintSubmit() {
     const button = byTestId("submit");
-    const stale = !this.isLimit && !this.isLive();
-    button.disabled = this.isSending || stale || this.rules.isHalted;
-    const reason = this.rules.isHalted ? "Trading is halted"
-      : stale ? "No market orders while prices are stale"
-        : this.isSending ? "Sending…" : `${this.isBuy ? "Buy" : "Sell"} ${this.rules.base}`;
+    const stale = this.isMarket && !this.isLive();
+    const closed = CLOSED_STATES[this.rules.state];
+    button.disabled = this.isSending || stale || Boolean(closed);
+    const reason = closed || (stale ? "No market orders while prices are stale"
+        : this.isSending ? "Sending…" : `${this.isBuy ? "Buy" : "Sell"} ${this.rules.base}`);
     setText(button, reason);
   }
 
@@ -135,38 +168,33 @@ export class OrderForm {
     setText(byTestId("form-error"), message);
   }
 
-  body() {
-    const body = {
-      client_order_id: randomId(),
-      symbol: this.rules.symbol,
-      side: this.isBuy ? "buy" : "sell",
-      type: this.isLimit ? "limit" : "market",
-    };
-    const amounts = this.isLimit ? ["price", "quantity"] : [this.byAmount ? "quote_amount" : "quantity"];
-    for (const name of amounts) {
-      const value = this.value(name);
-      if (!value) {
-        this.fail(`The ${name.replace("_", " ")} is missing or not a number.`);
-        this.field(name).focus();
-        return null;
+  // { path, body } of what is typed, or null when something is missing, which is said.
+  request() {
+    const side = this.isBuy ? "buy" : "sell";
+    const complete = (order) => ({ client_order_id: randomId(), side, ...order });
+    const { symbol } = this.rules;
+    try {
+      if (this.kind === "oco") {
+        return { path: "/order-lists", body: { type: "oco", symbol, orders: pairBodies(this.form).map(complete) } };
       }
-      body[name] = D.text(value);
+      return { path: "/orders", body: { symbol, ...complete(orderBody(this.form, this.kind, this.byAmount)) } };
+    } catch (error) {
+      if (!(error instanceof Incomplete)) throw error;
+      this.fail(error.message);
+      this.field(error.field).focus();
+      return null;
     }
-    if (this.isLimit) {
-      body.time_in_force = this.field("time_in_force").value;
-      if (this.field("post_only").checked) body.post_only = true;
-    }
-    return body;
   }
 
   async submit() {
-    const body = this.isSending ? null : this.body();
-    if (!body) return;
+    const request = this.isSending ? null : this.request();
+    if (!request) return;
     this.isSending = true;
     this.paintSubmit();
     try {
-      const order = await this.send(body);
-      if (order.status !== "rejected") toast("ok", `Accepted: ${describe(order)}`);
+      for (const order of await this.send(request)) {
+        if (order.status !== "rejected") toast("ok", `Accepted: ${describe(order)}`);
+      }
       this.field("quantity").value = "";
       this.field("quote_amount").value = "";
     } catch (error) {
@@ -180,10 +208,10 @@ export class OrderForm {
   }
 
   // The same client_order_id is the same order: asking again after silence cannot place it twice.
-  async send(body) {
+  async send({ path, body }) {
     for (let attempt = 0; ; attempt += 1) {
       try {
-        return await this.orders.place(body);
+        return await this.orders.place(path, body);
       } catch (error) {
         if (!UNKNOWN_OUTCOMES.has(error.code) || attempt >= RETRIES) throw error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS * (attempt + 1)));

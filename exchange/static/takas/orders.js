@@ -5,7 +5,7 @@ import * as D from "./decimal.js";
 import { element, repaint, setText } from "./loop.js";
 import { toast } from "./toasts.js";
 
-const LIVE = new Set(["new", "open", "partially_filled"]);
+const LIVE = new Set(["new", "waiting", "open", "partially_filled"]);
 const RECENT_MAX = 30;
 const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short" });
@@ -13,11 +13,25 @@ const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "l
 const WORDS = { partially_filled: "partly filled" };
 const COLUMNS = ["time", "side", "price", "quantity", "filled", "status", "actions"];
 
+const KIND_WORDS = {
+  stop_market: "stop", stop_limit: "stop limit", take_profit: "take profit", take_profit_limit: "take profit limit",
+  trailing_stop: "trailing stop",
+};
+
+// What an order waits for, in words; nothing for an order without a trigger.
+const trigger = (order) => {
+  if (order.stop_price) return `${KIND_WORDS[order.type]} ${order.stop_price}`;
+  if (order.type !== "trailing_stop") return "";
+  const distance = order.trail_amount ?? `${order.trail_bps / 100} %`;
+  return `trailing by ${distance}${order.activation_price ? ` from ${order.activation_price}` : ""}`;
+};
+
 export const describe = (order) => {
   const size = order.quantity ?? order.quote_amount;
   const unit = order.symbol.split("-")[order.quantity === null ? 1 : 0];
   const price = order.price === null ? "at market" : `at ${order.price}`;
-  return `${order.side === "buy" ? "Buy" : "Sell"} ${size} ${unit} ${price}`;
+  const when = trigger(order);
+  return `${order.side === "buy" ? "Buy" : "Sell"} ${size} ${unit} ${price}${when ? `, ${when}` : ""}`;
 };
 
 export class Orders {
@@ -113,14 +127,23 @@ export class Orders {
   paintRow(row, order) {
     const { price, quantity } = this.places;
     const number = (text, places) => (text === null ? "—" : D.shown(D.parse(text), places));
-    const extra = order.post_only ? "post-only" : order.time_in_force === "gtc" ? "" : order.time_in_force;
+    const extra = [
+      order.post_only ? "post-only" : "", order.display_quantity ? "iceberg" : "", order.list_id ? "linked" : "",
+      order.time_in_force === "gtc" ? "" : order.time_in_force,
+    ].filter(Boolean).join(" ");
+    const kind = KIND_WORDS[order.type] || order.type;
     row.node.className = order.side;
     const at = new Date(order.created_at);
     const isToday = DAY.format(at) === DAY.format(new Date());
     setText(row.cells.time, isToday ? CLOCK.format(at) : DAY.format(at));
     row.cells.time.title = FULL.format(at);
-    setText(row.cells.side, `${order.side} ${order.type} ${extra}`.trim());
-    setText(row.cells.price, number(order.price ?? order.average_price, price));
+    setText(row.cells.side, `${order.side} ${kind} ${extra}`.trim());
+    const waits = order.status === "waiting" || order.status === "new" ? trigger(order) : "";
+    setText(row.cells.price, [waits, order.price === null && waits && order.filled === "0" ? ""
+      : number(order.price ?? order.average_price, price)].filter(Boolean).join(" → "));
+    if (order.slippage !== null && order.slippage !== undefined) {
+      row.cells.price.title = `Average ${order.average_price}, slippage ${Number(order.slippage) * 100} %`;
+    }
     setText(row.cells.quantity, order.quantity === null
       ? `for ${number(order.quote_amount, 2)}` : number(order.quantity, quantity));
     setText(row.cells.filled, number(order.filled, quantity));
@@ -139,7 +162,7 @@ export class Orders {
     row.cells.actions.replaceChildren();
     if (wanted === "ended") return;
     const label = describe(order);
-    if (order.type === "limit") this.button(row, "Amend", label, () => this.edit(row, order.id));
+    if (order.price !== null) this.button(row, "Amend", label, () => this.edit(row, order.id));
     this.button(row, "Cancel", label, () => this.cancel(order.id));
   }
 
@@ -228,9 +251,11 @@ export class Orders {
     }
   }
 
-  async place(body) {
-    const order = await post("/orders", body);
-    this.put(order);
-    return order;
+  // The orders that were placed: one, or those of a list.
+  async place(path, body) {
+    const answer = await post(path, body);
+    const placed = answer.orders ?? [answer];
+    placed.forEach((order) => this.put(order));
+    return placed;
   }
 }

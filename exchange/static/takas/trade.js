@@ -8,6 +8,7 @@ import { Feed } from "./feed.js";
 import { OrderForm } from "./form.js";
 import { byTestId, repaint, setText } from "./loop.js";
 import { Orders } from "./orders.js";
+import { stateText } from "./state.js";
 import { Tape } from "./tape.js";
 import { toast } from "./toasts.js";
 
@@ -28,7 +29,7 @@ function rulesOf(symbols, name) {
     quoteUnit: D.ONE / 10n ** BigInt(quoteScale),
     quoteShown: Math.min(quoteScale, 8),
     takerPpm: BigInt(one.taker_fee_ppm ?? 1000),
-    isHalted: one.state !== "open",
+    state: one.state,
   };
 }
 
@@ -52,7 +53,7 @@ class Page {
       root: byTestId("book"), pricePlaces, quantityPlaces,
       onGap: () => this.feed.resubscribe(`${symbol}@depth`),
       onPick: (level) => this.form.pick(level),
-      onChange: () => this.form && !this.form.isLimit && repaint(this.form.paint),
+      onChange: () => this.form && this.form.isMarket && repaint(this.form.paint),
     });
     this.tape = new Tape({
       root: byTestId("tape"), pricePlaces, quantityPlaces,
@@ -68,13 +69,14 @@ class Page {
       orders: this.orders, isLive: () => this.state === "live",
     });
     byTestId("cancel-all").addEventListener("click", () => this.orders.cancelAll());
+    this.marketState({ state: this.rules.state, phase: "none" });
     this.connect(symbol);
   }
 
   connect(symbol) {
     this.feed = new Feed({
       url: socketUrl(),
-      channels: [`${symbol}@depth`, `${symbol}@trade`, "orders", "balances"],
+      channels: [`${symbol}@depth`, `${symbol}@trade`, `${symbol}@state`, "orders", "balances"],
       onFrame: (frame) => this.frame(frame),
       onState: (state) => this.connection(state),
       onLatency: (ms) => setText(byTestId("latency"), `${ms} ms`),
@@ -88,6 +90,7 @@ class Page {
   frame(frame) {
     if (frame.type === "snapshot" || frame.type === "delta") this.book.take(frame);
     else if (frame.type === "trade") this.tape.add([frame]);
+    else if (frame.type === "state") this.marketState(frame);
     else if (frame.type === "order") this.orders.takeFrame(frame);
     else if (frame.type === "balance") this.balances.take([frame]);
     else if (frame.type === "error") toast("error", "Feed", frame.detail);
@@ -122,6 +125,14 @@ class Page {
     document.body.dataset.connection = state;
     setText(byTestId("connection"), WORDS[state]);
     if (this.form) repaint(this.form.paint);
+  }
+
+  marketState(frame) {
+    this.rules.state = frame.state;
+    const text = stateText(frame, this.rules);
+    setText(byTestId("market-state"), text);
+    byTestId("market-state").toggleAttribute("hidden", !text);
+    repaint(this.form.paint);
   }
 
   last(last, before) {
