@@ -7,23 +7,37 @@ are pure and take what the rows hold: integers, and the id that carries the time
 Units: prices in ticks, quantities in lots, budgets in tick-lots (ticks x lots).
 """
 
+from collections.abc import Sequence
+
+from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_time_ms
 from matching.messages import (
     BUY,
     GTC,
     IOC,
+    OCO,
+    OTOCO,
     SELL,
     STP_CANCEL_INCOMING,
     Amend,
     Cancel,
+    CancelAfter,
     CancelAll,
+    Continue,
+    Expire,
     Place,
+    PlaceList,
+    SetBand,
+    SetFeature,
+    SetLimits,
     SetState,
     Terms,
 )
+from orders.words import SOURCES, TRIGGERS
 
 # A command's time is the time in its id: the same on the stream and after a reload.
 BOTH_SIDES = -1
+_NO_TERMS = Terms()
 
 
 def place_command(
@@ -72,6 +86,43 @@ def place_command(
     )
 
 
+def terms_of(
+    kind: OrderType,
+    *,
+    stop_ticks: int = 0,
+    source: TriggerSource = TriggerSource.LAST,
+    trail_ticks: int = 0,
+    trail_ppm: int = 0,
+    activation_ticks: int = 0,
+    display_lots: int = 0,
+    expire_ms: int = 0,
+    reprice: bool = False,
+) -> Terms | None:
+    """What only some orders have, or None: one reading of it for drafts and for rows."""
+    terms = Terms(
+        TRIGGERS[kind],
+        stop_ticks,
+        SOURCES[source],
+        trail_ticks,
+        trail_ppm,
+        activation_ticks,
+        display_lots,
+        expire_ms,
+        reprice,
+    )
+    return None if terms == _NO_TERMS else terms
+
+
+def place_list_command(
+    *, list_id: int, symbol_id: int, kind: int, orders: Sequence[Place]
+) -> PlaceList:
+    """The command that enters a list: its orders in the order of their ids, a parent first."""
+    assert OCO <= kind <= OTOCO
+    ids = [list_id, *(order.order_id for order in orders)]
+    assert ids == sorted(set(ids)), "the list's id comes first, then its orders' in their order"
+    return PlaceList(list_id, id_time_ms(list_id), symbol_id, list_id, kind, list(orders))
+
+
 def cancel_command(*, command_id: int, symbol_id: int, order_id: int) -> Cancel:
     """The command that takes one order out of the book."""
     return Cancel(command_id, id_time_ms(command_id), symbol_id, order_id)
@@ -85,9 +136,11 @@ def amend_command(
     price_ticks: int = 0,
     quantity_lots: int = 0,
     keep_priority: bool = False,
+    stop_ticks: int = 0,
+    display_lots: int = 0,
 ) -> Amend:
-    """The command that gives an order new terms; 0 leaves the price or the quantity as it is."""
-    assert price_ticks or quantity_lots
+    """The command that gives an order new terms; 0 leaves each of them as it is."""
+    assert price_ticks or quantity_lots or stop_ticks or display_lots
     return Amend(
         command_id,
         id_time_ms(command_id),
@@ -96,17 +149,102 @@ def amend_command(
         price_ticks,
         quantity_lots,
         keep_priority,
+        stop_ticks,
+        display_lots,
     )
 
 
 def cancel_all_command(
-    *, command_id: int, symbol_id: int, account_id: int, side: int = BOTH_SIDES
+    *,
+    command_id: int,
+    symbol_id: int,
+    account_id: int,
+    side: int = BOTH_SIDES,
+    owner_tag: int = 0,
 ) -> CancelAll:
-    """The command that cancels an account's resting orders on one symbol, or one side of it."""
+    """The command that cancels an account's open orders on one symbol, or one side of it.
+
+    With `owner_tag` only those that were placed with it; `account_id` may be ALL_ACCOUNTS.
+    """
     assert side in (BOTH_SIDES, BUY, SELL)
-    return CancelAll(command_id, id_time_ms(command_id), symbol_id, account_id, side)
+    time_ms = id_time_ms(command_id)
+    return CancelAll(command_id, time_ms, symbol_id, account_id, side, owner_tag)
+
+
+def cancel_after_command(
+    *, command_id: int, symbol_id: int, account_id: int, due_ms: int, owner_tag: int = 0
+) -> CancelAfter:
+    """The command that sets a dead man's switch to a Unix time; `due_ms` 0 clears it."""
+    assert due_ms >= 0
+    time_ms = id_time_ms(command_id)
+    return CancelAfter(command_id, time_ms, symbol_id, account_id, due_ms, owner_tag)
 
 
 def set_state_command(*, command_id: int, symbol_id: int, state: int) -> SetState:
-    """The command that halts or resumes a symbol."""
+    """The command that moves a symbol to another market state."""
     return SetState(command_id, id_time_ms(command_id), symbol_id, state)
+
+
+def set_feature_command(
+    *, command_id: int, symbol_id: int, feature: int, is_on: bool
+) -> SetFeature:
+    """The command that switches one behaviour of a symbol on or off."""
+    return SetFeature(command_id, id_time_ms(command_id), symbol_id, feature, is_on)
+
+
+def set_band_command(
+    *,
+    command_id: int,
+    symbol_id: int,
+    band_ppm: int,
+    move_ppm: int,
+    move_after_ms: int,
+    reference_ticks: int = 0,
+    limit_ms: int = 0,
+    pause_ms: int = 0,
+    call_ms: int = 0,
+) -> SetBand:
+    """The command that gives a symbol its price band, or takes it away (`band_ppm` 0).
+
+    `reference_ticks` 0 keeps the reference it has; `limit_ms` 0 is a band without interruptions.
+    """
+    return SetBand(
+        command_id,
+        id_time_ms(command_id),
+        symbol_id,
+        band_ppm,
+        reference_ticks,
+        move_ppm,
+        move_after_ms,
+        limit_ms,
+        pause_ms,
+        call_ms,
+    )
+
+
+def set_limits_command(
+    *,
+    command_id: int,
+    symbol_id: int,
+    account_id: int,
+    open_orders_max: int,
+    stop_orders_max: int,
+) -> SetLimits:
+    """The command that bounds an account's open and waiting orders (ALL_ACCOUNTS: everyone's).
+
+    0 is no bound.
+    """
+    assert open_orders_max >= 0
+    assert stop_orders_max >= 0
+    time_ms = id_time_ms(command_id)
+    return SetLimits(command_id, time_ms, symbol_id, account_id, open_orders_max, stop_orders_max)
+
+
+def expire_command(*, command_id: int, symbol_id: int, time_ms: int, order_id: int = 0) -> Expire:
+    """The command that says that it is `time_ms`: what is due ends, or the one order named."""
+    return Expire(command_id, time_ms, symbol_id, order_id)
+
+
+def continue_command(*, command_id: int, symbol_id: int) -> Continue:
+    """The command that goes on with the work that `ContinueNeeded` announced."""
+    return Continue(command_id, id_time_ms(command_id), symbol_id)

@@ -15,7 +15,13 @@ from exchange.domain.enums import CommandKind, OrderStatus, OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms, plain
 from matching.messages import Command
-from orders.commands import amend_command, cancel_all_command, cancel_command, set_state_command
+from orders.commands import (
+    amend_command,
+    cancel_after_command,
+    cancel_all_command,
+    cancel_command,
+    set_state_command,
+)
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, Job, PlaceJob, Replayed
 from orders.intake.rows import (
     AmendHoldRow,
@@ -224,7 +230,20 @@ class _Batch:
                 symbol_id=symbol_id,
                 account_id=job.account_id,
                 side=job.side,
+                owner_tag=job.owner_tag,
             )
+        elif job.kind is CommandKind.CANCEL_AFTER:
+            assert job.account_id is not None
+            command = cancel_after_command(
+                command_id=job.command_id,
+                symbol_id=symbol_id,
+                account_id=job.account_id,
+                due_ms=job.due_ms,
+                owner_tag=job.owner_tag,
+            )
+        elif job.command_of is not None:
+            command = job.command_of(job.command_id)
+            assert (command.command_id, command.symbol_id) == (job.command_id, symbol_id)
         else:
             command = set_state_command(
                 command_id=job.command_id, symbol_id=symbol_id, state=job.state
@@ -276,6 +295,8 @@ class _Batch:
             price_ticks=job.price_ticks,
             quantity_lots=job.quantity_lots,
             keep_priority=job.keep_priority,
+            stop_ticks=job.stop_ticks,
+            display_lots=job.display_lots,
         )
         self._amend_rows(job, command_payload(command), amount_text(extra_atoms, scale))
         return command, order

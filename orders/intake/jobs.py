@@ -6,13 +6,14 @@ Money is in atoms, prices in ticks, quantities in lots.
 
 import _thread
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import CommandKind, OrderType, Side
+from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
+from matching.messages import Command
 from orders.commands import BOTH_SIDES
 from wallets.fees import BUY, SELL, hold_atoms, hold_for_quote_amount
 
@@ -34,7 +35,17 @@ class Replayed:
     order: Mapping[str, Any]
 
 
-Outcome = Accepted | Replayed | Exception
+@dataclass(frozen=True, slots=True)
+class AcceptedList:
+    """A list of orders that is durable; `orders` as their rows stand, in the list's order."""
+
+    list_id: int
+    kind: ListKind
+    orders: Sequence[Mapping[str, Any]]
+    is_replay: bool = False  # accepted by an earlier request
+
+
+Outcome = Accepted | AcceptedList | Replayed | Exception
 
 
 class Job:
@@ -66,17 +77,22 @@ class Job:
 
 
 class PlaceJob(Job):
-    """Enter an order: its draft, the fees frozen for it and what it has to hold."""
+    """Enter an order: its draft, the fees frozen for it and what it has to hold.
+
+    `group_id` is the user's account group and `owner_tag` the API key, 0 for none.
+    """
 
     __slots__ = (
         "account_id",
         "draft",
         "fingerprint",
+        "group_id",
         "hold_asset_id",
         "hold_atoms",
         "hold_scale",
         "maker_fee_ppm",
         "open_orders_max",
+        "owner_tag",
         "rules",
         "taker_fee_ppm",
     )
@@ -91,6 +107,8 @@ class PlaceJob(Job):
         taker_fee_ppm: int,
         fingerprint: str,
         open_orders_max: int = 0,
+        group_id: int = 0,
+        owner_tag: int = 0,
     ) -> None:
         super().__init__()
         assert draft.price_ticks > 0
@@ -102,6 +120,8 @@ class PlaceJob(Job):
         self.taker_fee_ppm = taker_fee_ppm
         self.fingerprint = fingerprint
         self.open_orders_max = open_orders_max
+        self.group_id = group_id
+        self.owner_tag = owner_tag
         if draft.side is Side.BUY:
             self.hold_asset_id = units.quote_asset_id
             self.hold_scale = units.quote_scale
@@ -112,7 +132,8 @@ class PlaceJob(Job):
 
     @property
     def is_market(self) -> bool:
-        return self.draft.type is OrderType.MARKET
+        """Whether it trades as a market order, at once or when it is woken."""
+        return self.draft.type not in LIMIT_TYPES
 
 
 def order_hold_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm: int) -> int:
@@ -129,14 +150,41 @@ def order_hold_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm: int) 
     )
 
 
+class ListJob(Job):
+    """Enter orders with a linked life, all or none; a parent stands first.
+
+    The fingerprint of each order covers the whole list and its place in it.
+    """
+
+    __slots__ = ("account_id", "kind", "places")
+
+    def __init__(self, *, account_id: int, kind: ListKind, places: Sequence[PlaceJob]) -> None:
+        super().__init__()
+        assert len(places) == (3 if kind is ListKind.OTOCO else 2)
+        assert {(place.account_id, place.draft.symbol_id) for place in places} == {
+            (account_id, places[0].draft.symbol_id)
+        }
+        assert len({place.draft.client_order_id for place in places}) == len(places)
+        self.account_id = account_id
+        self.kind = kind
+        self.places = list(places)
+
+
 class CommandJob(Job):
-    """Cancel one order, cancel many, or change a symbol's state: nothing to reserve."""
+    """Whatever is no new order and reserves nothing: cancels, timers, what the market is set to.
+
+    For kinds that have a shape of their own the caller gives `command_of`, which builds the
+    command once its id is known (see orders/commands.py).
+    """
 
     __slots__ = (
         "account_id",
+        "command_of",
+        "due_ms",
         "kind",
         "note",
         "order_id",
+        "owner_tag",
         "partition_id",
         "requested_by",
         "side",
@@ -153,29 +201,42 @@ class CommandJob(Job):
         account_id: int | None = None,
         order_id: int | None = None,
         side: int = BOTH_SIDES,
+        owner_tag: int = 0,
         state: int = 0,
+        due_ms: int = 0,
+        command_of: Callable[[int], Command] | None = None,
         requested_by: int | None = None,
         note: str = "",
     ) -> None:
         super().__init__()
         assert kind is not CommandKind.AMEND
         assert kind is CommandKind.CANCEL or symbol_id
+        assert (command_of is not None) == (kind in _BUILT_BY_CALLER)
         self.kind = kind
         self.symbol_id = symbol_id
         self.partition_id = partition_id
         self.account_id = account_id
         self.order_id = order_id
         self.side = side
+        self.owner_tag = owner_tag
         self.state = state
+        self.due_ms = due_ms
+        self.command_of = command_of
         self.requested_by = requested_by
         self.note = note
 
 
+_BUILT_BY_CALLER: Final = frozenset(
+    {CommandKind.SET_BAND, CommandKind.SET_LIMITS, CommandKind.SET_FEATURE}
+)
+
+
 class AmendJob(Job):
-    """Give an order new terms; 0 leaves the price or the quantity as it is."""
+    """Give an order new terms; 0 leaves each of them as it is."""
 
     __slots__ = (
         "account_id",
+        "display_lots",
         "hold_asset_id",
         "keep_priority",
         "order_id",
@@ -183,6 +244,7 @@ class AmendJob(Job):
         "quantity_lots",
         "rules",
         "side",
+        "stop_ticks",
     )
 
     def __init__(
@@ -192,12 +254,14 @@ class AmendJob(Job):
         order_id: int,
         side: Side,
         rules: SymbolRules,
-        price_ticks: int,
-        quantity_lots: int,
-        keep_priority: bool,
+        price_ticks: int = 0,
+        quantity_lots: int = 0,
+        keep_priority: bool = False,
+        stop_ticks: int = 0,
+        display_lots: int = 0,
     ) -> None:
         super().__init__()
-        assert price_ticks or quantity_lots
+        assert price_ticks or quantity_lots or stop_ticks or display_lots
         self.account_id = account_id
         self.order_id = order_id
         self.side = side
@@ -205,5 +269,7 @@ class AmendJob(Job):
         self.price_ticks = price_ticks
         self.quantity_lots = quantity_lots
         self.keep_priority = keep_priority
+        self.stop_ticks = stop_ticks
+        self.display_lots = display_lots
         units = rules.units
         self.hold_asset_id = units.quote_asset_id if side is Side.BUY else units.base_asset_id

@@ -22,7 +22,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
-from orders.intake.jobs import Accepted, Job, Outcome, Replayed
+from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
 from orders.intake.publish import RedisPublisher
 
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
@@ -73,17 +73,32 @@ class Intake:
         engine.unavailable when nothing was taken because the database is away, and
         engine.outcome_unknown when the answer did not come in time.
         """
+        self._put(job)
+        outcome = _answer_of(job)
+        assert not isinstance(outcome, AcceptedList)
+        return outcome
+
+    def submit_list(self, job: ListJob) -> AcceptedList:
+        """Queue a list of orders and wait as `submit` does, with the same refusals."""
+        self._put(job)
+        outcome = _answer_of(job)
+        assert isinstance(outcome, AcceptedList)
+        return outcome
+
+    def submit_all(self, jobs: Sequence[Job]) -> list[Accepted | AcceptedList | Replayed]:
+        """Queue all jobs before waiting for the first, so that they share a commit where they can.
+
+        Raises what `submit` raises, the first of it; the other jobs may have been accepted.
+        """
+        for job in jobs:
+            self._put(job)
+        return [_answer_of(job) for job in jobs]
+
+    def _put(self, job: Job) -> None:
         if self._stopping or self._queue.qsize() >= self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
-        if not job.wait(ANSWER_S):
-            raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
-        outcome = job.outcome
-        assert outcome is not None
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
 
     @property
     def waiting(self) -> int:
@@ -211,6 +226,16 @@ class Intake:
             self._connection = self._open_connection()
             self._connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
         return self._connection
+
+
+def _answer_of(job: Job) -> Accepted | AcceptedList | Replayed:
+    if not job.wait(ANSWER_S):
+        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+    outcome = job.outcome
+    assert outcome is not None
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def _answer(job: Job, outcome: Outcome) -> None:
