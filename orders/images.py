@@ -1,0 +1,113 @@
+"""Images of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
+
+Trailing stops, lists, timers and queues are not in rows. From the first desk on, an image of the
+whole engine is written from time to time, in the transaction of a batch; the journal after it does
+the rest. A partition without any desk has no images and pays nothing.
+"""
+
+import time as clock
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import psycopg
+import structlog
+
+from matching.engine import Engine
+from matching.image import ImageRefused, image_decode, image_encode
+
+# Twenty thousand commands are applied again in well under a second; an image of 100,000 open orders
+# takes a tenth of one to write.
+IMAGE_EVERY_COMMANDS: Final = 20_000
+IMAGES_KEPT: Final = 3
+
+_INSERT: Final = """
+INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (partition_id, last_seq)
+DO UPDATE SET image = excluded.image, created_at = excluded.created_at
+"""
+_DELETE_OLD: Final = """
+DELETE FROM orders_engineimage WHERE partition_id = %(id)s AND last_seq < (
+    SELECT min(last_seq) FROM (
+        SELECT last_seq FROM orders_engineimage WHERE partition_id = %(id)s
+        ORDER BY last_seq DESC LIMIT %(kept)s) AS newest)
+"""
+# One by one: nearly always the first one will do, and an image may be large.
+_POSITIONS: Final = """
+SELECT last_seq FROM orders_engineimage WHERE partition_id = %s AND last_seq <= %s
+ORDER BY last_seq DESC
+"""
+_IMAGE: Final = "SELECT image FROM orders_engineimage WHERE partition_id = %s AND last_seq = %s"
+
+log = structlog.get_logger(__name__)
+
+
+class ImageKeeper:
+    """Decides for one process when an image is due, and writes it.
+
+    `last_seq` is the sequence of the newest image that this engine can load; None: there is none.
+    `is_wanted` asks for one with the next batch, whatever the engine holds.
+    """
+
+    def __init__(self, last_seq: int | None = None, *, is_wanted: bool = False) -> None:
+        self._last_seq = last_seq
+        self._is_wanted = is_wanted
+
+    def due(self, engine: Engine) -> bool:
+        """Whether the batch that the engine stands after has to be committed with an image.
+
+        The batch whose commands made the first desk always has to.
+        """
+        if self._is_wanted:
+            return True
+        if self._last_seq is not None:
+            return engine.sequence - self._last_seq >= IMAGE_EVERY_COMMANDS
+        return any(book.desk is not None for book in engine.books.values())
+
+    def write(
+        self, connection: psycopg.Connection, partition_id: int, engine: Engine, time: datetime
+    ) -> None:
+        """Write an image where one is due; part of the batch's transaction, before its COMMIT."""
+        if not self.due(engine):
+            return
+        started = clock.monotonic()
+        image = image_encode(engine)
+        connection.execute(_INSERT, (partition_id, engine.sequence, image, time))
+        connection.execute(_DELETE_OLD, {"id": partition_id, "kept": IMAGES_KEPT})
+        self._last_seq = engine.sequence
+        self._is_wanted = False
+        log.info(
+            "matching.image_written",
+            partition=partition_id,
+            sequence=engine.sequence,
+            bytes=len(image),
+            duration_ms=round((clock.monotonic() - started) * 1_000),
+        )
+
+
+def has_images(connection: psycopg.Connection, partition_id: int, last_seq: int) -> bool:
+    """Whether an image was ever written: then rows alone do not tell the engine's state."""
+    return connection.execute(_POSITIONS, (partition_id, last_seq)).fetchone() is not None
+
+
+def engines_kept(
+    connection: psycopg.Connection, partition_id: int, last_seq: int
+) -> Iterator[Engine]:
+    """The engines of the kept images, newest first; one that is refused is told of and left out."""
+    positions = connection.execute(_POSITIONS, (partition_id, last_seq)).fetchall()
+    for (position,) in positions:
+        row = connection.execute(_IMAGE, (partition_id, position)).fetchone()
+        assert row is not None, "only the writer of the partition deletes images"
+        try:
+            engine = image_decode(row[0])
+            if engine.sequence != position:
+                raise ImageRefused(f"it is of sequence {engine.sequence}")
+        except ImageRefused as refusal:
+            log.critical(
+                "matching.image_refused",
+                partition=partition_id,
+                sequence=position,
+                error=str(refusal),
+            )
+            continue
+        yield engine
