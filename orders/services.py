@@ -15,8 +15,7 @@ from exchange.domain.enums import CommandKind, OrderType, SelfTradePrevention, S
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
-from exchange.selectors import catalogue, catalogue_read
-from matching.messages import HALT, OPEN
+from exchange.selectors import catalogue
 from orders.commands import BOTH_SIDES
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
@@ -32,7 +31,6 @@ from orders.validation import (
 from risk.services import draft_check, price_check
 
 FINGERPRINT_BYTES: Final = 16
-_STATES: Final = {SymbolState.OPEN: OPEN, SymbolState.HALT: HALT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,27 +225,6 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     assert isinstance(outcome, Accepted)
     assert outcome.order is not None
     return outcome.order
-
-
-def symbol_state_request(
-    *, symbol_id: int, state: SymbolState, requested_by: int | None, note: str
-) -> int:
-    """Ask the engine to halt or resume a symbol; return the command's id.
-
-    The symbol's row changes when the engine has obeyed, in its sequence.
-    """
-    rules = catalogue_read().symbols_by_id[symbol_id]  # rare: a symbol made just now counts too
-    job = CommandJob(
-        CommandKind.SET_STATE,
-        symbol_id=symbol_id,
-        partition_id=rules.partition_id,
-        state=_STATES[state],
-        requested_by=requested_by,
-        note=note[:200],
-    )
-    outcome = intake().submit(job)
-    assert isinstance(outcome, Accepted)
-    return outcome.command_id
 
 
 def _account_of(principal: Principal) -> int:

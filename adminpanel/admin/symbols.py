@@ -14,8 +14,8 @@ from exchange.domain.errors import DomainError
 from exchange.domain.units import plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
+from orders.market_rules import symbol_state_request
 from orders.models import EnginePartition, Order
-from orders.services import symbol_state_request
 
 HALT_PERMISSION: Final = "exchange.halt_symbol"
 LOOK_MS: Final = 1_000
