@@ -14,7 +14,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.units import plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from orders.market_rules import symbol_state_request
+from orders.market_states import symbol_state_request
 from orders.models import EnginePartition, Order
 
 HALT_PERMISSION: Final = "exchange.halt_symbol"

@@ -1,0 +1,52 @@
+"""Cancels by the house: all orders of a symbol, of a user, or of one API key.
+
+One command a symbol, in the engine's sequence. Orders of a symbol as a whole end in every market
+state; those of one account only where its owner could cancel them, too.
+"""
+
+from typing import Final
+
+from exchange.domain.enums import CommandKind
+from exchange.selectors import catalogue_read
+from matching.messages import ALL_ACCOUNTS
+from orders.intake.jobs import CommandJob
+from orders.intake.thread import intake
+from orders.market_states import NOTE_LENGTH_MAX
+from orders.selectors import symbols_with_open_orders
+
+ANY_OWNER: Final = 0
+
+
+def symbol_orders_cancel(symbol_id: int, *, requested_by: int | None, note: str) -> None:
+    """Send the cancel of every order of a symbol, whoever placed it."""
+    _send([symbol_id], ALL_ACCOUNTS, ANY_OWNER, requested_by, note)
+
+
+def account_orders_cancel(
+    account_id: int, *, owner_tag: int = ANY_OWNER, requested_by: int | None, note: str
+) -> list[str]:
+    """Send a cancel-all for each symbol in which the account has orders; return their codes.
+
+    With `owner_tag`, the number of an API key, only what was placed with it ends.
+    """
+    symbol_ids = symbols_with_open_orders(account_id)
+    return _send(symbol_ids, account_id, owner_tag, requested_by, note)
+
+
+def _send(
+    symbol_ids: list[int], account_id: int, owner_tag: int, requested_by: int | None, note: str
+) -> list[str]:
+    known = catalogue_read().symbols_by_id  # rare: a symbol made just now counts too
+    for symbol_id in symbol_ids:
+        intake().submit(
+            CommandJob(
+                CommandKind.CANCEL_ALL,
+                symbol_id=symbol_id,
+                partition_id=known[symbol_id].partition_id,
+                account_id=account_id,
+                owner_tag=owner_tag,
+                requested_by=requested_by,
+                note=note[:NOTE_LENGTH_MAX],
+            )
+        )
+    return [known[symbol_id].units.code for symbol_id in symbol_ids]
