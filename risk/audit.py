@@ -12,9 +12,11 @@ from typing import Final
 import psycopg
 
 from exchange.domain.ids import id_floor
+from risk import books as book_checks
 from risk import holds as hold_checks
 from risk import reconciliation as engine_checks
-from risk.reconciliation import GATE_MARK, Position, SymbolRow, journal_mark
+from risk.positions import Position, SymbolRow, journal_mark, positions, symbols
+from risk.reconciliation import GATE_MARK
 from wallets import reconciliation as ledger_checks
 from wallets.reconciliation import ENTRIES_MARK, Breach
 
@@ -95,8 +97,8 @@ def audit_run(connection: psycopg.Connection, *, full: bool = False) -> Report:
 
 
 def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]) -> dict[str, int]:
-    known = engine_checks.symbols(connection)
-    at = engine_checks.positions(connection)
+    known = symbols(connection)
+    at = positions(connection)
     _describe(report, known, at)
     full, entries_after = report.full, marks.get(ENTRIES_MARK, 0)
 
@@ -117,7 +119,7 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
         "O1",
         lambda: engine_checks.acknowledged_orders_exist(connection, marks.get(GATE_MARK, 0)),
     )
-    run("B3", lambda: engine_checks.books_equal_checkpoints(connection, at, known))
+    run("B3", lambda: _books(connection, report, known, at))
     run("S1", lambda: engine_checks.entries_have_trades(connection, entries_after))
     new_marks = {GATE_MARK: engine_checks.gate_end(connection)}
     for position in at:
@@ -139,6 +141,18 @@ def _holds(
         )
         return []
     return breaches
+
+
+def _books(
+    connection: psycopg.Connection,
+    report: Report,
+    known: dict[int, SymbolRow],
+    at: list[Position],
+) -> list[Breach]:
+    books = book_checks.books_equal_checkpoints(connection, at, known, full=report.full)
+    if books.skipped:
+        report.skipped["B3"] = books.skipped
+    return books.breaches
 
 
 def _check_partition(

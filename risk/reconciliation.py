@@ -1,107 +1,28 @@
-"""Checks across orders, engine and ledger: L5 (each hold), O1, O2, B3, S1. Reads only.
+"""Checks across orders, journal and ledger: O1, O2, S1. Reads only.
 
 Written against the tables, not against the code that fills them: the worker's loader and
-settlement's statements are among the things that are checked.
+settlement's statements are among the things that are checked. B3 is in risk/books.py, what each
+order holds (L5) in risk/holds.py.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import psycopg
 
-from exchange.domain.enums import SelfTradePrevention, Side, SymbolState
 from exchange.domain.ids import TIME_SHIFT
-from exchange.domain.units import NotExact, SymbolUnits
-from matching.book import RestingOrder
-from matching.engine import Engine
-from matching.messages import (
-    BUY,
-    HALT,
-    OPEN,
-    SELL,
-    STP_CANCEL_INCOMING,
-    STP_NONE,
-)
-from matching.snapshot import state_hash
+from risk.positions import Position
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 GATE_MARK: Final = "client_order_ids"
 GATE_SLACK: Final = 10_000  # these ids commit out of order, but not by more
-ROWS_PER_FETCH: Final = 5_000
 # Bounds of one incremental run; what is beyond them is for the next run.
 JOURNAL_ROWS_MAX: Final = 5_000
 TRADES_MAX: Final = 50_000
 ORDERS_MAX: Final = 20_000
 # Clocks of two processes differ by less: an id range starts this much earlier to be safe.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT  # 10 s of ids
-
-SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
-_STATES: Final = {SymbolState.OPEN.value: OPEN, SymbolState.HALT.value: HALT}
-
-
-def journal_mark(partition_id: int) -> str:
-    """The name of the mark up to which a partition's settled journal rows were verified."""
-    return f"journal:{partition_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a partition stands, in one snapshot."""
-
-    partition_id: int
-    last_seq: int
-    settled_seq: int
-    state_hash: str
-    lag_seconds: float
-
-
-_POSITIONS: Final = """
-SELECT engine.id, engine.last_seq, coalesce(cursor.last_seq, 0), engine.state_hash,
-    coalesce(extract(epoch FROM now() - (
-        SELECT journal.created_at FROM orders_enginejournal journal
-        WHERE journal.partition_id = engine.id AND journal.last_seq > coalesce(cursor.last_seq, 0)
-        ORDER BY journal.last_seq LIMIT 1)), 0)::float8
-FROM orders_enginepartition engine
-LEFT JOIN orders_settlementcursor cursor ON cursor.partition_id = engine.id ORDER BY engine.id
-"""
-_SYMBOLS: Final = """
-SELECT symbol.id, symbol.code, symbol.base_id, symbol.quote_id, base.scale, quote.scale,
-    symbol.tick, symbol.lot, symbol.partition_id, symbol.state
-FROM exchange_symbol symbol JOIN exchange_asset base ON base.id = symbol.base_id
-JOIN exchange_asset quote ON quote.id = symbol.quote_id ORDER BY symbol.id
-"""
-
-
-def positions(connection: psycopg.Connection) -> list[Position]:
-    """Return every partition's position."""
-    return [Position(*row) for row in connection.execute(_POSITIONS).fetchall()]
-
-
-class SymbolRow(NamedTuple):
-    """A symbol's units, its partition and its state in the engine's terms."""
-
-    units: SymbolUnits
-    partition_id: int
-    state: int
-
-
-def symbols(connection: psycopg.Connection) -> dict[int, SymbolRow]:
-    """Return all symbols by id."""
-    found = {}
-    for row in connection.execute(_SYMBOLS).fetchall():
-        units = SymbolUnits.build(
-            symbol_id=row[0],
-            code=row[1],
-            base_asset_id=row[2],
-            quote_asset_id=row[3],
-            base_scale=row[4],
-            quote_scale=row[5],
-            tick=row[6],
-            lot=row[7],
-        )
-        found[row[0]] = SymbolRow(units, row[8], _STATES[row[9]])
-    return found
 
 
 # --- S1
@@ -347,75 +268,3 @@ def fills_add_up(
         )
         for row in rows
     ]
-
-
-# --- B3
-
-
-_OPEN_ORDERS: Final = """
-SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.price, placed.quantity,
-    placed.filled, placed.priority_seq, placed.post_only, placed.self_trade
-FROM wallets_reservation held JOIN orders_order placed ON placed.id = held.order_id
-WHERE placed.status IN ('open', 'partially_filled')
-ORDER BY placed.priority_seq, placed.id
-"""
-
-
-def books_equal_checkpoints(
-    connection: psycopg.Connection, at: Sequence[Position], known: Mapping[int, SymbolRow]
-) -> list[Breach]:
-    """B3: the open orders in Postgres hash to what the engine wrote with its last batch."""
-    engines = {position.partition_id: Engine() for position in at}
-    resting: dict[int, list[RestingOrder]] = {symbol_id: [] for symbol_id in known}
-    breaches: list[Breach] = []
-    for row in rows_stream(connection, _OPEN_ORDERS):
-        try:
-            resting[row[0]].append(_resting(row, known[row[0]].units))
-        except (NotExact, AssertionError) as error:  # the worker leaves it out as well
-            detail = f"order {row[1]} cannot be in a book: {error!r}"
-            if len(breaches) < BREACHES_MAX:
-                breaches.append(Breach("B3", detail, symbol_id=row[0]))
-    for symbol_id, symbol in known.items():
-        engine = engines.get(symbol.partition_id)
-        if engine is not None:
-            engine.restore(symbol_id, symbol.state, resting[symbol_id])
-    for position in at:
-        engine = engines[position.partition_id]
-        engine.sequence = position.last_seq
-        if position.last_seq and state_hash(engine) != position.state_hash:
-            breaches += [
-                Breach(
-                    "B3",
-                    f"partition {position.partition_id}: open orders differ from the checkpoint"
-                    f" at {position.last_seq}",
-                    symbol_id=symbol_id,
-                )
-                for symbol_id, symbol in known.items()
-                if symbol.partition_id == position.partition_id
-            ]
-    return breaches
-
-
-def _resting(row: tuple[Any, ...], units: SymbolUnits) -> RestingOrder:
-    _, order_id, account_id, side, price, quantity, filled, priority, post_only, self_trade = row
-    quantity_lots = units.quantity_lots(quantity)
-    assert quantity_lots > units.quantity_lots(filled), "an open order has something left"
-    exempt = self_trade == SelfTradePrevention.NONE
-    return RestingOrder(
-        order_id,
-        account_id,
-        SIDES[side],
-        units.price_ticks(price),
-        quantity_lots,
-        quantity_lots - units.quantity_lots(filled),
-        priority,
-        post_only,
-        STP_NONE if exempt else STP_CANCEL_INCOMING,
-    )
-
-
-def rows_stream(connection: psycopg.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a big result, a few thousand at a time."""
-    with connection.cursor(name="audit") as cursor:
-        cursor.itersize = ROWS_PER_FETCH
-        yield from cursor.execute(query)

@@ -1,0 +1,99 @@
+"""What one live order needs to hold, from its row and its reservation. Reads nothing itself."""
+
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from exchange.domain.enums import LIVE_STATUSES, Side
+from exchange.domain.units import SymbolUnits, decimal_to_atoms
+from risk.positions import SIDES
+from wallets.fees import hold_atoms, hold_for_quote_amount
+
+HOLDS: Final = """
+SELECT held.order_id, held.account_id, held.symbol_id, held.asset_id, held.side, held.amount,
+    held.price_ticks, held.fee_accrued, held.taker_fee_ppm, held.pending_amend_id, held.pool_id,
+    held.funded_by, held.left_lots, placed.status, coalesce(placed.price, placed.bound_price),
+    placed.quantity, placed.quote_amount, placed.filled, command.reserved_extra,
+    command.engine_seq
+FROM wallets_reservation held
+LEFT JOIN orders_order placed ON placed.id = held.order_id
+LEFT JOIN orders_command command ON command.id = held.pending_amend_id
+"""
+
+
+class Hold(NamedTuple):
+    """A row of HOLDS: a reservation beside its order and the amend it waits for."""
+
+    order_id: int
+    account_id: int
+    symbol_id: int
+    asset_id: int
+    side: str
+    amount: Decimal
+    price_ticks: int
+    fee_accrued: Decimal
+    taker_fee_ppm: int
+    pending_amend_id: int | None
+    pool_id: int | None
+    funded_by: int | None
+    left_lots: int | None
+    status: str | None
+    price: Decimal | None
+    quantity: Decimal | None
+    quote_amount: Decimal | None
+    filled: Decimal
+    reserved_extra: Decimal | None
+    amend_seq: int | None
+
+
+def row_problem(hold: Hold, units: SymbolUnits) -> str | None:
+    """Tell what is wrong with a reservation whatever it holds. Raises NotExact off the grid."""
+    if hold.status is None:
+        return "holds funds and does not exist"
+    if hold.status not in LIVE_STATUSES:
+        return f"is {hold.status} and still holds {hold.amount:f}"
+    if hold.price is None:
+        return "has neither a price nor a bound"
+    if units.price_ticks(hold.price) != hold.price_ticks:
+        return f"holds for a price of {hold.price_ticks} ticks, not for its own"
+    if hold.pending_amend_id is not None and (
+        hold.reserved_extra is None or hold.amend_seq is not None
+    ):
+        return f"waits for the amend {hold.pending_amend_id}, which is not under way"
+    if hold.left_lots is not None and hold.left_lots != left_lots(hold, units):
+        return f"holds for {hold.left_lots} lots, {left_lots(hold, units)} are left"
+    return None
+
+
+def left_lots(hold: Hold, units: SymbolUnits) -> int:
+    """What the order has neither traded nor lost, in lots."""
+    assert hold.quantity is not None, "an order by quote amount never rests"
+    return units.quantity_lots(hold.quantity) - units.quantity_lots(hold.filled)
+
+
+def need_atoms(hold: Hold, units: SymbolUnits) -> int:
+    """What the order needs on its present terms, in atoms of the asset it pays with."""
+    if hold.quote_amount is not None:
+        amount = decimal_to_atoms(hold.quote_amount, units.quote_scale)
+        return hold_for_quote_amount(amount, taker_fee_ppm=hold.taker_fee_ppm)
+    return hold_atoms(
+        SIDES[hold.side],
+        left_lots(hold, units),
+        hold.price_ticks,
+        units,
+        int(hold.fee_accrued),
+        hold.taker_fee_ppm,
+    )
+
+
+def extra_atoms(hold: Hold, units: SymbolUnits) -> int:
+    """What is reserved on top for the amend that is on its way; 0 without one."""
+    return decimal_to_atoms(hold.reserved_extra or Decimal(0), _scale(hold, units))
+
+
+def amount_atoms(hold: Hold, units: SymbolUnits) -> int:
+    """What the reservation holds."""
+    return decimal_to_atoms(hold.amount, _scale(hold, units))
+
+
+def _scale(hold: Hold, units: SymbolUnits) -> int:
+    return units.quote_scale if hold.side == Side.BUY else units.base_scale
