@@ -28,6 +28,10 @@ def top_key(symbol: str) -> str:
     return f"{PREFIX}:top:{symbol}"
 
 
+def state_key(symbol: str) -> str:
+    return f"{PREFIX}:state:{symbol}"
+
+
 def matching_key(partition_id: int) -> str:
     return f"{PREFIX}:matching:{partition_id}"
 

@@ -9,10 +9,14 @@ import redis
 from exchange.domain.units import SymbolUnits
 from exchange.realtime.publish import (
     BOOK_LEVELS_MAX,
+    PLAIN_MARKET,
     Frame,
+    MarketState,
     Publisher,
     SymbolText,
+    TopOfBook,
     depth_snapshot,
+    state_frame,
     time_text,
 )
 from exchange.redis import BLOCK_MS_MAX, commands_stream
@@ -88,6 +92,7 @@ class FeedState(Protocol):
 
     sequence: int
     last_ticks: int
+    market: MarketState
 
 
 class RedisFeed:
@@ -132,13 +137,14 @@ class RedisFeed:
             )
 
     def snapshot(self, symbol_ids: Collection[int]) -> None:
-        """Store the books and best prices of these symbols."""
+        """Store the books, best prices and market states of these symbols."""
         time = time_text(self._clock.now_ms())
         known = [(self._text(one).code, one) for one in symbol_ids if self._knows(one)]
         books = {code: self._book(one, time) for code, one in known}
         tops = {code: self._top(one) for code, one in known}
+        states = {code: self._state(one, time) for code, one in known}
         with _stream_down():
-            self._publisher.books(books, tops=tops)
+            self._publisher.books(books, tops=tops, states=states)
 
     def nudge_settlement(self) -> None:
         """Leave word that there is something to settle; never waits."""
@@ -153,11 +159,13 @@ class RedisFeed:
             text = self._texts[symbol_id] = SymbolText(self._units[symbol_id])
         return text
 
-    def _top(self, symbol_id: int) -> tuple[int, int, int, int]:
+    def _top(self, symbol_id: int) -> TopOfBook:
         book: Book = self._engine.book(symbol_id)
         feed = self._feeds.get(symbol_id)
         last_ticks, sequence = (feed.last_ticks, feed.sequence) if feed is not None else (0, 0)
-        return book.best_bid() or 0, book.best_ask() or 0, last_ticks, sequence
+        band = book.desk.band if book.desk is not None else None
+        reference_ticks = band.reference_ticks if band is not None else 0
+        return book.best_bid() or 0, book.best_ask() or 0, last_ticks, sequence, reference_ticks
 
     def _book(self, symbol_id: int, time: str) -> bytes:
         bids, asks = self._engine.book(symbol_id).depth(BOOK_LEVELS_MAX)
@@ -169,3 +177,8 @@ class RedisFeed:
             bids=bids,
             asks=asks,
         )
+
+    def _state(self, symbol_id: int, time: str) -> bytes:
+        feed = self._feeds.get(symbol_id)
+        market = feed.market if feed is not None else PLAIN_MARKET
+        return state_frame(self._text(symbol_id), market, time=time)[1]

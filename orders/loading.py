@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from exchange.domain.enums import OrderType
 from exchange.domain.ids import IdGenerator, id_time_ms
 from exchange.domain.units import NotExact, SymbolUnits
+from exchange.realtime.publish import PLAIN_MARKET, MarketState
 from matching.codec import decode_command, encode_command
 from matching.engine import Engine
 from matching.lease import Lease
@@ -72,6 +73,7 @@ class SymbolFeed:
 
     sequence: int = 0  # of its depth channel
     last_ticks: int = 0  # price of the last trade, 0 before the first
+    market: MarketState = PLAIN_MARKET  # what its state channel told last
 
 
 @dataclass(slots=True)

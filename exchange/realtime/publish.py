@@ -7,21 +7,49 @@ the WebSocket process forwards the bytes as they are.
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis
 
 from exchange.domain.units import SymbolUnits
-from exchange.redis import FEED_CHANNEL, book_key, matching_key, settle_flag_key, top_key
+from exchange.redis import (
+    FEED_CHANNEL,
+    book_key,
+    matching_key,
+    settle_flag_key,
+    state_key,
+    top_key,
+)
 
 BOOK_LEVELS_MAX: Final = 1_000
 HEARTBEAT_LIFE_MS: Final = 5_000
 # A nudge that got lost with its task must not block the next one for long.
 SETTLE_FLAG_LIFE_MS: Final = 2_000
 
+STATE_SUFFIX: Final = "@state"
+
 Frame = tuple[str, bytes]
 Level = tuple[int, int]  # price ticks, quantity lots
+# Best bid, best ask, last price in ticks, sequence of the depth channel, reference of the band in
+# ticks; 0 where there is none.
+TopOfBook = tuple[int, int, int, int, int]
+
+
+class MarketState(NamedTuple):
+    """What the state channel tells of a symbol; 0 stands for "none"."""
+
+    state: str = "open"
+    phase: str = "none"  # of a volatility interruption
+    due_ms: int = 0  # when its next step comes
+    indicative_ticks: int = 0  # what the auction would give now
+    indicative_lots: int = 0
+    reference_ticks: int = 0  # that the price band stands around
+    uncross_ticks: int = 0  # what the last auction gave
+    uncross_lots: int = 0
+
+
+PLAIN_MARKET: Final = MarketState()  # open, and nothing else set
 
 _json: Final = msgspec.json.Encoder()
 _msgpack: Final = msgspec.msgpack.Encoder()
@@ -68,6 +96,10 @@ def depth_topic(symbol: str) -> str:
 
 def trade_topic(symbol: str) -> str:
     return f"{symbol}@trade"
+
+
+def state_topic(symbol: str) -> str:
+    return f"{symbol}{STATE_SUFFIX}"
 
 
 def account_topic(account_id: int) -> str:
@@ -138,6 +170,33 @@ def trade_frame(
     return topic, _json.encode(body)
 
 
+def state_frame(text: SymbolText, market: MarketState, *, time: str) -> Frame:
+    """The market's state with all that belongs to it: each frame replaces the one before."""
+    topic = state_topic(text.code)
+    body = {
+        "channel": topic,
+        "type": "state",
+        "state": market.state,
+        "phase": market.phase,
+        "due_at": time_text(market.due_ms) if market.due_ms else None,
+        "indicative_price": _price_or_none(text, market.indicative_ticks),
+        "indicative_quantity": _quantity_or_none(text, market.indicative_lots),
+        "reference_price": _price_or_none(text, market.reference_ticks),
+        "uncross_price": _price_or_none(text, market.uncross_ticks),
+        "uncross_quantity": _quantity_or_none(text, market.uncross_lots),
+        "time": time,
+    }
+    return topic, _json.encode(body)
+
+
+def _price_or_none(text: SymbolText, price_ticks: int) -> str | None:
+    return text.price(price_ticks) if price_ticks else None
+
+
+def _quantity_or_none(text: SymbolText, quantity_lots: int) -> str | None:
+    return text.quantity(quantity_lots) if quantity_lots else None
+
+
 def order_frame(
     account_id: int, *, order: Mapping[str, Any], fills: Sequence[Mapping[str, str]]
 ) -> Frame:
@@ -181,14 +240,17 @@ class Publisher:
         self,
         frames: Sequence[Frame],
         *,
-        tops: Mapping[str, tuple[int, int, int, int]],
+        tops: Mapping[str, TopOfBook],
         heartbeat: tuple[int, Mapping[str, int]] | None = None,
     ) -> None:
-        """Publish in one round trip. `tops`: symbol -> (bid, ask, last in ticks, sequence)."""
+        """Publish in one round trip, with the best prices by symbol."""
         pipeline = self._client.pipeline(transaction=False)
-        # The prices first: who is woken by a frame may already look at them.
+        # The keys first: who is woken by a frame may already look at them.
         for symbol, top in tops.items():
             pipeline.set(top_key(symbol), _msgpack.encode(top))
+        for topic, frame in frames:
+            if topic.endswith(STATE_SUFFIX):
+                pipeline.set(state_key(topic.removesuffix(STATE_SUFFIX)), frame)
         if frames:
             pipeline.publish(FEED_CHANNEL, encode_frames(frames))
         if heartbeat is not None:
@@ -197,10 +259,19 @@ class Publisher:
         pipeline.execute()
 
     def books(
-        self, books: Mapping[str, bytes], *, tops: Mapping[str, tuple[int, int, int, int]]
+        self,
+        books: Mapping[str, bytes],
+        *,
+        tops: Mapping[str, TopOfBook],
+        states: Mapping[str, bytes],
     ) -> None:
-        """Store depth snapshots and best prices by symbol: a wiped Redis gets both back."""
+        """Store depth snapshots, best prices and market states by symbol.
+
+        A wiped Redis gets all of them back.
+        """
         pipeline = self._client.pipeline(transaction=False)
+        for symbol, frame in states.items():
+            pipeline.set(state_key(symbol), frame)
         for symbol, top in tops.items():
             pipeline.set(top_key(symbol), _msgpack.encode(top))
         for symbol, snapshot in books.items():

@@ -151,7 +151,7 @@ def test_an_order_travels_from_the_stream_to_rows_and_frames(
     wait_for(lambda: client.get(book_key(code)) is not None, 2)
     book = msgspec.json.decode(client.get(book_key(code)) or b"")
     assert (book["bids"], book["asks"], book["sequence"]) == ([], [["1", "0.003"]], 1)
-    assert msgspec.msgpack.decode(client.get(top_key(code)) or b"") == [0, 100, 100, 1]
+    assert msgspec.msgpack.decode(client.get(top_key(code)) or b"") == [0, 100, 100, 1, 0]
     beat = msgspec.json.decode(client.get(matching_key(market.partition_id)) or b"")
     assert (beat["epoch"], beat["sequence"]) == (1, 2)
     topics = [topic for topic, _ in frames_heard(listener)]
