@@ -118,7 +118,7 @@ def _send(
                 symbol_id=symbol.pk,
                 partition_id=symbol.partition_id,
                 account_id=number if is_of_account else None,
-                command_of=lambda command_id, build=setting.build: build(command_id=command_id),
+                command_of=_command_of(setting.build),
                 requested_by=requested_by,
                 note=note,
             )
@@ -127,6 +127,10 @@ def _send(
     if sent:
         log.info("symbol_rules.sent", symbol=symbol.code, sent=sent, requested_by=requested_by)
     return sent
+
+
+def _command_of(build: Callable[..., Command]) -> Callable[[int], Command]:
+    return lambda command_id: build(command_id=command_id)
 
 
 # --- what was sent

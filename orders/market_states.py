@@ -20,6 +20,8 @@ from orders.intake.thread import intake
 from orders.words import STATE_TEXTS, STATES
 
 NOTE_LENGTH_MAX: Final = 200
+# What no program ends: a halt waits for a person, a closing for nobody.
+KEPT: Final = frozenset({SymbolState.HALT, SymbolState.CLOSED})
 # Our class of advisory locks, one per symbol; the number must not change between releases.
 STATE_LOCK_CLASS: Final = 84_116
 

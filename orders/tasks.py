@@ -1,4 +1,4 @@
-"""Celery tasks of orders: settle, and forget what has done its duty.
+"""Celery tasks of orders: settle, ask for what the clock says, forget what has done its duty.
 
 Every task may run twice, at the same time as itself, or die anywhere: settlement is idempotent by
 its cursor, the clean-ups delete what is past its date.
@@ -7,6 +7,7 @@ its cursor, the clean-ups delete what is past its date.
 import os
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import psycopg
@@ -22,7 +23,17 @@ from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from exchange.redis import FEED_CHANNEL, redis_client, settle_flag_key
+from orders.intake.publish import RedisPublisher
 from orders.loading import halt_request
+from orders.market_rules import symbol_rules_converge
+from orders.market_states import (
+    KEPT,
+    NOTE_LENGTH_MAX,
+    STATE_AHEAD,
+    STATE_LOCK_CLASS,
+    state_ahead_of,
+)
+from orders.schedules import schedules_run
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
 from wallets.entries import ledger_ids
 
@@ -33,7 +44,6 @@ CLIENT_ORDER_ID_KEEP_MS: Final = 24 * 3_600 * 1_000
 ROWS_PER_DELETE: Final = 5_000
 DELETES_PER_RUN_MAX: Final = 2_000
 JOURNAL_KEEP_DAYS: Final = 30
-NOTE_LENGTH_MAX: Final = 200
 
 IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 
@@ -216,33 +226,50 @@ def settle_all() -> None:
             settle_partition.delay(partition_id)
 
 
-_FREEZABLE = """
-SELECT symbol.id, symbol.partition_id FROM exchange_symbol symbol
-WHERE symbol.code = ANY(%s) AND symbol.state <> 'halt' AND NOT EXISTS (
-    SELECT 1 FROM orders_command waiting
-    WHERE waiting.symbol_id = symbol.id AND waiting.kind = 'set_state'
-        AND waiting.engine_seq IS NULL)
-ORDER BY symbol.id
-"""
+_SYMBOLS_OF = "SELECT id, code FROM exchange_symbol WHERE code = ANY(%s) ORDER BY id"
 
 
 @shared_task
 def symbols_freeze(codes: list[str], note: str) -> int:
-    """Halt these symbols by command, those not halted yet; return how many."""
+    """Halt these symbols by command, those not halted or closed yet; return how many."""
     connection = _connection()
+    frozen = []
     with connection.transaction():
-        rows = connection.execute(_FREEZABLE, (codes,)).fetchall()
-        for symbol_id, partition_id in rows:
+        for symbol_id, code in connection.execute(_SYMBOLS_OF, (codes,)).fetchall():
+            connection.execute(
+                "SELECT pg_advisory_xact_lock(%s, %s)", (STATE_LOCK_CLASS, symbol_id)
+            )
+            row = connection.execute(STATE_AHEAD, (symbol_id,)).fetchone()
+            assert row is not None
+            if state_ahead_of(row[0], row[2]) in KEPT:
+                continue
+            frozen.append(code)
             halt_request(
                 connection,
                 ledger_ids(),
-                partition_id=partition_id,
+                partition_id=row[1],
                 symbol_id=symbol_id,
                 note=note[:NOTE_LENGTH_MAX],
             )
-    if rows:
-        log.critical("symbols.frozen", symbols=codes, note=note)
-    return len(rows)
+    if frozen:
+        log.critical("symbols.frozen", symbols=frozen, note=note)
+    return len(frozen)
+
+
+@shared_task(name="orders.tasks.schedules_run")
+def schedules_run_now() -> int:
+    """Send the market states that are due by the clock; return how many."""
+    try:
+        return schedules_run(_connection(), ledger_ids(), RedisPublisher(), datetime.now(UTC))
+    except BaseException:
+        connection_close()  # as in settle_partition; symbols held for a schedule are free with it
+        raise
+
+
+@shared_task
+def symbol_rules_send_all() -> int:
+    """Send the rules of symbols that the engine was not told yet; return how many."""
+    return symbol_rules_converge()
 
 
 _CLIENT_IDS_PAGE = """

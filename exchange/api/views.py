@@ -43,9 +43,19 @@ class SymbolSerializer(serializers.Serializer[Any]):
     quantity_min = decimal()
     quantity_max = decimal()
     notional_min = decimal()
-    band_ppm = serializers.IntegerField(help_text="Around the last price, in millionths; 0: off.")
+    band_ppm = serializers.IntegerField(help_text="Around the reference, in millionths; 0: off.")
+    band_move_ppm = serializers.IntegerField(help_text="The reference moves by at least this.")
+    band_move_after_s = serializers.IntegerField(help_text="And stands at least so many seconds.")
+    interruption_limit_s = serializers.IntegerField(
+        help_text="Seconds at the band's edge before trading pauses; 0: it never does."
+    )
+    interruption_pause_s = serializers.IntegerField(help_text="Seconds that the pause lasts.")
+    interruption_auction_s = serializers.IntegerField(
+        help_text="Seconds of the auction that ends it."
+    )
     slippage_ppm = serializers.IntegerField(help_text="Bound of market orders, in millionths.")
     open_orders_max = serializers.IntegerField(help_text="A user's open orders here; 0: no cap.")
+    stop_orders_max = serializers.IntegerField(help_text="Of these, waiting ones; 0: no cap.")
     maker_fee_ppm = serializers.IntegerField(help_text="Of the default tier, in millionths.")
     taker_fee_ppm = serializers.IntegerField(help_text="Of the default tier, in millionths.")
 
@@ -70,8 +80,14 @@ def symbol_json(rules: SymbolRules) -> dict[str, Any]:
         "quantity_max": plain(units.quantity(rules.quantity_lots_max)),
         "notional_min": plain(units.quote_decimal(rules.notional_atoms_min)),
         "band_ppm": rules.band_ppm,
+        "band_move_ppm": rules.band_move_ppm,
+        "band_move_after_s": rules.band_move_after_s,
+        "interruption_limit_s": rules.interruption_limit_s,
+        "interruption_pause_s": rules.interruption_pause_s,
+        "interruption_auction_s": rules.interruption_auction_s,
         "slippage_ppm": rules.slippage_ppm,
         "open_orders_max": rules.open_orders_max,
+        "stop_orders_max": rules.stop_orders_max,
         "maker_fee_ppm": fees.maker_ppm,
         "taker_fee_ppm": fees.taker_ppm,
     }

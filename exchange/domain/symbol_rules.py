@@ -11,7 +11,8 @@ class SymbolRules:
     """Limits of one symbol in ticks, lots and quote atoms; `units` converts.
 
     `band_ppm` bounds a limit price around the last trade price (0: no band). `slippage_ppm`
-    bounds a market order around the best opposite price.
+    bounds a market order around the best opposite price. The last five are told to the engine and
+    to users: how the band's reference moves, and the steps of an interruption (limit 0: none).
     """
 
     units: SymbolUnits
@@ -26,3 +27,8 @@ class SymbolRules:
     slippage_ppm: int
     open_orders_max: int
     stop_orders_max: int = 0
+    band_move_ppm: int = 0
+    band_move_after_s: int = 0
+    interruption_limit_s: int = 0
+    interruption_pause_s: int = 0
+    interruption_auction_s: int = 0

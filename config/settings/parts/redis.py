@@ -79,6 +79,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 1.0,
         "options": {"expires": 5},
     },
+    "schedules": {
+        "task": "orders.tasks.schedules_run",
+        "schedule": 1.0,
+        "options": {"expires": 5},
+    },
+    "symbol-rules": {
+        "task": "orders.tasks.symbol_rules_send_all",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "audit": {
         "task": "risk.tasks.audit",
         "schedule": 60.0,

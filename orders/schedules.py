@@ -1,0 +1,174 @@
+"""Market states by the clock: which occurrence is due, and the command that it becomes.
+
+Times are UTC. An occurrence is sent once: the command and the schedule's mark of it stand or fall
+together. A schedule never ends a halt, and nothing ends a closing: such an occurrence passes.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, NamedTuple, Self
+
+import psycopg
+import structlog
+
+from exchange.domain.enums import SymbolState
+from exchange.domain.ids import IdGenerator
+from matching.codec import encode_command
+from orders.commands import set_state_command
+from orders.intake.batch import Publisher
+from orders.market_states import KEPT, STATE_AHEAD, STATE_LOCK_CLASS, state_ahead_of
+from orders.words import STATES
+
+# An occurrence that nobody could send for so long passes: the market it was meant for is gone.
+SCHEDULE_GRACE_S: Final = 600
+WEEK_DAYS: Final = 7
+
+_ACTIVE = """
+SELECT id, symbol_id, state, at, weekdays, on_date, last_due_at FROM orders_scheduledstate
+WHERE is_active ORDER BY id
+"""
+_LOCKED = """
+SELECT id, symbol_id, state, at, weekdays, on_date, last_due_at FROM orders_scheduledstate
+WHERE is_active AND id = ANY(%s) ORDER BY id FOR UPDATE
+"""
+_INSERT = """
+INSERT INTO orders_command
+    (id, partition_id, kind, symbol_id, payload, reserved_extra, note, created_at)
+VALUES (%s, %s, 'set_state', %s, %s, 0, %s, clock_timestamp())
+"""
+_MARK = "UPDATE orders_scheduledstate SET last_due_at = %s WHERE id = %s"
+
+Entry = tuple[int, bytes]  # a partition, an encoded command
+
+log = structlog.get_logger(__name__)
+
+
+class Schedule(NamedTuple):
+    """One row of orders_scheduledstate. `weekdays` has digits, 1 is Monday, or there is a date."""
+
+    id: int
+    symbol_id: int
+    state: str
+    at: time
+    weekdays: str
+    on_date: date | None
+    last_due_at: datetime | None
+
+    def occurs_on(self, day: date) -> bool:
+        if self.on_date is not None:
+            return day == self.on_date
+        return str(day.isoweekday()) in self.weekdays
+
+    def newest(self, now: datetime) -> datetime | None:
+        """The newest occurrence that is not after `now`; weekdays look back a week."""
+        today = now.astimezone(UTC).date()
+        days = [self.on_date] if self.on_date else _days(today, -1, WEEK_DAYS + 1)
+        past = (_moment(day, self.at) for day in days if self.occurs_on(day))
+        return next((moment for moment in past if moment <= now), None)
+
+    def coming(self, now: datetime, count: int) -> list[datetime]:
+        """The next occurrences after `now`, soonest first."""
+        today = now.astimezone(UTC).date()
+        days = [self.on_date] if self.on_date else _days(today, 1, WEEK_DAYS * (count + 1))
+        moments = (_moment(day, self.at) for day in days if self.occurs_on(day))
+        return [moment for moment in moments if moment > now][:count]
+
+    def unmarked(self, now: datetime) -> datetime | None:
+        """The newest occurrence that has neither been sent nor been let pass."""
+        newest = self.newest(now)
+        if newest is None or (self.last_due_at is not None and newest <= self.last_due_at):
+            return None
+        return newest
+
+    @classmethod
+    def of(cls, row: Sequence[object]) -> Self:
+        return cls(*row)  # type: ignore[arg-type]  # the columns of _ACTIVE, in its order
+
+
+def _days(first: date, step: int, count: int) -> list[date]:
+    return [first + timedelta(days=step * number) for number in range(count)]
+
+
+def _moment(day: date, at: time) -> datetime:
+    return datetime.combine(day, at.replace(tzinfo=None), UTC)
+
+
+def schedules_run(
+    connection: psycopg.Connection, ids: IdGenerator, publisher: Publisher, now: datetime
+) -> int:
+    """Send what is due of all schedules; return how many commands that took.
+
+    May run several times at once: the schedules' rows are locked before they are believed, the
+    symbols before their state is. Due occurrences go out oldest first.
+    """
+    due = [one for one in _read(connection, _ACTIVE) if one.unmarked(now)]
+    if not due:
+        return 0
+    with _symbols_in_order(connection, {one.symbol_id for one in due}):
+        with connection.transaction():
+            locked = _read(connection, _LOCKED, [one.id for one in due])
+            entries = _send_all(connection, ids, locked, now)
+        # At once, not by the worker's sweep: a halt that is asked for next must come after it.
+        publisher.publish(entries)
+    return len(entries)
+
+
+def _read(
+    connection: psycopg.Connection, statement: str, schedule_ids: Sequence[int] | None = None
+) -> list[Schedule]:
+    params = None if schedule_ids is None else (list(schedule_ids),)
+    return [Schedule.of(row) for row in connection.execute(statement, params).fetchall()]
+
+
+def _send_all(
+    connection: psycopg.Connection, ids: IdGenerator, schedules: Sequence[Schedule], now: datetime
+) -> list[Entry]:
+    moments = [(one.unmarked(now), one) for one in schedules]
+    due = sorted((moment, one.id, one) for moment, one in moments if moment is not None)
+    entries = []
+    for moment, _, schedule in due:
+        connection.execute(_MARK, (moment, schedule.id))
+        if (now - moment).total_seconds() > SCHEDULE_GRACE_S:
+            report = log.warning if schedule.last_due_at else log.info  # a new one missed nothing
+            report("schedule.missed", schedule=schedule.id, due_at=moment.isoformat())
+            continue
+        entry = _send(connection, ids, schedule)
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) -> Entry | None:
+    """Insert the command of an occurrence, unless it would end a halt or change nothing."""
+    row = connection.execute(STATE_AHEAD, (schedule.symbol_id,)).fetchone()
+    assert row is not None
+    ahead, wanted = state_ahead_of(row[0], row[2]), SymbolState(schedule.state)
+    if ahead in KEPT or ahead is wanted:
+        log.info("schedule.passed", schedule=schedule.id, state=wanted.value, is_in=ahead.value)
+        return None
+    command = set_state_command(
+        command_id=ids.next_id(), symbol_id=schedule.symbol_id, state=STATES[wanted]
+    )
+    payload = encode_command(command)
+    note = f"schedule {schedule.id}: {wanted.value} at {schedule.at:%H:%M:%S} UTC"
+    connection.execute(_INSERT, (command.command_id, row[1], schedule.symbol_id, payload, note))
+    log.info("schedule.sent", schedule=schedule.id, state=wanted.value)
+    return row[1], payload
+
+
+@contextmanager
+def _symbols_in_order(connection: psycopg.Connection, symbol_ids: set[int]) -> Iterator[None]:
+    """Hold these symbols' states until what was sent is on its way (orders/market_states.py)."""
+    held = []
+    try:
+        for symbol_id in sorted(symbol_ids):
+            connection.execute("SELECT pg_advisory_lock(%s, %s)", (STATE_LOCK_CLASS, symbol_id))
+            held.append(symbol_id)
+        yield
+    finally:
+        for symbol_id in held:
+            if not connection.closed:
+                connection.execute(
+                    "SELECT pg_advisory_unlock(%s, %s)", (STATE_LOCK_CLASS, symbol_id)
+                )
