@@ -213,6 +213,11 @@ class Desk:
         self.sum_trades = 0
         self.uncross: Uncross | None = None
 
+    def is_parent(self, order_id: int) -> bool:
+        """Tell whether the order's fill releases others."""
+        order_list = self.list_of.get(order_id)
+        return order_list is not None and order_list.parent_id == order_id
+
     def has_work(self) -> bool:
         """Whether something of an earlier command is still to be done."""
         return bool(self.cancels or self.elected_live) or self.uncross is not None

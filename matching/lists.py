@@ -18,6 +18,7 @@ from matching.messages import (
     OCO,
     OTO,
     OTOCO,
+    STP_DECREMENT,
     Event,
     ListAccepted,
     OrderRejected,
@@ -83,6 +84,7 @@ def _assert_list(command: PlaceList) -> None:
         assert_place(place)
         assert place.budget_ticklots == 0
         assert place.time_in_force == GTC or waits(place)
+    assert command.kind == OCO or places[0].self_trade != STP_DECREMENT, "what releases is filled"
     pair = places if command.kind == OCO else places[1:]
     assert command.kind == OTO or sum(map(waits, pair)) >= 1, "of a pair one at least waits"
 

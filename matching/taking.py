@@ -105,6 +105,8 @@ def prevent(
         book.desk is not None and FEATURE_REPORT_PREVENTED in book.desk.features
     ):
         return True
+    if mode == STP_DECREMENT and book.desk is not None and book.desk.is_parent(maker.order_id):
+        mode = STP_CANCEL_INCOMING  # what waits for it is paid for by its fills: it keeps its lots
     events.append(
         SelfTradePrevented(
             maker.order_id,

@@ -166,6 +166,8 @@ class History:
             place = self.place(symbol, order_id, kinds)
             place.account_id = account
             places.append(place)
+        if kind != m.OCO and places[0].self_trade == m.STP_DECREMENT:
+            places[0].self_trade = m.STP_CANCEL_INCOMING  # validation refuses it
         if kind == m.OCO and chance.random() < 0.5:
             places.reverse()
         return m.PlaceList(20_000 + self.number, self.now_ms, symbol, self.number, kind, places)

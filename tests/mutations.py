@@ -119,6 +119,12 @@ FAULTS: Final = (
         "if not expire_ms or expire_ms >= command.time_ms:",
     ),
     Fault(
+        "decrement takes lots off an order that releases others",
+        "taking.py",
+        "book.desk.is_parent(maker.order_id)",
+        "False",
+    ),
+    Fault(
         "a restart forgets what was elected",
         "image.py",
         "        desk.elected.append(desk.waiting[order_id])",

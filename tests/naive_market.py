@@ -151,6 +151,11 @@ class NaiveMarket:
     def prevent(self, taker: NaiveOrder, maker: NaiveOrder, lots: int) -> bool:
         """Do what the taker's mode says instead of a match. True: the taker ends."""
         mode = taker.command.self_trade
+        if mode == m.STP_DECREMENT and self.releases_others(maker):
+            # Its fills pay for what it releases, so it loses nothing.
+            incoming = m.STP_CANCEL_INCOMING
+            self.out.append(self.prevented(maker, taker, maker.price_ticks, lots, incoming))
+            return True
         if mode != m.STP_CANCEL_INCOMING or m.FEATURE_REPORT_PREVENTED in self.features:
             self.out.append(self.prevented(maker, taker, maker.price_ticks, lots, mode))
         if mode == m.STP_CANCEL_INCOMING:
@@ -284,6 +289,10 @@ class NaiveMarket:
             if any(order.order_id == order_id for order in one.orders):
                 return one
         return None
+
+    def releases_others(self, order: NaiveOrder) -> bool:
+        one = self.list_of(order.order_id)
+        return one is not None and one.parent is not None and one.parent.order_id == order.order_id
 
     def list_traded(self, order_id: int, is_filled: bool) -> None:
         one = self.list_of(order_id)

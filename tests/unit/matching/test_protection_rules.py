@@ -1,5 +1,7 @@
 """Rules 9 to 11: self-trade, halt, faults (matching/README.md)."""
 
+import pytest
+
 from matching import messages as m
 from matching.engine import Engine
 from tests.scenario import run
@@ -153,3 +155,9 @@ def test_11_1_the_refusal_takes_the_form_of_what_it_replaces() -> None:
         m.CommandRefused(6, 5, m.ENGINE_FAULT)
     ]
     assert engine.sequence == 2
+
+
+def test_17_8_validation_keeps_decrement_from_an_order_that_releases_others() -> None:
+    with pytest.raises(AssertionError, match="what releases is filled"):
+        run("oto buy #1 5@100 decrement ; sell #2 5@105 -> nothing")
+    run("oto buy #1 5@100 ; sell #2 5@105 decrement -> list 1, held #2, rest #1 5@100")
