@@ -1,16 +1,51 @@
 """Orders, trades, the ledger, balances, commands and the engine: read-only lists."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from adminpanel.admin.readonly import PartitionedAdmin, PeriodFilter, ReadOnlyAdmin
 from exchange.selectors import catalogue
-from orders.models import Command, EngineFault, EnginePartition, Order, SettlementCursor, Trade
+from matching.codec import decode_command
+from orders.models import (
+    Command,
+    EngineFault,
+    EngineImage,
+    EnginePartition,
+    Order,
+    OrderList,
+    PreventedMatch,
+    SettlementCursor,
+    Trade,
+)
 from wallets.models import Account, Balance, Entry
 
 
 def symbol_code(symbol_id: int) -> str:
     rules = catalogue().symbols_by_id.get(symbol_id)
     return rules.units.code if rules else str(symbol_id)
+
+
+class SymbolFilter(SimpleListFilter):
+    """For tables that name a symbol by its number."""
+
+    title = "symbol"
+    parameter_name = "symbol"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        symbols = catalogue().symbols_by_id
+        return [(str(symbol_id), rules.units.code) for symbol_id, rules in symbols.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        if not (value.isascii() and value.isdigit() and int(value) < 1 << 63):
+            return queryset.none()
+        return queryset.filter(symbol_id=int(value))
 
 
 @admin.register(Order)
@@ -20,8 +55,48 @@ class OrderAdmin(PartitionedAdmin):
         "filled", "status", "reason", "created_at",
     )  # fmt: skip
     list_select_related = ("symbol",)
-    list_filter = (PeriodFilter, "status", "side", "symbol")
-    number_fields = ("pk", "account_id")
+    list_filter = (PeriodFilter, "status", "side", "type", "symbol")
+    number_fields = ("pk", "account_id", "list_id")
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "id", "account_id", "symbol", "client_order_id", "side", "type",
+                    "time_in_force", "expires_at", "post_only", "reprice", "self_trade",
+                    "group_id", "owner_tag", "list_id",
+                ),
+            },
+        ),
+        (
+            "Price and quantity",
+            {
+                "fields": (
+                    "price", "quantity", "quote_amount", "display_quantity", "bound_price",
+                    "reference_price",
+                ),
+            },
+        ),
+        (
+            "Trigger",
+            {
+                "fields": (
+                    "stop_price", "trigger_source", "trail_amount", "trail_ppm",
+                    "activation_price",
+                ),
+            },
+        ),
+        (
+            "What came of it",
+            {
+                "fields": (
+                    "status", "reason", "filled", "filled_quote", "maker_fee_ppm",
+                    "taker_fee_ppm", "engine_seq", "priority_seq", "created_at", "updated_at",
+                    "finished_at",
+                ),
+            },
+        ),
+    )  # fmt: skip
 
 
 @admin.register(Trade)
@@ -30,12 +105,41 @@ class TradeAdmin(PartitionedAdmin):
         "id", "symbol_name", "price", "quantity", "quote_amount", "taker_side",
         "maker_order_id", "taker_order_id", "maker_account_id", "taker_account_id", "created_at",
     )  # fmt: skip
-    list_filter = (PeriodFilter, "taker_side")
+    list_filter = (PeriodFilter, "taker_side", SymbolFilter)
     number_fields = ("pk", "maker_order_id", "taker_order_id")
 
     @admin.display(description="symbol")
     def symbol_name(self, trade: Trade) -> str:
         return symbol_code(trade.symbol_id)
+
+
+@admin.register(OrderList)
+class OrderListAdmin(ReadOnlyAdmin):
+    list_display = ("id", "kind", "account_id", "symbol_name", "created_at")
+    list_filter = (PeriodFilter, "kind", SymbolFilter)
+    number_fields = ("pk", "account_id")
+
+    @admin.display(description="symbol")
+    def symbol_name(self, order_list: OrderList) -> str:
+        return symbol_code(order_list.symbol_id)
+
+
+@admin.register(PreventedMatch)
+class PreventedMatchAdmin(ReadOnlyAdmin):
+    """What self-trade prevention kept from trading: searched by order or account."""
+
+    list_display = (
+        "id", "symbol_name", "mode", "price", "quantity", "taker_side", "maker_order_id",
+        "taker_order_id", "maker_account_id", "taker_account_id", "created_at",
+    )  # fmt: skip
+    list_filter = (PeriodFilter, "mode", SymbolFilter)
+    number_fields = (
+        "pk", "maker_order_id", "taker_order_id", "maker_account_id", "taker_account_id",
+    )  # fmt: skip
+
+    @admin.display(description="symbol")
+    def symbol_name(self, match: PreventedMatch) -> str:
+        return symbol_code(match.symbol_id)
 
 
 @admin.register(Entry)
@@ -56,9 +160,17 @@ class CommandAdmin(ReadOnlyAdmin):
         "id", "kind", "symbol_name", "account_id", "order_id", "engine_seq", "refusal",
         "requested_by", "note", "created_at",
     )  # fmt: skip
-    list_filter = (PeriodFilter, "kind")
+    list_filter = (PeriodFilter, "kind", SymbolFilter)
     exclude = ("payload",)
+    readonly_fields = ("said",)
     number_fields = ("pk", "order_id")
+
+    @admin.display(description="what it says")
+    def said(self, command: Command) -> str:
+        try:
+            return str(decode_command(bytes(command.payload)))
+        except ValueError:
+            return "It cannot be read."
 
     @admin.display(description="symbol")
     def symbol_name(self, command: Command) -> str:
@@ -85,6 +197,15 @@ class EnginePartitionAdmin(ReadOnlyAdmin):
     list_display = (
         "id", "owner", "epoch", "lease_until", "last_seq", "published_seq", "updated_at",
     )  # fmt: skip
+
+
+@admin.register(EngineImage)
+class EngineImageAdmin(ReadOnlyAdmin):
+    list_display = ("id", "partition_id", "last_seq", "created_at")
+    exclude = ("image",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[EngineImage]:
+        return super().get_queryset(request).defer("image")  # megabytes each
 
 
 @admin.register(SettlementCursor)

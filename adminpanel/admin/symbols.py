@@ -1,42 +1,111 @@
-"""Symbols, and halting them. A halt is a command to the engine, never an UPDATE."""
+"""Symbols, their market states and their rules: commands to the engine, never an UPDATE."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
+from adminpanel.admin.actions import CommandActions
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
-from exchange.domain.units import plain
+from exchange.domain.units import PPM, plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
+from orders.market_rules import symbol_rules_send
 from orders.market_states import symbol_state_request
+from orders.mass_cancels import symbol_orders_cancel
 from orders.models import EnginePartition, Order
 
-HALT_PERMISSION: Final = "exchange.halt_symbol"
 LOOK_MS: Final = 1_000
+SAVED_NOTE: Final = "saved in the back office"
 # What integers in the engine, on orders and in reservations mean.
 GRID: Final = ("code", "base", "quote", "tick", "lot", "partition_id")
 
+# Action, state, what staff read. Closing is not among them: it is asked for twice.
+STATE_ACTIONS: Final = (
+    ("halt", SymbolState.HALT, "Halt trading"),
+    ("resume", SymbolState.OPEN, "Open, or resume, trading"),
+    ("pre_open", SymbolState.PRE_OPEN, "Pre-open: gather orders without trading"),
+    ("auction", SymbolState.AUCTION, "Auction: gather orders for one price"),
+    ("auction_cutoff", SymbolState.AUCTION_CUTOFF, "Auction cut-off: no cancels from now on"),
+    ("post_only", SymbolState.POST_ONLY, "Post-only: take only orders that rest"),
+    ("cancel_only", SymbolState.CANCEL_ONLY, "Cancel-only: take only cancels"),
+)
 
-class NoteForm(ActionForm):
-    """Beside the action: why. It is kept with the command."""
+Action = Callable[["SymbolAdmin", HttpRequest, QuerySet[Symbol]], None]
 
-    note = forms.CharField(required=False, max_length=200, label="Reason")
+
+def state_action(name: str, state: SymbolState, text: str) -> Action:
+    """The action that asks for a market state."""
+
+    @admin.action(description=f"{text} (needs a reason)", permissions=["halt"])
+    def act(model_admin: "SymbolAdmin", request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
+        note = model_admin.reason_of(request)
+        if note:
+            model_admin.request_state(request, queryset, state, note)
+
+    act.__name__ = name
+    return act
+
+
+class SymbolForm(forms.ModelForm[Symbol]):
+    """Refuses, in words, rules that the engine could not go by."""
+
+    class Meta:
+        model = Symbol
+        fields: ClassVar[Any] = "__all__"
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        band_ppm = values.get("band_ppm") or 0
+        if band_ppm >= PPM:
+            self.add_error("band_ppm", f"A band is narrower than the price: below {PPM}.")
+        if values.get("interruption_limit_s") and not band_ppm:
+            self.add_error("interruption_limit_s", "Without a price band nothing interrupts.")
+        return values
 
 
 @admin.register(Symbol)
-class SymbolAdmin(admin.ModelAdmin):
+class SymbolAdmin(CommandActions):
+    form = SymbolForm
     list_display = ("code", "state", "is_listed", "price_step", "size_step", "band_ppm", "position")
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")
     search_fields = ("code",)
-    actions = ("halt", "resume")
-    action_form = NoteForm
+    actions = (
+        *(state_action(*one) for one in STATE_ACTIONS),
+        "close_for_ever",
+        "cancel_orders",
+    )
+    fieldsets = (
+        (None, {"fields": ("code", "state", "is_listed", "position")}),
+        ("Grid", {"fields": ("base", "quote", "tick", "lot", "partition_id")}),
+        (
+            "Orders",
+            {
+                "fields": (
+                    "price_min", "price_max", "quantity_min", "quantity_max", "notional_min",
+                    "slippage_ppm", "open_orders_max", "stop_orders_max",
+                ),
+            },
+        ),
+        (
+            "Price band and interruptions",
+            {
+                "fields": (
+                    "band_ppm", "band_move_ppm", "band_move_after_s", "interruption_limit_s",
+                    "interruption_pause_s", "interruption_auction_s",
+                ),
+                "description": "The engine is told when this is saved.",
+            },
+        ),
+    )  # fmt: skip
 
     @admin.display(description="tick", ordering="tick")
     def price_step(self, symbol: Symbol) -> str:
@@ -55,9 +124,6 @@ class SymbolAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Symbol | None = None) -> bool:
         return False  # unlist it: orders and trades name it for ever
 
-    def has_halt_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm(HALT_PERMISSION)
-
     def save_model(self, request: HttpRequest, obj: Symbol, form: Any, change: bool) -> None:
         """Write only what the form may change: the engine may have moved the state meanwhile."""
         if change:
@@ -65,33 +131,76 @@ class SymbolAdmin(admin.ModelAdmin):
         else:
             super().save_model(request, obj, form, change)
         transaction.on_commit(catalogue_forget)
+        transaction.on_commit(lambda: rules_tell(self, request, obj))
 
-    @admin.action(description="Halt trading (needs a reason)", permissions=["halt"])
-    def halt(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
-        self._request_state(request, queryset, SymbolState.HALT)
-
-    @admin.action(description="Resume trading (needs a reason)", permissions=["halt"])
-    def resume(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
-        self._request_state(request, queryset, SymbolState.OPEN)
-
-    def _request_state(
-        self, request: HttpRequest, queryset: QuerySet[Symbol], state: SymbolState
-    ) -> None:
-        note = request.POST.get("note", "").strip()
+    @admin.action(
+        description="Close for ever: ends every order (asks once more)", permissions=["halt"]
+    )
+    def close_for_ever(
+        self, request: HttpRequest, queryset: QuerySet[Symbol]
+    ) -> HttpResponse | None:
+        """Show what it means first; the codes typed there are the confirmation."""
+        note = self.reason_of(request)
         if not note:
-            self.message_user(request, "Give a reason: nothing was sent.", messages.ERROR)
-            return
+            return None
+        codes = {symbol.code for symbol in queryset}
+        typed = set(request.POST.get("codes", "").upper().split())
+        if codes and typed == codes:
+            self.request_state(request, queryset, SymbolState.CLOSED, note)
+            return None
+        if typed:
+            self.message_user(request, "Other codes were typed: nothing was sent.", messages.ERROR)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Close for ever",
+            "opts": self.opts,
+            "symbols": queryset,
+            "note": note,
+            "action_checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "admin/exchange/symbol/close.html", context)
+
+    @admin.action(
+        description="Cancel all orders of everyone (needs a reason)", permissions=["halt"]
+    )
+    def cancel_orders(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
+        note = self.reason_of(request)
+        for symbol in queryset if note else ():
+            try:
+                symbol_orders_cancel(symbol.pk, requested_by=request.user.pk, note=note)
+            except DomainError as error:
+                self.refused(request, symbol, error.detail)
+            else:
+                text = "the cancel of all orders is on its way to the engine."
+                self.sent(request, symbol, text, note)
+
+    def request_state(
+        self, request: HttpRequest, queryset: QuerySet[Symbol], state: SymbolState, note: str
+    ) -> None:
+        """Ask for a state of each symbol, and tell what came of it."""
         for symbol in queryset:
             try:
                 command_id = symbol_state_request(
-                    symbol_id=symbol.pk, state=state, requested_by=request.user.pk, note=note[:200]
+                    symbol_id=symbol.pk, state=state, requested_by=request.user.pk, note=note
                 )
             except DomainError as error:
-                self.message_user(request, f"{symbol}: {error.detail}", messages.ERROR)
+                self.refused(request, symbol, error.detail)
             else:
-                text = f"{symbol}: {state} is on its way to the engine (command {command_id})."
-                self.log_change(request, symbol, f"Requested {state}: {note}")
-                self.message_user(request, text)
+                text = f"{state} is on its way to the engine (command {command_id})."
+                self.sent(request, symbol, text, note)
+
+
+def rules_tell(model_admin: CommandActions, request: HttpRequest, symbol: Symbol) -> None:
+    """After a save: send the engine what it does not know yet, and say what that was."""
+    try:
+        sent = symbol_rules_send(symbol.pk, request.user.pk, note=SAVED_NOTE)
+    except DomainError as error:
+        text = f"{symbol}: the engine was not told yet ({error.detail}) It is, within a minute."
+        model_admin.message_user(request, text, messages.WARNING)
+        return
+    if sent:
+        text = f"{symbol}: sent to the engine: {'; '.join(sent)}."
+        model_admin.message_user(request, text)
 
 
 def has_orders(symbol: Symbol) -> bool:
