@@ -4,120 +4,116 @@ The worker's results (orders/results.py) write what comes out of here. One order
 in a batch becomes one change. Prices in ticks, quantities in lots, quote sums in tick-lots.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from exchange.domain.enums import OrderStatus
 from matching.codec import Sequenced
+from matching.codes import BY_TIMER, EXPIRED_AT_ENTRY, LIST_OTHER_ENDED, LIST_OTHER_TRADED
 from matching.messages import (
     BUDGET_SPENT,
     BY_CANCEL_ALL,
     BY_USER,
     DUPLICATE_ORDER_ID,
     FOK_UNFILLABLE,
-    GTC,
+    OPEN,
     SELF_TRADE,
+    AuctionUncrossed,
     Command,
+    CommandDone,
     CommandRefused,
-    DeskEvent,
+    Continue,
+    ContinueNeeded,
     Event,
+    Expire,
+    ListAccepted,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
+    OrderRefreshed,
     OrderRejected,
+    OrderTriggered,
+    OrderWaiting,
+    PhaseChanged,
     Place,
+    PlaceList,
+    ReferenceMoved,
     RefuseFaulty,
+    SelfTradePrevented,
     StateChanged,
     Trade,
 )
-from orders.lifecycle import advance, is_final
+from orders.changes import Outcome
 
-_CANCELLED_CODES: Final = frozenset({BY_USER, BY_CANCEL_ALL, SELF_TRADE})
-
-
-class OrderChange:
-    """How one order's row changes in one batch; 0 means "as it was" for the terms."""
-
-    __slots__ = (
-        "engine_seq",
-        "filled_lots",
-        "filled_ticklots",
-        "fills",
-        "order_id",
-        "price_ticks",
-        "priority_seq",
-        "quantity_lots",
-        "reason",
-        "status",
-        "symbol_id",
-    )
-
-    def __init__(self, order_id: int, symbol_id: int) -> None:
-        self.order_id = order_id
-        self.symbol_id = symbol_id
-        self.engine_seq = 0  # set for an order that this batch sequences
-        self.priority_seq = 0
-        self.status = OrderStatus.NEW
-        self.reason: str | None = None
-        self.price_ticks = 0
-        self.quantity_lots = 0
-        self.filled_lots = 0
-        self.filled_ticklots = 0
-        self.fills: list[tuple[int, str]] = []  # (index of the trade in the batch, role)
-
-    def move(self, status: OrderStatus) -> None:
-        """Take the next status; a move that the life cycle does not know is a bug (O4)."""
-        # An order from an earlier batch starts here as "new": its row's own status is guarded
-        # by the statement that writes it.
-        self.status = advance(self.status, status)
+# Somebody's will: the trader's, or what the trader asked for beforehand. Every other end is the
+# order's own terms or the market's state: it expired.
+_CANCELLED_CODES: Final = frozenset(
+    {BY_USER, BY_CANCEL_ALL, BY_TIMER, SELF_TRADE, LIST_OTHER_TRADED, LIST_OTHER_ENDED}
+)
+_EXPIRED_AT_ENTRY_CODES: Final = frozenset({FOK_UNFILLABLE, EXPIRED_AT_ENTRY})
+_ROWLESS: Final = frozenset({Place, PlaceList, Expire, Continue})
 
 
-class Outcome:
-    """All row changes of one batch."""
+def outcome_of(
+    batch: Iterable[Sequenced], states_before: Mapping[int, int] | None = None
+) -> Outcome:
+    """Fold a batch's events into row changes.
 
-    __slots__ = ("commands", "levels", "needs_settlement", "orders", "states", "trades")
-
-    def __init__(self) -> None:
-        self.orders: dict[int, OrderChange] = {}
-        self.commands: dict[int, tuple[int, str | None]] = {}  # id -> (sequence, refusal)
-        self.trades: list[tuple[int, int, Trade]] = []  # (symbol id, sequence, trade)
-        self.states: dict[int, int] = {}  # symbol id -> market state
-        # Book levels that the batch touched: symbol id -> {(side, price_ticks)}
-        self.levels: dict[int, set[tuple[int, int]]] = {}
-        self.needs_settlement = False
-
-    def change(self, order_id: int, symbol_id: int) -> OrderChange:
-        found = self.orders.get(order_id)
-        if found is None:
-            found = self.orders[order_id] = OrderChange(order_id, symbol_id)
-        return found
-
-    def touch(self, symbol_id: int, side: int, price_ticks: int) -> None:
-        levels = self.levels.get(symbol_id)
-        if levels is None:
-            levels = self.levels[symbol_id] = set()
-        levels.add((side, price_ticks))
-
-
-def outcome_of(batch: Iterable[Sequenced]) -> Outcome:
-    """Fold a batch's events into row changes."""
-    outcome = Outcome()
+    `states_before` has the market states before the batch; a symbol that is not in it is open.
+    """
+    outcome = Outcome(states_before or {})
     for row in batch:
         command = row.command
-        if not _is_about_new_order(command):
+        if _has_row(command):
             outcome.commands[command.command_id] = (row.sequence, None)
         for event in row.events:
             _FOLDS[type(event)](outcome, row, event)
         if type(command) is Place:
-            _touch_if_resting(outcome, command)
+            _entered(outcome, command)
+        elif type(command) is PlaceList:
+            for place in command.orders:
+                _entered(outcome, place)
     return outcome
+
+
+def _has_row(command: Command) -> bool:
+    """Whether the command has a row in orders_command.
+
+    What enters orders has the orders' rows; what says the time, or asks for the rest of the work,
+    is the worker's own.
+    """
+    if type(command) is RefuseFaulty:
+        return not command.is_place
+    return type(command) not in _ROWLESS
 
 
 def _accepted(outcome: Outcome, row: Sequenced, event: OrderAccepted) -> None:
     change = outcome.change(event.order_id, row.command.symbol_id)
     assert not change.engine_seq, "an order is sequenced once"
     change.engine_seq = change.priority_seq = row.sequence
-    change.move(OrderStatus.OPEN)
+    # Whether it waits, trades or rests is told by what follows; `_entered` has the last word.
+    change.status = OrderStatus.NEW
+    if event.price_ticks != _place_of(row.command, event.order_id).price_ticks:
+        change.price_ticks = event.price_ticks  # a post-only order that was moved
+        outcome.needs_settlement = True
+
+
+def _place_of(command: Command, order_id: int) -> Place:
+    """The part of the command that brought this order."""
+    if type(command) is PlaceList:
+        [command] = [place for place in command.orders if place.order_id == order_id]
+    assert type(command) is Place
+    assert command.order_id == order_id, "an order is accepted by the command that brings it"
+    return command
+
+
+def _entered(outcome: Outcome, place: Place) -> None:
+    """What did not trade, wait or end rests now; its level has changed."""
+    change = outcome.orders[place.order_id]
+    if change.status is OrderStatus.NEW:
+        change.move(OrderStatus.OPEN)
+    if change.status is not OrderStatus.WAITING and not change.has_ended():
+        outcome.touch(place.symbol_id, place.side, change.price_ticks or place.price_ticks)
 
 
 def _rejected(outcome: Outcome, row: Sequenced, event: OrderRejected) -> None:
@@ -126,19 +122,26 @@ def _rejected(outcome: Outcome, row: Sequenced, event: OrderRejected) -> None:
     change = outcome.change(event.order_id, row.command.symbol_id)
     change.engine_seq = row.sequence
     change.reason = event.code
-    expired = event.code == FOK_UNFILLABLE
+    expired = event.code in _EXPIRED_AT_ENTRY_CODES
     change.move(OrderStatus.EXPIRED if expired else OrderStatus.REJECTED)
     outcome.needs_settlement = True
 
 
 def _traded(outcome: Outcome, row: Sequenced, event: Trade) -> None:
-    symbol_id = row.command.symbol_id
+    command = row.command
+    symbol_id = command.symbol_id
     index = len(outcome.trades)
     outcome.trades.append((symbol_id, row.sequence, event))
     outcome.touch(symbol_id, 1 - event.taker_side, event.price_ticks)
+    if outcome.state_of(symbol_id) != OPEN:  # both rested, at prices of their own
+        outcome.auctions.add(symbol_id)
     outcome.needs_settlement = True
     # What a taker by quote amount may still spend is not in its lots: its end says how it ended.
-    by_budget = type(row.command) is Place and row.command.budget_ticklots > 0
+    by_budget = (
+        type(command) is Place
+        and command.budget_ticklots > 0
+        and command.order_id == event.taker_order_id
+    )
     for order_id, role, is_filled in (
         (event.maker_order_id, "maker", event.maker_left_lots == 0),
         (event.taker_order_id, "taker", event.taker_left_lots == 0 and not by_budget),
@@ -151,10 +154,12 @@ def _traded(outcome: Outcome, row: Sequenced, event: Trade) -> None:
 
 
 def _cancelled(outcome: Outcome, row: Sequenced, event: OrderCancelled) -> None:
-    change = outcome.change(event.order_id, row.command.symbol_id)
+    command = row.command
+    change = outcome.change(event.order_id, command.symbol_id)
     outcome.needs_settlement = True
-    if type(row.command) is not Place:  # an incoming order has not rested yet
-        outcome.touch(row.command.symbol_id, event.side, event.price_ticks)
+    if type(command) is not Place or command.order_id != event.order_id:
+        # An incoming order has not rested yet. Of another one the level has changed, if it rested.
+        outcome.touch(command.symbol_id, event.side, event.price_ticks)
     if event.code == BUDGET_SPENT and change.filled_lots:
         change.move(OrderStatus.FILLED)
         return
@@ -164,20 +169,26 @@ def _cancelled(outcome: Outcome, row: Sequenced, event: OrderCancelled) -> None:
 
 
 def _amended(outcome: Outcome, row: Sequenced, event: OrderAmended) -> None:
+    """New terms by an amend, or a smaller quantity by self-trade prevention."""
     symbol_id = row.command.symbol_id
     change = outcome.change(event.order_id, symbol_id)
-    change.price_ticks = event.price_ticks
+    if event.price_ticks != event.old_price_ticks:
+        change.price_ticks = event.price_ticks
     change.quantity_lots = event.quantity_lots
+    change.stop_ticks = event.stop_ticks or change.stop_ticks
+    change.display_lots = event.display_lots or change.display_lots
     if not event.kept_priority:
         change.priority_seq = row.sequence
-    has_fills = event.left_lots < event.quantity_lots
-    change.move(OrderStatus.PARTIALLY_FILLED if has_fills else OrderStatus.OPEN)
+    if event.left_lots < event.quantity_lots:
+        change.move(OrderStatus.PARTIALLY_FILLED)
+    # Otherwise it stays what it was: open, or waiting.
     outcome.touch(symbol_id, event.side, event.old_price_ticks)
     outcome.touch(symbol_id, event.side, event.price_ticks)
     outcome.needs_settlement = True
 
 
 def _refused(outcome: Outcome, row: Sequenced, event: CommandRefused) -> None:
+    assert _has_row(row.command), "the worker's own commands are not refused"
     outcome.commands[event.command_id] = (row.sequence, event.code)
     outcome.needs_settlement = True
 
@@ -186,8 +197,35 @@ def _state_changed(outcome: Outcome, _row: Sequenced, event: StateChanged) -> No
     outcome.states[event.symbol_id] = event.state
 
 
-def _not_asked_for(_outcome: Outcome, row: Sequenced, event: DeskEvent) -> None:
-    raise AssertionError(f"intake sends no command that leads to {event} (row {row.sequence})")
+def _waiting(outcome: Outcome, row: Sequenced, event: OrderWaiting) -> None:
+    """Accepted, released by its list, or amended: from now on it waits for its trigger."""
+    outcome.change(event.order_id, row.command.symbol_id).move(OrderStatus.WAITING)
+
+
+def _triggered(outcome: Outcome, row: Sequenced, event: OrderTriggered) -> None:
+    change = outcome.change(event.order_id, row.command.symbol_id)
+    change.move(OrderStatus.OPEN)
+    change.priority_seq = row.sequence
+    change.reference_ticks = event.at_ticks
+    change.came_in = True
+
+
+def _refreshed(outcome: Outcome, row: Sequenced, event: OrderRefreshed) -> None:
+    change = outcome.change(event.order_id, row.command.symbol_id)
+    change.priority_seq = row.sequence
+    change.came_in = True
+
+
+def _prevented(outcome: Outcome, row: Sequenced, event: SelfTradePrevented) -> None:
+    outcome.prevented.append((row.command.symbol_id, row.sequence, event))
+
+
+def _uncrossed(outcome: Outcome, _row: Sequenced, event: AuctionUncrossed) -> None:
+    outcome.uncrossed[event.symbol_id] = event
+
+
+def _nothing(_outcome: Outcome, _row: Sequenced, _event: Event) -> None:
+    """No row changes by it: the state channel reads it off the engine, or others follow it."""
 
 
 _FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
@@ -198,18 +236,15 @@ _FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
     OrderAmended: _amended,
     CommandRefused: _refused,
     StateChanged: _state_changed,
-    **dict.fromkeys(get_args(DeskEvent), _not_asked_for),
+    OrderWaiting: _waiting,
+    OrderTriggered: _triggered,
+    OrderRefreshed: _refreshed,
+    SelfTradePrevented: _prevented,
+    ListAccepted: _nothing,
+    CommandDone: _nothing,
+    ContinueNeeded: _nothing,
+    AuctionUncrossed: _uncrossed,
+    PhaseChanged: _nothing,
+    ReferenceMoved: _nothing,
 }
 assert set(_FOLDS) == set(get_args(Event)), "an event without a fold fails at import"
-
-
-def _is_about_new_order(command: Command) -> bool:
-    """Whether the command's row is the order itself, not one in orders_command."""
-    return type(command) is Place or (type(command) is RefuseFaulty and command.is_place)
-
-
-def _touch_if_resting(outcome: Outcome, command: Place) -> None:
-    """The level where what did not trade at once rests now."""
-    change = outcome.orders[command.order_id]
-    if command.time_in_force == GTC and not is_final(change.status):
-        outcome.touch(command.symbol_id, command.side, command.price_ticks)

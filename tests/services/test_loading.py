@@ -126,7 +126,7 @@ def test_the_last_price_and_the_feeds_sequence_survive_a_restart(
 ) -> None:
     around = Surroundings(market, clock)
     market.place(db, 0, SELL, 5, 123)
-    market.place(db, 1, BUY, 5, 130)
+    market.place(db, 1, BUY, 4, 130)
     around.deliver()
     first = around.start()
     first.run()

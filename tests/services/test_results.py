@@ -113,8 +113,22 @@ def test_a_fill_is_told_to_both_sides(
     assert of_buy["order"]["id"] == str(buy)
     assert of_buy["order"]["symbol"] == code
     assert of_buy["order"]["average_price"] == "1"
-    [delta] = around.feed.bodies(f"{code}@depth")
-    assert (delta["bids"], delta["asks"]) == ([], [["1", "0"]])
+    assert around.feed.bodies(f"{code}@depth") == [], "nothing was ever to be seen at a price"
+
+
+def test_depth_tells_the_levels_that_changed_and_no_others(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    market.place(db, 0, SELL, 5, 100)
+    market.place(db, 0, SELL, 5, 101)
+    run(around)
+    market.place(db, 0, SELL, 3, 100)  # comes and goes with the next one
+    market.place(db, 1, BUY, 8, 100)
+    market.place(db, 1, BUY, 2, 90)
+    run(around)
+    first, second = around.feed.bodies(f"{market.rules.units.code}@depth")
+    assert first["asks"] == [["1", "0.005"], ["1.01", "0.005"]]
+    assert (second["bids"], second["asks"]) == ([["0.9", "0.002"]], [["1", "0"]])
 
 
 @pytest.mark.parametrize(

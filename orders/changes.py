@@ -1,0 +1,112 @@
+"""The changes that a batch of engine events makes to rows: what orders/outcomes.py folds into.
+
+Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
+"""
+
+from collections.abc import Mapping
+
+from exchange.domain.enums import OrderStatus
+from matching.messages import OPEN, AuctionUncrossed, SelfTradePrevented, Trade
+from orders.lifecycle import advance, is_final
+
+
+class OrderChange:
+    """How one order's row changes in one batch; 0 means "as it was" for the terms.
+
+    `status` None means "as it was", too: of an order from an earlier batch the fold knows no more
+    than what the events say.
+    """
+
+    __slots__ = (
+        "came_in",
+        "display_lots",
+        "engine_seq",
+        "filled_lots",
+        "filled_ticklots",
+        "fills",
+        "order_id",
+        "price_ticks",
+        "priority_seq",
+        "quantity_lots",
+        "reason",
+        "reference_ticks",
+        "status",
+        "stop_ticks",
+        "symbol_id",
+    )
+
+    def __init__(self, order_id: int, symbol_id: int) -> None:
+        self.order_id = order_id
+        self.symbol_id = symbol_id
+        self.engine_seq = 0  # set for an order that this batch sequences
+        self.priority_seq = 0
+        self.status: OrderStatus | None = None
+        self.reason: str | None = None
+        self.price_ticks = 0
+        self.quantity_lots = 0
+        self.stop_ticks = 0
+        self.display_lots = 0
+        self.reference_ticks = 0  # that woke it
+        # It took a place in the book of which no event says all: the book tells (results.py).
+        self.came_in = False
+        self.filled_lots = 0
+        self.filled_ticklots = 0
+        self.fills: list[tuple[int, str]] = []  # (index of the trade in the batch, role)
+
+    def move(self, status: OrderStatus) -> None:
+        """Take the next status; a move that the life cycle does not know is a bug (O4)."""
+        # An order from an earlier batch starts here as "new": its row's own status is guarded
+        # by the statement that writes it.
+        self.status = advance(self.status or OrderStatus.NEW, status)
+
+    def has_ended(self) -> bool:
+        """Whether nothing can happen to the order any more."""
+        return self.status is not None and is_final(self.status)
+
+
+class Outcome:
+    """All row changes of one batch."""
+
+    __slots__ = (
+        "auctions",
+        "commands",
+        "levels",
+        "needs_settlement",
+        "orders",
+        "prevented",
+        "states",
+        "states_before",
+        "trades",
+        "uncrossed",
+    )
+
+    def __init__(self, states_before: Mapping[int, int]) -> None:
+        self.states_before = states_before  # market state by symbol id; one that is not in it: open
+        self.orders: dict[int, OrderChange] = {}
+        self.commands: dict[int, tuple[int, str | None]] = {}  # id -> (sequence, refusal)
+        self.trades: list[tuple[int, int, Trade]] = []  # (symbol id, sequence, trade)
+        self.prevented: list[tuple[int, int, SelfTradePrevented]] = []  # as trades
+        self.states: dict[int, int] = {}  # symbol id -> market state
+        # Book levels that may have changed: symbol id -> {(side, price_ticks)}
+        self.levels: dict[int, set[tuple[int, int]]] = {}
+        # Symbols with trades of an auction: these do not tell at which levels the two rested.
+        self.auctions: set[int] = set()
+        self.uncrossed: dict[int, AuctionUncrossed] = {}  # the last one by symbol id
+        self.needs_settlement = False
+
+    def change(self, order_id: int, symbol_id: int) -> OrderChange:
+        found = self.orders.get(order_id)
+        if found is None:
+            found = self.orders[order_id] = OrderChange(order_id, symbol_id)
+        return found
+
+    def touch(self, symbol_id: int, side: int, price_ticks: int) -> None:
+        levels = self.levels.get(symbol_id)
+        if levels is None:
+            levels = self.levels[symbol_id] = set()
+        levels.add((side, price_ticks))
+
+    def state_of(self, symbol_id: int) -> int:
+        """The symbol's market state as far as the fold has come."""
+        state = self.states.get(symbol_id)
+        return self.states_before.get(symbol_id, OPEN) if state is None else state

@@ -1,0 +1,241 @@
+"""What a batch tells the world: depth, trades, the market's state, and each account's own orders.
+
+A frame maker remembers what the public feed has shown, so that a delta holds what really changed:
+a price at which an order only waited, or which it passed through, is in no frame (W2).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from exchange.domain.units import SymbolUnits
+from exchange.realtime.publish import (
+    PLAIN_MARKET,
+    Frame,
+    Level,
+    MarketState,
+    SymbolText,
+    depth_delta,
+    order_frame,
+    state_frame,
+    time_text,
+    trade_frame,
+)
+from matching.auction import indication
+from matching.book import Book
+from matching.engine import Engine
+from matching.entry import GATHERING
+from matching.messages import (
+    BUY,
+    PHASE_CALL,
+    PHASE_LIMIT,
+    PHASE_NONE,
+    PHASE_PAUSE,
+    SELL,
+    AuctionUncrossed,
+    Trade,
+)
+from matching.worker import Batch
+from orders.changes import Outcome
+from orders.loading import SymbolFeed
+from orders.selectors import order_json
+from orders.words import SIDE_TEXTS, STATE_TEXTS
+
+PHASE_TEXTS: Final = {
+    PHASE_NONE: "none",
+    PHASE_LIMIT: "limit",
+    PHASE_PAUSE: "pause",
+    PHASE_CALL: "auction",
+}
+
+_Depth = tuple[dict[int, int], dict[int, int]]  # by side: price ticks -> lots shown
+
+
+class PublicChanges(NamedTuple):
+    """What a batch changed of what everybody sees, by symbol id."""
+
+    levels: dict[int, tuple[list[Level], list[Level]]]  # bids and asks, best first
+    markets: list[int]  # whose state channel has something to tell
+
+    def symbol_ids(self, outcome: Outcome) -> set[int]:
+        """The symbols whose book, last price, state or reference may have changed."""
+        return {*outcome.levels, *self.markets}
+
+
+class FrameMaker:
+    """Makes one partition's frames. One instance a process: it carries what the feed has shown."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        units: Mapping[int, SymbolUnits],
+        feeds: dict[int, SymbolFeed],
+    ) -> None:
+        """The engine must stand where the last committed batch left it."""
+        self._engine = engine
+        self._units = units
+        self._feeds = feeds
+        self._texts: dict[int, SymbolText] = {}
+        self._depths = {symbol_id: _depth_of(book) for symbol_id, book in engine.books.items()}
+        self._states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
+        for symbol_id, book in engine.books.items():
+            self._feed(symbol_id).market = market_of(book, PLAIN_MARKET, None)
+
+    @property
+    def states(self) -> Mapping[int, int]:
+        """The market states by symbol id, as the last batch left them."""
+        return self._states
+
+    def text(self, symbol_id: int) -> SymbolText:
+        """The symbol's numbers as text."""
+        text = self._texts.get(symbol_id)
+        if text is None:
+            text = self._texts[symbol_id] = SymbolText(self._units[symbol_id])
+        return text
+
+    def advance(self, batch: Batch, outcome: Outcome) -> PublicChanges:
+        """Move the feed to where the engine stands after the batch; return what that changes."""
+        for symbol_id in outcome.auctions:
+            self._touch_all(symbol_id, outcome)
+        levels = {}
+        for symbol_id, touched in outcome.levels.items():
+            changed = self._levels_changed(symbol_id, touched)
+            if changed is not None:
+                levels[symbol_id] = changed
+                self._feed(symbol_id).sequence += 1
+        for symbol_id, _, trade in outcome.trades:
+            self._feed(symbol_id).last_ticks = trade.price_ticks
+        self._states.update(outcome.states)
+        markets = []
+        for symbol_id in {row.command.symbol_id for row in batch.sequenced}:
+            feed = self._feed(symbol_id)
+            uncrossed = outcome.uncrossed.get(symbol_id)
+            market = market_of(self._engine.books[symbol_id], feed.market, uncrossed)
+            if market != feed.market:
+                feed.market = market
+                markets.append(symbol_id)
+        return PublicChanges(levels, markets)
+
+    def frames(
+        self,
+        batch: Batch,
+        outcome: Outcome,
+        public: PublicChanges,
+        trade_ids: Sequence[int],
+        rows: Sequence[Mapping[str, Any]],
+    ) -> list[Frame]:
+        """All frames of a batch: the public ones first. `rows` are the touched orders' rows."""
+        time = time_text(batch.time_ms)
+        frames = [
+            depth_delta(
+                self.text(symbol_id),
+                sequence=self._feeds[symbol_id].sequence,
+                time=time,
+                bids=bids,
+                asks=asks,
+            )
+            for symbol_id, (bids, asks) in public.levels.items()
+        ]
+        frames += [
+            trade_frame(
+                self.text(symbol_id),
+                trade_id=trade_id,
+                price_ticks=trade.price_ticks,
+                quantity_lots=trade.quantity_lots,
+                taker_side=SIDE_TEXTS[trade.taker_side],
+                time=time,
+            )
+            for trade_id, (symbol_id, _, trade) in zip(trade_ids, outcome.trades, strict=True)
+        ]
+        frames += [
+            state_frame(self.text(symbol_id), self._feeds[symbol_id].market, time=time)
+            for symbol_id in public.markets
+        ]
+        return frames + [self._order_frame(outcome, trade_ids, row) for row in rows]
+
+    def _order_frame(
+        self, outcome: Outcome, trade_ids: Sequence[int], row: Mapping[str, Any]
+    ) -> Frame:
+        text = self.text(row["symbol_id"])
+        fills = [
+            _fill(text, trade_ids[index], outcome.trades[index][2], role)
+            for index, role in outcome.orders[row["id"]].fills
+        ]
+        return order_frame(row["account_id"], order=order_json(row, text.code), fills=fills)
+
+    def _feed(self, symbol_id: int) -> SymbolFeed:
+        feed = self._feeds.get(symbol_id)
+        if feed is None:
+            feed = self._feeds[symbol_id] = SymbolFeed()
+        return feed
+
+    def _levels_changed(
+        self, symbol_id: int, touched: set[tuple[int, int]]
+    ) -> tuple[list[Level], list[Level]] | None:
+        """Of the touched levels those that show another quantity than before; None: no one."""
+        depth = self._depths.get(symbol_id)
+        if depth is None:
+            depth = self._depths[symbol_id] = ({}, {})
+        book = self._engine.books[symbol_id]
+        sides: tuple[list[Level], list[Level]] = ([], [])
+        for side, price_ticks in touched:
+            lots = book.level_quantity(side, price_ticks)
+            shown = depth[side]
+            if lots == shown.get(price_ticks, 0):
+                continue
+            if lots:
+                shown[price_ticks] = lots
+            else:
+                del shown[price_ticks]
+            sides[side].append((price_ticks, lots))
+        if not (sides[BUY] or sides[SELL]):
+            return None
+        sides[BUY].sort(reverse=True)
+        sides[SELL].sort()
+        return sides
+
+    def _touch_all(self, symbol_id: int, outcome: Outcome) -> None:
+        """An auction traded: every level may have changed, and no event says which."""
+        after = _depth_of(self._engine.books[symbol_id])
+        for side, shown in enumerate(self._depths.get(symbol_id, ({}, {}))):
+            for price_ticks in shown.keys() | after[side].keys():
+                outcome.touch(symbol_id, side, price_ticks)
+
+
+def market_of(book: Book, before: MarketState, uncrossed: AuctionUncrossed | None) -> MarketState:
+    """What the state channel has to say of a symbol, after what it said `before`.
+
+    `uncrossed` is an auction that ended meanwhile; its result stays until orders gather again.
+    """
+    state, desk = STATE_TEXTS[book.state], book.desk
+    if desk is None:  # nearly always; such a symbol is open or halted, and that is all
+        return before if state == before.state else MarketState(state)
+    band = desk.band
+    phase, due_ms, reference_ticks = PHASE_NONE, 0, 0
+    if band is not None:
+        phase, due_ms, reference_ticks = band.phase, band.due_ms, band.reference_ticks
+    due_ms = due_ms if phase != PHASE_NONE else 0
+    indicative, auction = (0, 0), (before.uncross_ticks, before.uncross_lots)
+    if desk.uncross is not None:  # half done: what was indicated stays until it is through
+        indicative = before.indicative_ticks, before.indicative_lots
+    elif book.state in GATHERING:
+        indicative, auction = indication(book, desk)[:2], (0, 0)
+    if uncrossed is not None:
+        auction = uncrossed.price_ticks, uncrossed.quantity_lots
+    return MarketState(state, PHASE_TEXTS[phase], due_ms, *indicative, reference_ticks, *auction)
+
+
+def _depth_of(book: Book) -> _Depth:
+    bids, asks = (
+        {key * side.sign: level.quantity_lots for key, level in side.levels.items()}
+        for side in (book.bids, book.asks)
+    )
+    return bids, asks
+
+
+def _fill(text: SymbolText, trade_id: int, trade: Trade, role: str) -> dict[str, str]:
+    return {
+        "trade_id": str(trade_id),
+        "price": text.price(trade.price_ticks),
+        "quantity": text.quantity(trade.quantity_lots),
+        "role": role,
+    }

@@ -1,0 +1,178 @@
+"""The rows that a batch's changes write: statements and their parameters, nothing else.
+
+What only some orders have is left out of the others' parameters: it reads as NULL, "as it was".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from exchange.realtime.publish import SymbolText
+from matching.book import Book
+from orders.changes import OrderChange, Outcome
+from orders.lifecycle import NEXT
+from orders.words import SELF_TRADE_TEXTS, SIDE_TEXTS
+
+Texts = Callable[[int], SymbolText]
+
+# O4, once more: what an order's row may become is decided by what the row says it is.
+MOVES: Final = [f"{current}>{target}" for current, after in NEXT.items() for target in after]
+# An order is sequenced exactly once, and what has ended never changes again. The bounds on the id
+# leave the planner one partition, mostly, instead of all of them. What trades as a market order has
+# no price: its new one is its bound, and what woke it is its reference.
+ORDERS: Final = """
+UPDATE orders_order AS kept
+SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
+    priority_seq = COALESCE(new.priority_seq, kept.priority_seq),
+    status = COALESCE(new.status, kept.status), reason = new.reason,
+    price = CASE WHEN kept.price IS NOT NULL THEN COALESCE(new.price, kept.price) END,
+    bound_price = CASE WHEN kept.price IS NULL THEN COALESCE(new.price, kept.bound_price)
+        ELSE kept.bound_price END,
+    reference_price = CASE WHEN kept.price IS NULL
+        THEN COALESCE(new.reference_price, kept.reference_price)
+        ELSE kept.reference_price END,
+    quantity = COALESCE(new.quantity, kept.quantity),
+    stop_price = COALESCE(new.stop_price, kept.stop_price),
+    display_quantity = COALESCE(new.display_quantity, kept.display_quantity),
+    filled = kept.filled + new.filled, filled_quote = kept.filled_quote + new.filled_quote,
+    updated_at = %(time)s, finished_at = CASE WHEN new.is_final THEN %(time)s::timestamptz END
+FROM json_to_recordset(%(rows)s::json) AS new(
+    id bigint, engine_seq bigint, priority_seq bigint, status text, reason text, price numeric,
+    quantity numeric, filled numeric, filled_quote numeric, is_final boolean, stop_price numeric,
+    display_quantity numeric, reference_price numeric)
+WHERE kept.id = new.id AND kept.id BETWEEN %(low)s AND %(high)s
+  AND kept.status || '>' || COALESCE(new.status, kept.status) = ANY(%(moves)s)
+  AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
+RETURNING kept.*
+"""
+COMMANDS: Final = """
+UPDATE orders_command AS kept SET engine_seq = new.engine_seq, refusal = new.refusal
+FROM json_to_recordset(%s::json) AS new(id bigint, engine_seq bigint, refusal text)
+WHERE kept.id = new.id AND kept.engine_seq IS NULL
+"""
+TRADES: Final = """
+INSERT INTO orders_trade
+    (id, symbol_id, engine_seq, price, quantity, quote_amount, maker_order_id, taker_order_id,
+     maker_account_id, taker_account_id, taker_side, created_at)
+SELECT id, symbol_id, engine_seq, price, quantity, quote_amount, maker_order_id, taker_order_id,
+     maker_account_id, taker_account_id, taker_side, %s
+FROM json_to_recordset(%s::json) AS new(
+    id bigint, symbol_id bigint, engine_seq bigint, price numeric, quantity numeric,
+    quote_amount numeric, maker_order_id bigint, taker_order_id bigint, maker_account_id bigint,
+    taker_account_id bigint, taker_side text)
+"""
+PREVENTED: Final = """
+INSERT INTO orders_preventedmatch
+    (id, symbol_id, engine_seq, price, quantity, mode, maker_order_id, taker_order_id,
+     maker_account_id, taker_account_id, taker_side, created_at)
+SELECT id, symbol_id, engine_seq, price, quantity, mode, maker_order_id, taker_order_id,
+     maker_account_id, taker_account_id, taker_side, %s
+FROM json_to_recordset(%s::json) AS new(
+    id bigint, symbol_id bigint, engine_seq bigint, price numeric, quantity numeric, mode text,
+    maker_order_id bigint, taker_order_id bigint, maker_account_id bigint,
+    taker_account_id bigint, taker_side text)
+"""
+
+_json: Final = msgspec.json.Encoder()
+
+
+def json_text(value: object) -> str:
+    """A parameter as JSON text."""
+    return _json.encode(value).decode()
+
+
+def book_places_take(outcome: Outcome, books: Mapping[int, Book]) -> None:
+    """Take over what only the book knows: where orders stand that came in with no event of it.
+
+    A woken post-only order may have been moved to another price; the place in its queue is that of
+    the command that set it off, which may be an earlier one than the row's.
+    """
+    for change in outcome.orders.values():
+        if not change.came_in or change.has_ended():
+            continue
+        order = books[change.symbol_id].orders[change.order_id]
+        change.priority_seq = order.priority
+        change.price_ticks = order.price_ticks
+        outcome.touch(change.symbol_id, order.side, order.price_ticks)
+
+
+def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
+    """The parameters of one order's change."""
+    row: dict[str, Any] = {
+        "id": change.order_id,
+        "engine_seq": change.engine_seq or None,
+        "priority_seq": change.priority_seq or None,
+        "status": change.status,
+        "reason": change.reason,
+        "filled": text.quantity(change.filled_lots),
+        "filled_quote": text.quote(change.filled_ticklots),
+        "is_final": change.has_ended(),
+    }
+    if change.price_ticks:
+        row["price"] = text.price(change.price_ticks)
+    if change.quantity_lots:
+        row["quantity"] = text.quantity(change.quantity_lots)
+    if change.stop_ticks:
+        row["stop_price"] = text.price(change.stop_ticks)
+    if change.display_lots:
+        row["display_quantity"] = text.quantity(change.display_lots)
+    if change.reference_ticks:
+        row["reference_price"] = text.price(change.reference_ticks)
+    return row
+
+
+def answer_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """What came of each command that has a row of its own."""
+    return [
+        {"id": command_id, "engine_seq": sequence, "refusal": refusal}
+        for command_id, (sequence, refusal) in outcome.commands.items()
+    ]
+
+
+def trade_rows(outcome: Outcome, trade_ids: Sequence[int], texts: Texts) -> list[dict[str, Any]]:
+    """The batch's trades, under these ids."""
+    rows = []
+    for trade_id, (symbol_id, sequence, trade) in zip(trade_ids, outcome.trades, strict=True):
+        text = texts(symbol_id)
+        rows.append(
+            {
+                "id": trade_id,
+                "symbol_id": symbol_id,
+                "engine_seq": sequence,
+                "price": text.price(trade.price_ticks),
+                "quantity": text.quantity(trade.quantity_lots),
+                "quote_amount": text.quote(trade.price_ticks * trade.quantity_lots),
+                "maker_order_id": trade.maker_order_id,
+                "taker_order_id": trade.taker_order_id,
+                "maker_account_id": trade.maker_account_id,
+                "taker_account_id": trade.taker_account_id,
+                "taker_side": SIDE_TEXTS[trade.taker_side],
+            }
+        )
+    return rows
+
+
+def prevented_rows(
+    outcome: Outcome, match_ids: Sequence[int], texts: Texts
+) -> list[dict[str, Any]]:
+    """The matches that self-trade prevention did not let happen, under these ids."""
+    rows = []
+    for match_id, (symbol_id, sequence, match) in zip(match_ids, outcome.prevented, strict=True):
+        text = texts(symbol_id)
+        rows.append(
+            {
+                "id": match_id,
+                "symbol_id": symbol_id,
+                "engine_seq": sequence,
+                "price": text.price(match.price_ticks),
+                "quantity": text.quantity(match.quantity_lots),
+                "mode": SELF_TRADE_TEXTS[match.mode],
+                "maker_order_id": match.maker_order_id,
+                "taker_order_id": match.taker_order_id,
+                "maker_account_id": match.maker_account_id,
+                "taker_account_id": match.taker_account_id,
+                "taker_side": SIDE_TEXTS[match.taker_side],
+            }
+        )
+    return rows
