@@ -39,10 +39,16 @@ def top_of_book(symbol: str) -> Top:
         data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:
         raise TopUnavailable(symbol) from error
-    top = NO_TOP if data is None else Top(*DECODER.decode(data)[:3])
+    top = NO_TOP if data is None else _decoded(data)
     if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again
         _tops[symbol] = (now, top)
     return top
+
+
+def _decoded(data: bytes) -> Top:
+    """What the worker wrote: bid, ask, last, sequence, and the band's reference."""
+    bid_ticks, ask_ticks, last_ticks, _, *reference = DECODER.decode(data)
+    return Top(bid_ticks, ask_ticks, last_ticks, *reference[:1])
 
 
 def tops_forget() -> None:

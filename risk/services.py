@@ -1,74 +1,93 @@
 """Pre-trade risk for one order: the rules of risk/rules.py with what they need to know."""
 
 from dataclasses import replace
-from typing import Final
 
 from exchange.domain.codes import Code
 from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import OrderType
+from exchange.domain.enums import LIMIT_TYPES, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import plain
 from risk.rules import (
     NO_TOP,
     Top,
     band_check,
+    is_banded,
     needs_top,
-    protective_ticks,
     self_trade_check,
+    slipped_ticks,
+    start_ticks,
     user_check,
 )
 from risk.selectors import TopUnavailable, top_of_book
 
-_NOT_ASKED: Final = NO_TOP
-
 
 def draft_check(
-    draft: OrderDraft, rules: SymbolRules, *, is_suspended: bool, may_self_trade: bool
+    draft: OrderDraft,
+    rules: SymbolRules,
+    *,
+    is_suspended: bool,
+    may_self_trade: bool,
+    is_held: bool = False,
 ) -> OrderDraft:
     """The draft with its protective price, or the refusal of the first rule it breaks.
 
-    Without Redis the market's prices are not known: limit orders then pass without the percentage
-    band (the static limits still hold), market orders are refused, for they would be unbounded.
+    `is_held`: it waits for another order of its list. Without Redis the market's prices are not
+    known: limit orders then pass without the percentage band (the static limits still hold), an
+    order that would be unbounded without these prices is refused.
     """
     user_check(is_suspended=is_suspended)
     self_trade_check(draft, may_self_trade=may_self_trade)
-    top = _top(draft, rules)
-    if draft.type is OrderType.LIMIT:
-        band_check(draft.price_ticks, rules, top)
+    if draft.type in LIMIT_TYPES:
+        if needs_top(draft, rules, is_held=is_held):
+            price_check(draft.side, draft.price_ticks, rules)
         return draft
-    bounded = replace(draft, price_ticks=protective_ticks(draft.side, rules, top))
-    _market_size_check(bounded, rules)
-    return bounded
+    top = _top(draft, rules, is_held)
+    from_ticks = start_ticks(draft, top)
+    bound_ticks = draft.price_ticks or _usual_bound(draft, from_ticks, rules)
+    _size_check(draft, bound_ticks, from_ticks or top.last_ticks, rules)
+    reference_ticks = from_ticks if draft.type is OrderType.MARKET else 0
+    return replace(draft, price_ticks=bound_ticks, reference_ticks=reference_ticks)
 
 
-def price_check(price_ticks: int, rules: SymbolRules) -> None:
-    """Raise when an amended price is outside the band."""
-    if rules.band_ppm:
-        try:
-            band_check(price_ticks, rules, top_of_book(rules.units.code))
-        except TopUnavailable:
-            return
+def price_check(side: Side, price_ticks: int, rules: SymbolRules) -> None:
+    """Raise when a limit that meets the book now is outside the band."""
+    if not is_banded(rules):
+        return
+    try:
+        band_check(side, price_ticks, rules, top_of_book(rules.units.code))
+    except TopUnavailable:
+        return
 
 
-def _top(draft: OrderDraft, rules: SymbolRules) -> Top:
-    if not needs_top(draft, rules):
-        return _NOT_ASKED
+def _top(draft: OrderDraft, rules: SymbolRules, is_held: bool) -> Top:
+    if not needs_top(draft, rules, is_held=is_held):
+        return NO_TOP
     try:
         return top_of_book(rules.units.code)
     except TopUnavailable as error:
-        if draft.type is OrderType.MARKET:
+        if not draft.price_ticks:
             raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-        return _NOT_ASKED
+        return NO_TOP
 
 
-def _market_size_check(draft: OrderDraft, rules: SymbolRules) -> None:
-    """A market order by quantity must be worth the minimum at its protective price."""
+def _usual_bound(draft: OrderDraft, from_ticks: int, rules: SymbolRules) -> int:
+    if not from_ticks:
+        is_trailing = draft.type is OrderType.TRAILING_STOP
+        field = "activation_price" if is_trailing else "side"
+        raise DomainError(Code.ORDER_NO_LIQUIDITY, field=field)
+    return slipped_ticks(draft.side, from_ticks, rules)
+
+
+def _size_check(draft: OrderDraft, bound_ticks: int, from_ticks: int, rules: SymbolRules) -> None:
+    """What trades as a market order must be worth the minimum: a buy at its bound.
+
+    A sell where it starts: its bound may be far below all that it will trade at.
+    """
     if not draft.quantity_lots:
         return
-    notional_atoms = rules.units.notional_atoms(draft.price_ticks, draft.quantity_lots)
+    price_ticks = bound_ticks if draft.side is Side.BUY else from_ticks or bound_ticks
+    notional_atoms = rules.units.notional_atoms(price_ticks, draft.quantity_lots)
     if notional_atoms < rules.notional_atoms_min:
-        raise DomainError(
-            Code.ORDER_NOTIONAL_BELOW_MIN,
-            field="quantity",
-            minimum=f"{rules.units.quote_decimal(rules.notional_atoms_min).normalize():f}",
-        )
+        minimum = plain(rules.units.quote_decimal(rules.notional_atoms_min))
+        raise DomainError(Code.ORDER_NOTIONAL_BELOW_MIN, field="quantity", minimum=minimum)
