@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 from django.db import connection
@@ -12,7 +10,17 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import FINAL_STATUSES, LIVE_STATUSES, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import ID_MAX, TIME_SHIFT, id_floor
-from exchange.domain.units import EXACT, MONEY_SCALE_MAX, SymbolUnits, atoms_to_decimal, plain
+from exchange.domain.units import EXACT, SymbolUnits, atoms_to_decimal, plain
+from orders.order_texts import (
+    ENDED_EARLY,
+    NO_TERMS,
+    RARE,
+    average_text,
+    decimal_text,
+    left_text,
+    terms_json,
+    time_text,
+)
 from wallets.fees import fee_of_fill
 
 LIMIT_DEFAULT: Final = 50
@@ -21,7 +29,6 @@ FILLS_MAX: Final = 1_000
 # Orders and trades get their ids by the clocks of two processes, which may differ by this much.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT
 
-_AVERAGE_STEP: Final = Decimal(1).scaleb(-MONEY_SCALE_MAX)
 # What a filter word stands for. `open` is what a trader means by it: still in play.
 STATUS_WORDS: Final[Mapping[str, frozenset[OrderStatus]]] = {
     **{status.value: frozenset({status}) for status in OrderStatus},
@@ -47,12 +54,13 @@ class OrderFilter:
 def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, Any]:
     """An order as the API and the feed show it, from the columns of orders_order.
 
-    The symbol's code comes as `symbol`, or in the row under that name.
+    The symbol's code comes as `symbol`, or in the row under that name. Columns that only some
+    orders fill (order_texts.RARE) may be missing from the row.
     """
     quantity, filled = row["quantity"], row["filled"]
-    status = row["status"]
-    is_live = status in LIVE_STATUSES
-    return {
+    status, reason = row["status"], row["reason"]
+    read = row.get
+    body = {
         "id": str(row["id"]),
         "client_order_id": row["client_order_id"],
         "symbol": symbol or row["symbol"],
@@ -60,44 +68,25 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
         "type": row["type"],
         "time_in_force": row["time_in_force"],
         "post_only": row["post_only"],
-        "price": _text(row["price"]),
-        "quantity": _text(quantity),
-        "quote_amount": _text(row["quote_amount"]),
-        "filled": _text(filled),
-        "filled_quote": _text(row["filled_quote"]),
-        "average_price": _average(filled, row["filled_quote"]),
-        "left": _left(quantity, filled) if is_live else "0",
+        "price": decimal_text(row["price"]),
+        "quantity": decimal_text(quantity),
+        "quote_amount": decimal_text(row["quote_amount"]),
+        "filled": decimal_text(filled),
+        "filled_quote": decimal_text(row["filled_quote"]),
+        "average_price": average_text(filled, row["filled_quote"]),
+        "left": left_text(quantity, filled) if status in LIVE_STATUSES else "0",
         "status": status,
-        "reason": row["reason"],
-        "created_at": _time(row["created_at"]),
-        "updated_at": _time(row["updated_at"]),
+        "reason": reason,
+        "created_at": time_text(row["created_at"]),
+        "updated_at": time_text(row["updated_at"]),
+        **NO_TERMS,
+        "self_trade_prevention": row["self_trade"],
+        "expiry_reason": reason if status in ENDED_EARLY else None,
     }
-
-
-def _text(value: Decimal | str | None) -> str | None:
-    return value if value is None or isinstance(value, str) else plain(value)
-
-
-def _left(quantity: Decimal | str | None, filled: Decimal | str) -> str | None:
-    if quantity is None:  # bounded by a quote amount: what is left has no size
-        return None
-    if filled == "0":
-        return _text(quantity)
-    return plain(EXACT.subtract(Decimal(quantity), Decimal(filled)))
-
-
-def _average(filled: Decimal | str, filled_quote: Decimal | str) -> str | None:
-    """Quote per base over all fills; the one number shown that is rounded (half even)."""
-    if filled == "0" or not Decimal(filled):
-        return None
-    average = Decimal(filled_quote) / Decimal(filled)
-    return plain(average.quantize(_AVERAGE_STEP, rounding=ROUND_HALF_EVEN))
-
-
-def _time(moment: datetime | str) -> str:
-    if isinstance(moment, str):
-        return moment
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for column in RARE:
+        if read(column):
+            return body | terms_json(row)
+    return body
 
 
 _ORDERS: Final = """
@@ -220,7 +209,7 @@ def fills_of_order(order: Mapping[str, Any], units: SymbolUnits) -> list[dict[st
                 "role": "maker" if is_maker else "taker",
                 "fee": plain(atoms_to_decimal(fee_atoms, units.quote_scale)),
                 "fee_asset": units.code.rpartition("-")[2],
-                "time": _time(trade["created_at"]),
+                "time": time_text(trade["created_at"]),
             }
         )
     return fills
@@ -244,7 +233,7 @@ def trades_of_symbol(
             "price": plain(row["price"]),
             "quantity": plain(row["quantity"]),
             "taker_side": row["taker_side"],
-            "time": _time(row["created_at"]),
+            "time": time_text(row["created_at"]),
         }
         for row in rows
     ]

@@ -3,34 +3,43 @@
 Everything here ends in a row before it is answered. Refusals are DomainErrors.
 """
 
-import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from exchange.api.keys import Principal
 from exchange.domain.codes import Code
 from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import CommandKind, OrderType, SelfTradePrevention, Side, SymbolState
+from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, TimeInForce
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import SymbolUnits
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
 from exchange.selectors import catalogue
 from orders.commands import BOTH_SIDES
+from orders.fingerprint import fingerprint_of
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
 from orders.intake.thread import intake
 from orders.selectors import client_order_find, order_of_account, symbols_with_open_orders
-from orders.validation import (
-    AmendRequest,
-    OrderRequest,
+from orders.validation import AmendRequest, OrderRequest, client_order_id_check, draft_build
+from orders.validation_amends import (
+    AmendedOrder,
+    AmendTerms,
+    amend_check,
     amend_terms,
-    client_order_id_check,
-    draft_build,
+    bound_check,
+    bound_ticks_after,
 )
+from orders.validation_states import (
+    amend_state_check,
+    cancel_state_check,
+    in_cutoff,
+)
+from orders.validation_terms import expiry_check
+from risk.rules import slipped_ticks
 from risk.services import draft_check, price_check
-
-FINGERPRINT_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,48 +77,53 @@ def order_place(principal: Principal, request: OrderRequest) -> Placed:
 
 def _place(principal: Principal, request: OrderRequest) -> Placed:
     client_order_id_check(request.client_order_id)
-    account_id = _account_of(principal)
-    fingerprint = fingerprint_of(request)
+    account_id = account_of(principal)
+    fingerprint = fingerprint_of(request, principal.self_trade)
     try:
         rules = symbol_rules_of(request.symbol)
-        draft = draft_check(
-            draft_build(request, rules),
-            rules,
-            is_suspended=principal.is_suspended,
-            may_self_trade=principal.may_self_trade,
-        )
+        draft = draft_of(principal, request, rules)
     except DomainError as refusal:
         return _repeated(account_id, request.client_order_id, fingerprint, refusal)
-    job = place_job(
-        account_id=account_id,
-        tier_id=principal.tier_id,
-        draft=draft,
-        rules=rules,
-        fingerprint=fingerprint,
-    )
+    job = place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint)
     outcome = intake().submit(job)
     assert outcome.order is not None
     return Placed(outcome.order, rules.units.code, isinstance(outcome, Replayed))
 
 
+def draft_of(
+    principal: Principal, request: OrderRequest, rules: SymbolRules, *, is_held: bool = False
+) -> OrderDraft:
+    """The checked draft of a request, with its protective price where it has one.
+
+    `is_held`: it waits for another order of its list, and does not meet the book now.
+    """
+    draft = draft_build(request, rules, self_trade=principal.self_trade)
+    if draft.terms is not None:
+        expiry_check(draft, time.time_ns() // 1_000_000)
+    return draft_check(
+        draft,
+        rules,
+        is_suspended=principal.is_suspended,
+        may_self_trade=principal.may_self_trade,
+        is_held=is_held,
+    )
+
+
 def place_job(
-    *,
-    account_id: int,
-    tier_id: int | None,
-    draft: OrderDraft,
-    rules: SymbolRules,
-    fingerprint: str,
+    principal: Principal, *, draft: OrderDraft, rules: SymbolRules, fingerprint: str
 ) -> PlaceJob:
-    """The job of a checked draft, with the fees that this account pays here from now on."""
-    fees = catalogue().fee_rates(tier_id=tier_id, symbol_id=draft.symbol_id)
+    """The job of a checked draft, with the fees that its account pays here from now on."""
+    fees = catalogue().fee_rates(tier_id=principal.tier_id, symbol_id=draft.symbol_id)
     return PlaceJob(
-        account_id=account_id,
+        account_id=account_of(principal),
         draft=draft,
         rules=rules,
         maker_fee_ppm=fees.maker_ppm,
         taker_fee_ppm=fees.taker_ppm,
         fingerprint=fingerprint,
         open_orders_max=rules.open_orders_max,
+        group_id=principal.group_id,
+        owner_tag=principal.key_number,
     )
 
 
@@ -125,38 +139,19 @@ def _repeated(
     return Placed(known, known["symbol"], is_replay=True)
 
 
-def fingerprint_of(request: OrderRequest) -> str:
-    """Two requests with one fingerprint ask for the same order, however they spell its decimals."""
-    kind = request.type
-    default_time = "gtc" if kind == OrderType.LIMIT else "ioc"
-    parts = (
-        request.symbol,
-        request.side,
-        kind,
-        request.time_in_force or default_time,
-        str(request.post_only),
-        request.self_trade_prevention or SelfTradePrevention.CANCEL_INCOMING.value,
-        _spelled(request.price),
-        _spelled(request.quantity),
-        _spelled(request.quote_amount),
-    )
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=FINGERPRINT_BYTES).hexdigest()
-
-
-def _spelled(text: str | None) -> str:
-    if text is None:
-        return ""
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def order_cancel(principal: Principal, *, order_id: int) -> Mapping[str, Any]:
     """Send a cancel on its way and return the order as it stands now.
 
-    Raises order.not_found and order.not_open.
+    Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
+    account_id = account_of(principal)
+    symbols = catalogue().symbols_by_id
+    if in_cutoff(symbols.values()):  # rare: only then it is worth asking which symbol it is
+        order = order_of_account(order_id=order_id, account_id=account_id)
+        cancel_state_check(symbols[order["symbol_id"]])
     job = CommandJob(
         CommandKind.CANCEL,
-        account_id=_account_of(principal),
+        account_id=account_id,
         order_id=order_id,
         requested_by=principal.user_id,
     )
@@ -166,27 +161,42 @@ def order_cancel(principal: Principal, *, order_id: int) -> Mapping[str, Any]:
 
 
 def orders_cancel_all(
-    principal: Principal, *, symbol: str | None = None, side: str | None = None
+    principal: Principal,
+    *,
+    symbol: str | None = None,
+    side: str | None = None,
+    own_key: bool = False,
 ) -> list[str]:
-    """Send a cancel-all for each symbol in which the account has orders; return their codes."""
-    account_id = _account_of(principal)
+    """Send a cancel-all for each symbol in which the account has orders; return their codes.
+
+    `own_key`: only of orders that the same API key placed. Shortly before an auction's end a
+    symbol takes no cancels: refused when it is named, else left out.
+    """
+    account_id = account_of(principal)
     side_code = _side_code(side)
-    known = catalogue().symbols_by_id
+    if own_key and not principal.key_number:
+        rule = "only for requests that an API key signs"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="key", rule=rule)
     if symbol is not None:
-        symbol_ids = [symbol_rules_of(symbol).units.symbol_id]
+        named = symbol_rules_of(symbol)
+        cancel_state_check(named)
+        taking = [named]
     else:
-        symbol_ids = symbols_with_open_orders(account_id)
-    for symbol_id in symbol_ids:
+        known = catalogue().symbols_by_id
+        taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
+        taking = [rules for rules in taking if not in_cutoff((rules,))]
+    for rules in taking:
         job = CommandJob(
             CommandKind.CANCEL_ALL,
-            symbol_id=symbol_id,
-            partition_id=known[symbol_id].partition_id,
+            symbol_id=rules.units.symbol_id,
+            partition_id=rules.partition_id,
             account_id=account_id,
             side=side_code,
+            owner_tag=principal.key_number if own_key else 0,
             requested_by=principal.user_id,
         )
         intake().submit(job)
-    return [known[symbol_id].units.code for symbol_id in symbol_ids]
+    return [rules.units.code for rules in taking]
 
 
 def _side_code(side: str | None) -> int:
@@ -203,23 +213,22 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     Raises order.not_found, order.not_open, order.amend_pending, what validation refuses, and
     funds.insufficient.
     """
-    account_id = _account_of(principal)
+    account_id = account_of(principal)
     order = order_of_account(order_id=order_id, account_id=account_id)
     rules = catalogue().symbols_by_id[order["symbol_id"]]
-    if rules.state is not SymbolState.OPEN:
-        raise DomainError(Code.SYMBOL_HALTED, symbol=rules.units.code)
-    price_ticks, quantity_lots = amend_terms(request, rules)
-    if price_ticks:
-        price_check(price_ticks, rules)
+    amend_state_check(rules)
+    terms = _amend_terms(request, _amended(order, rules.units), rules)
     outcome = intake().submit(
         AmendJob(
             account_id=account_id,
             order_id=order_id,
             side=Side(order["side"]),
             rules=rules,
-            price_ticks=price_ticks,
-            quantity_lots=quantity_lots,
+            price_ticks=terms.price_ticks,
+            quantity_lots=terms.quantity_lots,
             keep_priority=request.keep_priority,
+            stop_ticks=terms.stop_ticks,
+            display_lots=terms.display_lots,
         )
     )
     assert isinstance(outcome, Accepted)
@@ -227,7 +236,44 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     return outcome.order
 
 
-def _account_of(principal: Principal) -> int:
+def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:
+    """The checked terms; with a new stop price goes the bound that stood at the old one."""
+    terms = amend_terms(request, rules)
+    amend_check(terms, order, rules)
+    if terms.price_ticks and order.meets_the_book:
+        price_check(order.side, terms.price_ticks, rules)
+    if terms.stop_ticks and order.bound_ticks:
+        usual, new_usual = (
+            slipped_ticks(order.side, ticks, rules)
+            for ticks in (order.stop_ticks, terms.stop_ticks)
+        )
+        terms = terms._replace(price_ticks=bound_ticks_after(order, usual, new_usual))
+        bound_check(terms, order, rules)
+    return terms
+
+
+def _amended(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
+    def ticks(name: str) -> int:
+        return 0 if row[name] is None else units.price_ticks(row[name])
+
+    def lots(name: str) -> int:
+        return 0 if row[name] is None else units.quantity_lots(row[name])
+
+    return AmendedOrder(
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        status=OrderStatus(row["status"]),
+        is_listed=row["list_id"] is not None,
+        quantity_lots=lots("quantity"),
+        display_lots=lots("display_quantity"),
+        stop_ticks=ticks("stop_price"),
+        bound_ticks=ticks("bound_price"),
+    )
+
+
+def account_of(principal: Principal) -> int:
+    """The account that a principal trades for; raises auth.scope_missing where there is none."""
     if not principal.account_id:  # staff without a trading account
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope="account")
     return principal.account_id

@@ -1,91 +1,100 @@
 """What an order may be, checked without asking anyone: pure, cheap checks first, first one wins.
 
 Every refusal is a DomainError with its own code, naming the field it is about. What needs the
-market's last price, the user or the book's size is in risk/rules.py.
+market's prices, the user or the book's size is in risk/rules.py; values, market states and the
+terms that only some orders have are in the modules named after them.
 
 Units: prices in ticks, quantities in lots, money in atoms of the quote asset.
 """
 
 import re
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import Final, TypeVar
-
-from msgspec import Struct
+from typing import Final
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import OrderType, SelfTradePrevention, Side, SymbolState, TimeInForce
+from exchange.domain.drafts import DraftTerms, OrderDraft
+from exchange.domain.enums import (
+    LIMIT_TYPES,
+    TRIGGER_TYPES,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+)
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.domain.units import NotExact, decimal_to_atoms, plain
+from exchange.domain.units import plain
+from orders.validation_requests import AmendRequest, OrderRequest, OrderTermsRequest
+from orders.validation_states import entry_check
+from orders.validation_terms import bound_ticks_of, is_plain, terms_build
+from orders.validation_values import (
+    UNITS_MAX,
+    decimal_parse,
+    price_ticks_of,
+    quantity_lots_of,
+    quote_atoms_of,
+    word_of,
+)
 
-# At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
-_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?", re.ASCII).fullmatch
+__all__ = [
+    "UNITS_MAX",
+    "AmendRequest",
+    "OrderRequest",
+    "OrderTermsRequest",
+    "budget_ticklots",
+    "client_order_id_check",
+    "decimal_parse",
+    "draft_build",
+    "notional_check",
+    "time_in_force_default",
+]
+
 _CLIENT_ORDER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
-
-# Commands and rows keep ticks, lots and tick-lots in signed 64 bits.
-UNITS_MAX: Final = (1 << 63) - 1
-
-W = TypeVar("W")
 _SIDES: Final = {side.value: side for side in Side}
 _TYPES: Final = {kind.value: kind for kind in OrderType}
 _TIMES_IN_FORCE: Final = {word.value: word for word in TimeInForce}
 _SELF_TRADES: Final = {word.value: word for word in SelfTradePrevention}
+_MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+# How long a stop that trades as a market order waits; a market order waits for nothing.
+_TIMES_OF: Final = {
+    kind: frozenset(TimeInForce)
+    if kind in LIMIT_TYPES
+    else frozenset({TimeInForce.IOC})
+    if kind is OrderType.MARKET
+    else _MAY_REST
+    for kind in OrderType
+}
 
 
-class OrderRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """An order as a client words it: decimals are still text."""
-
-    symbol: str
-    side: str
-    type: str
-    client_order_id: str
-    price: str | None = None
-    quantity: str | None = None
-    quote_amount: str | None = None
-    time_in_force: str | None = None
-    post_only: bool = False
-    self_trade_prevention: str | None = None
-
-
-class AmendRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """New terms of an order as a client words them."""
-
-    price: str | None = None
-    quantity: str | None = None
-    keep_priority: bool = False
-
-
-def decimal_parse(text: str, *, field: str) -> Decimal:
-    """A decimal in plain notation, 0 or more; raises request.field_invalid naming the field."""
-    if _DECIMAL(text) is None:
-        raise DomainError(
-            Code.REQUEST_FIELD_INVALID,
-            field=field,
-            rule="a plain decimal of at most 20 digits and 18 places, without sign or exponent",
-        )
-    return Decimal(text)
-
-
-def draft_build(request: OrderRequest, rules: SymbolRules) -> OrderDraft:
+def draft_build(
+    request: OrderRequest,
+    rules: SymbolRules,
+    *,
+    self_trade: SelfTradePrevention = SelfTradePrevention.CANCEL_INCOMING,
+) -> OrderDraft:
     """The order on its symbol's grid, or the DomainError that names what is wrong with it.
 
-    A market order's `price_ticks` is 0: its protective bound depends on the book.
+    `self_trade` is the mode of an order that names none. What trades as a market order has
+    `price_ticks` 0 unless its client names a bound: the usual one depends on the market.
     """
     client_order_id_check(request.client_order_id)
-    side = _word(_SIDES, request.side, "side")
-    kind = _word(_TYPES, request.type, "type")
-    if rules.state is not SymbolState.OPEN:
-        raise DomainError(Code.SYMBOL_HALTED, field="symbol", symbol=rules.units.code)
+    side = word_of(_SIDES, request.side, "side")
+    kind = word_of(_TYPES, request.type, "type")
     time_in_force = _time_in_force(request, kind)
-    if request.post_only and (kind is not OrderType.LIMIT or time_in_force is not TimeInForce.GTC):
-        raise DomainError(Code.ORDER_POST_ONLY_INVALID, field="post_only")
-    price_ticks, quantity_lots, quote_atoms = (
-        _limit_terms(request, rules)
-        if kind is OrderType.LIMIT
-        else _market_terms(request, side, rules)
+    entry_check(
+        rules,
+        kind,
+        time_in_force,
+        post_only=request.post_only,
+        by_quote_amount=request.quote_amount is not None,
     )
+    if request.post_only and (kind not in LIMIT_TYPES or time_in_force not in _MAY_REST):
+        raise DomainError(Code.ORDER_POST_ONLY_INVALID, field="post_only")
+    price_ticks, quantity_lots, quote_atoms = _size(request, kind, side, rules)
+    terms: DraftTerms | None = None
+    if kind in TRIGGER_TYPES or time_in_force is TimeInForce.GTD or not is_plain(request):
+        terms = terms_build(request, kind, time_in_force, quantity_lots, rules)
+        stop_ticks = terms.stop_ticks if terms is not None else 0
+        price_ticks += bound_ticks_of(request.bound_price, kind, side, stop_ticks, rules)
     return OrderDraft(
         symbol_id=rules.units.symbol_id,
         side=side,
@@ -96,7 +105,8 @@ def draft_build(request: OrderRequest, rules: SymbolRules) -> OrderDraft:
         quantity_lots=quantity_lots,
         quote_atoms=quote_atoms,
         client_order_id=request.client_order_id,
-        self_trade=_self_trade(request.self_trade_prevention),
+        self_trade=_self_trade(request.self_trade_prevention, self_trade),
+        terms=terms,
     )
 
 
@@ -106,15 +116,9 @@ def client_order_id_check(client_order_id: str) -> None:
         raise DomainError(Code.ORDER_CLIENT_ID_INVALID, field="client_order_id")
 
 
-def amend_terms(request: AmendRequest, rules: SymbolRules) -> tuple[int, int]:
-    """(price_ticks, quantity_lots) of an amend, 0 for what stays; raises DomainError."""
-    if request.price is None and request.quantity is None:
-        raise DomainError(Code.ORDER_AMEND_EMPTY)
-    if request.keep_priority and (request.price is not None or request.quantity is None):
-        raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
-    price_ticks = 0 if request.price is None else _price_ticks(request.price, rules)
-    quantity_lots = 0 if request.quantity is None else _quantity_lots(request.quantity, rules)
-    return price_ticks, quantity_lots
+def time_in_force_default(kind: str) -> TimeInForce:
+    """The time in force of an order that names none."""
+    return TimeInForce.IOC if kind == OrderType.MARKET else TimeInForce.GTC
 
 
 def notional_check(price_ticks: int, quantity_lots: int, rules: SymbolRules) -> None:
@@ -129,11 +133,11 @@ def budget_ticklots(quote_atoms: int, rules: SymbolRules) -> int:
     return quote_atoms // rules.units.quote_atoms_per_ticklot
 
 
-def _time_in_force(request: OrderRequest, kind: OrderType) -> TimeInForce:
+def _time_in_force(request: OrderTermsRequest, kind: OrderType) -> TimeInForce:
     if request.time_in_force is None:
-        return TimeInForce.GTC if kind is OrderType.LIMIT else TimeInForce.IOC
-    time_in_force = _word(_TIMES_IN_FORCE, request.time_in_force, "time_in_force")
-    if kind is OrderType.MARKET and time_in_force is not TimeInForce.IOC:
+        return time_in_force_default(kind)
+    time_in_force = word_of(_TIMES_IN_FORCE, request.time_in_force, "time_in_force")
+    if time_in_force not in _TIMES_OF[kind]:
         raise DomainError(
             Code.ORDER_TIME_IN_FORCE_INVALID,
             field="time_in_force",
@@ -142,99 +146,42 @@ def _time_in_force(request: OrderRequest, kind: OrderType) -> TimeInForce:
     return time_in_force
 
 
-def _self_trade(word: str | None) -> SelfTradePrevention:
-    if word is None:
-        return SelfTradePrevention.CANCEL_INCOMING
-    return _word(_SELF_TRADES, word, "self_trade_prevention")
+def _self_trade(word: str | None, default: SelfTradePrevention) -> SelfTradePrevention:
+    return default if word is None else word_of(_SELF_TRADES, word, "self_trade_prevention")
 
 
-def _limit_terms(request: OrderRequest, rules: SymbolRules) -> tuple[int, int, int]:
+def _size(
+    request: OrderTermsRequest, kind: OrderType, side: Side, rules: SymbolRules
+) -> tuple[int, int, int]:
+    """(limit price in ticks, lots, quote atoms); 0 for what the order does not have."""
+    if kind is OrderType.MARKET:
+        return _market_size(request, side, rules)
     if request.quote_amount is not None:
         raise DomainError(Code.ORDER_QUANTITY_OR_QUOTE_AMOUNT, field="quote_amount")
-    if request.price is None:
+    has_limit = kind in LIMIT_TYPES
+    if has_limit and request.price is None:
         raise DomainError(Code.ORDER_PRICE_REQUIRED, field="price")
+    if not has_limit and request.price is not None:
+        raise DomainError(Code.ORDER_PRICE_FORBIDDEN, field="price")
     if request.quantity is None:
         raise DomainError(Code.ORDER_QUANTITY_REQUIRED, field="quantity")
-    price_ticks = _price_ticks(request.price, rules)
-    quantity_lots = _quantity_lots(request.quantity, rules)
-    notional_check(price_ticks, quantity_lots, rules)
+    price_ticks = price_ticks_of(request.price, rules) if request.price is not None else 0
+    quantity_lots = quantity_lots_of(request.quantity, rules)
+    if has_limit:
+        notional_check(price_ticks, quantity_lots, rules)
     return price_ticks, quantity_lots, 0
 
 
-def _market_terms(request: OrderRequest, side: Side, rules: SymbolRules) -> tuple[int, int, int]:
+def _market_size(
+    request: OrderTermsRequest, side: Side, rules: SymbolRules
+) -> tuple[int, int, int]:
     if request.price is not None:
         raise DomainError(Code.ORDER_PRICE_FORBIDDEN, field="price")
     if (request.quantity is None) == (request.quote_amount is None):
         raise DomainError(Code.ORDER_QUANTITY_OR_QUOTE_AMOUNT, field="quantity")
     if request.quantity is not None:
-        return 0, _quantity_lots(request.quantity, rules), 0
+        return 0, quantity_lots_of(request.quantity, rules), 0
     assert request.quote_amount is not None
     if side is not Side.BUY:
         raise DomainError(Code.ORDER_QUOTE_AMOUNT_BUY_ONLY, field="quote_amount")
-    return 0, 0, _quote_atoms(request.quote_amount, rules)
-
-
-def _price_ticks(text: str, rules: SymbolRules) -> int:
-    price = decimal_parse(text, field="price")
-    units = rules.units
-    try:
-        price_ticks = units.price_ticks(price)
-    except NotExact as error:
-        raise DomainError(
-            Code.ORDER_PRICE_OFF_TICK, field="price", tick=plain(units.tick)
-        ) from error
-    if price_ticks < rules.price_ticks_min:
-        minimum = plain(units.price(rules.price_ticks_min))
-        raise DomainError(Code.ORDER_PRICE_BELOW_MIN, field="price", minimum=minimum)
-    if price_ticks > rules.price_ticks_max:
-        maximum = plain(units.price(rules.price_ticks_max))
-        raise DomainError(Code.ORDER_PRICE_ABOVE_MAX, field="price", maximum=maximum)
-    return price_ticks
-
-
-def _quantity_lots(text: str, rules: SymbolRules) -> int:
-    quantity = decimal_parse(text, field="quantity")
-    units = rules.units
-    try:
-        quantity_lots = units.quantity_lots(quantity)
-    except NotExact as error:
-        raise DomainError(
-            Code.ORDER_QUANTITY_OFF_LOT, field="quantity", lot=plain(units.lot)
-        ) from error
-    if quantity_lots < rules.quantity_lots_min:
-        minimum = plain(units.quantity(rules.quantity_lots_min))
-        raise DomainError(Code.ORDER_QUANTITY_BELOW_MIN, field="quantity", minimum=minimum)
-    if quantity_lots > rules.quantity_lots_max:
-        maximum = plain(units.quantity(rules.quantity_lots_max))
-        raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quantity", maximum=maximum)
-    return quantity_lots
-
-
-def _quote_atoms(text: str, rules: SymbolRules) -> int:
-    amount = decimal_parse(text, field="quote_amount")
-    units = rules.units
-    try:
-        quote_atoms = decimal_to_atoms(amount, units.quote_scale)
-    except NotExact as error:
-        raise DomainError(
-            Code.ORDER_QUOTE_AMOUNT_INVALID,
-            field="quote_amount",
-            unit=plain(units.quote_decimal(1)),
-        ) from error
-    if quote_atoms < max(rules.notional_atoms_min, units.quote_atoms_per_ticklot):
-        minimum = plain(units.quote_decimal(rules.notional_atoms_min))
-        raise DomainError(Code.ORDER_NOTIONAL_BELOW_MIN, field="quote_amount", minimum=minimum)
-    ticklots_max = min(rules.price_ticks_max * rules.quantity_lots_max, UNITS_MAX)
-    if quote_atoms > ticklots_max * units.quote_atoms_per_ticklot:
-        maximum = plain(units.quantity(rules.quantity_lots_max))
-        raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quote_amount", maximum=maximum)
-    return quote_atoms
-
-
-def _word(words: Mapping[str, W], text: str, field: str) -> W:
-    word = words.get(text)
-    if word is None:
-        raise DomainError(
-            Code.REQUEST_FIELD_INVALID, field=field, rule=f"one of {', '.join(words)}"
-        )
-    return word
+    return 0, 0, quote_atoms_of(request.quote_amount, rules)

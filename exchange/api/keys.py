@@ -24,7 +24,7 @@ from exchange.api.requests import body_of
 from exchange.api.secrets import secret_decrypt, secret_encrypt
 from exchange.api.throttling import Ticket, guard
 from exchange.domain.codes import Code
-from exchange.domain.enums import Scope
+from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
 from exchange.models import ApiKey, Tier, User
 
@@ -48,7 +48,10 @@ _ALL_SCOPES: Final = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """On whose behalf a request is made, and what it may do. `key_id` is None for a session."""
+    """On whose behalf a request is made, and what it may do. `key_id` is None for a session.
+
+    `self_trade` is the mode of this user's orders that name none.
+    """
 
     user_id: int
     account_id: int  # 0: this user has no account, as staff may not
@@ -58,6 +61,9 @@ class Principal:
     is_suspended: bool
     scopes: frozenset[Scope]
     key_id: str | None
+    key_number: int  # the key's primary key, which its orders carry; 0 for a session
+    group_id: int  # users of one group count as one for self-trade prevention; 0: none
+    self_trade: SelfTradePrevention
 
 
 @dataclass(slots=True)
@@ -199,7 +205,14 @@ def _of_session(request: HttpRequest) -> Principal:
     return kept.principal
 
 
-_USER_COLUMNS: Final = ("is_active", "is_suspended", "tier_id", "account__id")
+_USER_COLUMNS: Final = (
+    "is_active",
+    "is_suspended",
+    "tier_id",
+    "account__id",
+    "group_id",
+    "self_trade_prevention",
+)
 
 
 def _reading(read: Callable[[T], _Kept], key: T) -> _Kept:
@@ -215,8 +228,8 @@ def _key_read(key_id: str) -> _Kept:
     row = (
         ApiKey.objects.filter(key_id=key_id, revoked_at=None, user__is_active=True)
         .values(
-            "secret_encrypted", "can_read", "can_trade", "expires_at", "last_used_at", "user_id",
-            *columns,
+            "id", "secret_encrypted", "can_read", "can_trade", "expires_at", "last_used_at",
+            "user_id", *columns,
         )
         .first()
     )  # fmt: skip
@@ -230,6 +243,7 @@ def _key_read(key_id: str) -> _Kept:
             user_id=row["user_id"],
             scopes=frozenset(scope for scope, has in scopes.items() if has),
             key_id=key_id,
+            key_number=row["id"],
         ),
         secret=secret_decrypt(row["secret_encrypted"]),
         expires_at=row["expires_at"],
@@ -245,7 +259,7 @@ def _user_read(user_id: int) -> _Kept:
     if row is None:
         raise DomainError(Code.AUTH_REQUIRED)
     kept = _Kept(
-        principal=_principal(row, user_id=user_id, scopes=_ALL_SCOPES, key_id=None),
+        principal=_principal(row, user_id=user_id, scopes=_ALL_SCOPES, key_id=None, key_number=0),
         secret=b"",
         expires_at=None,
         good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
@@ -256,7 +270,12 @@ def _user_read(user_id: int) -> _Kept:
 
 
 def _principal(
-    row: dict[str, Any], *, user_id: int, scopes: frozenset[Scope], key_id: str | None
+    row: dict[str, Any],
+    *,
+    user_id: int,
+    scopes: frozenset[Scope],
+    key_id: str | None,
+    key_number: int,
 ) -> Principal:
     tiers = (
         Tier.objects.filter(pk=row["tier_id"])
@@ -264,15 +283,23 @@ def _principal(
         else Tier.objects.filter(is_default=True)
     )
     tier = tiers.first()
+    may_self_trade = tier.may_self_trade if tier else False
+    self_trade = SelfTradePrevention(row["self_trade_prevention"])
+    if self_trade is SelfTradePrevention.NONE and not may_self_trade:
+        # A setting alone gives no leave; refusing every order for it would help nobody.
+        self_trade = SelfTradePrevention.CANCEL_INCOMING
     return Principal(
         user_id=user_id,
         account_id=row["account__id"] or 0,
         tier_id=tier.pk if tier else None,
         orders_per_second=tier.orders_per_second if tier else ORDERS_PER_SECOND,
-        may_self_trade=tier.may_self_trade if tier else False,
+        may_self_trade=may_self_trade,
         is_suspended=row["is_suspended"],
         scopes=scopes,
         key_id=key_id,
+        key_number=key_number,
+        group_id=row["group_id"] or 0,
+        self_trade=self_trade,
     )
 
 

@@ -18,7 +18,18 @@ T = TypeVar("T")
 
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_DECIMAL_FIELDS: Final = frozenset({"price", "quantity", "quote_amount"})
+_DECIMAL_FIELDS: Final = frozenset(
+    {
+        "price",
+        "quantity",
+        "quote_amount",
+        "stop_price",
+        "trail_amount",
+        "activation_price",
+        "display_quantity",
+        "bound_price",
+    }
+)
 _AT: Final = re.compile(r"at `\$\.([^`]{1,64})`")
 _MISSING: Final = re.compile(r"missing required field `([^`]{1,64})`")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]{1,64})`")

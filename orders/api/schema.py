@@ -10,18 +10,51 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView
-from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, responses
-from exchange.domain.enums import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
+from exchange.api.schema import CURSOR, DECIMAL, ID, LIMIT, decimal, listed, query, responses
+from exchange.domain.enums import (
+    OrderStatus,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    TriggerSource,
+)
+from orders.validation_terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
 
 _SIDES: Final = [side.value for side in Side]
 _TYPES: Final = [kind.value for kind in OrderType]
 _TIMES: Final = [word.value for word in TimeInForce]
 _STATUSES: Final = [status.value for status in OrderStatus]
+_SOURCES: Final = [source.value for source in TriggerSource]
+_SELF_TRADES: Final = [word.value for word in SelfTradePrevention]
+_STOP_PRICE: Final = "The price that wakes a stop or take-profit order."
+_TRIGGER_SOURCE: Final = (
+    "What a trigger watches: the last trade (default), or the best price it would trade with."
+)
+_TRAIL_AMOUNT: Final = "How far a trailing stop stays behind the price it follows."
+_TRAIL_BPS: Final = f"The same in basis points of that price, 1 to {TRAIL_BPS_MAX}: a JSON number."
+_ACTIVATION: Final = "From this price on a trailing stop follows; without it, at once."
+_BOUND: Final = "The worst price that an order without a limit may trade at."
+
+
+def _decimal(text: str, **options: Any) -> serializers.CharField:
+    """A decimal whose meaning needs a word."""
+    return serializers.CharField(help_text=f"{text} {DECIMAL}", **options)
 
 
 class OrderPlaceSerializer(serializers.Serializer[Any]):
-    """A new order. A limit order has a price and a quantity; a market order has a quantity, or, to
-    buy, a quote amount."""
+    """A new order.
+
+    | type | takes | time in force |
+    |---|---|---|
+    | `limit` | price, quantity | gtc (default), gtd, ioc, fok |
+    | `market` | quantity, or to buy a quote amount | ioc |
+    | `stop_limit`, `take_profit_limit` | stop_price, price, quantity | as limit |
+    | `stop_market`, `take_profit` | stop_price, quantity | gtc (default), gtd |
+    | `trailing_stop` | trail_amount or trail_bps, quantity | gtc (default), gtd |
+
+    Fields that a type does not take are refused by name.
+    """
 
     symbol = serializers.CharField()
     side = serializers.ChoiceField(_SIDES)
@@ -34,17 +67,53 @@ class OrderPlaceSerializer(serializers.Serializer[Any]):
     quantity = decimal(required=False)
     quote_amount = decimal(required=False)
     time_in_force = serializers.ChoiceField(_TIMES, required=False)
-    post_only = serializers.BooleanField(required=False)
+    post_only = serializers.BooleanField(
+        required=False, help_text="Only of an order with a limit that may rest (gtc, gtd)."
+    )
+    reprice = serializers.BooleanField(
+        required=False,
+        help_text="A post-only order that would trade moves to one tick before the best price.",
+    )
     self_trade_prevention = serializers.ChoiceField(
-        [word.value for word in SelfTradePrevention], required=False
+        _SELF_TRADES,
+        required=False,
+        help_text="Default: what the user has set; `none` is for market makers.",
+    )
+    stop_price = _decimal(_STOP_PRICE, required=False)
+    trigger_source = serializers.ChoiceField(_SOURCES, required=False, help_text=_TRIGGER_SOURCE)
+    trail_amount = _decimal(_TRAIL_AMOUNT, required=False)
+    trail_bps = serializers.IntegerField(
+        required=False, min_value=1, max_value=TRAIL_BPS_MAX, help_text=_TRAIL_BPS
+    )
+    activation_price = _decimal(_ACTIVATION, required=False)
+    display_quantity = _decimal(
+        "What an iceberg shows at a time: less than its quantity, and no less than a part in"
+        f" {ICEBERG_PARTS_MAX} of it.",
+        required=False,
+    )
+    expires_at = serializers.CharField(
+        required=False,
+        help_text="When a gtd order ends: RFC 3339 with a zone, or milliseconds since 1970 as"
+        " digits in a string. Of gtd orders alone, and always.",
+    )
+    bound_price = _decimal(
+        f"{_BOUND} Default: the symbol's slippage bound beyond the best price, or beyond the stop"
+        " price.",
+        required=False,
     )
 
 
 class OrderAmendSerializer(serializers.Serializer[Any]):
-    """New terms of an order; what is left out stays. `quantity` includes what is filled."""
+    """New terms of an order; what is left out stays. At least one of the decimals is needed.
+    `quantity` includes what is filled."""
 
     price = decimal(required=False)
     quantity = decimal(required=False)
+    stop_price = _decimal(
+        "Of a stop or take-profit order that waits. The default bound moves with it.",
+        required=False,
+    )
+    display_quantity = _decimal("What the order shows at a time from now on.", required=False)
     keep_priority = serializers.BooleanField(
         required=False, help_text="For a smaller quantity alone: the order keeps its place."
     )
@@ -60,6 +129,8 @@ class OrderSerializer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(_TYPES)
     time_in_force = serializers.ChoiceField(_TIMES)
     post_only = serializers.BooleanField()
+    reprice = serializers.BooleanField()
+    self_trade_prevention = serializers.ChoiceField(_SELF_TRADES)
     price = decimal(allow_null=True)
     quantity = decimal(allow_null=True)
     quote_amount = decimal(allow_null=True)
@@ -71,6 +142,28 @@ class OrderSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(
         allow_null=True, help_text="A code: why it ended or never began."
     )
+    expiry_reason = serializers.CharField(
+        allow_null=True, help_text="`reason` of an order that is expired or cancelled."
+    )
+    stop_price = _decimal(_STOP_PRICE, allow_null=True)
+    trigger_source = serializers.ChoiceField(_SOURCES, allow_null=True, help_text=_TRIGGER_SOURCE)
+    trail_amount = _decimal(_TRAIL_AMOUNT, allow_null=True)
+    trail_bps = serializers.IntegerField(allow_null=True, help_text=_TRAIL_BPS)
+    activation_price = _decimal(_ACTIVATION, allow_null=True)
+    display_quantity = _decimal("What an iceberg shows at a time.", allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True)
+    bound_price = _decimal(_BOUND, allow_null=True)
+    reference_price = _decimal(
+        "What slippage counts from: the best opposite price when a market order was accepted, or"
+        " the price that woke a stop.",
+        allow_null=True,
+    )
+    slippage = serializers.CharField(
+        allow_null=True,
+        help_text="By how much average_price is worse than reference_price, as a fraction with six"
+        " places; below 0 it is better.",
+    )
+    list_id = serializers.CharField(allow_null=True, help_text=f"Its order list. {ID}")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -141,11 +234,18 @@ class OrdersDocumentation(ApiView):
 
     @extend_schema(
         operation_id="orders_cancel_all",
-        parameters=[query("symbol", "Only here."), query("side", "Only this side.", enum=_SIDES)],
-        responses=responses(ok=202, body=CancelAllSerializer(), refusals=(400, 401, 403, 404, 503)),
+        parameters=[
+            query("symbol", "Only here."),
+            query("side", "Only this side.", enum=_SIDES),
+            query("key", "Only what the same API key placed.", enum=["own"]),
+        ],
+        responses=responses(
+            ok=202, body=CancelAllSerializer(), refusals=(400, 401, 403, 404, 409, 503)
+        ),
     )
     def delete(self, request: Request) -> Response:
-        """Cancel all open orders. 202: the cancels are durable and on their way."""
+        """Cancel all open and waiting orders. 202: the cancels are durable and on their way.
+        Shortly before an auction's end a symbol takes none: it is not in the answer."""
         raise NotImplementedError
 
 
@@ -174,6 +274,6 @@ class OrderDocumentation(ApiView):
         ),
     )
     def patch(self, request: Request, order_id: str) -> Response:
-        """Give an order a new price or quantity. It goes to the back of its queue, unless
-        `keep_priority`. What it may need on top is reserved at once."""
+        """Give an order a new price, quantity, stop price or displayed quantity. It goes to the
+        back of its queue, unless `keep_priority`. What it may need on top is reserved at once."""
         raise NotImplementedError

@@ -29,7 +29,8 @@ _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 _LIST_PARAMETERS: Final = frozenset(
     {"symbol", "status", "from", "to", "client_order_id", "limit", "cursor"}
 )
-_CANCEL_ALL_PARAMETERS: Final = frozenset({"symbol", "side"})
+_CANCEL_ALL_PARAMETERS: Final = frozenset({"symbol", "side", "key"})
+_OWN_KEY: Final = "own"
 
 
 @documented_by(OrdersDocumentation)
@@ -94,8 +95,14 @@ def _statuses(word: str | None) -> frozenset[OrderStatus] | None:
 def _cancel_all(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
     query_check(request, _CANCEL_ALL_PARAMETERS)
+    key = request.GET.get("key")
+    if key not in (None, _OWN_KEY):
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="key", rule=f"only {_OWN_KEY}")
     symbols = services.orders_cancel_all(
-        principal, symbol=request.GET.get("symbol"), side=request.GET.get("side")
+        principal,
+        symbol=request.GET.get("symbol"),
+        side=request.GET.get("side"),
+        own_key=key is not None,
     )
     return json_response({"symbols": symbols}, 202)
 

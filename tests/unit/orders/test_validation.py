@@ -15,9 +15,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits, plain
 from orders.validation import (
     UNITS_MAX,
-    AmendRequest,
     OrderRequest,
-    amend_terms,
     budget_ticklots,
     decimal_parse,
     draft_build,
@@ -116,12 +114,6 @@ def test_nothing_beyond_64_bits_reaches_the_engine() -> None:
         type="market", price=None, quantity=None, quote_amount="99999999999999999999"
     )
     assert code_of(request, rules) is Code.ORDER_QUANTITY_ABOVE_MAX
-
-
-def test_amend_keeps_what_is_left_out() -> None:
-    rules = rules_make()
-    assert amend_terms(AmendRequest(price="99"), rules) == (9_900, 0)
-    assert amend_terms(AmendRequest(quantity="2"), rules) == (0, 2_000)
 
 
 @given(st.decimals(min_value=0, max_value=10**19, places=18))

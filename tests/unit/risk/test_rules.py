@@ -20,8 +20,9 @@ def test_band_holds_the_last_price_and_stays_inside_the_share(last: int, band: i
     assert (high - last) * PPM <= last * band
 
 
-def test_without_a_last_price_there_is_no_band() -> None:
-    band_check(1, rules_make(band_ppm=1), Top(0, 0, 0))
+@pytest.mark.parametrize("side", Side)
+def test_without_a_reference_and_a_last_price_there_is_no_band(side: Side) -> None:
+    band_check(side, 1, rules_make(band_ppm=1), Top(0, 0, 0))
 
 
 @pytest.mark.parametrize(

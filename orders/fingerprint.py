@@ -1,0 +1,61 @@
+"""Whether two requests ask for the same order, however they spell it. Pure."""
+
+import hashlib
+from typing import Final
+
+from exchange.domain.enums import SelfTradePrevention
+from orders.validation import time_in_force_default
+from orders.validation_requests import OrderRequest
+from orders.validation_terms import is_plain
+from orders.validation_values import time_ms_parse
+
+FINGERPRINT_BYTES: Final = 16
+
+
+def fingerprint_of(request: OrderRequest, self_trade: SelfTradePrevention) -> str:
+    """Two requests with one fingerprint ask for the same order.
+
+    Decimals and times may be spelled in several ways, defaults may be left out; `self_trade` is
+    the mode of an order that names none.
+    """
+    parts = [
+        request.symbol,
+        request.side,
+        request.type,
+        request.time_in_force or time_in_force_default(request.type).value,
+        str(request.post_only),
+        request.self_trade_prevention or self_trade.value,
+        _decimal(request.price),
+        _decimal(request.quantity),
+        _decimal(request.quote_amount),
+    ]
+    if not is_plain(request):
+        parts += _terms(request)
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=FINGERPRINT_BYTES).hexdigest()
+
+
+def _terms(request: OrderRequest) -> list[str]:
+    return [
+        _decimal(request.stop_price),
+        request.trigger_source or "last",
+        _decimal(request.trail_amount),
+        str(request.trail_bps),
+        _decimal(request.activation_price),
+        _decimal(request.display_quantity),
+        _time(request.expires_at),
+        str(request.reprice),
+        _decimal(request.bound_price),
+    ]
+
+
+def _decimal(text: str | None) -> str:
+    if text is None:
+        return ""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _time(text: str | None) -> str:
+    if text is None:
+        return ""
+    time_ms = time_ms_parse(text)
+    return text if time_ms is None else str(time_ms)

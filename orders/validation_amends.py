@@ -1,0 +1,115 @@
+"""What an amend may ask of an order. Pure; the engine's answer is final.
+
+Units: prices in ticks, quantities in lots; 0 is what stays as it is.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exchange.domain.codes import Code
+from exchange.domain.enums import (
+    LIMIT_TYPES,
+    RESTING_STATUSES,
+    TRIGGER_TYPES,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+)
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from orders.validation_requests import AmendRequest
+from orders.validation_terms import (
+    bound_side_check,
+    display_check,
+    display_lots_parse,
+    parts_check,
+)
+from orders.validation_values import price_ticks_of, quantity_lots_of
+
+_ENDING: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+class AmendTerms(NamedTuple):
+    """New terms on the grid. `price_ticks` of what trades as a market order is its bound."""
+
+    price_ticks: int = 0
+    quantity_lots: int = 0
+    stop_ticks: int = 0
+    display_lots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AmendedOrder:
+    """What an amend has to know of the order as its row stands."""
+
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    status: OrderStatus
+    is_listed: bool
+    quantity_lots: int  # 0: by quote amount
+    display_lots: int
+    stop_ticks: int
+    bound_ticks: int
+
+    @property
+    def meets_the_book(self) -> bool:
+        """Whether it is in the book, or comes into it with its very next step."""
+        if self.status in RESTING_STATUSES:
+            return True
+        is_new = self.status is OrderStatus.NEW
+        return is_new and self.type is OrderType.LIMIT and not self.is_listed
+
+
+def amend_terms(request: AmendRequest, rules: SymbolRules) -> AmendTerms:
+    """The new terms on the symbol's grid; raises DomainError."""
+    price, quantity = request.price, request.quantity
+    stop, display = request.stop_price, request.display_quantity
+    if price is None and quantity is None and stop is None and display is None:
+        raise DomainError(Code.ORDER_AMEND_EMPTY)
+    others = (price, stop, display)
+    if request.keep_priority and (quantity is None or any(one is not None for one in others)):
+        raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
+    return AmendTerms(
+        0 if price is None else price_ticks_of(price, rules),
+        0 if quantity is None else quantity_lots_of(quantity, rules),
+        0 if stop is None else price_ticks_of(stop, rules, "stop_price"),
+        0 if display is None else display_lots_parse(display, rules),
+    )
+
+
+def amend_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> None:
+    """Raise when an order of this kind cannot take these terms."""
+    if terms.price_ticks and order.type not in LIMIT_TYPES:
+        raise DomainError(Code.ORDER_PRICE_FORBIDDEN, field="price")
+    if terms.stop_ticks:
+        _stop_check(order)
+    quantity_lots = terms.quantity_lots or order.quantity_lots
+    if terms.display_lots:
+        if order.type not in LIMIT_TYPES or order.time_in_force in _ENDING:
+            raise DomainError(Code.ORDER_AMEND_NO_DISPLAY, field="display_quantity")
+        display_check(terms.display_lots, quantity_lots, rules)
+    elif terms.quantity_lots:
+        parts_check(order.display_lots, quantity_lots, rules)
+
+
+def bound_ticks_after(order: AmendedOrder, usual_ticks: int, new_usual_ticks: int) -> int:
+    """The bound that a new stop price brings with it, or 0 where it stays.
+
+    A bound that stands where the old stop price put it (`usual_ticks`) moves with the stop price.
+    One that the client named stays.
+    """
+    return new_usual_ticks if order.bound_ticks == usual_ticks else 0
+
+
+def bound_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> None:
+    """Raise when a bound that stays would keep the order from trading at its new stop price."""
+    bound_ticks = terms.price_ticks or order.bound_ticks
+    bound_side_check(bound_ticks, order.side, terms.stop_ticks, rules, "stop_price")
+
+
+def _stop_check(order: AmendedOrder) -> None:
+    has_stop = order.type in TRIGGER_TYPES and order.type is not OrderType.TRAILING_STOP
+    if not has_stop or order.status in RESTING_STATUSES:
+        raise DomainError(Code.ORDER_AMEND_NO_TRIGGER, field="stop_price")

@@ -1,0 +1,81 @@
+"""What a symbol's market state takes, told before the engine is asked. Pure.
+
+The state known here may be seconds old: these are early answers, the engine's is final. They are
+the engine's own (matching/entry.py, rules 10 and 20); a test compares the two tables.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from exchange.domain.codes import Code
+from exchange.domain.enums import TRIGGER_TYPES, OrderType, SymbolState, TimeInForce
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+
+CODES: Final = {
+    SymbolState.HALT: Code.SYMBOL_HALTED,
+    SymbolState.PRE_OPEN: Code.SYMBOL_PRE_OPEN,
+    SymbolState.AUCTION: Code.SYMBOL_IN_AUCTION,
+    SymbolState.AUCTION_CUTOFF: Code.SYMBOL_IN_AUCTION,
+    SymbolState.POST_ONLY: Code.SYMBOL_POST_ONLY,
+    SymbolState.CANCEL_ONLY: Code.SYMBOL_CANCEL_ONLY,
+    SymbolState.CLOSED: Code.SYMBOL_CLOSED,
+}
+assert set(CODES) == set(SymbolState) - {SymbolState.OPEN}
+
+_GATHERING: Final = frozenset(
+    {SymbolState.PRE_OPEN, SymbolState.AUCTION, SymbolState.AUCTION_CUTOFF}
+)
+# Here a limit order meets the book at once.
+MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
+_AMENDING: Final = MEETING | {SymbolState.PRE_OPEN, SymbolState.AUCTION}
+_MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
+
+
+def entry_check(
+    rules: SymbolRules,
+    kind: OrderType,
+    time_in_force: TimeInForce,
+    *,
+    post_only: bool,
+    by_quote_amount: bool,
+) -> None:
+    """Raise when the symbol takes no such order in its state."""
+    state = rules.state
+    if state is SymbolState.OPEN:
+        return
+    waits = kind in TRIGGER_TYPES
+    is_taken = False
+    if state in _GATHERING:
+        is_taken = waits or time_in_force in _MAY_REST
+        if kind is OrderType.MARKET and state is not SymbolState.PRE_OPEN:
+            is_taken = not by_quote_amount
+    elif state is SymbolState.POST_ONLY:
+        is_taken = post_only and not waits
+    if not is_taken:
+        raise refusal(rules)
+
+
+def amend_state_check(rules: SymbolRules) -> None:
+    """Raise when nothing can be amended in the symbol's state."""
+    if rules.state not in _AMENDING:
+        raise refusal(rules)
+
+
+def cancel_state_check(rules: SymbolRules) -> None:
+    """Raise when nobody can cancel in the symbol's state: shortly before an auction's end.
+
+    A halted symbol may refuse cancels as well, where it is set so; only the engine knows.
+    """
+    if in_cutoff((rules,)):
+        raise refusal(rules)
+
+
+def in_cutoff(symbols: Iterable[SymbolRules]) -> bool:
+    """Whether any of the symbols takes no cancels now."""
+    return any(rules.state is SymbolState.AUCTION_CUTOFF for rules in symbols)
+
+
+def refusal(rules: SymbolRules) -> DomainError:
+    """The refusal of a state that is not open."""
+    return DomainError(CODES[rules.state], field="symbol", symbol=rules.units.code)

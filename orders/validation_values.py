@@ -1,0 +1,129 @@
+"""Single values out of their text: words, decimals on a symbol's grid, times. Pure.
+
+Units: prices in ticks, quantities in lots, money in atoms of the quote asset, times in Unix
+milliseconds. Every refusal names its field.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import NotExact, decimal_to_atoms, plain
+
+# At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
+_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?", re.ASCII).fullmatch
+# No leading zero: one moment has one spelling in milliseconds.
+_UNIX_MS: Final = re.compile(r"0|[1-9][0-9]{0,13}", re.ASCII).fullmatch
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+).fullmatch
+_UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+# Commands and rows keep ticks, lots and tick-lots in signed 64 bits.
+UNITS_MAX: Final = (1 << 63) - 1
+TIME_MS_MAX: Final = 10**14 - 1  # in the year 5138
+
+W = TypeVar("W")
+
+
+def word_of(words: Mapping[str, W], text: str, field: str) -> W:
+    """What a word stands for; raises request.field_invalid listing the words there are."""
+    word = words.get(text)
+    if word is None:
+        raise DomainError(
+            Code.REQUEST_FIELD_INVALID, field=field, rule=f"one of {', '.join(words)}"
+        )
+    return word
+
+
+def decimal_parse(text: str, *, field: str) -> Decimal:
+    """A decimal in plain notation, 0 or more; raises request.field_invalid naming the field."""
+    if _DECIMAL(text) is None:
+        raise DomainError(
+            Code.REQUEST_FIELD_INVALID,
+            field=field,
+            rule="a plain decimal of at most 20 digits and 18 places, without sign or exponent",
+        )
+    return Decimal(text)
+
+
+def price_ticks_of(text: str, rules: SymbolRules, field: str = "price") -> int:
+    """A price on the grid and inside the symbol's static limits, in ticks."""
+    price = decimal_parse(text, field=field)
+    units = rules.units
+    try:
+        price_ticks = units.price_ticks(price)
+    except NotExact as error:
+        raise DomainError(Code.ORDER_PRICE_OFF_TICK, field=field, tick=plain(units.tick)) from error
+    if price_ticks < rules.price_ticks_min:
+        minimum = plain(units.price(rules.price_ticks_min))
+        raise DomainError(Code.ORDER_PRICE_BELOW_MIN, field=field, minimum=minimum)
+    if price_ticks > rules.price_ticks_max:
+        maximum = plain(units.price(rules.price_ticks_max))
+        raise DomainError(Code.ORDER_PRICE_ABOVE_MAX, field=field, maximum=maximum)
+    return price_ticks
+
+
+def quantity_lots_of(text: str, rules: SymbolRules) -> int:
+    """An order's quantity, in lots."""
+    quantity = decimal_parse(text, field="quantity")
+    units = rules.units
+    try:
+        quantity_lots = units.quantity_lots(quantity)
+    except NotExact as error:
+        raise DomainError(
+            Code.ORDER_QUANTITY_OFF_LOT, field="quantity", lot=plain(units.lot)
+        ) from error
+    if quantity_lots < rules.quantity_lots_min:
+        minimum = plain(units.quantity(rules.quantity_lots_min))
+        raise DomainError(Code.ORDER_QUANTITY_BELOW_MIN, field="quantity", minimum=minimum)
+    if quantity_lots > rules.quantity_lots_max:
+        maximum = plain(units.quantity(rules.quantity_lots_max))
+        raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quantity", maximum=maximum)
+    return quantity_lots
+
+
+def quote_atoms_of(text: str, rules: SymbolRules) -> int:
+    """What a market buy may spend, in quote atoms."""
+    amount = decimal_parse(text, field="quote_amount")
+    units = rules.units
+    try:
+        quote_atoms = decimal_to_atoms(amount, units.quote_scale)
+    except NotExact as error:
+        raise DomainError(
+            Code.ORDER_QUOTE_AMOUNT_INVALID,
+            field="quote_amount",
+            unit=plain(units.quote_decimal(1)),
+        ) from error
+    if quote_atoms < max(rules.notional_atoms_min, units.quote_atoms_per_ticklot):
+        minimum = plain(units.quote_decimal(rules.notional_atoms_min))
+        raise DomainError(Code.ORDER_NOTIONAL_BELOW_MIN, field="quote_amount", minimum=minimum)
+    ticklots_max = min(rules.price_ticks_max * rules.quantity_lots_max, UNITS_MAX)
+    if quote_atoms > ticklots_max * units.quote_atoms_per_ticklot:
+        maximum = plain(units.quantity(rules.quantity_lots_max))
+        raise DomainError(Code.ORDER_QUANTITY_ABOVE_MAX, field="quote_amount", maximum=maximum)
+    return quote_atoms
+
+
+def time_ms_parse(text: str) -> int | None:
+    """Unix milliseconds of an RFC 3339 time with a zone, or of such milliseconds as digits.
+
+    What is finer than a millisecond is cut off. None for any other text.
+    """
+    if _UNIX_MS(text) is not None:
+        return int(text)
+    if _RFC_3339(text) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:  # a month 13, an hour 24
+        return None
+    return (moment - _UNIX) // _MILLISECOND
