@@ -19,6 +19,7 @@ from exchange.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.mirror import BookMirror, Outcome
 from exchange.realtime.outbox import Outbox
 from exchange.realtime.protocol import CloseCode, answer
+from exchange.realtime.publish import STATE_SUFFIX
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class FeedHub:
         self._waiting: dict[str, set[Outbox]] = {}  # topic -> sockets owed a snapshot
         self._mirrors: dict[str, BookMirror] = {}
         self._stale_since: dict[str, float] = {}
+        self._states: dict[str, str] = {}  # symbol -> the newest frame of its state channel
         self.resync = asyncio.Event()  # set when a snapshot is wanted
         self.is_connected = False
 
@@ -82,22 +84,31 @@ class FeedHub:
             CLOSED.labels(outbox.close_code.name.lower()).inc()
 
     def follow(self, outbox: Outbox, topic: str) -> None:
-        """Send `topic` to this socket; a book begins with a snapshot, at once or when there is one.
+        """Send `topic` to this socket. A book begins with a snapshot and a market's state with its
+        newest frame, at once or when there is one.
 
         No await between the snapshot and joining the followers: nothing can fall between (W1).
         """
         outbox.topics.add(topic)
-        symbol = _depth_symbol(topic)
-        if symbol is None:
-            self._topics.setdefault(topic, set()).add(outbox)
-            return
-        mirror = self._mirror(symbol)
-        if mirror.is_live:
-            outbox.put(mirror.snapshot().decode())
+        is_known, first = self._first_frame(topic)
+        if first is not None:
+            outbox.put(first)
+        if is_known:
             self._topics.setdefault(topic, set()).add(outbox)
         else:
             self._waiting.setdefault(topic, set()).add(outbox)
             self.resync.set()
+
+    def _first_frame(self, topic: str) -> tuple[bool, str | None]:
+        """Whether a socket can follow the topic at once, and the frame that it begins with."""
+        if topic.endswith(STATE_SUFFIX):
+            frame = self._states.get(topic.removesuffix(STATE_SUFFIX))
+            return frame is not None, frame
+        symbol = _depth_symbol(topic)
+        if symbol is None:
+            return True, None
+        mirror = self._mirror(symbol)
+        return mirror.is_live, mirror.snapshot().decode() if mirror.is_live else None
 
     def unfollow(self, outbox: Outbox, topic: str) -> None:
         outbox.topics.discard(topic)
@@ -140,6 +151,9 @@ class FeedHub:
         symbol = _depth_symbol(topic)
         if symbol is not None and not self._mirror_apply(symbol, frame):
             return
+        if topic.endswith(STATE_SUFFIX):
+            self._states[topic.removesuffix(STATE_SUFFIX)] = frame.decode()
+            self._waiting_join(topic)
         followers = self._topics.get(topic)
         if not followers:
             return
@@ -166,10 +180,21 @@ class FeedHub:
 
     def _stale(self, symbol: str) -> None:
         """Move the book's followers to those who wait for a snapshot."""
-        topic = f"{symbol}@depth"
         self._stale_since[symbol] = time.monotonic()
-        self._waiting.setdefault(topic, set()).update(self._topics.pop(topic, set()))
+        self._followers_wait(f"{symbol}@depth")
+
+    def _followers_wait(self, topic: str) -> None:
+        followers = self._topics.pop(topic, None)
+        if followers:
+            self._waiting.setdefault(topic, set()).update(followers)
         self.resync.set()
+
+    def _waiting_join(self, topic: str) -> set[Outbox]:
+        """Let those who waited for the topic's first frame follow it; return them."""
+        waiting = self._waiting.pop(topic, set())
+        if waiting:
+            self._topics.setdefault(topic, set()).update(waiting)
+        return waiting
 
     # --- the feed behind us -----------------------------------------------------------------
 
@@ -180,6 +205,9 @@ class FeedHub:
         for symbol, mirror in self._mirrors.items():
             mirror.doubt()
             self._stale(symbol)
+        for symbol in self._states:
+            self._followers_wait(f"{symbol}{STATE_SUFFIX}")
+        self._states.clear()
         self.resync.set()
         log.info("feed_connected")
 
@@ -211,12 +239,31 @@ class FeedHub:
                 self._resynced(symbol, mirror)
 
     def _resynced(self, symbol: str, mirror: BookMirror) -> None:
-        topic = f"{symbol}@depth"
         RESYNCS.labels(symbol).inc()
-        waiting = self._waiting.pop(topic, set())
+        waiting = self._waiting_join(f"{symbol}@depth")
         if waiting:
             _send(waiting, mirror.snapshot(), "snapshot")
-            self._topics.setdefault(topic, set()).update(waiting)
+
+    def wanting_states(self) -> list[str]:
+        """The symbols for whose stored state some socket waits."""
+        return [
+            topic.removesuffix(STATE_SUFFIX)
+            for topic in self._waiting
+            if topic.endswith(STATE_SUFFIX)
+        ]
+
+    def load_states(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
+        """Take over stored states; what came over the feed meanwhile is newer."""
+        for symbol, frame in stored:
+            if frame is None or symbol in self._states:
+                continue
+            try:
+                self._states[symbol] = frame.decode()
+            except UnicodeDecodeError:
+                BAD_FRAMES.inc()
+                log.warning("feed_state_unreadable", symbol=symbol)
+                continue
+            _send(self._waiting_join(f"{symbol}{STATE_SUFFIX}"), frame, "snapshot")
 
     def heartbeat(self) -> None:
         """Tell every socket that we live, and whether the feed behind us does."""

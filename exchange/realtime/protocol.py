@@ -21,7 +21,7 @@ REFUSED_MESSAGES_MAX: Final = 20  # over the rate limit: told this often, then c
 
 LOGIN_PATH: Final = "/ws"
 
-PUBLIC_KINDS: Final = frozenset({"depth", "trade"})
+PUBLIC_KINDS: Final = frozenset({"depth", "trade", "state"})
 PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
 
 

@@ -4,7 +4,7 @@ Builders are pure: plain integers and text in, JSON bytes out. A frame travels a
 the WebSocket process forwards the bytes as they are.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -179,22 +179,18 @@ def state_frame(text: SymbolText, market: MarketState, *, time: str) -> Frame:
         "state": market.state,
         "phase": market.phase,
         "due_at": time_text(market.due_ms) if market.due_ms else None,
-        "indicative_price": _price_or_none(text, market.indicative_ticks),
-        "indicative_quantity": _quantity_or_none(text, market.indicative_lots),
-        "reference_price": _price_or_none(text, market.reference_ticks),
-        "uncross_price": _price_or_none(text, market.uncross_ticks),
-        "uncross_quantity": _quantity_or_none(text, market.uncross_lots),
+        "indicative_price": _if_any(text.price, market.indicative_ticks),
+        "indicative_quantity": _if_any(text.quantity, market.indicative_lots),
+        "reference_price": _if_any(text.price, market.reference_ticks),
+        "uncross_price": _if_any(text.price, market.uncross_ticks),
+        "uncross_quantity": _if_any(text.quantity, market.uncross_lots),
         "time": time,
     }
     return topic, _json.encode(body)
 
 
-def _price_or_none(text: SymbolText, price_ticks: int) -> str | None:
-    return text.price(price_ticks) if price_ticks else None
-
-
-def _quantity_or_none(text: SymbolText, quantity_lots: int) -> str | None:
-    return text.quantity(quantity_lots) if quantity_lots else None
+def _if_any(shown: Callable[[int], str], count: int) -> str | None:
+    return shown(count) if count else None
 
 
 def order_frame(

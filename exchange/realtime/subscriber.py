@@ -1,4 +1,4 @@
-"""Keeps one subscription to the feed per process, and fetches snapshots for the hub's mirrors."""
+"""Keeps one subscription to the feed per process, and fetches what the hub's sockets begin with."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from exchange.metrics import stage_timed
 from exchange.realtime.feed import FeedHub
-from exchange.redis import FEED_CHANNEL, async_redis_client, book_key
+from exchange.redis import FEED_CHANNEL, async_redis_client, book_key, state_key
 
 log = structlog.get_logger(__name__)
 
@@ -97,29 +97,32 @@ class FeedSubscriber:
             await client.aclose()
 
     async def _resync_forever(self) -> None:
-        """Fetch stored snapshots for the books that want one; again shortly while any still do."""
+        """Fetch stored books and states that are wanted; again shortly while any still are."""
         hub = self._hub
         while True:
             await hub.resync.wait()
             hub.resync.clear()
             if not hub.is_connected:
                 continue  # `connected` asks again
-            await self._resync_once(hub.wanting())
-            if hub.wanting():
+            await self._resync_once(hub.wanting(), hub.wanting_states())
+            if hub.wanting() or hub.wanting_states():
                 asyncio.get_running_loop().call_later(RESYNC_S, hub.resync.set)
 
-    async def _resync_once(self, symbols: list[str]) -> None:
+    async def _resync_once(self, books: list[str], states: list[str]) -> None:
         client = self._redis
-        if client is None or not symbols:
+        keys = [*map(book_key, books), *map(state_key, states)]
+        if client is None or not keys:
             return
         try:
-            keys = [book_key(symbol) for symbol in symbols]
             stored = await asyncio.wait_for(client.mget(keys), REDIS_CALL_S)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("feed_resync_failed", error=repr(error))
             return
+        if client is not self._redis:  # connected anew meanwhile: this may be from before
+            return
         frames = [frame.encode() if isinstance(frame, str) else frame for frame in stored]
-        self._hub.load(zip(symbols, frames, strict=True))
+        self._hub.load(zip(books, frames[: len(books)], strict=True))
+        self._hub.load_states(zip(states, frames[len(books) :], strict=True))
 
     async def _heartbeat_forever(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from exchange.realtime import protocol, publish
 from exchange.realtime.channels import sockets_close, websocket_urlpatterns
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running, hub_stop
-from exchange.redis import FEED_CHANNEL, book_key, redis_client
+from exchange.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from tests.factories.reference import symbol_make
 from wallets.models import Account
 
@@ -140,6 +140,30 @@ def test_subscriber_gets_the_stored_book_and_then_deltas_as_they_came() -> None:
         assert await socket.wire.receive_from(timeout=WAIT_S) == sent.decode()
 
     play(scenario)
+
+
+def test_late_subscriber_gets_the_stored_state_of_the_market_and_then_every_change() -> None:
+    topic = f"{SYMBOL}@state"
+
+    def state(word: str) -> bytes:
+        return msgspec.json.encode({"channel": topic, "type": "state", "state": word})
+
+    async def scenario(socket: Socket) -> None:
+        await socket.say(op="subscribe", channels=[topic], id=7)
+        assert (await socket.hear("subscribed"))["id"] == 7
+        assert (await socket.hear("state"))["state"] == "auction"
+        await asyncio.to_thread(send, (topic, state("open")))
+        assert (await socket.hear("state"))["state"] == "open"
+        await socket.say(op="unsubscribe", channels=[topic])
+        await socket.say(op="subscribe", channels=[topic])
+        assert (await socket.hear("state"))["state"] == "open", "at once, without asking Redis"
+
+    with redis_client() as redis:
+        redis.set(state_key(SYMBOL), state("auction"))
+        try:
+            play(scenario)
+        finally:
+            redis.delete(state_key(SYMBOL))
 
 
 def test_gap_in_the_feed_is_healed_with_a_new_snapshot() -> None:
