@@ -3,6 +3,10 @@
 Settlement (orders/settlement.py) reads what the fold needs, runs it, and writes what came out. A
 hold that would go below zero, an event for an order that holds nothing: these are bugs and crash
 here, before anything is written. Nothing is ever clamped.
+
+A live order holds what it needs with what it has open: `hold_atoms` at its limit, or at the bound
+it trades within as a market order. Who waits for a trigger holds from its acceptance on, an iceberg
+holds for what it hides, too. Orders with a linked life: orders/pools.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,123 +17,36 @@ from matching import messages
 from matching.codec import Sequenced
 from matching.messages import (
     DUPLICATE_ORDER_ID,
+    STP_DECREMENT,
+    Amend,
+    AuctionUncrossed,
+    Command,
+    CommandDone,
     CommandRefused,
-    DeskEvent,
+    ContinueNeeded,
     Event,
+    ListAccepted,
     OrderAccepted,
     OrderAmended,
     OrderCancelled,
+    OrderRefreshed,
     OrderRejected,
+    OrderTriggered,
+    OrderWaiting,
+    PhaseChanged,
     Place,
+    ReferenceMoved,
+    SelfTradePrevented,
     StateChanged,
     Trade,
 )
-from wallets.fees import BUY, SELL, fee_of_fill, hold_atoms
-from wallets.postings import BalanceChange, BalanceKey, Posting, trade_postings
+from orders.holds import Effects, Held
+from orders.pools import Links
+from orders.touched import is_repriced
+from wallets.fees import BUY, SELL, fee_of_fill
+from wallets.postings import trade_postings
 
 assert (BUY, SELL) == (messages.BUY, messages.SELL), "wallets and the engine name sides alike"
-
-
-class Held:
-    """What one live order holds, in atoms of the asset it pays with, and on what terms."""
-
-    __slots__ = (
-        "account_id",
-        "accrued",
-        "asset_id",
-        "atoms",
-        "has_ended",
-        "maker_fee_ppm",
-        "order_id",
-        "pending_amend_id",
-        "price_ticks",
-        "side",
-        "symbol_id",
-        "taker_fee_ppm",
-    )
-
-    def __init__(
-        self,
-        *,
-        order_id: int,
-        account_id: int,
-        asset_id: int,
-        symbol_id: int,
-        side: int,
-        price_ticks: int,
-        atoms: int,
-        maker_fee_ppm: int,
-        taker_fee_ppm: int,
-        accrued: int = 0,
-        pending_amend_id: int | None = None,
-    ) -> None:
-        self.order_id = order_id
-        self.account_id = account_id
-        self.asset_id = asset_id
-        self.symbol_id = symbol_id
-        self.side = side
-        self.price_ticks = price_ticks
-        self.atoms = atoms
-        self.maker_fee_ppm = maker_fee_ppm
-        self.taker_fee_ppm = taker_fee_ppm
-        self.accrued = accrued
-        self.pending_amend_id = pending_amend_id
-        self.has_ended = False
-
-    def hold(self, left_lots: int, units: SymbolUnits) -> int:
-        """Atoms that the order needs with so much left, on its present terms."""
-        return hold_atoms(
-            self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
-        )
-
-
-class Effects:
-    """The changes of one batch: journals to post, reservations to rewrite, balances to add to."""
-
-    __slots__ = ("_balances", "changed", "journals")
-
-    def __init__(self) -> None:
-        self.journals: list[tuple[int, list[Posting]]] = []
-        self.changed: dict[int, Held] = {}
-        self._balances: dict[BalanceKey, list[int]] = {}
-
-    def post(self, journal_id: int, postings: list[Posting]) -> None:
-        """Add a journal; its postings reach the balances as available funds."""
-        self.journals.append((journal_id, postings))
-        for account_id, asset_id, atoms, _ in postings:
-            self._balance(account_id, asset_id)[0] += atoms
-
-    def unreserve(self, held: Held, atoms: int) -> None:
-        """Turn reserved atoms into available ones; what was paid out of them is posted."""
-        assert atoms >= 0, f"order {held.order_id} would hold more by {-atoms} atoms"
-        assert held.atoms >= atoms, f"order {held.order_id} holds {held.atoms}, not {atoms} atoms"
-        held.atoms -= atoms
-        self.changed[held.order_id] = held
-        if atoms:
-            balance = self._balance(held.account_id, held.asset_id)
-            balance[0] += atoms
-            balance[1] -= atoms
-
-    def balances(self) -> dict[BalanceKey, BalanceChange]:
-        """Return what changes per account and asset, folded over the batch, without zeros."""
-        return {
-            key: BalanceChange(*change) for key, change in self._balances.items() if any(change)
-        }
-
-    def ended(self) -> list[int]:
-        """Return the ids of the orders that hold nothing any more, ascending."""
-        return sorted(held.order_id for held in self.changed.values() if held.has_ended)
-
-    def kept(self) -> list[Held]:
-        """Return the reservations that changed and live on, by order id."""
-        return [held for _, held in sorted(self.changed.items()) if not held.has_ended]
-
-    def _balance(self, account_id: int, asset_id: int) -> list[int]:
-        key = (account_id, asset_id)
-        balance = self._balances.get(key)
-        if balance is None:
-            balance = self._balances[key] = [0, 0]
-        return balance
 
 
 class Fold:
@@ -151,6 +68,9 @@ class Fold:
         self._house_id = house_id
         self._trade_ids: Iterator[int] = iter(trade_ids)
         self._amend_extras = amend_extras
+        self._links = Links(held.values(), units, self.effects)
+        # Whom self-trade prevention takes lots off: their next OrderAmended answers no command.
+        self._decremented: set[int] = set()
 
     def apply(self, rows: Iterable[Sequenced]) -> Effects:
         """Fold all rows; every trade id must be used up by them."""
@@ -174,10 +94,11 @@ class Fold:
         assert maker.side == 1 - event.taker_side
         lots = event.quantity_lots
         notional = event.price_ticks * lots * units.quote_atoms_per_ticklot
-        # A taker by quote amount is bounded by money, not lots: it is trimmed when it ends, which
-        # it does in this very command.
-        by_budget = type(row.command) is Place and row.command.budget_ticklots > 0
-        taker_left = None if by_budget else event.taker_left_lots
+        if maker.left_lots is not None:
+            self._links.stands_alone(maker)
+        if taker.left_lots is not None:
+            self._links.stands_alone(taker)
+        taker_left = None if _is_by_budget(row.command, taker) else event.taker_left_lots
         maker_fee = self._fill(
             maker, maker.maker_fee_ppm, notional, lots, event.maker_left_lots, units
         )
@@ -197,6 +118,13 @@ class Fold:
                 seller_fee_atoms=maker_fee if taker_buys else taker_fee,
             ),
         )
+        if self._links.has_funded:
+            for parent, fee, left_lots in (
+                (maker, maker_fee, event.maker_left_lots),
+                (taker, taker_fee, event.taker_left_lots),
+            ):
+                credit = lots * units.base_atoms_per_lot if parent.side == BUY else notional - fee
+                self._links.fund(parent, credit, is_filled=left_lots == 0)
 
     def _fill(
         self,
@@ -207,19 +135,27 @@ class Fold:
         left_lots: int | None,
         units: SymbolUnits,
     ) -> int:
-        """Charge one side of a trade; take what it paid and no longer needs off its hold."""
-        if left_lots is None:
-            assert held.side == BUY, "only a buyer can be bounded by a quote amount"
-            fee, held.accrued = fee_of_fill(held.accrued, notional_atoms, fee_ppm)
-            self.effects.unreserve(held, notional_atoms + fee)
-            return fee
-        before = held.hold(left_lots + lots, units)
+        """Charge one side of a trade; take what it paid and no longer needs off its hold.
+
+        `left_lots` None: a taker by quote amount, which is bounded by money and not by lots. It is
+        trimmed when it ends, which it does in this very command.
+        """
+        before = None
+        if left_lots is not None and held.left_lots is None:
+            before = held.hold(left_lots + lots, units)
         fee, held.accrued = fee_of_fill(held.accrued, notional_atoms, fee_ppm)
-        # The difference of two holds keeps whatever is reserved on top for an amend on its way.
-        freed = before - held.hold(left_lots, units)
-        assert held.side == SELL or freed >= notional_atoms + fee, (
-            f"order {held.order_id} would pay more than it holds: a trade outside its limit"
-        )
+        paid = notional_atoms + fee if held.side == BUY else lots * units.base_atoms_per_lot
+        if before is not None:
+            assert left_lots is not None
+            # The difference of two holds keeps whatever is reserved on top for an amend on its way.
+            freed = before - held.hold(left_lots, units)
+            assert freed >= paid, (
+                f"order {held.order_id} would pay more than it holds: a trade outside its limit"
+            )
+        else:
+            assert left_lots is not None or held.side == BUY, "a quote amount bounds buyers only"
+            freed = paid
+            held.left_lots = left_lots
         self.effects.unreserve(held, freed)
         if left_lots == 0:
             assert held.atoms == 0 or held.pending_amend_id is not None
@@ -227,71 +163,100 @@ class Fold:
         return fee
 
     def _end(self, held: Held) -> None:
+        if held.left_lots is not None:
+            self._links.ended(held)
         self.effects.unreserve(held, held.atoms)
         held.has_ended = True
 
+    def _accepted(self, row: Sequenced, event: OrderAccepted) -> None:
+        if is_repriced(row.command, event):
+            held = self._live(event.order_id)
+            self._new_terms(held, event.price_ticks, event.quantity_lots)
+
     def _cancelled(self, _row: Sequenced, event: OrderCancelled) -> None:
-        self._end(self._live(event.order_id))
+        held = self._live(event.order_id)
+        assert held.left_lots in (None, event.left_lots), f"order {held.order_id}: what is open"
+        self._end(held)
 
     def _rejected(self, _row: Sequenced, event: OrderRejected) -> None:
         # An id is sequenced once; releasing here would strip the order that has the id.
         assert event.code != DUPLICATE_ORDER_ID, f"order {event.order_id} was sequenced twice"
         self._end(self._live(event.order_id))
 
+    def _prevented(self, _row: Sequenced, event: SelfTradePrevented) -> None:
+        # Who has nothing left of it ends instead, and is never asked for here again.
+        is_decrement = event.mode == STP_DECREMENT
+        self._decremented = {event.maker_order_id, event.taker_order_id} if is_decrement else set()
+
     def _amended(self, row: Sequenced, event: OrderAmended) -> None:
         held = self._live(event.order_id)
-        assert held.pending_amend_id in (None, row.command.command_id)
-        held.price_ticks = event.price_ticks
-        held.pending_amend_id = None
-        units = self._units[held.symbol_id]
-        self.effects.unreserve(held, held.atoms - held.hold(event.left_lots, units))
+        command = row.command
+        if event.order_id in self._decremented:
+            self._decremented.discard(event.order_id)
+        elif type(command) is Amend and command.order_id == event.order_id:
+            assert held.pending_amend_id in (None, command.command_id)
+            held.pending_amend_id = None
+        self._new_terms(held, event.price_ticks, event.left_lots)
+
+    def _new_terms(self, held: Held, price_ticks: int, left_lots: int) -> None:
+        held.price_ticks = price_ticks
+        self.effects.changed[held.order_id] = held
+        if held.left_lots is None and held.pending_amend_id is None:
+            units = self._units[held.symbol_id]
+            self.effects.unreserve(held, held.atoms - held.hold(left_lots, units))
+        else:
+            held.left_lots = left_lots
+            self._links.trim(held)
 
     def _refused(self, _row: Sequenced, event: CommandRefused) -> None:
         held = self._held.get(event.order_id)
         if held is None or held.has_ended or held.pending_amend_id != event.command_id:
             return
         held.pending_amend_id = None
-        self.effects.unreserve(held, self._amend_extras[event.command_id])
+        self.effects.changed[held.order_id] = held
+        if held.left_lots is None:
+            self.effects.unreserve(held, self._amend_extras[event.command_id])
+        else:
+            self._links.trim(held)
 
     def _nothing(self, _row: Sequenced, _event: Event) -> None:
         """An event that moves no money."""
 
-    def _not_asked_for(self, row: Sequenced, event: DeskEvent) -> None:
-        raise AssertionError(f"intake sends no command that leads to {event} (row {row.sequence})")
+
+def _is_by_budget(command: Command, taker: Held) -> bool:
+    """Tell whether a taker is a market order by quote amount: only one's own command enters it.
+
+    Orders that this command's trades wake take in its row, too; they are bounded by lots.
+    """
+    return (
+        type(command) is Place
+        and command.budget_ticklots > 0
+        and command.order_id == taker.order_id
+    )
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {
-    OrderAccepted: Fold._nothing,
+    OrderAccepted: Fold._accepted,
     OrderRejected: Fold._rejected,
     Trade: Fold._traded,
     OrderCancelled: Fold._cancelled,
     OrderAmended: Fold._amended,
     CommandRefused: Fold._refused,
-    StateChanged: Fold._nothing,
-    **dict.fromkeys(get_args(DeskEvent), Fold._not_asked_for),
+    SelfTradePrevented: Fold._prevented,
+    **dict.fromkeys(
+        (
+            StateChanged,
+            OrderWaiting,
+            OrderTriggered,
+            OrderRefreshed,
+            ListAccepted,
+            CommandDone,
+            ContinueNeeded,
+            AuctionUncrossed,
+            PhaseChanged,
+            ReferenceMoved,
+        ),
+        Fold._nothing,
+    ),
 }
 assert set(_HANDLERS) == set(get_args(Event)), "an event without a handler fails at import"
-
-
-def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
-    """Return the orders whose reservations these rows may change."""
-    touched: set[int] = set()
-    for row in rows:
-        for event in row.events:
-            if isinstance(event, Trade):
-                touched.add(event.maker_order_id)
-                touched.add(event.taker_order_id)
-            elif isinstance(event, OrderRejected | OrderCancelled | OrderAmended | CommandRefused):
-                touched.add(event.order_id)
-    return touched
-
-
-def amends_refused(rows: Iterable[Sequenced], held: Mapping[int, Held]) -> list[int]:
-    """Return the command ids of refused amends for which an order still holds extra funds."""
-    pending = {one.pending_amend_id for one in held.values()} - {None}
-    return [
-        event.command_id
-        for row in rows
-        for event in row.events
-        if type(event) is CommandRefused and event.command_id in pending
-    ]

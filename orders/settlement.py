@@ -16,8 +16,10 @@ import psycopg
 from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.codec import Sequenced, decode_journal
-from orders.effects import Effects, Fold, Held, amends_refused, orders_touched
+from orders.effects import Fold
+from orders.holds import Effects, Held
 from orders.loading import units_load
+from orders.touched import amends_refused, orders_touched
 from wallets.entries import entries_write
 from wallets.fees import BUY, SELL
 from wallets.locks import (
@@ -50,6 +52,14 @@ SET amount = new.amount, fee_accrued = new.fee_accrued, price_ticks = new.price_
     pending_amend_id = new.pending_amend_id
 FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[])
     AS new (order_id, amount, fee_accrued, price_ticks, pending_amend_id)
+WHERE held.order_id = new.order_id
+"""
+# Linked orders only: all other rows keep these columns unset.
+_LINKS_KEEP: Final = """
+UPDATE wallets_reservation held
+SET pool_id = new.pool_id, funded_by = new.funded_by, left_lots = new.left_lots
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+    AS new (order_id, pool_id, funded_by, left_lots)
 WHERE held.order_id = new.order_id
 """
 _RESERVATIONS_END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])"
@@ -216,6 +226,9 @@ def _held(
             taker_fee_ppm=row.taker_fee_ppm,
             accrued=int(row.fee_accrued),
             pending_amend_id=row.pending_amend_id,
+            pool_id=row.pool_id,
+            funded_by=row.funded_by,
+            left_lots=row.left_lots,
         )
         for row in reservations_locked(connection, touched)
     }
@@ -257,6 +270,18 @@ def _reservations_write(
             ),
         )
         assert updated.rowcount == len(kept)
+    linked = [held for held in kept if not held.is_plain]
+    if linked:
+        updated = connection.execute(
+            _LINKS_KEEP,
+            (
+                array_text(held.order_id for held in linked),
+                array_text(held.pool_id for held in linked),
+                array_text(held.funded_by for held in linked),
+                array_text(held.left_lots for held in linked),
+            ),
+        )
+        assert updated.rowcount == len(linked)
     if ended:
         deleted = connection.execute(_RESERVATIONS_END, (array_text(ended),))
         assert deleted.rowcount == len(ended)

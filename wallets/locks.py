@@ -30,6 +30,9 @@ class ReservationRow(NamedTuple):
     taker_fee_ppm: int
     fee_accrued: Decimal
     pending_amend_id: int | None
+    pool_id: int | None
+    funded_by: int | None
+    left_lots: int | None
 
 
 class BalanceRow(NamedTuple):
@@ -43,18 +46,29 @@ class BalanceRow(NamedTuple):
     version: int
 
 
+# The family of an order: those that its fills pay for, and the other one of its pool. Both lookups
+# read indexes of linked orders alone, so where there are none they cost next to nothing; and one
+# statement locks all in one order.
 RESERVATIONS_LOCKED = """
 SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,
-       taker_fee_ppm, fee_accrued, pending_amend_id
-FROM wallets_reservation WHERE order_id = ANY(%s::bigint[]) ORDER BY order_id FOR UPDATE
+       taker_fee_ppm, fee_accrued, pending_amend_id, pool_id, funded_by, left_lots
+FROM wallets_reservation WHERE order_id = ANY(%(ids)s::bigint[] || ARRAY(
+    SELECT funded.order_id FROM wallets_reservation funded
+    WHERE funded.funded_by = ANY(%(ids)s::bigint[])
+    UNION ALL
+    SELECT other.order_id
+    FROM wallets_reservation named JOIN wallets_reservation other USING (pool_id)
+    WHERE named.pool_id IS NOT NULL AND named.order_id = ANY(%(ids)s::bigint[])
+)) ORDER BY order_id FOR UPDATE
 """
 
 
 def reservations_locked(
     connection: psycopg.Connection, order_ids: Collection[int]
 ) -> list[ReservationRow]:
-    """Lock the reservations that exist among these orders, by order id, and return them."""
-    rows = connection.execute(RESERVATIONS_LOCKED, (array_text(sorted(order_ids)),)).fetchall()
+    """Lock the reservations that exist among these orders and their families, by order id."""
+    ids = array_text(sorted(order_ids))
+    rows = connection.execute(RESERVATIONS_LOCKED, {"ids": ids}).fetchall()
     return [ReservationRow(*row) for row in rows]
 
 

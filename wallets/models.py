@@ -93,6 +93,24 @@ class Reservation(models.Model):
     left_lots = models.BigIntegerField(null=True)
 
     class Meta:
+        # Settlement finds an order's family by these; they hold linked orders alone.
+        indexes = [
+            models.Index(
+                fields=["pool_id", "order_id"],
+                condition=Q(pool_id__isnull=False),
+                name="reservation_pool",
+            ),
+            models.Index(
+                fields=["order_id", "pool_id"],
+                condition=Q(pool_id__isnull=False),
+                name="reservation_pooled",
+            ),
+            models.Index(
+                fields=["funded_by", "order_id"],
+                condition=Q(funded_by__isnull=False),
+                name="reservation_funded",
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gte=0), name="reservation_not_negative"),
             models.CheckConstraint(

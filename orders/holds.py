@@ -1,0 +1,153 @@
+"""What live orders hold, and what one settlement changes: reservations, balances, journals.
+
+Atoms in, changes out; nothing is ever clamped. A hold that would go below zero is a bug and
+crashes here, before anything is written.
+"""
+
+from exchange.domain.units import SymbolUnits
+from wallets.fees import hold_atoms
+from wallets.postings import BalanceChange, BalanceKey, Posting
+
+
+class Held:
+    """What one live order holds, in atoms of the asset it pays with, and on what terms.
+
+    `left_lots` is what the order has open. Settlement keeps it only where an event does not tell
+    it and it will be asked for; for all other orders it is None:
+    - in a pool (`pool_id`), whose two orders hold one sum together, on whichever row;
+    - of an order that another one's fills pay for (`funded_by`), until that one is filled;
+    - of an order that got other terms while an amend of it was on its way (orders/pools.py).
+    """
+
+    __slots__ = (
+        "account_id",
+        "accrued",
+        "asset_id",
+        "atoms",
+        "funded_by",
+        "has_ended",
+        "left_lots",
+        "maker_fee_ppm",
+        "order_id",
+        "pending_amend_id",
+        "pool_id",
+        "price_ticks",
+        "side",
+        "symbol_id",
+        "taker_fee_ppm",
+        "was_plain",
+    )
+
+    def __init__(
+        self,
+        *,
+        order_id: int,
+        account_id: int,
+        asset_id: int,
+        symbol_id: int,
+        side: int,
+        price_ticks: int,
+        atoms: int,
+        maker_fee_ppm: int,
+        taker_fee_ppm: int,
+        accrued: int = 0,
+        pending_amend_id: int | None = None,
+        pool_id: int | None = None,
+        funded_by: int | None = None,
+        left_lots: int | None = None,
+    ) -> None:
+        self.order_id = order_id
+        self.account_id = account_id
+        self.asset_id = asset_id
+        self.symbol_id = symbol_id
+        self.side = side
+        self.price_ticks = price_ticks
+        self.atoms = atoms
+        self.maker_fee_ppm = maker_fee_ppm
+        self.taker_fee_ppm = taker_fee_ppm
+        self.accrued = accrued
+        self.pending_amend_id = pending_amend_id
+        self.pool_id = pool_id
+        self.funded_by = funded_by
+        self.left_lots = left_lots
+        self.was_plain = left_lots is None
+        self.has_ended = False
+        assert left_lots is not None or (pool_id is None and funded_by is None), order_id
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the columns of linked orders are, and stay, unset: they need not be written."""
+        return self.was_plain and self.left_lots is None
+
+    def hold(self, left_lots: int, units: SymbolUnits) -> int:
+        """Atoms that the order needs with so much left, on its present terms."""
+        return hold_atoms(
+            self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
+        )
+
+
+class Effects:
+    """The changes of one batch: journals to post, reservations to rewrite, balances to add to."""
+
+    __slots__ = ("_balances", "changed", "journals")
+
+    def __init__(self) -> None:
+        self.journals: list[tuple[int, list[Posting]]] = []
+        self.changed: dict[int, Held] = {}
+        self._balances: dict[BalanceKey, list[int]] = {}
+
+    def post(self, journal_id: int, postings: list[Posting]) -> None:
+        """Add a journal; its postings reach the balances as available funds."""
+        self.journals.append((journal_id, postings))
+        for account_id, asset_id, atoms, _ in postings:
+            self._balance(account_id, asset_id)[0] += atoms
+
+    def unreserve(self, held: Held, atoms: int) -> None:
+        """Turn reserved atoms into available ones; what was paid out of them is posted."""
+        assert atoms >= 0, f"order {held.order_id} would hold more by {-atoms} atoms"
+        assert held.atoms >= atoms, f"order {held.order_id} holds {held.atoms}, not {atoms} atoms"
+        held.atoms -= atoms
+        self.changed[held.order_id] = held
+        if atoms:
+            balance = self._balance(held.account_id, held.asset_id)
+            balance[0] += atoms
+            balance[1] -= atoms
+
+    def earmark(self, held: Held, atoms: int) -> None:
+        """Reserve for an order what this very fold has made available: it is there (L4)."""
+        assert atoms > 0
+        balance = self._balance(held.account_id, held.asset_id)
+        assert balance[0] >= atoms, f"order {held.order_id} would be funded with what is not there"
+        balance[0] -= atoms
+        balance[1] += atoms
+        held.atoms += atoms
+        self.changed[held.order_id] = held
+
+    def move(self, giver: Held, taker: Held) -> None:
+        """Let one order hold what another one held; the account's balance stays as it is."""
+        assert (giver.account_id, giver.asset_id) == (taker.account_id, taker.asset_id)
+        taker.atoms += giver.atoms
+        giver.atoms = 0
+        self.changed[giver.order_id] = giver
+        self.changed[taker.order_id] = taker
+
+    def balances(self) -> dict[BalanceKey, BalanceChange]:
+        """Return what changes per account and asset, folded over the batch, without zeros."""
+        return {
+            key: BalanceChange(*change) for key, change in self._balances.items() if any(change)
+        }
+
+    def ended(self) -> list[int]:
+        """Return the ids of the orders that hold nothing any more, ascending."""
+        return sorted(held.order_id for held in self.changed.values() if held.has_ended)
+
+    def kept(self) -> list[Held]:
+        """Return the reservations that changed and live on, by order id."""
+        return [held for _, held in sorted(self.changed.items()) if not held.has_ended]
+
+    def _balance(self, account_id: int, asset_id: int) -> list[int]:
+        key = (account_id, asset_id)
+        balance = self._balances.get(key)
+        if balance is None:
+            balance = self._balances[key] = [0, 0]
+        return balance

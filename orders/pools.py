@@ -1,0 +1,134 @@
+"""What orders with a linked life hold: one sum for a pair, funds that another order brings in.
+
+**Pool.** Two orders of which one ends the other hold one sum, on whichever of the two rows: the
+larger of their needs. With the first trade or the end of one of them the pool dissolves: the order
+that trades, or the one that is left, gets the sum and keeps what it alone needs. Where one was
+triggered, or traded, the engine ends the other one in the same command's events.
+
+**Funded.** Orders that pay with what another one, their parent, brings in hold nothing at first.
+Each fill of the parent pays into them, in the same fold, up to their need (a pair: the larger of
+the two needs): what the fill credited is reserved before anybody can spend it, so it is always
+there. What they hold is therefore min(need, all that the parent's fills brought in). With its last
+fill the parent has brought in at least the need; they are ordinary orders then. An order trades or
+is triggered only after that: the engine releases orders behind the fill. A parent that ends
+otherwise ends them by events, and what was paid in is released.
+
+**A pending amend freezes a release.** Intake reserved what the amend may need on top of what the
+order held *then*. Were a part of that released because the order got other terms meanwhile
+(decremented, repriced, alone now), the amend could need it again: its quantity is a total. So the
+hold of such an order, and of a pool with such an order, only pays for fills until the amend is
+answered, and the answer brings it to exactly the need. It holds at least need + extra in between.
+This is for linked orders and those decremented or repriced meanwhile; `left_lots` tells the answer
+what is open. All other pending amends keep hold = need + extra.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from exchange.domain.units import SymbolUnits
+from orders.holds import Effects, Held
+
+POOL_SIZE = 2
+
+
+class Links:
+    """The pools and the funded orders among the reservations of one batch."""
+
+    __slots__ = ("_effects", "_funded", "_pools", "_units")
+
+    def __init__(
+        self, held: Iterable[Held], units: Mapping[int, SymbolUnits], effects: Effects
+    ) -> None:
+        self._units = units
+        self._effects = effects
+        self._pools: dict[int, list[Held]] = {}
+        self._funded: dict[int, list[Held]] = {}
+        for one in held:
+            if one.left_lots is None:
+                continue
+            if one.pool_id is not None:
+                self._pools.setdefault(one.pool_id, []).append(one)
+            if one.funded_by is not None:
+                self._funded.setdefault(one.funded_by, []).append(one)
+
+    @property
+    def has_funded(self) -> bool:
+        """Whether any order waits for what another one brings in."""
+        return bool(self._funded)
+
+    def fund(self, parent: Held, credit_atoms: int, *, is_filled: bool) -> None:
+        """Reserve what a fill of `parent` brought in for the orders that it pays for."""
+        children = self._funded.get(parent.order_id)
+        if children is None:
+            return
+        assert all(child.account_id == parent.account_id for child in children)
+        assert all(child.side != parent.side for child in children)
+        missing = max(map(self._need, children)) - sum(child.atoms for child in children)
+        assert missing >= 0
+        atoms = min(missing, credit_atoms)
+        if atoms:
+            self._effects.earmark(children[0], atoms)
+        if is_filled:
+            assert atoms == missing, f"order {parent.order_id} brought in {missing - atoms} less"
+            del self._funded[parent.order_id]
+            for child in children:
+                child.funded_by = None
+                self._unlink(child)
+
+    def stands_alone(self, held: Held) -> None:
+        """The order trades: it takes over its pool; the other one ends with the same command."""
+        assert held.funded_by is None, f"order {held.order_id} trades before it was paid for"
+        if held.pool_id is not None:
+            other = self._dissolve(held)
+            self._effects.move(other, held)
+            self._unlink(other)
+            self.trim(held)
+
+    def ended(self, held: Held) -> None:
+        """The order ends: what it held for a pool goes to the other one, who keeps its own need."""
+        if held.funded_by is not None:
+            children = self._funded[held.funded_by]
+            children.remove(held)
+            if not children:
+                del self._funded[held.funded_by]
+        if held.pool_id is not None:
+            other = self._dissolve(held)
+            self._effects.move(held, other)
+            self.trim(other)
+
+    def trim(self, held: Held) -> None:
+        """Bring an order, or its pool, to what is needed; a pending amend puts that off."""
+        members = [held] if held.pool_id is None else self._members(held.pool_id)
+        if any(member.pending_amend_id is not None for member in members):
+            return
+        for member in members:
+            if member is not held:
+                self._effects.move(member, held)
+        needed = max(map(self._need, members))
+        if held.funded_by is not None:
+            needed = min(needed, held.atoms)  # what its parent has brought in so far
+        self._effects.unreserve(held, held.atoms - needed)
+        self._unlink(held)
+
+    def _need(self, held: Held) -> int:
+        assert held.left_lots is not None
+        return held.hold(held.left_lots, self._units[held.symbol_id])
+
+    def _members(self, pool_id: int) -> list[Held]:
+        members = self._pools[pool_id]
+        assert len(members) == POOL_SIZE, f"pool {pool_id} has {len(members)} orders"
+        return members
+
+    def _dissolve(self, held: Held) -> Held:
+        """Return the other one of the order's pool; there is no pool any more."""
+        assert held.pool_id is not None
+        members = self._members(held.pool_id)
+        del self._pools[held.pool_id]
+        [other] = [member for member in members if member is not held]
+        held.pool_id = other.pool_id = None
+        return other
+
+    def _unlink(self, held: Held) -> None:
+        """Forget what is open where nothing asks for it any more."""
+        self._effects.changed[held.order_id] = held
+        if held.pool_id is None and held.funded_by is None:
+            held.left_lots = None
