@@ -42,6 +42,11 @@ SET owner = '', lease_until = NULL, published_seq = %(published_seq)s,
     stream_position = %(stream_position)s, updated_at = clock_timestamp()
 WHERE id = %(id)s AND epoch = %(epoch)s
 """
+_EXTEND = """
+UPDATE orders_enginepartition
+SET lease_until = clock_timestamp() + make_interval(secs => %(seconds)s)
+WHERE id = %(id)s AND epoch = %(epoch)s
+"""
 _LET_GO = "SELECT pg_advisory_unlock(%(space)s, %(key)s)"
 
 
@@ -84,6 +89,15 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
         feed_sequences=feed_sequences,
         is_after_failure=before is not None and before[0] != "",
     )
+
+
+def lease_extend(connection: psycopg.Connection, lease: Lease, *, seconds: int) -> bool:
+    """Keep the partition for so long without another word, for instance while it is loaded.
+
+    A standby still takes over at once when the owner dies. False when it is no longer ours.
+    """
+    key = {"id": lease.partition_id, "epoch": lease.epoch, "seconds": seconds}
+    return connection.execute(_EXTEND, key).rowcount == 1
 
 
 def lease_release(

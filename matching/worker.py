@@ -7,20 +7,55 @@ order or never, and a sweep of unsequenced rows finds what it lost. The engine's
 Postgres for one transaction at most: whatever goes wrong in between ends the process, and the next
 one starts from the committed rows. Nothing is published before its commit.
 
-Pure zone: no driver, no clock, no framework. `manage.py run_matching` wires the protocols below to
-Postgres and Redis; tests/simulation wires them to stand-ins that fail on purpose.
+Pure zone: no driver, no clock, no framework. Its surroundings are in matching/protocols.py.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeGuard
+from itertools import islice
+from typing import Final
 
+from matching.agenda import COMMANDS_PER_BATCH_MAX, Agenda
+from matching.causal import (
+    Entering,
+    Sweeping,
+    in_causal_order,
+    is_order,
+    keys_of,
+)
 from matching.codec import Sequenced, decode_command
 from matching.engine import Engine
-from matching.messages import Amend, Cancel, CancelAll, Command, Place, RefuseFaulty
+from matching.messages import Amend, Cancel, CancelAfter, CancelAll, Command
+from matching.protocols import (
+    Accepted,
+    Batch,
+    Clock,
+    CommitRefused,
+    Committed,
+    EngineFailed,
+    Feed,
+    LeaseLost,
+    Results,
+    Stream,
+    StreamDown,
+)
+from matching.snapshot import open_order
 
-COMMANDS_PER_BATCH_MAX: Final = 500
+__all__ = [
+    "COMMANDS_PER_BATCH_MAX",
+    "Batch",
+    "Clock",
+    "CommitRefused",
+    "Committed",
+    "EngineFailed",
+    "Feed",
+    "LeaseLost",
+    "Stream",
+    "StreamDown",
+    "Worker",
+]
+
 # Under load a batch waits a moment for company, so that it is worth its commit. Not when idle.
 LINGER_MS: Final = 3
 LINGER_FROM_COMMANDS: Final = 4
@@ -39,112 +74,6 @@ SNAPSHOT_EVERY_MS: Final = 200
 SNAPSHOT_AT_LEAST_EVERY_MS: Final = 5_000
 TRIM_EVERY_MS: Final = 10_000
 REPUBLISH_ROWS_MAX: Final = 200
-
-
-class StreamDown(Exception):
-    """The transport cannot be reached. The worker goes on without it."""
-
-
-class LeaseLost(Exception):
-    """Another worker has taken the partition over: this one must end at once."""
-
-
-class EngineFailed(Exception):
-    """The engine raised on a command; it is on record, and this process must end."""
-
-
-class CommitRefused(Exception):
-    """Rows or constraints refuse a batch, and would every time: nothing of it is durable."""
-
-
-class Stream(Protocol):
-    """Where commands arrive. Never believed: it is a doorbell, not a record."""
-
-    def read(self, position: str, count: int, wait_ms: int) -> list[tuple[str, bytes]]:
-        """Return up to `count` (position, encoded command) after `position`, waiting for the first.
-
-        Raises StreamDown."""
-
-    def start_for(self, position: str) -> str:
-        """Return where to read on: `position`, or the start when the stream is behind it."""
-
-    def trim(self, position: str) -> None:
-        """Forget entries up to a committed position. Raises StreamDown."""
-
-
-@dataclass(slots=True)
-class Batch:
-    """What one transaction makes durable."""
-
-    sequenced: list[Sequenced]
-    stream_position: str
-    published_seq: int
-    time_ms: int
-
-
-@dataclass(slots=True)
-class Committed:
-    """A durable batch: what may be told to the world now, and nothing else."""
-
-    last_seq: int
-    frames: list[tuple[str, bytes]]
-    symbol_ids: Collection[int]  # whose book or last price changed
-    trades: int = 0
-    needs_settlement: bool = False
-
-
-class Accepted(Protocol):
-    """What Postgres knows of accepted commands. This is believed, the stream is not."""
-
-    def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
-        """Return, by id, those commands that are accepted and have no sequence yet.
-
-        As Postgres has them: of what arrived, only the ids count.
-        """
-
-    def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
-        """Return accepted commands without a sequence, at least this old, by id."""
-
-    def orders_unsequenced(
-        self, order_ids: Collection[int], cancel_alls: Sequence[CancelAll]
-    ) -> Sequence[Place | RefuseFaulty]:
-        """Return the named orders, and those a cancel-all means, that have no sequence yet."""
-
-
-class Results(Protocol):
-    """The partition's rows in Postgres, all writes guarded by the lease's epoch."""
-
-    def commit(self, batch: Batch) -> Committed:
-        """Make a batch durable in one transaction; any error ends the process.
-
-        Raises LeaseLost, and CommitRefused."""
-
-    def renew(self, *, stream_position: str, published_seq: int) -> None:
-        """Extend the lease while there is nothing to commit. Raises LeaseLost."""
-
-    def unpublished(self, after_seq: int, limit: int) -> list[Committed]:
-        """Return committed batches after a sequence, oldest first."""
-
-    def record_fault(self, command: Command, error: Exception) -> None:
-        """Put on record that a command could not be processed: from now on it is refused."""
-
-
-class Feed(Protocol):
-    """Where results are told. Raises StreamDown where it cannot be reached."""
-
-    def publish(self, frames: Sequence[tuple[str, bytes]], symbol_ids: Collection[int]) -> None:
-        """Send frames, the best prices of these symbols and the heartbeat in one go."""
-
-    def snapshot(self, symbol_ids: Collection[int]) -> None:
-        """Store the books of these symbols."""
-
-    def nudge_settlement(self) -> None:
-        """Wake the settlement of this partition; must not wait for anything."""
-
-
-class Clock(Protocol):
-    def now_ms(self) -> int: ...
-    def sleep_ms(self, duration_ms: int) -> None: ...
 
 
 @dataclass(slots=True)
@@ -172,9 +101,11 @@ class Worker:
     results: Results
     feed: Feed
     clock: Clock
+    next_id: Callable[[], int]  # for the commands that the worker makes itself
     stream_position: str
     published_seq: int
     faulty_ids: frozenset[int] = frozenset()
+    set_aside: frozenset[int] = frozenset()  # symbols for which it makes none: see Agenda
     # Applied before anything else: halts that must hold before a doubtful book trades again.
     urgent: list[Command] = field(default_factory=list)
     # So many commands are committed one by one. After a failure this finds the one, if there is
@@ -184,6 +115,7 @@ class Worker:
     counts: Counts = field(default_factory=Counts)
     last_batch: int = 0
     committed_seq: int = 0
+    agenda: Agenda = field(init=False)
     _sweep_at: int = 0
     _retry_at: int = 0
     _renew_at: int = 0
@@ -197,19 +129,22 @@ class Worker:
     def __post_init__(self) -> None:
         self.committed_seq = self.engine.sequence
         self._is_behind = self.published_seq < self.committed_seq
+        self.agenda = Agenda(
+            self.engine, self.next_id, faulty_ids=self.faulty_ids, set_aside=self.set_aside
+        )
 
     def step(self) -> int:
-        """Take one turn; return how many commands it sequenced."""
+        """Take one turn; return how many commands it sequenced, the worker's own included."""
         commands = self._gather()
-        for portion in self._portions(commands):
-            with self.measure("match"):
-                batch = self._apply(portion)
+        count = 0
+        for rows in self._portions(commands):
             with self.measure("commit"):
-                committed = self._commit(batch)
+                committed = self._commit(rows)
             self._publish(committed)
+            count += len(rows)
         self._keep_up()
         self.last_batch = len(commands)
-        return len(commands)
+        return count
 
     def is_degraded(self) -> bool:
         """Whether the transport is down, so that Postgres is polled instead."""
@@ -218,27 +153,32 @@ class Worker:
     # --- read, and keep what is unsequenced
 
     def _gather(self) -> list[Command]:
-        arrived = {command.command_id: command for command in self.urgent}
-        self.urgent = []
-        if not arrived:
-            for command in self._read():
-                arrived.setdefault(command.command_id, command)
-        if arrived:
-            wanted = self.accepted.unsequenced(list(arrived.values()))
-            self.counts.duplicates += len(arrived) - len(wanted)
-            arrived = {key: wanted[key] for key in arrived if key in wanted}
-        for command in self._swept(COMMANDS_PER_BATCH_MAX):
+        # What an earlier turn left has no sequence yet: only this process gives any.
+        arrived = {command.command_id: command for command in self.agenda.left}
+        new = self._arrivals()
+        if new:
+            wanted = self.accepted.unsequenced(new)
+            self.counts.duplicates += len(new) - len(wanted)
+            for key in (command.command_id for command in new):
+                if key in wanted:
+                    arrived.setdefault(key, wanted[key])
+        for command in self._swept(COMMANDS_PER_BATCH_MAX + len(self.agenda.left)):
             if arrived.setdefault(command.command_id, command) is command:
                 self.counts.swept += 1
         if not arrived:
             return []
         commands = list(arrived.values())
-        return in_causal_order(commands, self._orders_ahead(commands))
+        return in_causal_order(commands, self._ahead_of(commands))
+
+    def _arrivals(self) -> list[Command]:
+        """What is urgent, or else what the stream brings; each once."""
+        urgent, self.urgent = self.urgent, []
+        return list({command.command_id: command for command in urgent or self._read()}.values())
 
     def _read(self) -> list[Command]:
         now_ms = self.clock.now_ms()
         if now_ms < self._retry_at:
-            self.clock.sleep_ms(DEGRADED_POLL_MS)
+            self.clock.sleep_ms(self._until(self._retry_at, now_ms, at_most=DEGRADED_POLL_MS))
             return []
         if LINGER_FROM_COMMANDS <= self.last_batch < LINGER_TO_COMMANDS:
             self.clock.sleep_ms(LINGER_MS)
@@ -262,7 +202,14 @@ class Worker:
         due = [self._sweep_at, self._renew_at, self._snapshot_all_at]
         if self._changed:
             due.append(self._snapshot_at)
-        return max(0, min(IDLE_WAIT_MS_MAX, min(due) - now_ms))
+        return self._until(min(due), now_ms, at_most=IDLE_WAIT_MS_MAX)
+
+    def _until(self, due_ms: int, now_ms: int, *, at_most: int) -> int:
+        """Milliseconds until then, or until the worker has something to do of its own accord."""
+        own_ms = self.agenda.next_due_ms()
+        if own_ms is not None:
+            due_ms = min(due_ms, own_ms)
+        return max(0, min(at_most, due_ms - now_ms))
 
     def _decoded(self, entries: Iterable[tuple[str, bytes]]) -> list[Command]:
         commands = []
@@ -295,61 +242,66 @@ class Worker:
         except StreamDown:
             self._stream_failed(self.clock.now_ms())
 
-    def _orders_ahead(self, commands: Sequence[Command]) -> list[Place | RefuseFaulty]:
-        """Orders that the batch's cancels and amends are about, still unknown to the engine."""
-        here = {command.order_id for command in commands if is_order(command)}
+    def _ahead_of(self, commands: Sequence[Command]) -> list[Entering]:
+        """What the batch's commands are about, and the engine does not know yet."""
+        here: set[int] = set()
+        for command in commands:
+            if is_order(command) or type(command) is CancelAfter:
+                here.update(keys_of(command))
         targets: set[int] = set()
-        cancel_alls: list[CancelAll] = []
+        sweeping: list[Sweeping] = []
         for command in commands:
             if isinstance(command, Cancel | Amend):
                 order_id = command.order_id
-                if order_id not in here and order_id not in self._book_orders(command.symbol_id):
+                if order_id not in here and not self._is_open(command.symbol_id, order_id):
                     targets.add(order_id)
-            elif isinstance(command, CancelAll):
-                cancel_alls.append(command)
-        if not targets and not cancel_alls:
+            elif isinstance(command, CancelAll | CancelAfter):
+                sweeping.append(command)
+        if not targets and not sweeping:
             return []
-        ahead = self.accepted.orders_unsequenced(targets, cancel_alls)
-        return [place for place in ahead if place.order_id not in here]
+        ahead = self.accepted.needed_before(targets, sweeping)
+        return [one for one in ahead if not here.intersection(keys_of(one))]
 
-    def _book_orders(self, symbol_id: int) -> Collection[int]:
+    def _is_open(self, symbol_id: int, order_id: int) -> bool:
         book = self.engine.books.get(symbol_id)
-        return book.orders if book is not None else ()
+        return book is not None and open_order(book, order_id) is not None
 
     # --- apply, commit
 
-    def _apply(self, commands: Sequence[Command]) -> Batch:
-        engine = self.engine
-        sequenced = []
-        for command in commands:
-            if command.command_id in self.faulty_ids:
-                command = refusal_of(command)
-            try:
-                events = engine.apply(command)
-            except Exception as error:
-                self.results.record_fault(command, error)
-                raise EngineFailed(f"command {command.command_id}") from error
-            sequenced.append(Sequenced(engine.sequence, command, events))
-        return Batch(sequenced, self.stream_position, self.published_seq, self.clock.now_ms())
+    def _portions(self, commands: Sequence[Command]) -> Iterator[list[Sequenced]]:
+        """Apply the commands; what is committed together: all, or one by one in careful times."""
+        now_ms = self.clock.now_ms()
+        if not commands and not self.agenda.is_due(now_ms):
+            return
+        turn = self.agenda.turn(commands, now_ms)
+        is_careful = True
+        while is_careful:
+            is_careful = self.careful > 0
+            with self.measure("match"):
+                rows = self._applied(islice(turn, 1 if is_careful else None))
+            if rows:
+                self.careful -= is_careful
+                yield rows
+            else:
+                return
 
-    def _portions(self, commands: Sequence[Command]) -> list[Sequence[Command]]:
-        """What is committed together: all of it, or one by one in careful times."""
-        if not commands:
-            return []
-        if self.careful <= 0:
-            return [commands]
-        self.careful -= len(commands)
-        return [[command] for command in commands]
+    def _applied(self, turn: Iterable[Sequenced]) -> list[Sequenced]:
+        try:
+            return list(turn)
+        except EngineFailed as failure:
+            self.results.record_fault(failure.command, failure.error)
+            raise
 
-    def _commit(self, batch: Batch) -> Committed:
+    def _commit(self, rows: list[Sequenced]) -> Committed:
+        batch = Batch(rows, self.stream_position, self.published_seq, self.clock.now_ms())
         try:
             committed = self.results.commit(batch)
         except CommitRefused as refusal:
-            if len(batch.sequenced) > 1:
+            if len(rows) > 1:
                 raise  # the next process goes carefully, and finds out which of them it is
-            command = batch.sequenced[0].command
+            command = rows[0].command
             self.results.record_fault(command, refusal)
-            raise EngineFailed(f"command {command.command_id}") from refusal
+            raise EngineFailed(command, refusal) from refusal
         assert committed.last_seq == self.engine.sequence
         self.committed_seq = committed.last_seq
         self._renew_at = self.clock.now_ms() + HEARTBEAT_EVERY_MS
@@ -427,58 +379,3 @@ class Worker:
             self._snapshot_at = now_ms + SNAPSHOT_EVERY_MS
             self.feed.snapshot(self._changed)
             self._changed = set()
-
-
-def is_order(command: Command) -> TypeGuard[Place | RefuseFaulty]:
-    """Whether the command enters an order, or stands for one that cannot be entered."""
-    return type(command) is Place or (type(command) is RefuseFaulty and command.is_place)
-
-
-def in_causal_order(
-    commands: Sequence[Command], ahead: Iterable[Place | RefuseFaulty]
-) -> list[Command]:
-    """Keep the order of arrival, but put an order before the commands that are about it.
-
-    `ahead` holds orders that did not arrive at all; they go right before what needs them. A
-    cancel-all is about the orders of its account that were accepted before it.
-    """
-    if not any(isinstance(command, Cancel | Amend | CancelAll) for command in commands):
-        return list(commands)
-    waiting = {order.order_id: order for order in ahead}
-    waiting.update((command.order_id, command) for command in commands if is_order(command))
-    ordered: list[Command] = []
-    for command in commands:
-        if is_order(command):
-            ordered += [waiting.pop(command.order_id)] if command.order_id in waiting else []
-            continue
-        needed = sorted(_orders_meant(command, waiting))
-        ordered += [waiting.pop(order_id) for order_id in needed]
-        ordered.append(command)
-    return ordered
-
-
-def _orders_meant(command: Command, waiting: Mapping[int, Place | RefuseFaulty]) -> list[int]:
-    """Which of the waiting orders have to come before the command."""
-    if isinstance(command, Cancel | Amend):
-        return [command.order_id] if command.order_id in waiting else []
-    if isinstance(command, CancelAll):
-        return [
-            order.order_id
-            for order in waiting.values()
-            if isinstance(order, Place)
-            and order.account_id == command.account_id
-            and order.symbol_id == command.symbol_id
-            and order.order_id < command.command_id
-        ]
-    return []
-
-
-def refusal_of(command: Command) -> RefuseFaulty:
-    """The stand-in that refuses a command on which the engine raised before."""
-    return RefuseFaulty(
-        command.command_id,
-        command.time_ms,
-        command.symbol_id,
-        getattr(command, "order_id", 0),
-        is_order(command),
-    )

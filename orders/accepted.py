@@ -1,31 +1,36 @@
 """Accepted commands that the engine has not sequenced: the worker's view of Postgres.
 
 A row is unsequenced while its `engine_seq` is NULL, exactly once, whatever the stream says. Never
-look for "id above the last one": rows commit out of the order of their ids.
+look for "id above the last one": rows commit out of the order of their ids. An order of a list is
+never entered alone: its list is, with all of its orders, or each of them is refused.
 """
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import psycopg
 import structlog
 
+from exchange.domain.enums import CommandKind
 from exchange.domain.ids import id_floor, id_time_ms
 from exchange.domain.units import SymbolUnits
-from matching.messages import CancelAll, Command, Place, RefuseFaulty
-from orders.loading import (
+from matching.causal import Entering, Sweeping
+from matching.messages import ALL_ACCOUNTS, CancelAfter, Command, Place, PlaceList, RefuseFaulty
+from orders.loading import rows_as_dicts, units_load
+from orders.readback import (
     ORDER_COLUMNS,
+    UNREADABLE,
     command_from_order_row,
     command_from_row,
-    rows_as_dicts,
-    units_load,
+    list_from_rows,
 )
-from orders.resting import UNREADABLE
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000
-NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that one cancel-all can overtake
+NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that a batch's mass cancels can overtake
 
 _COMMANDS_BY_ID = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
@@ -34,20 +39,43 @@ WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL AND partition_id = %s
 _ORDERS_WAITING = f"""
 SELECT {ORDER_COLUMNS} FROM orders_order
 WHERE engine_seq IS NULL AND (id < %s OR id >= %s)
-  AND symbol_id IN (SELECT id FROM exchange_symbol WHERE partition_id = %s)
+  AND symbol_id IN (
+    SELECT id FROM exchange_symbol WHERE partition_id = %s AND id <> ALL(%s::bigint[]))
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
 _COMMANDS_WAITING = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE engine_seq IS NULL AND (id < %s OR id >= %s) AND partition_id = %s
+  AND symbol_id <> ALL(%s::bigint[])
 ORDER BY id LIMIT %s
 """
 _ORDERS_BY_ID = f"""
 SELECT {ORDER_COLUMNS} FROM orders_order WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL
 """  # noqa: S608 - column names of ours
-_ORDERS_OF_ACCOUNT = f"""
-SELECT {ORDER_COLUMNS} FROM orders_order
-WHERE engine_seq IS NULL AND account_id = %s AND symbol_id = %s AND id < %s
+# Ids of a list's orders are above its own, so that the planner leaves past partitions out.
+_LISTS = f"""
+SELECT {ORDER_COLUMNS}, engine_seq IS NULL AS is_waiting,
+    (SELECT kept.kind FROM orders_orderlist AS kept WHERE kept.id = list_id) AS list_kind
+FROM orders_order WHERE list_id = ANY(%s::bigint[]) AND id > %s
+ORDER BY list_id, id
+"""  # noqa: S608 - column names of ours
+# What commands about an account's orders mean: its orders that were accepted before them.
+_MEANT: Final = """
+EXISTS (
+    SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+        AS meant(symbol_id, account_id, owner_tag, before_id)
+    WHERE one.symbol_id = meant.symbol_id AND one.id < meant.before_id
+      AND meant.account_id IN (one.account_id, {all_accounts}){tag})
+"""
+_ORDERS_MEANT = f"""
+SELECT {ORDER_COLUMNS} FROM orders_order AS one WHERE engine_seq IS NULL AND
+{_MEANT.format(all_accounts=ALL_ACCOUNTS, tag=" AND meant.owner_tag IN (0, one.owner_tag)")}
+ORDER BY id LIMIT %s
+"""  # noqa: S608 - column names of ours
+_TIMERS_MEANT = f"""
+SELECT id, symbol_id, order_id, payload FROM orders_command AS one
+WHERE engine_seq IS NULL AND kind = '{CommandKind.CANCEL_AFTER}' AND
+{_MEANT.format(all_accounts=ALL_ACCOUNTS, tag="")}
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
 
@@ -60,7 +88,7 @@ def _now_ms() -> int:
 
 
 class AcceptedRows:
-    """The unsequenced rows of one partition."""
+    """The unsequenced rows of one partition, but for symbols of which nothing is to be taken."""
 
     def __init__(
         self,
@@ -68,11 +96,13 @@ class AcceptedRows:
         *,
         partition_id: int,
         units: dict[int, SymbolUnits],
+        blocked: Collection[int] = (),
         now_ms: Callable[[], int] = _now_ms,
     ) -> None:
         self._connection = connection
         self._partition_id = partition_id
         self._units = units  # shared with the results; grows when a symbol is added
+        self._blocked = list(blocked)
         self._now_ms = now_ms
 
     def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
@@ -82,18 +112,31 @@ class AcceptedRows:
         nothing the transport does to an entry can change an order.
         """
         order_ids = [one.order_id for one in commands if type(one) is Place]
-        command_ids = [one.command_id for one in commands if type(one) is not Place]
+        list_ids = [one.list_id for one in commands if type(one) is PlaceList]
+        command_ids = [one.command_id for one in commands if not isinstance(one, Place | PlaceList)]
         order_rows: Iterable[dict[str, Any]] = ()
+        list_rows: Iterable[dict[str, Any]] = ()
         command_rows: Iterable[tuple[int, int, int | None, bytes]] = ()
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
                 order_rows = cursor.execute(_ORDERS_BY_ID, (order_ids,))
+            if list_ids:
+                cursor = rows_as_dicts(self._connection)
+                list_rows = cursor.execute(_LISTS, (list_ids, min(list_ids)))
             if command_ids:
                 wanted = (command_ids, self._partition_id)
                 command_rows = self._connection.execute(_COMMANDS_BY_ID, wanted)
-        found: dict[int, Command] = {one.command_id: one for one in self._places(order_rows)}
-        found.update((row[0], command_from_row(*row)) for row in command_rows)
+        # An order of a list: whoever announced it alone is wrong, the sweep finds the list.
+        found: dict[int, Command] = {
+            row["id"]: self._place(row)
+            for row in order_rows
+            if row["list_id"] is None and self._is_ours(row["symbol_id"])
+        }
+        found.update((one.command_id, one) for one in self._lists(list_rows))
+        found.update(
+            (row[0], command_from_row(*row)) for row in command_rows if row[1] not in self._blocked
+        )
         return found
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
@@ -101,30 +144,80 @@ class AcceptedRows:
         now_ms = self._now_ms()
         young = id_floor(now_ms - age_ms)
         wrong = id_floor(now_ms + CLOCK_SKEW_MS_MAX) if age_ms else young
-        span = (young, wrong, self._partition_id, limit)
+        span = (young, wrong, self._partition_id, self._blocked, limit)
         with self._connection.pipeline():
             order_rows = rows_as_dicts(self._connection).execute(_ORDERS_WAITING, span)
             command_rows = self._connection.execute(_COMMANDS_WAITING, span)
-        commands: list[Command] = list(self._places(order_rows))
+        commands: list[Command] = list(self._entering(order_rows))
         commands += [command_from_row(*row) for row in command_rows]
         commands.sort(key=lambda command: command.command_id)
         return commands[:limit]
 
-    def orders_unsequenced(
-        self, order_ids: Collection[int], cancel_alls: Sequence[CancelAll]
-    ) -> list[Place | RefuseFaulty]:
-        """Return the named orders, and those a cancel-all means, that have no sequence yet."""
-        cursor = rows_as_dicts(self._connection)
-        places: list[Place | RefuseFaulty] = []
-        if order_ids:
-            places += self._places(cursor.execute(_ORDERS_BY_ID, (list(order_ids),)))
-        for one in cancel_alls:
-            key = (one.account_id, one.symbol_id, one.command_id, NEWLY_ACCEPTED_MAX)
-            places += self._places(cursor.execute(_ORDERS_OF_ACCOUNT, key))
-        return places
+    def needed_before(
+        self, order_ids: Collection[int], sweeping: Sequence[Sweeping]
+    ) -> list[Entering]:
+        """Return what has no sequence yet and must get one before commands that are about it.
 
-    def _places(self, rows: Iterable[dict[str, Any]]) -> list[Place | RefuseFaulty]:
-        return [self._place(row) for row in rows if self._is_ours(row["symbol_id"])]
+        That is: the named orders, each with its whole list; and of each command that is about an
+        account's orders those accepted before it, and its own forerunners.
+        """
+        setting = [one for one in sweeping if type(one) is CancelAfter]
+        ending = [one for one in sweeping if type(one) is not CancelAfter or one.due_ms]
+        rows: Iterable[dict[str, Any]] = ()
+        meant: Iterable[dict[str, Any]] = ()
+        timers: Iterable[tuple[int, int, int | None, bytes]] = ()
+        with self._connection.pipeline():
+            if order_ids:
+                cursor = rows_as_dicts(self._connection)
+                rows = cursor.execute(_ORDERS_BY_ID, (list(order_ids),))
+            if ending:
+                cursor = rows_as_dicts(self._connection)
+                meant = cursor.execute(_ORDERS_MEANT, _meant(ending))
+            if setting:
+                timers = self._connection.execute(_TIMERS_MEANT, _meant(setting))
+        orders = {row["id"]: row for row in (*rows, *meant)}
+        commands = [command_from_row(*row) for row in timers]
+        # One that cannot be read is no timer: the sweep finds it, and it is refused.
+        set_before = [one for one in commands if isinstance(one, CancelAfter)]
+        return [*self._entering(orders.values()), *set_before]
+
+    def _entering(self, rows: Iterable[dict[str, Any]]) -> list[Place | PlaceList | RefuseFaulty]:
+        """The commands that enter these orders; a list once for all of its own."""
+        commands: list[Place | PlaceList | RefuseFaulty] = []
+        list_ids: set[int] = set()
+        for row in rows:
+            if not self._is_ours(row["symbol_id"]):
+                continue
+            if row["list_id"] is None:
+                commands.append(self._place(row))
+            else:
+                list_ids.add(row["list_id"])
+        if list_ids:
+            cursor = rows_as_dicts(self._connection)
+            commands += self._lists(cursor.execute(_LISTS, (list(list_ids), min(list_ids))))
+        return commands
+
+    def _lists(self, rows: Iterable[dict[str, Any]]) -> list[PlaceList | RefuseFaulty]:
+        """Lists out of all rows of their orders, by list; nothing of one that is sequenced."""
+        commands: list[PlaceList | RefuseFaulty] = []
+        for _, group in groupby(rows, key=itemgetter("list_id")):
+            orders = list(group)
+            if all(self._is_ours(row["symbol_id"]) for row in orders):
+                commands += self._list(orders)
+        return commands
+
+    def _list(self, rows: list[dict[str, Any]]) -> Sequence[PlaceList | RefuseFaulty]:
+        waiting = [row for row in rows if row["is_waiting"]]
+        if not waiting:
+            return ()
+        try:
+            assert len(waiting) == len(rows), "the list is entered as a whole"
+            units = self._units[rows[0]["symbol_id"]]
+            return [list_from_rows(rows[0]["list_kind"], rows, units)]
+        except UNREADABLE as error:
+            list_id = rows[0]["list_id"]
+            log.critical("matching.list_unreadable", list_id=list_id, error=repr(error))
+            return [_refusal(row) for row in waiting]
 
     def _place(self, row: dict[str, Any]) -> Place | RefuseFaulty:
         try:
@@ -132,12 +225,26 @@ class AcceptedRows:
         except UNREADABLE as error:
             # Somebody moved the symbol's grid under an order that was under way. One refused
             # order is the smaller harm: a raise here would stop the whole partition for ever.
-            order_id = row["id"]
-            log.critical("matching.order_unreadable", order_id=order_id, error=repr(error))
-            return RefuseFaulty(order_id, id_time_ms(order_id), row["symbol_id"], order_id, True)
+            log.critical("matching.order_unreadable", order_id=row["id"], error=repr(error))
+            return _refusal(row)
 
     def _is_ours(self, symbol_id: int) -> bool:
         """Whether the symbol belongs to this partition; one that is new is looked up."""
         if symbol_id not in self._units:
             self._units.update(units_load(self._connection, self._partition_id))
-        return symbol_id in self._units
+        return symbol_id in self._units and symbol_id not in self._blocked
+
+
+def _refusal(row: dict[str, Any]) -> RefuseFaulty:
+    order_id = row["id"]
+    return RefuseFaulty(order_id, id_time_ms(order_id), row["symbol_id"], order_id, True)
+
+
+def _meant(commands: Sequence[Sweeping]) -> tuple[object, ...]:
+    return (
+        [one.symbol_id for one in commands],
+        [one.account_id for one in commands],
+        [one.owner_tag for one in commands],
+        [one.command_id for one in commands],
+        NEWLY_ACCEPTED_MAX,
+    )

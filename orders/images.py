@@ -43,23 +43,16 @@ log = structlog.get_logger(__name__)
 
 
 class ImageKeeper:
-    """Decides for one process when an image is due, and writes it.
+    """Decides for one process when an image is due, and writes it."""
 
-    `last_seq` is the sequence of the newest image that this engine can load; None: there is none.
-    `is_wanted` asks for one with the next batch, whatever the engine holds.
-    """
-
-    def __init__(self, last_seq: int | None = None, *, is_wanted: bool = False) -> None:
-        self._last_seq = last_seq
-        self._is_wanted = is_wanted
+    def __init__(self) -> None:
+        self._last_seq: int | None = None  # of the last image that this process wrote
 
     def due(self, engine: Engine) -> bool:
         """Whether the batch that the engine stands after has to be committed with an image.
 
-        The batch whose commands made the first desk always has to.
+        The batch whose commands made the first desk has to, and with a desk a process's first.
         """
-        if self._is_wanted:
-            return True
         if self._last_seq is not None:
             return engine.sequence - self._last_seq >= IMAGE_EVERY_COMMANDS
         return any(book.desk is not None for book in engine.books.values())
@@ -75,7 +68,6 @@ class ImageKeeper:
         connection.execute(_INSERT, (partition_id, engine.sequence, image, time))
         connection.execute(_DELETE_OLD, {"id": partition_id, "kept": IMAGES_KEPT})
         self._last_seq = engine.sequence
-        self._is_wanted = False
         log.info(
             "matching.image_written",
             partition=partition_id,

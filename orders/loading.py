@@ -1,7 +1,8 @@
-"""From rows to the engine's world: commands out of rows, and a partition's books after a restart.
+"""A partition after a restart: its engine, its feeds, its faults, and what has to be halted.
 
-A loaded engine must have the very state hash that the last committed batch left. If it has not,
-its symbols are halted before anything else is applied: better no trade than one on a wrong book.
+A loaded engine must have the very state hash that the last committed batch left, and its open
+orders must be those of the rows. Where they are not, symbols are halted before anything else is
+applied: better no trade than one on a wrong book.
 """
 
 import time
@@ -15,34 +16,27 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from exchange.domain.enums import OrderType
-from exchange.domain.ids import IdGenerator, id_time_ms
+from exchange.domain.enums import SymbolState
+from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
 from exchange.realtime.publish import PLAIN_MARKET, MarketState
-from matching.codec import decode_command, encode_command
+from matching.codec import encode_command
 from matching.engine import Engine
 from matching.lease import Lease
-from matching.messages import (
-    HALT,
-    OPEN,
-    Command,
-    Place,
-    RefuseFaulty,
-)
-from matching.snapshot import StateHash
-from orders.commands import place_command, set_state_command
-from orders.resting import UNREADABLE, resting_orders
-from orders.words import SELF_TRADES, SIDES, STATES, TIMES_IN_FORCE
+from matching.messages import CLOSED, HALT, OPEN, Command
+from matching.snapshot import StateHash, open_orders
+from orders.commands import set_state_command
+from orders.readback import command_from_row
+from orders.restoring import engine_restore, lease_keep
 
 log = structlog.get_logger(__name__)
 
 FAULTS_MAX: Final = 10_000
 
-# What command_from_order_row reads.
-ORDER_COLUMNS: Final = (
-    "id, account_id, symbol_id, side, type, time_in_force, post_only, self_trade, "
-    "price, bound_price, quantity, quote_amount"
-)
+# So many faults of the worker's own commands within this time: trying again only fails again.
+OWN_FAULTS_MAX: Final = 2
+OWN_FAULTS_WITHIN_S: Final = 600
+
 _SYMBOLS = """
 SELECT symbol.id, symbol.code, symbol.state, symbol.tick, symbol.lot,
     base.id, quote.id, base.scale, quote.scale
@@ -54,6 +48,15 @@ WHERE symbol.partition_id = %s
 _FAULTS = """
 SELECT command_id FROM orders_enginefault WHERE partition_id = %s
 ORDER BY created_at DESC LIMIT %s
+"""
+_OWN_FAULTS = """
+SELECT fault.symbol_id, count(*) FROM orders_enginefault AS fault
+WHERE fault.partition_id = %s
+  AND fault.created_at > clock_timestamp() - make_interval(secs => %s)
+  AND NOT EXISTS (SELECT FROM orders_command WHERE id = fault.command_id)
+  AND NOT EXISTS (SELECT FROM orders_order WHERE id = fault.command_id)
+  AND NOT EXISTS (SELECT FROM orders_orderlist WHERE id = fault.command_id)
+GROUP BY fault.symbol_id
 """
 _HALTS_WAITING = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
@@ -86,35 +89,9 @@ class Loaded:
     feeds: dict[int, SymbolFeed]
     faulty_ids: frozenset[int]
     urgent: list[Command] = field(default_factory=list)
-    is_hash_equal: bool = True
-
-
-def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
-    """The command that intake published for this order, from its row (see ORDER_COLUMNS)."""
-    market = row["type"] == OrderType.MARKET
-    quantity: Decimal | None = row["quantity"]
-    price: Decimal = row["bound_price"] if market else row["price"]
-    return place_command(
-        order_id=row["id"],
-        symbol_id=row["symbol_id"],
-        account_id=row["account_id"],
-        side=SIDES[row["side"]],
-        price_ticks=units.price_ticks(price),
-        quantity_lots=units.quantity_lots(quantity) if quantity is not None else 0,
-        time_in_force=TIMES_IN_FORCE[row["time_in_force"]],
-        post_only=row["post_only"],
-        market=market,
-        budget_ticklots=_budget_ticklots(row["quote_amount"], units),
-        self_trade=SELF_TRADES[row["self_trade"]],
-    )
-
-
-def _budget_ticklots(quote_amount: Decimal | None, units: SymbolUnits) -> int:
-    """Tick-lots that a quote amount pays for, rounded down: never more than was reserved."""
-    if quote_amount is None:
-        return 0
-    atoms = int(quote_amount.scaleb(units.quote_scale))
-    return atoms // units.quote_atoms_per_ticklot
+    is_hash_equal: bool = True  # nothing of what was brought back is in doubt
+    set_aside: frozenset[int] = frozenset()  # symbols: the worker makes no commands of its own
+    blocked: frozenset[int] = frozenset()  # those of them of which no command can be applied
 
 
 def units_load(connection: psycopg.Connection, partition_id: int) -> dict[int, SymbolUnits]:
@@ -136,39 +113,59 @@ def _units(row: tuple[Any, ...]) -> SymbolUnits:
 
 
 def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerator) -> Loaded:
-    """Rebuild a partition's engine from its open orders and compare it with the checkpoint."""
+    """Bring a partition back as its last batch left it. Raises LeaseLost.
+
+    Symbols of which anything is in doubt are halted before anything else is applied.
+    """
     started = time.monotonic()
     symbols = connection.execute(_SYMBOLS, (lease.partition_id,)).fetchall()
     units = {row[0]: _units(row) for row in symbols}
-    engine = Engine()
-    engine.sequence = lease.last_seq
-    orders, doubtful = resting_orders(connection, units)
-    for row in symbols:
-        engine.restore(row[0], STATES[row[2]], orders.get(row[0], ()))
+    states = {row[0]: SymbolState(row[2]) for row in symbols}
+    restored = engine_restore(connection, lease, units, states)
+    engine = restored.engine
     loaded = Loaded(
         engine=engine,
-        hash=StateHash.of(engine),
+        hash=restored.hash,
         units=units,
         feeds=_feeds(connection, lease, units),
         faulty_ids=_faulty_ids(connection, lease.partition_id),
+        is_hash_equal=not restored.doubtful,
     )
-    if doubtful:  # the difference from the checkpoint is known, and where it lies
-        loaded.is_hash_equal = False
-        _halt(connection, loaded, lease, ids, doubtful, "an open order here cannot be read")
-    elif not _is_hash_equal(loaded, lease):
-        loaded.is_hash_equal = False
-        note = "the rebuilt book differs from the checkpoint"
-        _halt(connection, loaded, lease, ids, engine.books.keys(), note)
+    if restored.doubtful:
+        _halt(connection, loaded, lease, ids, sorted(restored.doubtful), restored.note)
+    _set_aside(connection, loaded, lease)
     loaded.urgent = _halts_waiting(connection, lease.partition_id)
+    lease_keep(connection, lease)
     log.info(
         "matching.loaded",
         partition=lease.partition_id,
         sequence=lease.last_seq,
-        open_orders=sum(len(book.orders) for book in engine.books.values()),
+        open_orders=sum(len(open_orders(book)) for book in engine.books.values()),
         duration_ms=round((time.monotonic() - started) * 1_000),
         state_hash_equal=loaded.is_hash_equal,
     )
     return loaded
+
+
+def _set_aside(connection: psycopg.Connection, loaded: Loaded, lease: Lease) -> None:
+    """Leave symbols alone of which the worker's own commands failed again and again.
+
+    They have no row that could be refused. Without them nothing expires; and where the work that
+    failed still is to be done, nothing else of the symbol can be.
+    """
+    rows = connection.execute(_OWN_FAULTS, (lease.partition_id, OWN_FAULTS_WITHIN_S))
+    loaded.set_aside = frozenset(symbol_id for symbol_id, count in rows if count >= OWN_FAULTS_MAX)
+    engine = loaded.engine
+    loaded.blocked = frozenset(
+        one for one in loaded.set_aside if one in engine.books and engine.needs_continue(one)
+    )
+    for symbol_id in loaded.set_aside:
+        log.critical(
+            "matching.symbol_set_aside",
+            symbol_id=symbol_id,
+            is_blocked=symbol_id in loaded.blocked,
+            message="what the worker itself does here fails: repair it, then start it again",
+        )
 
 
 def _feeds(
@@ -197,24 +194,6 @@ def _faulty_ids(connection: psycopg.Connection, partition_id: int) -> frozenset[
     return frozenset(row[0] for row in connection.execute(_FAULTS, (partition_id, FAULTS_MAX)))
 
 
-def _is_hash_equal(loaded: Loaded, lease: Lease) -> bool:
-    if not lease.last_seq and not lease.state_hash:
-        return True  # nothing was ever committed here
-    engine = loaded.engine
-    states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-    rebuilt = loaded.hash.hexdigest(engine.sequence, states)
-    if rebuilt == lease.state_hash:
-        return True
-    log.critical(
-        "matching.state_hash_mismatch",
-        partition=lease.partition_id,
-        sequence=lease.last_seq,
-        checkpoint=lease.state_hash,
-        rebuilt=rebuilt,
-    )
-    return False
-
-
 def _halt(
     connection: psycopg.Connection,
     loaded: Loaded,
@@ -225,7 +204,7 @@ def _halt(
 ) -> None:
     with connection.transaction():
         for symbol_id in symbol_ids:
-            if loaded.engine.books[symbol_id].state != HALT:
+            if loaded.engine.books[symbol_id].state not in (HALT, CLOSED):
                 halt_request(
                     connection,
                     ids,
@@ -262,21 +241,6 @@ def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Co
         one.symbol_id: one.command_id for one in waiting if getattr(one, "state", OPEN) == HALT
     }
     return [one for one in waiting if one.command_id <= halts.get(one.symbol_id, 0)]
-
-
-def command_from_row(
-    command_id: int, symbol_id: int, order_id: int | None, payload: bytes
-) -> Command:
-    """The command that a row of orders_command holds, or the refusal of one that holds none."""
-    try:
-        command = decode_command(payload)
-        assert (command.command_id, command.symbol_id) == (command_id, symbol_id)
-    except UNREADABLE as error:
-        # A raise here would stop the whole partition at every start, for this one row.
-        log.critical("matching.command_unreadable", command_id=command_id, error=repr(error))
-        time_ms = id_time_ms(command_id)
-        return RefuseFaulty(command_id, time_ms, symbol_id, order_id or 0, False)
-    return command
 
 
 def time_of(time_ms: int) -> datetime:

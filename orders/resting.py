@@ -1,85 +1,237 @@
-"""Resting orders from their rows, for a partition that is loaded.
+"""Open orders as their rows tell them: to fill books from, or to compare books with.
 
-A row that cannot be an order in a book must not stop the partition at every start: it is left out,
+A row that cannot be an open order must not stop the partition at every start: it is left out,
 loudly, and its symbol is halted before anything trades on the book that lacks it.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import psycopg
 import structlog
+from psycopg.rows import dict_row
 
+from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from matching.book import RestingOrder
-from orders.words import SELF_TRADES, SIDES
+from matching.book import Book, RestingOrder
+from matching.desk import HELD, NO_TERMS, Desk, Waiting
+from matching.engine import Engine
+from matching.messages import Place
+from matching.snapshot import open_order
+from orders.readback import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 
 ROWS_PER_FETCH: Final = 10_000
-TOLD_MAX: Final = 10  # unreadable orders of a symbol that are named in the log
-# What reading a row raises that does not hold what it should.
-UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
+TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
 
 # By the reservations: they are the live orders, however many million ended ones there are.
 # A reservation may outlive its order until it is settled; the status tells.
-_OPEN_ORDERS = """
-SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.price, placed.quantity,
-    placed.filled, placed.priority_seq, placed.post_only, placed.self_trade
+_OPEN_ORDERS = f"""
+SELECT {", ".join(f"placed.{name}" for name in ORDER_COLUMNS.split(", "))},
+    placed.status, placed.filled, placed.priority_seq
 FROM wallets_reservation AS held
 JOIN orders_order AS placed ON placed.id = held.order_id
 WHERE held.symbol_id = ANY(%s::bigint[])
-  AND placed.status IN ('open', 'partially_filled') AND placed.engine_seq IS NOT NULL
+  AND placed.status IN ('open', 'partially_filled', 'waiting') AND placed.engine_seq IS NOT NULL
 ORDER BY placed.priority_seq, placed.id
-"""
+"""  # noqa: S608 - column names of ours
+
+Row = Mapping[str, Any]
 
 log = structlog.get_logger(__name__)
 
 
-def resting_orders(
+class Doubts:
+    """Symbols whose rows and books do not agree, and how many orders of each."""
+
+    def __init__(self, units: Mapping[int, SymbolUnits]) -> None:
+        self.orders: Counter[int] = Counter()
+        self._units = units
+
+    def add(self, symbol_id: int, order_id: int, error: str) -> None:
+        """Count an order, and name the first ones."""
+        self.orders[symbol_id] += 1
+        if self.orders[symbol_id] <= TOLD_MAX:
+            log.critical("matching.open_order_doubtful", order_id=order_id, error=error)
+
+    def symbol_ids(self) -> set[int]:
+        """Tell of the doubtful symbols and return them."""
+        for symbol_id, count in self.orders.items():
+            code = self._units[symbol_id].code
+            log.critical("matching.symbol_doubtful", symbol=code, orders=count)
+        return set(self.orders)
+
+
+def books_fill(
+    connection: psycopg.Connection,
+    engine: Engine,
+    units: Mapping[int, SymbolUnits],
+    *,
+    is_rescue: bool = False,
+) -> set[int]:
+    """Put the open orders into empty books; return the symbols of which some are left out.
+
+    What waits for a trigger or a list, and what has terms that a desk keeps, is not to be had from
+    rows alone: such orders are taken in, so that they can be cancelled, and their symbol is among
+    those returned. A `rescue` gives every book a desk, and so the next batch its image.
+    """
+    doubts = Doubts(units)
+    for symbol_id in units:
+        book = engine.book(symbol_id)
+        if is_rescue and book.desk is None:
+            book.desk = Desk()
+    last: dict[int, int] = dict.fromkeys(units, 0)
+    for row in _open_rows(connection, units):
+        symbol_id = row["symbol_id"]
+        book = engine.books[symbol_id]
+        try:
+            place = command_from_order_row(row, units[symbol_id])
+            priority = row["priority_seq"]
+            is_plain = place.terms is None and row["status"] != OrderStatus.WAITING
+            assert priority >= last[symbol_id] + (is_plain and not is_rescue), "its place is taken"
+            _take_in(book, place, row, units[symbol_id])
+            last[symbol_id] = priority
+        except UNREADABLE as error:
+            doubts.add(symbol_id, row["id"], repr(error))
+            continue
+        if not is_plain:
+            doubts.add(symbol_id, row["id"], "what it waits for is lost")
+    return doubts.symbol_ids()
+
+
+def books_differ(
+    connection: psycopg.Connection, engine: Engine, units: Mapping[int, SymbolUnits]
+) -> set[int]:
+    """Compare the open orders of all books with their rows (B3); return the symbols that differ."""
+    doubts = Doubts(units)
+    known: Counter[int] = Counter()
+    for row in _open_rows(connection, units):
+        symbol_id = row["symbol_id"]
+        try:
+            difference = _difference(engine.books[symbol_id], row, units[symbol_id])
+        except UNREADABLE as error:
+            difference = repr(error)
+        known[symbol_id] += 1
+        if difference:
+            doubts.add(symbol_id, row["id"], difference)
+    for symbol_id in units:
+        book = engine.books[symbol_id]
+        count = len(book.orders) + (len(book.desk.waiting) if book.desk is not None else 0)
+        if count != known[symbol_id]:
+            doubts.add(symbol_id, 0, f"{count} open orders, {known[symbol_id]} rows")
+    return doubts.symbol_ids()
+
+
+def _open_rows(
     connection: psycopg.Connection, units: Mapping[int, SymbolUnits]
-) -> tuple[dict[int, list[RestingOrder]], set[int]]:
-    """Open orders by symbol, in the order of their priority; and the symbols that lack some."""
-    orders: dict[int, list[RestingOrder]] = {symbol_id: [] for symbol_id in units}
-    doubtful: Counter[int] = Counter()
+) -> Iterator[dict[str, Any]]:
+    """Rows of open orders, in the order of their priority."""
     # The whole set is wanted: here a sequential scan or a hash join is the right plan.
     with connection.transaction():
         for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
             connection.execute(f"SET LOCAL {setting} = on")
         connection.execute("SET LOCAL statement_timeout = 0")  # however many there are
-        cursor = connection.execute(_OPEN_ORDERS, (list(units),))
+        cursor = connection.cursor(row_factory=dict_row)
+        cursor.execute(_OPEN_ORDERS, (list(units),))
         while rows := cursor.fetchmany(ROWS_PER_FETCH):
-            for row in rows:
-                queue = orders[row[0]]
-                after = queue[-1].priority if queue else 0
-                try:
-                    queue.append(_resting_order(row, units[row[0]], after))
-                except UNREADABLE as error:
-                    doubtful[row[0]] += 1
-                    if doubtful[row[0]] <= TOLD_MAX:
-                        log.critical(
-                            "matching.resting_order_unreadable", order_id=row[1], error=repr(error)
-                        )
-    for symbol_id, count in doubtful.items():
-        log.critical("matching.symbol_doubtful", symbol=units[symbol_id].code, orders=count)
-    return orders, set(doubtful)
+            yield from rows
 
 
-def _resting_order(row: tuple[Any, ...], units: SymbolUnits, after: int) -> RestingOrder:
-    _, order_id, account_id, side, price, quantity, filled, priority, post_only, self_trade = row
-    quantity_lots = units.quantity_lots(quantity)
-    price_ticks = units.price_ticks(price)
-    left_lots = quantity_lots - units.quantity_lots(filled)
-    assert price_ticks > 0, "a resting order has a price"
+def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
+    if row["status"] == OrderStatus.WAITING:
+        if book.desk is None:
+            book.desk = Desk()
+        book.desk.hold(Waiting(place, row["priority_seq"], HELD))
+        return
+    terms = place.terms or NO_TERMS
+    left_lots = place.quantity_lots - units.quantity_lots(row["filled"])
+    assert place.price_ticks > 0, "a resting order has a price"
     assert left_lots > 0, "a resting order has something left"
-    assert priority > after, "each has a place of its own in the sequence"
-    return RestingOrder(
-        order_id,
-        account_id,
-        SIDES[side],
-        price_ticks,
-        quantity_lots,
+    order = RestingOrder(
+        place.order_id,
+        place.account_id,
+        place.side,
+        place.price_ticks,
+        place.quantity_lots,
         left_lots,
-        priority,
-        post_only,
-        SELF_TRADES[self_trade],
+        row["priority_seq"],
+        place.post_only,
+        place.self_trade,
+        place.group_id,
+        place.owner_tag,
+        terms.display_lots,
+        0,
+        terms.expire_ms,
+    )
+    book.add_sliced(order)
+    if book.desk is not None:
+        book.desk.expiry_add(order.order_id, order.expire_ms)
+        if place.market:
+            book.desk.at_open.add(order.order_id)
+
+
+def _difference(book: Book, row: Row, units: SymbolUnits) -> str:
+    """What the engine has that the row says otherwise; nothing: they agree."""
+    order = open_order(book, row["id"])
+    if order is None:
+        return "the engine does not have it"
+    place = command_from_order_row(row, units)
+    is_waiting = isinstance(order, Waiting)
+    if is_waiting != (row["status"] == OrderStatus.WAITING):
+        return f"in the engine it {'waits' if is_waiting else 'rests'}"
+    if isinstance(order, Waiting):
+        has, says = _values(order.command), _values(place)
+    else:
+        filled_lots = units.quantity_lots(row["filled"])
+        has, says = _resting_values(order, place.market), _row_values(place, filled_lots)
+    return "" if has == says else f"the engine has {has}, the row says {says}"
+
+
+def _values(place: Place) -> tuple[object, ...]:
+    return (
+        place.account_id,
+        place.side,
+        place.price_ticks,
+        place.quantity_lots,
+        place.time_in_force,
+        place.post_only,
+        place.market,
+        place.budget_ticklots,
+        place.self_trade,
+        place.group_id,
+        place.owner_tag,
+        place.terms or NO_TERMS,  # unset, or none: the same
+    )
+
+
+def _resting_values(order: RestingOrder, is_market: bool) -> tuple[object, ...]:
+    return (
+        order.account_id,
+        order.side,
+        0 if is_market else order.price_ticks,  # a bound may have been moved into the band
+        order.quantity_lots,
+        order.left_lots + order.hidden_lots,
+        order.post_only,
+        order.self_trade,
+        order.group_id,
+        order.owner_tag,
+        order.display_lots,
+        order.expire_ms,
+    )
+
+
+def _row_values(place: Place, filled_lots: int) -> tuple[object, ...]:
+    terms = place.terms or NO_TERMS
+    return (
+        place.account_id,
+        place.side,
+        0 if place.market else place.price_ticks,
+        place.quantity_lots,
+        place.quantity_lots - filled_lots,
+        place.post_only,
+        place.self_trade,
+        place.group_id,
+        place.owner_tag,
+        terms.display_lots,
+        terms.expire_ms,
     )

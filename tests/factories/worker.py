@@ -10,8 +10,10 @@ import msgspec
 import psycopg
 
 from exchange.database import connect
+from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.lease import Lease, lease_acquire
-from matching.worker import COMMANDS_PER_BATCH_MAX, Clock, Feed, Stream, StreamDown, Worker
+from matching.protocols import Clock, Feed, Stream, StreamDown
+from matching.worker import Worker
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.results import PostgresResults
@@ -173,14 +175,17 @@ def worker_start(
             connection,
             partition_id=market.partition_id,
             units=loaded.units,
+            blocked=loaded.blocked,
             now_ms=clock.now_ms,
         ),
         results=results_class(connection, lease=lease, loaded=loaded, ids=market.ids),
         feed=feed,
         clock=clock,
+        next_id=market.ids.next_id,
         stream_position=lease.stream_position,
         published_seq=lease.published_seq,
         faulty_ids=loaded.faulty_ids,
+        set_aside=loaded.set_aside,
         urgent=loaded.urgent,
         careful=COMMANDS_PER_BATCH_MAX if lease.is_after_failure else 0,
     )

@@ -12,19 +12,13 @@ from exchange.domain.ids import IdGenerator
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.models import Symbol
 from exchange.selectors import symbol_rules
+from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.codec import decode_command, encode_command
 from matching.lease import lease_release
 from matching.messages import HALT, OPEN, Place
+from matching.protocols import CommitRefused, EngineFailed, LeaseLost
 from matching.snapshot import state_hash
-from matching.worker import (
-    COMMANDS_PER_BATCH_MAX,
-    DEGRADED_POLL_MS,
-    SWEEP_AGE_MS,
-    SWEEP_EVERY_MS,
-    CommitRefused,
-    EngineFailed,
-    LeaseLost,
-)
+from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from orders.intake.jobs import PlaceJob
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, TestClock
@@ -245,9 +239,9 @@ def test_a_worker_killed_before_its_commit_leaves_no_trace(
     market.place(db, 0, SELL, 5, 100)
     around.deliver()
     first = around.start("first")
-    batch = first.worker._apply(first.worker._gather())
+    sequenced = list(first.worker._portions(first.worker._gather()))
     first.kill()
-    assert batch.sequenced
+    assert sequenced
     second = around.start("second")
     assert second.run() == 1
     assert second.worker.engine.sequence == 1
@@ -260,7 +254,8 @@ def test_killed_after_commit_the_successor_publishes(
     market.place(db, 0, SELL, 5, 100)
     around.deliver()
     first = around.start("first")
-    first.worker._commit(first.worker._apply(first.worker._gather()))
+    [rows] = first.worker._portions(first.worker._gather())
+    first.worker._commit(rows)
     first.kill()
     assert around.feed.frames == []
     second = around.start("second")

@@ -1,7 +1,7 @@
 """The order inside a batch: as it arrived, but no command before the orders it is about."""
 
+from matching.causal import in_causal_order, refusals_of
 from matching.messages import Cancel, CancelAll, Command, Place, RefuseFaulty
-from matching.worker import in_causal_order, refusal_of
 
 
 def place(order_id: int, account_id: int = 1, symbol_id: int = 1) -> Place:
@@ -48,6 +48,6 @@ def test_an_order_that_is_refused_still_comes_before_its_cancel() -> None:
 
 
 def test_the_stand_in_of_a_faulty_command_keeps_what_it_was_about() -> None:
-    assert refusal_of(place(7)) == RefuseFaulty(7, 0, 1, 7, True)
-    assert refusal_of(cancel(9, 7)) == RefuseFaulty(9, 0, 1, 7, False)
-    assert refusal_of(cancel_all(9)) == RefuseFaulty(9, 0, 1, 0, False)
+    assert refusals_of(place(7)) == [RefuseFaulty(7, 0, 1, 7, True)]
+    assert refusals_of(cancel(9, 7)) == [RefuseFaulty(9, 0, 1, 7, False)]
+    assert refusals_of(cancel_all(9)) == [RefuseFaulty(9, 0, 1, 0, False)]

@@ -32,16 +32,11 @@ from exchange.metrics import (
 )
 from exchange.realtime.publish import Publisher
 from exchange.redis import redis_client
+from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.lease import Lease, lease_acquire, lease_release
+from matching.protocols import CommitRefused, EngineFailed, LeaseLost, StreamDown
 from matching.transport import RedisFeed, RedisStream
-from matching.worker import (
-    COMMANDS_PER_BATCH_MAX,
-    CommitRefused,
-    EngineFailed,
-    LeaseLost,
-    StreamDown,
-    Worker,
-)
+from matching.worker import Worker
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.nudge import SettlementNudge
@@ -227,13 +222,20 @@ class MatchingProcess:
         return Worker(
             engine=loaded.engine,
             stream=stream,
-            accepted=AcceptedRows(connection, partition_id=self.partition_id, units=loaded.units),
+            accepted=AcceptedRows(
+                connection,
+                partition_id=self.partition_id,
+                units=loaded.units,
+                blocked=loaded.blocked,
+            ),
             results=PostgresResults(connection, lease=lease, loaded=loaded, ids=ids),
             feed=feed,
             clock=clock,
+            next_id=ids.next_id,
             stream_position=lease.stream_position,
             published_seq=lease.published_seq,
             faulty_ids=loaded.faulty_ids,
+            set_aside=loaded.set_aside,
             urgent=loaded.urgent,
             careful=COMMANDS_PER_BATCH_MAX if lease.is_after_failure else 0,
             measure=stage_timed,

@@ -1,0 +1,145 @@
+"""What is applied in one turn of the worker: the commands at hand, and its own among them.
+
+The worker makes two kinds of commands itself. A `Continue` goes on with work that a command left
+(`ContinueNeeded`); nothing else of its symbol is applied before that work is done. An `Expire` says
+that it is time for something. A turn takes a bounded number of pieces, so that a symbol with much
+to do keeps no other waiting; the commands that have to wait for it are left for the next turn.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from matching.causal import refusals_of
+from matching.codec import Sequenced
+from matching.engine import Engine
+from matching.messages import Command, Continue, ContinueNeeded, Expire
+from matching.protocols import EngineFailed
+
+COMMANDS_PER_BATCH_MAX: Final = 500
+# Each of at most STEPS_PER_COMMAND_MAX steps of 3 to 15 microseconds, and of as many rows.
+CONTINUES_PER_BATCH_MAX: Final = 20
+# More than this is not kept in memory: what waits in Postgres is found by the sweep.
+LEFT_MAX: Final = 10_000
+
+
+class Agenda:
+    """Applies what is next, in the order in which it must happen.
+
+    For a symbol that is set aside no own commands are made: they failed before.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        next_id: Callable[[], int],
+        *,
+        faulty_ids: frozenset[int] = frozenset(),
+        set_aside: frozenset[int] = frozenset(),
+    ) -> None:
+        self.left: list[Command] = []  # what the last turn did not come to, in order
+        self._engine = engine
+        self._next_id = next_id
+        self._faulty_ids = faulty_ids
+        self._set_aside = set_aside
+        # Symbols of which a piece of work is next; those that waited longest come first.
+        self._unfinished: dict[int, None] = {}
+        self._due_ms: dict[int, int] = {}
+        self._pieces = 0  # that this turn may still take
+        for symbol_id in engine.books:
+            if symbol_id not in set_aside and engine.needs_continue(symbol_id):
+                self._unfinished[symbol_id] = None
+            self._look_ahead(symbol_id)
+
+    def next_due_ms(self) -> int | None:
+        """When a turn has something to do though nothing arrives: 0 is at once, None never."""
+        if self.left or self._unfinished:
+            return 0
+        return min(self._due_ms.values(), default=None)
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether a turn has something to do now, without any command."""
+        due_ms = self.next_due_ms()
+        return due_ms is not None and due_ms <= now_ms
+
+    def turn(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
+        """Apply what is due and the commands, one by one as they are asked for.
+
+        The caller takes all of it, or ends. Raises EngineFailed.
+        """
+        self.left = []
+        touched: set[int] = set()
+        for row in self._rows(commands, now_ms):
+            touched.add(row.command.symbol_id)
+            yield row
+        for symbol_id in touched:
+            self._look_ahead(symbol_id)
+
+    def _rows(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
+        self._pieces = CONTINUES_PER_BATCH_MAX
+        yield from self._own(now_ms)
+        unfinished, faulty_ids = self._unfinished, self._faulty_ids
+        room = COMMANDS_PER_BATCH_MAX
+        for command in commands:
+            if room <= 0 or command.symbol_id in unfinished:
+                if len(self.left) < LEFT_MAX:
+                    self.left.append(command)
+                continue
+            room -= 1
+            if command.command_id in faulty_ids:
+                for refusal in refusals_of(command):
+                    yield self._apply(refusal)
+                continue
+            row = self._apply(command)
+            yield row
+            if _leaves_work(row):
+                yield from self._continued(command.symbol_id, self._pieces, now_ms)
+
+    def _own(self, now_ms: int) -> Iterator[Sequenced]:
+        """What is not asked for by anybody: the pieces that are left, and what the clock says."""
+        unfinished = list(self._unfinished)
+        for symbol_id in unfinished:
+            share = max(1, CONTINUES_PER_BATCH_MAX // len(unfinished))
+            yield from self._continued(symbol_id, share, now_ms)
+        due = sorted((due_ms, one) for one, due_ms in self._due_ms.items() if due_ms <= now_ms)
+        for _, symbol_id in due:
+            if symbol_id in self._unfinished:
+                continue
+            row = self._apply(Expire(self._next_id(), now_ms, symbol_id))
+            yield row
+            if _leaves_work(row):
+                yield from self._continued(symbol_id, self._pieces, now_ms)
+
+    def _continued(self, symbol_id: int, pieces: int, now_ms: int) -> Iterator[Sequenced]:
+        """Apply up to so many pieces; what is left then is next in a later turn."""
+        self._unfinished.pop(symbol_id, None)
+        for _ in range(pieces):
+            self._pieces = max(0, self._pieces - 1)
+            row = self._apply(Continue(self._next_id(), now_ms, symbol_id))
+            yield row
+            if not _leaves_work(row):
+                return
+        self._unfinished[symbol_id] = None
+
+    def _apply(self, command: Command) -> Sequenced:
+        engine = self._engine
+        try:
+            events = engine.apply(command)
+        except Exception as error:
+            raise EngineFailed(command, error) from error
+        return Sequenced(engine.sequence, command, events)
+
+    def _look_ahead(self, symbol_id: int) -> None:
+        """Remember when the symbol's next `Expire` is due."""
+        book = self._engine.books[symbol_id]
+        if book.desk is None or symbol_id in self._set_aside:
+            return
+        due_ms = book.desk.next_due_ms()
+        if due_ms is None:
+            self._due_ms.pop(symbol_id, None)
+        else:
+            self._due_ms[symbol_id] = due_ms
+
+
+def _leaves_work(row: Sequenced) -> bool:
+    events = row.events
+    return bool(events) and type(events[-1]) is ContinueNeeded

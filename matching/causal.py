@@ -1,0 +1,119 @@
+"""The order inside a batch: as commands arrived, but none before what it is about."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
+
+from matching.messages import (
+    ALL_ACCOUNTS,
+    Amend,
+    Cancel,
+    CancelAfter,
+    CancelAll,
+    Command,
+    Place,
+    PlaceList,
+    RefuseFaulty,
+)
+
+# What others wait for: orders, and dead man's switches, of which the last one set must hold.
+Entering = Place | PlaceList | RefuseFaulty | CancelAfter
+# What is about all orders of an account that were accepted before it.
+Sweeping = CancelAll | CancelAfter
+
+_ABOUT_OTHERS = frozenset({Cancel, Amend, CancelAll, CancelAfter})
+
+
+def is_order(command: Command) -> TypeGuard[Place | PlaceList | RefuseFaulty]:
+    """Whether the command enters orders, or stands for one that cannot be entered."""
+    kind = type(command)
+    return (
+        kind is Place or kind is PlaceList or (type(command) is RefuseFaulty and command.is_place)
+    )
+
+
+def order_ids_of(command: Place | PlaceList | RefuseFaulty) -> tuple[int, ...]:
+    """The orders that a command enters or refuses."""
+    if type(command) is PlaceList:
+        return tuple(place.order_id for place in command.orders)
+    return (command.order_id,)
+
+
+def in_causal_order(commands: Sequence[Command], ahead: Iterable[Entering]) -> list[Command]:
+    """Keep the order of arrival, but put orders before the commands that are about them.
+
+    `ahead` holds commands that did not arrive at all; they go right before what needs them. A
+    cancel-all is about the orders of its account (or of all) that were accepted before it. So is a
+    dead man's switch, which may be due at once; and one that was set before it must not undo it.
+    """
+    if not any(type(command) in _ABOUT_OTHERS for command in commands):
+        return list(commands)
+    waiting: dict[int, Entering] = {}
+    for command in (*ahead, *commands):
+        if is_order(command) or type(command) is CancelAfter:
+            waiting.update(dict.fromkeys(keys_of(command), command))
+    ordered: list[Command] = []
+    for command in commands:
+        if is_order(command) or type(command) is CancelAfter:
+            if keys_of(command)[0] not in waiting:
+                continue
+            _take(command, waiting)
+        for key in _needed_by(command, waiting):
+            if key in waiting:  # not yet taken with another order of its list
+                needed = waiting[key]
+                _take(needed, waiting)
+                ordered.append(needed)
+        ordered.append(command)
+    return ordered
+
+
+def keys_of(command: Entering) -> tuple[int, ...]:
+    """What others know it by: the ids of its orders, or its own."""
+    if type(command) is CancelAfter:
+        return (command.command_id,)
+    assert not isinstance(command, CancelAfter)
+    return order_ids_of(command)
+
+
+def _take(command: Entering, waiting: dict[int, Entering]) -> None:
+    for key in keys_of(command):
+        waiting.pop(key, None)
+
+
+def _needed_by(command: Command, waiting: Mapping[int, Entering]) -> list[int]:
+    """The keys of what has to come before the command, by age."""
+    if isinstance(command, Cancel | Amend):
+        return [command.order_id]
+    if isinstance(command, CancelAll | CancelAfter):
+        return sorted(key for key, one in waiting.items() if _is_meant(command, one))
+    return []
+
+
+def _is_meant(command: Sweeping, one: Entering) -> bool:
+    """Whether a command about an account's orders is about this one, or follows it up."""
+    if one.symbol_id != command.symbol_id or one.command_id >= command.command_id:
+        return False
+    if isinstance(one, CancelAfter):
+        return isinstance(command, CancelAfter) and _owner_of(one) == _owner_of(command)
+    if isinstance(one, RefuseFaulty) or (isinstance(command, CancelAfter) and not command.due_ms):
+        return False
+    places = one.orders if isinstance(one, PlaceList) else [one]
+    return any(
+        command.account_id in (ALL_ACCOUNTS, place.account_id)
+        and command.owner_tag in (0, place.owner_tag)
+        for place in places
+    )
+
+
+def _owner_of(command: Any) -> tuple[int, int]:
+    return command.account_id, command.owner_tag
+
+
+def refusals_of(command: Command) -> list[RefuseFaulty]:
+    """The stand-ins that refuse a command on which the engine raised before."""
+    if is_order(command):
+        return [
+            RefuseFaulty(order_id, command.time_ms, command.symbol_id, order_id, True)
+            for order_id in order_ids_of(command)
+        ]
+    order_id = getattr(command, "order_id", 0)
+    return [RefuseFaulty(command.command_id, command.time_ms, command.symbol_id, order_id, False)]

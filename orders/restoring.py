@@ -1,0 +1,252 @@
+"""An engine as the last committed batch left it: from an image and the journal, or from rows.
+
+Without any image there never was a desk, and the rows of open orders are all there is to know.
+With one, the newest that can be loaded is followed by the journal after it: each command is applied
+again and must give the events it gave. Where no image will do, all of the journal is tried. Only an
+engine with the checkpoint's state hash is believed (B3, D1).
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+import structlog
+
+from exchange.domain.enums import SymbolState
+from exchange.domain.units import SymbolUnits
+from matching.codec import Sequenced, decode_journal
+from matching.engine import Engine
+from matching.lease import Lease, lease_extend
+from matching.messages import HALT, OPEN
+from matching.protocols import LeaseLost
+from matching.snapshot import StateHash, desks_digest
+from orders.images import engines_kept, has_images
+from orders.resting import books_differ, books_fill
+from orders.words import STATES
+
+JOURNAL_ROWS_PER_FETCH: Final = 200
+PROGRESS_EVERY_S: Final = 2.0
+# A load may take longer than a lease. Dead loaders are noticed at once all the same.
+LOADING_LEASE_S: Final = 120
+
+_JOURNAL = """
+SELECT events FROM orders_enginejournal WHERE partition_id = %s AND last_seq > %s AND last_seq <= %s
+ORDER BY last_seq LIMIT %s
+"""
+
+log = structlog.get_logger(__name__)
+
+
+class JournalBroken(Exception):
+    """The journal does not lead from where the engine stands to the checkpoint."""
+
+
+@dataclass(slots=True)
+class Restored:
+    """An engine, and what has to be doubted of it."""
+
+    engine: Engine
+    hash: StateHash
+    doubtful: set[int]  # symbols that must not trade
+    note: str = ""  # why
+
+
+def engine_restore(
+    connection: psycopg.Connection,
+    lease: Lease,
+    units: Mapping[int, SymbolUnits],
+    states: Mapping[int, SymbolState],
+) -> Restored:
+    """Bring the partition's engine back. Raises LeaseLost."""
+    lease_keep(connection, lease)
+    if not has_images(connection, lease.partition_id, lease.last_seq):
+        return _from_rows(connection, lease, units, states)
+    restored = _from_images(connection, lease)
+    if restored is None:
+        return _rescued(connection, lease, units, states)
+    _symbols_add(restored.engine, units, states)
+    differ = books_differ(connection, restored.engine, units)
+    differ |= _states_differ(restored.engine, units, states)
+    if restored.doubtful:
+        restored.doubtful = set(restored.engine.books)
+    elif differ:
+        restored.doubtful, restored.note = differ, "the book differs from the rows of its orders"
+    return restored
+
+
+def lease_keep(connection: psycopg.Connection, lease: Lease) -> None:
+    """Hold on to the partition while it is loaded. Raises LeaseLost."""
+    if not lease_extend(connection, lease, seconds=LOADING_LEASE_S):
+        raise LeaseLost(lease.epoch)
+
+
+def hash_of(engine: Engine, kept: StateHash) -> str:
+    """The state hash that a checkpoint of this engine has."""
+    states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
+    return kept.hexdigest(engine.sequence, states, desks_digest(engine))
+
+
+# --- from rows
+
+
+def _from_rows(
+    connection: psycopg.Connection,
+    lease: Lease,
+    units: Mapping[int, SymbolUnits],
+    states: Mapping[int, SymbolState],
+) -> Restored:
+    engine = Engine()
+    engine.sequence = lease.last_seq
+    doubtful = _symbols_add(engine, units, states)
+    doubtful |= books_fill(connection, engine, units)
+    kept = StateHash.of(engine)
+    if doubtful:  # the difference from the checkpoint is known, and where it lies
+        return Restored(engine, kept, doubtful, "an open order here cannot be read")
+    if not _is_hash_equal(engine, kept, lease):
+        note = "the rebuilt book differs from the checkpoint"
+        return Restored(engine, kept, set(engine.books), note)
+    return Restored(engine, kept, set())
+
+
+def _rescued(
+    connection: psycopg.Connection,
+    lease: Lease,
+    units: Mapping[int, SymbolUnits],
+    states: Mapping[int, SymbolState],
+) -> Restored:
+    """Nothing leads to the checkpoint: keep what rows tell, so that orders can be cancelled."""
+    log.critical(
+        "matching.engine_lost",
+        partition=lease.partition_id,
+        sequence=lease.last_seq,
+        message="no image with its journal leads to the checkpoint; open orders are kept as their"
+        " rows are, for cancelling; triggers, lists, timers, bands and limits are lost",
+    )
+    engine = Engine()
+    engine.sequence = lease.last_seq
+    _symbols_add(engine, units, states)
+    books_fill(connection, engine, units, is_rescue=True)
+    note = "the engine's state could not be brought back: cancel its orders before it opens"
+    return Restored(engine, StateHash.of(engine), set(engine.books), note)
+
+
+def _symbols_add(
+    engine: Engine, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
+) -> set[int]:
+    """Books for symbols that the engine does not know; return those with a strange state."""
+    strange = set()
+    for symbol_id in units:
+        if symbol_id in engine.books:
+            continue
+        state = STATES[states[symbol_id]]
+        # Other states need a desk, so an image tells of them.
+        engine.book(symbol_id).state = state if state in (OPEN, HALT) else OPEN
+        if state not in (OPEN, HALT):
+            strange.add(symbol_id)
+    return strange
+
+
+def _states_differ(
+    engine: Engine, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
+) -> set[int]:
+    differ = set()
+    for symbol_id, one in units.items():
+        state = engine.books[symbol_id].state
+        if state != STATES[states[symbol_id]]:
+            log.critical("matching.state_doubtful", symbol=one.code, engine=state)
+            differ.add(symbol_id)
+    return differ
+
+
+# --- from images and the journal
+
+
+def _from_images(connection: psycopg.Connection, lease: Lease) -> Restored | None:
+    """The first engine that ends at the checkpoint; or one whose hash alone differs; or None."""
+    second_best: Restored | None = None
+    for engine in _beginnings(connection, lease):
+        begun_seq = engine.sequence
+        try:
+            _follow(connection, lease, engine)
+        except JournalBroken as broken:
+            log.critical(
+                "matching.journal_broken",
+                partition=lease.partition_id,
+                image=begun_seq,
+                sequence=engine.sequence,
+                error=str(broken),
+            )
+            continue
+        kept = StateHash.of(engine)
+        log.info("matching.restored", partition=lease.partition_id, image=begun_seq)
+        if _is_hash_equal(engine, kept, lease):
+            return Restored(engine, kept, set())
+        if second_best is None:
+            note = "the restored engine differs from the checkpoint"
+            second_best = Restored(engine, kept, set(engine.books), note)
+    return second_best
+
+
+def _beginnings(connection: psycopg.Connection, lease: Lease) -> Iterator[Engine]:
+    yield from engines_kept(connection, lease.partition_id, lease.last_seq)
+    log.warning("matching.no_image", partition=lease.partition_id, message="all of the journal")
+    yield Engine()
+
+
+def _follow(connection: psycopg.Connection, lease: Lease, engine: Engine) -> None:
+    """Apply the journal up to the checkpoint. Raises JournalBroken, LeaseLost."""
+    begun_seq, told_at = engine.sequence, time.monotonic()
+    while engine.sequence < lease.last_seq:
+        position = (lease.partition_id, engine.sequence, lease.last_seq, JOURNAL_ROWS_PER_FETCH)
+        pages = connection.execute(_JOURNAL, position).fetchall()
+        if not pages:
+            raise JournalBroken(f"nothing after {engine.sequence}")
+        for (events,) in pages:
+            for row in _rows_of(events, engine.sequence):
+                _apply_again(engine, row)
+        if time.monotonic() - told_at > PROGRESS_EVERY_S:
+            told_at = time.monotonic()
+            lease_keep(connection, lease)
+            done = engine.sequence - begun_seq
+            log.info(
+                "matching.loading",
+                partition=lease.partition_id,
+                sequence=engine.sequence,
+                percent=100 * done // (lease.last_seq - begun_seq),
+            )
+
+
+def _rows_of(events: bytes, sequence: int) -> list[Sequenced]:
+    try:
+        return decode_journal(events)
+    except ValueError as error:
+        raise JournalBroken(f"after {sequence}: {error}") from error
+
+
+def _apply_again(engine: Engine, row: Sequenced) -> None:
+    if row.sequence != engine.sequence + 1:
+        raise JournalBroken(f"{row.sequence} comes after {engine.sequence}")
+    try:
+        events = engine.apply(row.command)
+    except Exception as error:
+        raise JournalBroken(f"at {row.sequence} the engine raised {error!r}") from error
+    if events != row.events:
+        raise JournalBroken(f"at {row.sequence}: {events}, and not {row.events}")
+
+
+def _is_hash_equal(engine: Engine, kept: StateHash, lease: Lease) -> bool:
+    if not lease.last_seq and not lease.state_hash:
+        return True  # nothing was ever committed here
+    rebuilt = hash_of(engine, kept)
+    if rebuilt == lease.state_hash:
+        return True
+    log.critical(
+        "matching.state_hash_mismatch",
+        partition=lease.partition_id,
+        sequence=lease.last_seq,
+        checkpoint=lease.state_hash,
+        rebuilt=rebuilt,
+    )
+    return False
