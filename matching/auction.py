@@ -11,10 +11,9 @@ from matching import bands
 from matching.book import Book, BookSide, RestingOrder
 from matching.codes import SYMBOL_CLOSED
 from matching.desk import LAST, Desk, Uncross
-from matching.ending import end_order, matching_ids
+from matching.ending import end_order, sweep
 from matching.entry import GATHERING
 from matching.messages import (
-    ALL_ACCOUNTS,
     CLOSED,
     MARKET_REST,
     OPEN,
@@ -69,8 +68,7 @@ def _enter(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
         desk.is_last_fresh = False  # what waits for a price waits for a new one
     events.append(StateChanged(book.symbol_id, state))
     if state == CLOSED:
-        ids = matching_ids(book, desk, ALL_ACCOUNTS, -1, 0)
-        desk.cancels.extend((order_id, SYMBOL_CLOSED) for order_id in ids)
+        sweep(desk, -1, SYMBOL_CLOSED)
 
 
 def _is_crossed(book: Book) -> bool:

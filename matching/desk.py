@@ -104,12 +104,14 @@ class Ranked:
         assert self.entries[at] == (rank, priority, order_id)
         del self.entries[at]
 
-    def pop_to(self, rank: int) -> list[Entry]:
-        """Take off all entries up to and including a rank."""
+    def pop_to(self, rank: int, count_max: int | None = None) -> list[Entry]:
+        """Take off the entries up to and including a rank, the first ones if they are too many."""
         entries = self.entries
         if not entries or entries[0][0] > rank:
             return []
         end = bisect_left(entries, (rank + 1,))
+        if count_max is not None:
+            end = min(end, count_max)
         first = entries[:end]
         del entries[:end]
         return first
@@ -246,12 +248,13 @@ class Desk:
         else:
             self.triggers[waiting.source, waiting.direction].remove(*self._entry(waiting))
 
-    def elect(self, waiting: Waiting, at_ticks: int) -> None:
-        """Queue an order that is off the triggers: it comes in when its turn is there."""
-        waiting.stage = ELECTED
-        waiting.at_ticks = at_ticks
-        self.elected.append(waiting)
-        self.elected_live += 1
+    def elect(self, reached: list[Waiting], at_ticks: int) -> None:
+        """Queue orders that are off the triggers: each comes in when its turn is there."""
+        for waiting in reached:
+            waiting.stage = ELECTED
+            waiting.at_ticks = at_ticks
+        self.elected.extend(reached)
+        self.elected_live += len(reached)
 
     def drop(self, waiting: Waiting) -> None:
         """Forget an order that no longer waits. Its time to expire is dropped when it ends."""

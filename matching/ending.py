@@ -1,5 +1,7 @@
 """How open orders end by command: cancels, mass cancels, dead man's switches, expiry."""
 
+from typing import Final
+
 from matching.book import Book
 from matching.codes import BY_TIMER, EXPIRED, NOT_DUE
 from matching.desk import Desk
@@ -19,6 +21,13 @@ from matching.messages import (
     Expire,
 )
 from matching.taking import cancelled
+
+# Among the orders to be ended: this, and the numbers below it for one side, means all there are.
+_SWEEP_ALL: Final = -1
+# Measured: 0.2 to 0.3 microseconds for each.
+DUE_PER_COMMAND_MAX: Final = 5_000
+# How many of the waiting orders a sweep takes at a time; looking costs 0.1 microseconds an order.
+WAITING_PER_LOOK: Final = 1_000
 
 
 def end_order(book: Book, desk: Desk, order_id: int, code: str, events: list[Event]) -> bool:
@@ -42,15 +51,14 @@ def cancel(book: Book, desk: Desk, command: Cancel, events: list[Event]) -> None
         events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
 
 
-def cancel_all(book: Book, desk: Desk, command: CancelAll, events: list[Event]) -> None:
-    """End an account's orders here and now; those of all accounts piece by piece."""
+def cancel_all(book: Book, desk: Desk, command: CancelAll) -> None:
+    """Have the orders of an account, or of everyone, ended piece by piece."""
     assert command.side in (-1, BUY, SELL)
-    ids = matching_ids(book, desk, command.account_id, command.side, command.owner_tag)
-    if command.account_id == ALL_ACCOUNTS:
-        desk.cancels.extend((order_id, BY_CANCEL_ALL) for order_id in ids)
+    if command.account_id == ALL_ACCOUNTS and not command.owner_tag:
+        sweep(desk, command.side, BY_CANCEL_ALL)
         return
-    for order_id in ids:
-        end_order(book, desk, order_id, BY_CANCEL_ALL, events)
+    ids = matching_ids(book, desk, command.account_id, command.side, command.owner_tag)
+    desk.cancels.extend((order_id, BY_CANCEL_ALL) for order_id in ids)
 
 
 def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: int) -> list[int]:
@@ -74,6 +82,39 @@ def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: 
     return [order_id for _, order_id in (*rested, *waited)]
 
 
+def sweep(desk: Desk, side: int, code: str) -> None:
+    """Have all orders ended (side -1), or all of a side, without looking at them now."""
+    desk.cancels.append((_SWEEP_ALL - (side + 1), code))
+
+
+def cancel_step(book: Book, desk: Desk, events: list[Event]) -> None:
+    """End the next order of those that are to be ended."""
+    order_id, code = desk.cancels[0]
+    if order_id > _SWEEP_ALL:
+        desk.cancels.popleft()
+        end_order(book, desk, order_id, code, events)
+        return
+    side = _SWEEP_ALL - order_id - 1
+    for one in (BUY, SELL):
+        own = book.sides[one][0]
+        if side in (-1, one) and own.keys:
+            order = own.levels[own.keys[-1]].head
+            assert order is not None
+            book.remove(order)
+            cancelled(order, code, events)
+            return
+    # By id, the first ones of them: they go before the sweep, which then looks again.
+    if side == -1:
+        waiting = sorted(desk.waiting)
+    else:
+        waiting = sorted(one for one, of in desk.waiting.items() if of.command.side == side)
+    if waiting:
+        desk.cancels.extendleft((one, code) for one in reversed(waiting[:WAITING_PER_LOOK]))
+        cancel_step(book, desk, events)
+    else:
+        desk.cancels.popleft()
+
+
 def cancel_after(book: Book, desk: Desk, command: CancelAfter, events: list[Event]) -> None:
     """Set, move or clear an account's dead man's switch."""
     assert command.due_ms >= 0
@@ -86,7 +127,10 @@ def cancel_after(book: Book, desk: Desk, command: CancelAfter, events: list[Even
 
 
 def expire(book: Book, desk: Desk, command: Expire, events: list[Event]) -> None:
-    """End one order whose time has come, or everything that is due but the interruption."""
+    """End one order whose time has come, or what is due but the interruption.
+
+    Of very many that are due at once the rest stays due, for the `Expire` that comes next.
+    """
     order_id = command.order_id
     if order_id:
         expire_ms = desk.expiry_of.get(order_id, 0)
@@ -97,12 +141,14 @@ def expire(book: Book, desk: Desk, command: Expire, events: list[Event]) -> None
         else:
             end_order(book, desk, order_id, EXPIRED, events)
         return
-    due = desk.expiries.pop_to(command.time_ms)
+    due = desk.expiries.pop_to(command.time_ms, DUE_PER_COMMAND_MAX)
     for _, _, expired_id in due:
         del desk.expiry_of[expired_id]
     desk.cancels.extend((expired_id, EXPIRED) for _, _, expired_id in due)
     fired = sorted(key for key, due_ms in desk.timers.items() if due_ms <= command.time_ms)
     for key in fired:
+        if len(desk.cancels) >= DUE_PER_COMMAND_MAX:
+            break  # still due: the next `Expire` goes on
         del desk.timers[key]
         ids = matching_ids(book, desk, key[0], -1, key[1])
         desk.cancels.extend((one, BY_TIMER) for one in ids)

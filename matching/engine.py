@@ -10,7 +10,7 @@ caller that sees the engine raise must still discard it and restore.
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from matching.amending import amend
 from matching.auction import Indication, indication
@@ -58,6 +58,9 @@ from matching.messages import (
 )
 from matching.sequencing import apply_at_desk, fault_refusal
 from matching.taking import cancelled, fillable, take, take_for_budget
+
+# Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
+CANCELS_AT_ONCE_MAX: Final = 2_000
 
 
 class Engine:
@@ -224,13 +227,14 @@ def _cancel(book: Book, command: Cancel, sequence: int, events: list[Event]) -> 
 
 
 def _cancel_all(book: Book, command: CancelAll, sequence: int, events: list[Event]) -> None:
-    if command.account_id == ALL_ACCOUNTS:
-        apply_at_desk(book, command, sequence, events)
+    account_id = command.account_id
+    if account_id == ALL_ACCOUNTS or book.count_owned_by(account_id) > CANCELS_AT_ONCE_MAX:
+        apply_at_desk(book, command, sequence, events)  # piece by piece
         return
     assert command.side in (-1, BUY, SELL)
     orders = [
         order
-        for order in book.owned_by(command.account_id)
+        for order in book.owned_by(account_id)
         if command.side in (-1, order.side) and command.owner_tag in (0, order.owner_tag)
     ]
     orders.sort(key=attrgetter("priority", "order_id"))

@@ -149,7 +149,7 @@ def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event])
         if waits(waiting.command):
             start_watching(book, desk, waiting, events)
         else:
-            desk.elect(waiting, 0)
+            desk.elect([waiting], 0)
 
 
 def _dissolve(

@@ -86,8 +86,7 @@ def _step(book: Book, desk: Desk, events: list[Event]) -> None:
     start = len(events)
     sequence = desk.sequence
     if desk.cancels:
-        order_id, code = desk.cancels.popleft()
-        ending.end_order(book, desk, order_id, code, events)
+        ending.cancel_step(book, desk, events)
     elif desk.uncross is not None:
         auction.uncross_step(book, desk, sequence, events)
     else:
@@ -209,7 +208,7 @@ def _cancel_all(
     if code is not None and command.account_id != ALL_ACCOUNTS:
         events.append(CommandRefused(command.command_id, 0, code))
         return
-    ending.cancel_all(book, desk, command, events)
+    ending.cancel_all(book, desk, command)
 
 
 def _amend(book: Book, desk: Desk, command: Amend, sequence: int, events: list[Event]) -> None:

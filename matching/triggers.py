@@ -1,7 +1,7 @@
 """Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
 
 from matching.book import Book
-from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Entry, Waiting
+from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Entry, Waiting, is_trailing
 from matching.messages import BUY, OPEN, Event, OrderWaiting
 
 
@@ -11,7 +11,7 @@ def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]
     waiting.stop_ticks = terms.stop_ticks
     desk.watch(waiting)
     price_ticks = _price_of(book, desk, waiting.source)
-    if price_ticks:
+    if price_ticks and is_trailing(terms):
         _follow(waiting, price_ticks)
     command = waiting.command
     events.append(
@@ -19,7 +19,7 @@ def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]
     )
     if price_ticks and is_reached(waiting, price_ticks):
         desk.unwatch(waiting)
-        desk.elect(waiting, price_ticks)
+        desk.elect([waiting], price_ticks)
 
 
 def _price_of(book: Book, desk: Desk, source: int) -> int:
@@ -39,16 +39,12 @@ def is_reached(waiting: Waiting, price_ticks: int) -> bool:
 
 
 def _follow(waiting: Waiting, price_ticks: int) -> None:
-    """Move a trailing stop with the price, where the price moved in the order's favour."""
+    """Let a trailing stop follow to a price that is better for it than any since its activation."""
     terms = waiting.terms
-    if not (terms.trail_ticks or terms.trail_ppm):
-        return
     # A sell follows the price up, a buy follows it down.
     favour = -1 if waiting.command.side == BUY else 1
-    if waiting.mark_ticks:
-        if (price_ticks - waiting.mark_ticks) * favour <= 0:
-            return
-    elif terms.activation_ticks and (price_ticks - terms.activation_ticks) * favour < 0:
+    is_active = waiting.mark_ticks or not terms.activation_ticks
+    if not is_active and (price_ticks - terms.activation_ticks) * favour < 0:
         return
     waiting.mark_ticks = price_ticks
     distance_ticks = terms.trail_ticks or max(1, price_ticks * terms.trail_ppm // PPM)
@@ -67,9 +63,9 @@ def price_seen(desk: Desk, source: int, price_ticks: int) -> None:
         reached = [(rank - price_ticks, age, one) for rank, age, one in rising]
         reached += [(rank + price_ticks, age, one) for rank, age, one in falling]
         reached = sorted(reached + trailed)
-    waiting = desk.waiting
-    for _, _, order_id in reached:
-        desk.elect(waiting[order_id], price_ticks)
+    if reached:
+        waiting = desk.waiting
+        desk.elect([waiting[order_id] for _, _, order_id in reached], price_ticks)
 
 
 def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
@@ -77,10 +73,14 @@ def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
     reached: list[Entry] = []
     trailing = desk.trailing[source]
     for order_id, waiting in trailing.items():
-        _follow(waiting, price_ticks)
-        if is_reached(waiting, price_ticks):
-            distance = abs(price_ticks - waiting.stop_ticks)
-            reached.append((-distance, waiting.priority, order_id))
+        mark_ticks = waiting.mark_ticks
+        is_buy = waiting.command.side == BUY
+        if not mark_ticks or (price_ticks < mark_ticks if is_buy else price_ticks > mark_ticks):
+            _follow(waiting, price_ticks)  # a stop that follows is not reached
+            continue
+        stop_ticks = waiting.stop_ticks
+        if price_ticks >= stop_ticks if is_buy else price_ticks <= stop_ticks:
+            reached.append((-abs(price_ticks - stop_ticks), waiting.priority, order_id))
     for _, _, order_id in reached:
         del trailing[order_id]
     return reached

@@ -73,8 +73,8 @@ FAULTS: Final = (
     Fault(
         "a trailing stop follows the price back",
         "triggers.py",
-        "        if (price_ticks - waiting.mark_ticks) * favour <= 0:",
-        "        if (price_ticks - waiting.mark_ticks) * favour == 0:",
+        "(price_ticks < mark_ticks if is_buy else price_ticks > mark_ticks)",
+        "price_ticks != mark_ticks",
     ),
     Fault(
         "the other order of an OCO lives on after a part of a fill",

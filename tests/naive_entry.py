@@ -7,6 +7,7 @@ from tests.naive_order import HELD, NaiveOrder, naive_order
 from tests.naive_session import NaiveSession
 
 TRAILING_MAX = 2_000
+CANCELS_AT_ONCE_MAX = 2_000
 
 
 class NaiveEntry(NaiveSession):
@@ -43,7 +44,8 @@ class NaiveEntry(NaiveSession):
             case m.Place():
                 return command.terms is not None
             case m.CancelAll():
-                return command.account_id == m.ALL_ACCOUNTS
+                mine = [o for o in self.orders if o.account_id == command.account_id]
+                return command.account_id == m.ALL_ACCOUNTS or len(mine) > CANCELS_AT_ONCE_MAX
             case m.SetState():
                 return command.state not in (m.OPEN, m.HALT)
             case m.Cancel() | m.Amend() | m.RefuseFaulty():

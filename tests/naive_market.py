@@ -239,6 +239,12 @@ class NaiveMarket:
                     found.append(order.order_id)
         return found
 
+    def all_ids(self, side: int) -> list[int]:
+        """Return ids of everyone's open orders: the best buys first, then sells, then waiting."""
+        found = [*self.queue(m.BUY), *self.queue(m.SELL)]
+        found += sorted(self.waiting, key=lambda order: order.order_id)
+        return [order.order_id for order in found if side in (-1, order.side)]
+
     # --- triggers
 
     def source_ticks(self, order: NaiveOrder) -> int:

@@ -10,6 +10,7 @@ from tests.naive_market import GATHERING, NaiveMarket
 from tests.naive_order import HELD, WATCHING, NaiveOrder
 
 PPM = 1_000_000
+DUE_MAX = 5_000
 
 
 class NaiveSession(NaiveMarket):
@@ -50,11 +51,9 @@ class NaiveSession(NaiveMarket):
             self.refuse(command.command_id, 0, code)
             return
         ids = self.open_ids(command.account_id, command.side, command.owner_tag)
-        for order_id in ids:
-            if command.account_id == m.ALL_ACCOUNTS:
-                self.cancels.append((order_id, m.BY_CANCEL_ALL))
-            else:
-                self.end(order_id, m.BY_CANCEL_ALL)
+        if command.account_id == m.ALL_ACCOUNTS and not command.owner_tag:
+            ids = self.all_ids(command.side)
+        self.cancels += [(order_id, m.BY_CANCEL_ALL) for order_id in ids]
 
     def expire(self, command: m.Expire) -> None:
         if command.order_id:
@@ -68,10 +67,10 @@ class NaiveSession(NaiveMarket):
             return
         due = [o for o in self.orders + self.waiting if o.terms.expire_ms]
         for order in sorted(due, key=lambda order: (order.terms.expire_ms, order.order_id)):
-            if order.terms.expire_ms <= command.time_ms:
+            if order.terms.expire_ms <= command.time_ms and len(self.cancels) < DUE_MAX:
                 self.cancels.append((order.order_id, c.EXPIRED))
         for (account, tag), due_ms in sorted(self.timers.items()):
-            if 0 < due_ms <= command.time_ms:
+            if 0 < due_ms <= command.time_ms and len(self.cancels) < DUE_MAX:
                 self.timers[account, tag] = 0
                 self.cancels += [(one, c.BY_TIMER) for one in self.open_ids(account, -1, tag)]
         self.done(command)
@@ -229,8 +228,7 @@ class NaiveSession(NaiveMarket):
             self.is_last_fresh = False
         self.out.append(m.StateChanged(self.symbol_id, state))
         if state == m.CLOSED:
-            ids = self.open_ids(m.ALL_ACCOUNTS, -1, 0)
-            self.cancels += [(order_id, c.SYMBOL_CLOSED) for order_id in ids]
+            self.cancels += [(order_id, c.SYMBOL_CLOSED) for order_id in self.all_ids(-1)]
 
     def auction_price(self) -> tuple[int, int, int]:
         """Return price, volume and surplus, by trying every price."""

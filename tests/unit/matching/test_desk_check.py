@@ -26,8 +26,7 @@ def spoil(desk: Desk, order_id: int, **values: int) -> None:
 def twice(desk: Desk) -> None:
     waiting: Waiting = desk.waiting[2]
     desk.unwatch(waiting)
-    desk.elect(waiting, 95)
-    desk.elect(waiting, 95)
+    desk.elect([waiting, waiting], 95)
 
 
 SPOILED: dict[str, Callable[[Desk], object]] = {

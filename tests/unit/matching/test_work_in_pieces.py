@@ -4,7 +4,8 @@ import time
 
 from matching import messages as m
 from matching.codec import Sequenced, decode_journal, encode_journal
-from matching.engine import Engine
+from matching.ending import DUE_PER_COMMAND_MAX, WAITING_PER_LOOK
+from matching.engine import CANCELS_AT_ONCE_MAX, Engine
 from matching.image import image_decode, image_encode
 from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.snapshot import state_hash
@@ -115,3 +116,84 @@ def test_25_1_ten_thousand_stops_of_one_trade() -> None:
     seconds = time.perf_counter() - started
     assert sum(type(event) is m.OrderTriggered for event in events) > MANY_STOPS * 0.9
     assert seconds < MANY_STOPS_SECONDS_MAX, f"{seconds:.2f} s"
+
+
+def crowd(orders: int, account_id: int = 0, terms: m.Terms | None = None) -> Engine:
+    """So many orders, of one account or each of its own."""
+    engine = Engine()
+    for number in range(1, orders + 1):
+        account = account_id or number
+        engine.apply(
+            m.Place(number, 0, SYMBOL, number, account, m.BUY, 1_000 - number % 9, 1, terms=terms)
+        )
+    return engine
+
+
+def ended(events: list[m.Event]) -> list[int]:
+    return [event.order_id for event in events if type(event) is m.OrderCancelled]
+
+
+def test_25_1_cancel_all_of_a_plain_account_is_one_piece_up_to_a_bound() -> None:
+    engine = crowd(CANCELS_AT_ONCE_MAX, account_id=7)
+    events = engine.apply(m.CancelAll(1, 0, SYMBOL, 7))
+    assert ended(events) == list(range(1, CANCELS_AT_ONCE_MAX + 1))
+    assert engine.book(SYMBOL).desk is None
+
+
+def test_25_1_cancel_all_of_more_orders_goes_in_pieces_oldest_first() -> None:
+    count = CANCELS_AT_ONCE_MAX + 1
+    engine = crowd(count, account_id=7)
+    events = engine.apply(m.CancelAll(1, 0, SYMBOL, 7))
+    assert len(ended(events)) == STEPS_PER_COMMAND_MAX
+    assert events[-1] == m.ContinueNeeded(SYMBOL)
+    assert ended(events + finish(engine, SYMBOL)) == list(range(1, count + 1))
+
+
+def test_25_1_cancel_all_beside_a_desk_goes_in_pieces() -> None:
+    engine = crowd(STOPS, account_id=7, terms=m.Terms(display_lots=1))
+    events = engine.apply(m.CancelAll(1, 0, SYMBOL, 7))
+    assert len(ended(events)) == STEPS_PER_COMMAND_MAX
+    assert ended(events + finish(engine, SYMBOL)) == list(range(1, STOPS + 1))
+
+
+def test_25_1_closing_looks_at_no_more_orders_than_it_ends() -> None:
+    """A symbol with many orders takes no longer to begin than one with few."""
+    engine = crowd(MANY_STOPS)
+    events = engine.apply(m.SetState(1, 0, SYMBOL, m.CLOSED))
+    desk = engine.book(SYMBOL).desk
+    assert desk is not None
+    assert len(desk.cancels) == 1
+    events += finish(engine, SYMBOL)
+    assert sorted(ended(events)) == list(range(1, MANY_STOPS + 1))
+    assert not engine.book(SYMBOL).orders
+
+
+def test_18_3_everyones_waiting_orders_end_by_id_after_the_book() -> None:
+    engine = Engine()
+    for command in stops(WAITING_PER_LOOK + 5):
+        engine.apply(command)
+    events = engine.apply(m.CancelAll(1, 0, SYMBOL, m.ALL_ACCOUNTS)) + finish(engine, SYMBOL)
+    waited = ended(events)[WAITING_PER_LOOK + 5 :]
+    assert waited == [1_000_000 + number for number in range(WAITING_PER_LOOK + 5)]
+
+
+def test_15_2_of_too_many_that_are_due_the_rest_stays_due() -> None:
+    count = DUE_PER_COMMAND_MAX + 3
+    engine = crowd(count, terms=m.Terms(expire_ms=50))
+    first = engine.apply(m.Expire(1, 50, SYMBOL)) + finish(engine, SYMBOL)
+    assert ended(first) == list(range(1, DUE_PER_COMMAND_MAX + 1))
+    assert engine.next_due_ms(SYMBOL) == 50
+    second = engine.apply(m.Expire(2, 50, SYMBOL))
+    assert ended(second) == [count - 2, count - 1, count]
+    assert engine.next_due_ms(SYMBOL) is None
+
+
+def test_18_4_of_too_many_timers_that_are_due_the_rest_stays_due() -> None:
+    engine = crowd(DUE_PER_COMMAND_MAX, account_id=7)
+    engine.apply(m.Place(9_999, 0, SYMBOL, 9_999, 8, m.BUY, 900, 1))
+    for account_id in (7, 8):
+        engine.apply(m.CancelAfter(1, 0, SYMBOL, account_id, 50))
+    first = engine.apply(m.Expire(2, 50, SYMBOL)) + finish(engine, SYMBOL)
+    assert len(ended(first)) == DUE_PER_COMMAND_MAX
+    assert engine.next_due_ms(SYMBOL) == 50
+    assert ended(engine.apply(m.Expire(3, 50, SYMBOL))) == [9_999]
