@@ -157,20 +157,25 @@ def top_set(bid: int, ask: int, last: int) -> None:
     tops_forget()
 
 
-def test_price_band_follows_the_last_price(ada: Trader, symbol: Symbol) -> None:
+def test_price_band_follows_the_last_price_where_the_engine_has_no_reference(
+    ada: Trader, symbol: Symbol
+) -> None:
     Symbol.objects.update(band_ppm=100_000)
     catalogue_forget()
     top_set(0, 0, 10_000)
-    assert ada.place(price="90").status_code == 201
     assert ada.place(price="110").status_code == 201
-    for price in ("89.99", "110.01"):
-        response = ada.place(price=price)
+    assert ada.place(side="sell", price="90").status_code == 201
+    # Rule 22.1: what pays less, or takes more, than the band is free.
+    assert ada.place(price="89.99").status_code == 201
+    assert ada.place(side="sell", price="110.01").status_code == 201
+    for side, price in (("buy", "110.01"), ("sell", "89.99")):
+        response = ada.place(side=side, price=price)
         assert (response.status_code, decoded(response)["code"]) == (
             422,
             "order.price_outside_band",
         )
         assert decoded(response)["params"] == {"minimum": "90", "maximum": "110"}
-    assert Order.objects.count() == 2
+    assert Order.objects.count() == 4
 
 
 def test_market_buy_reserves_at_the_protective_price(ada: Trader) -> None:
