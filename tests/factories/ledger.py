@@ -6,6 +6,7 @@ between any two steps: accept, sequence, commit the engine's batch, settle.
 
 import time
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 
@@ -17,24 +18,26 @@ from matching.codec import Sequenced, encode_command, encode_journal
 from matching.engine import Engine
 from matching.messages import (
     BUY,
+    FOK,
     GTC,
     IOC,
     SELL,
-    STP_CANCEL_INCOMING,
     STP_NONE,
     Command,
     Event,
+    Place,
 )
 from matching.snapshot import state_hash
 from orders.commands import amend_command, cancel_command, place_command
 from orders.lifecycle import is_final
 from orders.outcomes import outcome_of
 from orders.settlement import settle_batch
+from orders.words import SELF_TRADE_TEXTS
 from wallets.fees import amend_extra_atoms, hold_atoms, hold_for_quote_amount
 from wallets.services import account_open, funds_deposit
 
 SIDES = {BUY: "buy", SELL: "sell"}
-TIMES = {GTC: "gtc", IOC: "ioc"}
+TIMES = {GTC: "gtc", IOC: "ioc", FOK: "fok"}
 MAKER_PPM, TAKER_PPM = 500, 1_000
 PARTITION = 1
 
@@ -132,67 +135,95 @@ class Rig:
         market: bool = False,
         self_trade_exempt: bool = False,
         sequence: bool = True,
+        **more: Any,
     ) -> int:
-        """Accept an order (row, reservation, balance) and give it to the engine; return its id."""
+        """Accept an order (row, reservation, balance) and give it to the engine; return its id.
+
+        `more` are further arguments of `place_command`: `terms`, `post_only`, `self_trade`.
+        """
         market = market or bool(quote_atoms)
-        time_in_force = IOC if market else time_in_force
         order_id = self.ids.next_id()
+        if self_trade_exempt:
+            more["self_trade"] = STP_NONE
+        command = place_command(
+            order_id=order_id,
+            symbol_id=self.symbol.pk,
+            account_id=account_id,
+            side=side,
+            price_ticks=price_ticks,
+            quantity_lots=lots,
+            time_in_force=IOC if market else time_in_force,
+            market=market,
+            budget_ticklots=quote_atoms // self.units.quote_atoms_per_ticklot,
+            **more,
+        )
         atoms = (
             hold_for_quote_amount(quote_atoms, taker_fee_ppm=TAKER_PPM)
             if quote_atoms
-            else hold_atoms(side, lots, price_ticks, self.units, 0, TAKER_PPM)
+            else self.need(command)
         )
-        asset_id = self.quote_id if side == BUY else self.base_id
-        price = self.units.price(price_ticks)
         with self.connection.transaction():
-            self.connection.execute(
-                "INSERT INTO orders_clientorderid (account_id, client_order_id, order_id,"
-                " fingerprint) VALUES (%s, %s, %s, '')",
-                (account_id, f"c-{order_id}", order_id),
-            )
-            self.connection.execute(
-                "INSERT INTO orders_order (id, account_id, symbol_id, client_order_id, side, type,"
-                " time_in_force, post_only, self_trade, price, bound_price, quantity, quote_amount,"
-                " status, filled, filled_quote, maker_fee_ppm, taker_fee_ppm, created_at,"
-                " updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, false, %s, %s, %s, %s, %s,"
-                " 'new', 0, 0, %s, %s, now(), now())",
-                (
-                    order_id, account_id, self.symbol.pk, f"c-{order_id}", SIDES[side],
-                    "market" if market else "limit", TIMES[time_in_force],
-                    "none" if self_trade_exempt else "cancel_incoming",
-                    None if market else price, price if market else None,
-                    self.units.quantity(lots) if lots else None,
-                    self.units.quote_decimal(quote_atoms) if quote_atoms else None,
-                    MAKER_PPM, TAKER_PPM,
-                ),
-            )  # fmt: skip
-            self._reserve(account_id, asset_id, atoms)
-            self.connection.execute(
-                "INSERT INTO wallets_reservation (order_id, account_id, asset_id, symbol_id, side,"
-                " price_ticks, amount, maker_fee_ppm, taker_fee_ppm, fee_accrued)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0)",
-                (
-                    order_id, account_id, asset_id, self.symbol.pk, SIDES[side], price_ticks,
-                    atoms_to_decimal(atoms, 8), MAKER_PPM, TAKER_PPM,
-                ),
-            )  # fmt: skip
-        self.sides[order_id] = side
+            self.order_insert(command)
+            self.reservation_insert(command, atoms)
         if sequence:
-            self.apply(
-                place_command(
-                    order_id=order_id,
-                    symbol_id=self.symbol.pk,
-                    account_id=account_id,
-                    side=side,
-                    price_ticks=price_ticks,
-                    quantity_lots=lots,
-                    time_in_force=time_in_force,
-                    market=market,
-                    budget_ticklots=quote_atoms // self.units.quote_atoms_per_ticklot,
-                    self_trade=STP_NONE if self_trade_exempt else STP_CANCEL_INCOMING,
-                )
-            )
+            self.apply(command)
         return order_id
+
+    def need(self, place: Place) -> int:
+        """Atoms that an order of so many lots holds when it is accepted."""
+        lots, ticks = place.quantity_lots, place.price_ticks
+        return hold_atoms(place.side, lots, ticks, self.units, 0, TAKER_PPM)
+
+    def order_insert(self, place: Place, list_id: int | None = None) -> None:
+        """The rows of an accepted order, but for what it holds."""
+        order_id, lots = place.order_id, place.quantity_lots
+        price = self.units.price(place.price_ticks)
+        budget = place.budget_ticklots * self.units.quote_atoms_per_ticklot
+        self.sides[order_id] = place.side
+        self.connection.execute(
+            "INSERT INTO orders_clientorderid (account_id, client_order_id, order_id,"
+            " fingerprint) VALUES (%s, %s, %s, '')",
+            (place.account_id, f"c-{order_id}", order_id),
+        )
+        self.connection.execute(
+            "INSERT INTO orders_order (id, account_id, symbol_id, client_order_id, side, type,"
+            " time_in_force, post_only, self_trade, price, bound_price, quantity, quote_amount,"
+            " list_id, status, filled, filled_quote, maker_fee_ppm, taker_fee_ppm, created_at,"
+            " updated_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " 'new', 0, 0, %s, %s, now(), now())",
+            (
+                order_id, place.account_id, self.symbol.pk, f"c-{order_id}", SIDES[place.side],
+                "market" if place.market else "limit", TIMES[place.time_in_force],
+                place.post_only, SELF_TRADE_TEXTS[place.self_trade],
+                None if place.market else price, price if place.market else None,
+                self.units.quantity(lots) if lots else None,
+                self.units.quote_decimal(budget) if budget else None, list_id,
+                MAKER_PPM, TAKER_PPM,
+            ),
+        )  # fmt: skip
+
+    def reservation_insert(
+        self,
+        place: Place,
+        atoms: int,
+        *,
+        pool_id: int | None = None,
+        funded_by: int | None = None,
+        left_lots: int | None = None,
+    ) -> None:
+        """What an accepted order holds, taken from what its account has available."""
+        asset_id = self.quote_id if place.side == BUY else self.base_id
+        self._reserve(place.account_id, asset_id, atoms)
+        self.connection.execute(
+            "INSERT INTO wallets_reservation (order_id, account_id, asset_id, symbol_id, side,"
+            " price_ticks, amount, maker_fee_ppm, taker_fee_ppm, fee_accrued, pool_id, funded_by,"
+            " left_lots) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, %s, %s, %s)",
+            (
+                place.order_id, place.account_id, asset_id, self.symbol.pk, SIDES[place.side],
+                place.price_ticks, atoms_to_decimal(atoms, 8), MAKER_PPM, TAKER_PPM,
+                pool_id, funded_by, left_lots,
+            ),
+        )  # fmt: skip
 
     def cancel(self, order_id: int) -> int:
         command_id = self.ids.next_id()
@@ -311,19 +342,20 @@ class Rig:
         price = self.units.price(change.price_ticks) if change.price_ticks else None
         quantity = self.units.quantity(change.quantity_lots) if change.quantity_lots else None
         self.connection.execute(
-            "UPDATE orders_order SET status = %s, reason = %s, price = COALESCE(%s, price),"
+            "UPDATE orders_order SET status = COALESCE(%s, status), reason = %s, price ="
+            " COALESCE(%s, price),"
             " quantity = COALESCE(%s, quantity), filled = filled + %s,"
             " filled_quote = filled_quote + %s, engine_seq = COALESCE(engine_seq, %s),"
             " priority_seq = COALESCE(%s, priority_seq),"
             " finished_at = CASE WHEN %s THEN now() END WHERE id = %s",
             (
-                change.status.value, change.reason, price, quantity,
+                change.status and change.status.value, change.reason, price, quantity,
                 self.units.quantity(change.filled_lots),
                 self.units.quote_decimal(
                     change.filled_ticklots * self.units.quote_atoms_per_ticklot
                 ),
                 change.engine_seq or None, change.priority_seq or None,
-                is_final(change.status), change.order_id,
+                change.has_ended(), change.order_id,
             ),
         )  # fmt: skip
 
