@@ -1,0 +1,214 @@
+"""What the worker applies in one turn: its own commands, what waits for them, and what does not."""
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from matching.agenda import COMMANDS_PER_BATCH_MAX, CONTINUES_PER_BATCH_MAX, Agenda
+from matching.codec import Sequenced
+from matching.engine import Engine
+from matching.messages import (
+    ALL_ACCOUNTS,
+    BUY,
+    GTC,
+    IOC,
+    OTO,
+    SELL,
+    TRIGGER_STOP,
+    CancelAfter,
+    CancelAll,
+    Command,
+    Continue,
+    Expire,
+    OrderRejected,
+    Place,
+    PlaceList,
+    RefuseFaulty,
+    Terms,
+)
+from matching.protocols import EngineFailed
+from matching.sequencing import STEPS_PER_COMMAND_MAX
+
+BUSY, OTHER = 1, 2  # symbols
+IDS = itertools.count(1)
+
+
+def place(symbol_id: int, terms: Terms | None = None, **options: int | bool) -> Place:
+    order_id = next(IDS)
+    values = {"account_id": 1, "side": SELL, "price_ticks": 100, "quantity_lots": 5} | options
+    return Place(order_id, 0, symbol_id, order_id, **values, terms=terms)  # type: ignore[arg-type]
+
+
+def expiring(symbol_id: int, expire_ms: int) -> Place:
+    return place(symbol_id, Terms(expire_ms=expire_ms))
+
+
+def turn(agenda: Agenda, *commands: Command, now_ms: int = 1_000) -> list[Sequenced]:
+    return list(agenda.turn(commands, now_ms))
+
+
+def kinds(rows: Sequence[Sequenced]) -> list[type]:
+    return [type(row.command) for row in rows]
+
+
+def agenda_of(engine: Engine, **options: frozenset[int]) -> Agenda:
+    return Agenda(engine, lambda: next(IDS), **options)
+
+
+def crowded(orders: int) -> Engine:
+    """An engine whose busy symbol has so many open orders."""
+    engine = Engine()
+    for _ in range(orders):
+        engine.apply(place(BUSY))
+    return engine
+
+
+def cancel_everything() -> CancelAll:
+    return CancelAll(next(IDS), 0, BUSY, ALL_ACCOUNTS)
+
+
+def test_what_a_command_leaves_is_done_before_anything_else_of_its_symbol() -> None:
+    engine = crowded(3 * STEPS_PER_COMMAND_MAX)
+    agenda = agenda_of(engine)
+    rows = turn(agenda, cancel_everything(), place(BUSY), place(OTHER))
+    assert kinds(rows)[:3] == [CancelAll, Continue, Continue]
+    assert kinds(rows)[-2:] == [Place, Place]
+    assert kinds(rows).count(Continue) <= CONTINUES_PER_BATCH_MAX
+    assert len(engine.books[BUSY].orders) == 1
+    assert [row.sequence for row in rows] == sorted(row.sequence for row in rows)
+    assert agenda.next_due_ms() is None
+
+
+def test_a_turn_takes_a_bounded_number_of_pieces_and_other_symbols_do_not_wait() -> None:
+    pieces = CONTINUES_PER_BATCH_MAX + 5
+    engine = crowded((pieces + 1) * STEPS_PER_COMMAND_MAX)
+    agenda = agenda_of(engine)
+    late, other = place(BUSY), place(OTHER)
+    rows = turn(agenda, cancel_everything(), late, other)
+    assert kinds(rows) == [CancelAll, *[Continue] * CONTINUES_PER_BATCH_MAX, Place]
+    assert rows[-1].command is other
+    assert agenda.left == [late]
+    assert agenda.next_due_ms() == 0, "there is work at once"
+    another = place(OTHER)
+    rows = turn(agenda, *agenda.left, another)
+    assert Continue in kinds(rows)
+    assert [row.command for row in rows if type(row.command) is Place] == [late, another]
+    assert kinds(rows)[0] is Continue
+    assert agenda.left == []
+    assert agenda.next_due_ms() is None
+
+
+def test_symbols_with_much_to_do_share_a_turn() -> None:
+    engine = Engine()
+    agenda = agenda_of(engine)
+    symbols = (1, 2, 3)
+    for symbol_id in symbols:
+        for _ in range(30 * STEPS_PER_COMMAND_MAX):
+            engine.apply(place(symbol_id))
+    turn(agenda, *(CancelAll(next(IDS), 0, one, ALL_ACCOUNTS) for one in symbols))
+    rows = turn(agenda)
+    pieces = [row.command.symbol_id for row in rows]
+    share = CONTINUES_PER_BATCH_MAX // 3
+    assert {one: pieces.count(one) for one in symbols} == dict.fromkeys(symbols, share)
+
+
+def test_a_turn_takes_a_bounded_number_of_commands() -> None:
+    agenda = agenda_of(Engine())
+    commands = [place(OTHER) for _ in range(COMMANDS_PER_BATCH_MAX + 3)]
+    assert len(turn(agenda, *commands)) == COMMANDS_PER_BATCH_MAX
+    assert agenda.left == commands[-3:]
+    assert len(turn(agenda, *agenda.left)) == 3
+
+
+def test_an_expire_comes_at_its_time_and_before_other_commands() -> None:
+    engine = Engine()
+    agenda = agenda_of(engine)
+    turn(agenda, expiring(BUSY, 5_000), place(OTHER), now_ms=1_000)
+    assert agenda.next_due_ms() == 5_000
+    assert not agenda.is_due(4_999)
+    assert agenda.is_due(5_000)
+    assert kinds(turn(agenda, place(BUSY), now_ms=4_999)) == [Place]
+    buy = place(BUSY, side=BUY, account_id=2)
+    rows = turn(agenda, buy, now_ms=5_000)
+    assert kinds(rows) == [Expire, Place]
+    assert rows[0].command.time_ms == 5_000
+    assert agenda.next_due_ms() is None
+
+
+def test_the_time_of_what_ended_or_moved_is_forgotten() -> None:
+    agenda = agenda_of(Engine())
+    turn(agenda, CancelAfter(next(IDS), 0, BUSY, 1, 5_000))
+    turn(agenda, CancelAfter(next(IDS), 0, BUSY, 1, 9_000))
+    assert agenda.next_due_ms() == 9_000
+    turn(agenda, CancelAfter(next(IDS), 0, BUSY, 1, 0))
+    assert agenda.next_due_ms() is None
+
+
+def test_a_restored_engine_goes_on_with_its_work_and_its_times() -> None:
+    engine = crowded(3 * STEPS_PER_COMMAND_MAX)
+    engine.apply(cancel_everything())
+    engine.apply(expiring(OTHER, 7_000))
+    agenda = agenda_of(engine)
+    assert agenda.next_due_ms() == 0
+    assert set(kinds(turn(agenda))) == {Continue}
+    assert agenda.next_due_ms() == 7_000
+
+
+def test_for_a_symbol_that_is_set_aside_the_worker_makes_nothing() -> None:
+    engine = crowded(3 * STEPS_PER_COMMAND_MAX)
+    engine.apply(cancel_everything())
+    engine.apply(expiring(OTHER, 500))
+    agenda = agenda_of(engine, set_aside=frozenset({BUSY, OTHER}))
+    assert agenda.next_due_ms() is None
+    assert kinds(turn(agenda, place(OTHER))) == [Place]
+
+
+def test_a_faulty_list_is_refused_order_by_order() -> None:
+    parent, child = place(BUSY), place(BUSY)
+    order_list = PlaceList(next(IDS), 0, BUSY, 77, OTO, [parent, child])
+    agenda = agenda_of(Engine(), faulty_ids=frozenset({order_list.command_id}))
+    rows = turn(agenda, order_list)
+    assert kinds(rows) == [RefuseFaulty, RefuseFaulty]
+    assert [row.command.command_id for row in rows] == [parent.order_id, child.order_id]
+    assert {type(event) for row in rows for event in row.events} == {OrderRejected}
+
+
+def test_a_command_on_which_the_engine_raises_is_named() -> None:
+    agenda = agenda_of(Engine())
+    impossible = place(BUSY, price_ticks=-1)
+    with pytest.raises(EngineFailed) as failure:
+        turn(agenda, impossible)
+    assert failure.value.command is impossible
+    assert isinstance(failure.value.error, AssertionError)
+
+
+def test_rows_are_applied_only_as_they_are_asked_for() -> None:
+    engine = Engine()
+    rows = agenda_of(engine).turn([place(BUSY), place(BUSY)], 0)
+    next(rows)
+    assert engine.sequence == 1, "in careful times each is committed before the next"
+
+
+def test_elected_stops_are_work_like_any_other() -> None:
+    engine = Engine()
+    agenda = agenda_of(engine)
+    stops = [
+        place(
+            BUSY,
+            Terms(trigger=TRIGGER_STOP, stop_ticks=100),
+            side=SELL,
+            account_id=3,
+            market=True,
+            time_in_force=IOC,
+            price_ticks=1,
+            quantity_lots=1,
+        )
+        for _ in range(2 * STEPS_PER_COMMAND_MAX + 10)
+    ]
+    for stop in stops:
+        engine.apply(stop)
+    bid = place(BUSY, side=BUY, account_id=2, quantity_lots=1_000, time_in_force=GTC)
+    rows = turn(agenda, bid, place(BUSY, account_id=4, quantity_lots=1))
+    assert kinds(rows) == [Place, Place, Continue, Continue]
+    assert engine.books[BUSY].orders[bid.order_id].left_lots == 1_000 - 1 - len(stops)
