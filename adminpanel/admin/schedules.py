@@ -28,7 +28,7 @@ def schedule_of(row: ScheduledState) -> Schedule:
     )
 
 
-class ScheduleForm(forms.ModelForm[ScheduledState]):
+class ScheduleForm(forms.ModelForm):
     """Weekdays as boxes. Closing for ever is not offered: that is never left to a clock."""
 
     weekdays = forms.MultipleChoiceField(

@@ -54,7 +54,7 @@ def state_action(name: str, state: SymbolState, text: str) -> Action:
     return act
 
 
-class SymbolForm(forms.ModelForm[Symbol]):
+class SymbolForm(forms.ModelForm):
     """Refuses, in words, rules that the engine could not go by."""
 
     class Meta:

@@ -28,6 +28,18 @@ TRADER_FUNDS: Final = {"BTC": Decimal(1), "ETH": Decimal(20), "USDT": Decimal(50
 MAKER_FUNDS: Final = {"BTC": Decimal(500), "ETH": Decimal(8_000), "USDT": Decimal(30_000_000)}
 
 
+# The generator's price stays within half a percent of its mean: its own trades never come near this
+# band, but who empties one side of a book on purpose sees an interruption, and does not wait long.
+RULES: Final = {
+    "band_ppm": 100_000,
+    "interruption_limit_s": 15,
+    "interruption_pause_s": 30,
+    "interruption_auction_s": 30,
+    "open_orders_max": 0,
+    "stop_orders_max": 0,
+}
+
+
 class DemoSymbol(NamedTuple):
     """One listed symbol: its columns, and the market that the generator makes on it."""
 
@@ -41,7 +53,7 @@ def _symbol(code: str, price: str, tick: str, lot: str, size: str, **columns: st
     decimals = {name: Decimal(value) for name, value in columns.items()}
     steps = {"tick": Decimal(tick), "lot": Decimal(lot), "quantity_min": Decimal(lot)}
     shape = MarketShape(Decimal(price), Decimal(tick), Decimal(lot), Decimal(size))
-    return DemoSymbol(code, {**steps, **decimals, "band_ppm": 100_000}, shape)
+    return DemoSymbol(code, {**steps, **decimals, **RULES}, shape)
 
 
 SYMBOLS: Final = (

@@ -22,6 +22,7 @@ from config.demo.reference import (
 from exchange.api.secrets import SecretUnreadable, secret_decrypt
 from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
+from orders.market_rules import symbol_rules_send
 from wallets.services import account_open
 
 
@@ -45,6 +46,16 @@ def reference_seed() -> None:
         defaults = {"base": base, "quote": quote, "position": position, **columns}
         Symbol.objects.get_or_create(code=code, defaults=defaults)
     brand_seed()
+
+
+def rules_seed() -> None:
+    """Tell the engine what the demonstration's symbols are set to, where it does not know yet.
+
+    Outside any transaction: what is sent must find the symbols committed.
+    """
+    codes = [symbol.code for symbol in SYMBOLS]
+    for symbol_id in Symbol.objects.filter(code__in=codes).values_list("pk", flat=True):
+        symbol_rules_send(symbol_id, note="seed_demo")
 
 
 def maker_tier_ensure() -> Tier:

@@ -2,9 +2,11 @@
 
 import stat
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 
 from config.demo.bots import KEYS_NAME, keys_read
 from config.demo.reference import (
@@ -20,12 +22,18 @@ from config.demo.reference import (
 from config.demo.seed import makers_seed, people_seed, reference_seed
 from config.replay.venue import run_next, venue_open
 from exchange.api.secrets import secret_decrypt, secret_encrypt
+from exchange.domain.units import PPM
 from exchange.market.flow import FlowExtent
+from exchange.market.generator import MarketGenerator
 from exchange.models import ApiKey, Brand, Symbol, Tier, User
+from exchange.selectors import catalogue_forget
+from orders.intake.thread import intake_stop
+from orders.models import Command
 from wallets.models import Entry
 from wallets.selectors import account_id_of, balances_of
 
 pytestmark = pytest.mark.django_db
+COMMANDS = 20_000  # so long lasts a quarter of an hour of the demonstration, or more
 
 
 def seed(data: Path) -> None:
@@ -65,6 +73,38 @@ def test_a_second_seed_changes_nothing(tmp_path: Path) -> None:
     assert [model.objects.count() for model in (Entry, User, ApiKey)] == [entries, users, keys]
     assert keys_read(tmp_path / KEYS_NAME) == kept
     assert Symbol.objects.get(code="BTC-USDT").band_ppm == 1, "what staff changed stays"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_engine_is_told_the_rules_of_the_demonstration_once() -> None:
+    catalogue_forget()
+    try:
+        call_command("seed_demo", "--reference-only", stdout=StringIO())
+        kinds = Command.objects.order_by("symbol_id", "pk").values_list("kind", flat=True)
+        assert list(kinds) == ["set_feature", "set_band"] * len(SYMBOLS), "limits are off"
+        call_command("seed_demo", "--reference-only", stdout=StringIO())
+        assert Command.objects.count() == 2 * len(SYMBOLS)
+    finally:
+        intake_stop()
+
+
+@pytest.mark.parametrize("place", range(len(SYMBOLS)))
+def test_the_demonstrations_own_market_stays_inside_its_band(place: int) -> None:
+    """Or it would be interrupted all the time, with nobody there to see why."""
+    code, columns, shape = SYMBOLS[place]
+    generator = MarketGenerator(shape, seed=place)
+    reference: Decimal | None = None
+    widest = Decimal(0)
+    for _ in generator.commands(COMMANDS):
+        for trade in generator.trades:
+            reference = reference or trade.price  # the band is nowhere nearer than round the first
+            widest = max(widest, abs(trade.price / reference - 1))
+        for best in (generator.book.best("buy"), generator.book.best("sell")):
+            if reference and best:
+                widest = max(widest, abs(best * shape.tick / reference - 1))
+    assert reference is not None
+    assert widest * PPM < columns["band_ppm"] // 2, (code, widest)
+    assert columns["interruption_limit_s"] > 0, "and one can be seen"
 
 
 def test_the_keys_file_is_private_and_its_secrets_sign(tmp_path: Path) -> None:

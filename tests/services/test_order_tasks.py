@@ -13,14 +13,23 @@ import pytest
 import redis as redis_package
 from celery.exceptions import SoftTimeLimitExceeded
 
+from config.celery import app
 from exchange import metrics
 from exchange.database import connect
-from exchange.redis import FEED_CHANNEL, redis_client, settle_flag_key
-from matching.messages import BUY, SELL
+from exchange.domain.enums import SymbolState
+from exchange.models import Symbol
+from exchange.redis import FEED_CHANNEL, commands_stream, redis_client, settle_flag_key
+from exchange.selectors import catalogue_forget
+from matching.codec import decode_command
+from matching.messages import BUY, HALT, OPEN, SELL
 from orders import tasks
+from orders.intake.thread import intake_stop
+from orders.market_states import symbol_state_request
+from orders.models import Command, ScheduledState
 from orders.settlement import Idle, SettledBatch, settle_next
 from orders.tasks import RedisDoorbell, settle_until_idle
 from tests.factories.ledger import PARTITION, Rig
+from tests.factories.reference import symbol_make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -382,3 +391,67 @@ def test_journal_keeps_what_is_young_unsettled_unpublished_or_unaudited(rig):
     rig.connection.execute("UPDATE orders_enginepartition SET published_seq = 4")
     assert tasks.journal_rows_trim(rig.connection, 30) == 1
     assert remaining() == [4]  # the last one always stays
+
+
+# --- what the clock and the audit ask for
+
+
+@pytest.fixture
+def symbol(transactional_db, base_rows):
+    catalogue_forget()
+    yield symbol_make("BTC-USDT", state="auction", band_ppm=50_000, open_orders_max=0)
+    tasks.connection_close()
+    intake_stop()
+
+
+def states_sent():
+    rows = Command.objects.filter(kind="set_state").order_by("pk")
+    return [decode_command(bytes(row.payload)).state for row in rows]
+
+
+def test_freezing_halts_once_and_says_why(symbol):
+    assert tasks.symbols_freeze([symbol.code, "NO-PE"], "L3 is broken" + "!" * 300) == 1
+    assert states_sent() == [HALT]
+    assert Command.objects.get().note == ("L3 is broken" + "!" * 300)[:200]
+    assert tasks.symbols_freeze([symbol.code], "again") == 0, "a halt is on its way"
+
+
+def test_freezing_does_not_wait_for_another_change_of_state(symbol):
+    """An opening that is under way would leave a broken market open for a minute more."""
+    symbol_state_request(symbol_id=symbol.pk, state=SymbolState.OPEN, requested_by=1, note="nine")
+    assert tasks.symbols_freeze([symbol.code], "L3 is broken") == 1
+    assert states_sent() == [OPEN, HALT]
+
+
+@pytest.mark.parametrize("state", ["halt", "closed"])
+def test_freezing_leaves_alone_what_does_not_trade(symbol, state):
+    Symbol.objects.update(state=state)
+    assert tasks.symbols_freeze([symbol.code], "L3 is broken") == 0
+    assert states_sent() == []
+
+
+def test_the_clock_sends_a_state_once(symbol, client):
+    client.delete(commands_stream(1))
+    now = datetime.now(UTC)
+    ScheduledState.objects.create(
+        symbol=symbol, state="open", at=now.time(), on_date=now.date(), last_due_at=None
+    )
+    assert tasks.schedules_run_now() == 1
+    assert tasks.schedules_run_now() == 0
+    assert states_sent() == [OPEN]
+    [(_, entry)] = client.xrange(commands_stream(1))
+    assert entry[b"c"] == bytes(Command.objects.get().payload)
+
+
+def test_every_minute_the_engine_is_told_what_it_does_not_know(symbol):
+    assert tasks.symbol_rules_send_all() == 2
+    assert tasks.symbol_rules_send_all() == 0
+    kinds = Command.objects.order_by("pk").values_list("kind", flat=True)
+    assert list(kinds) == ["set_feature", "set_band"]
+
+
+def test_beat_sends_only_tasks_that_exist():
+    app.loader.import_default_modules()
+    wanted = {entry["task"] for entry in app.conf.beat_schedule.values()}
+    assert {"orders.tasks.schedules_run", "orders.tasks.symbol_rules_send_all"} <= wanted
+    assert wanted <= set(app.tasks)

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from config.demo.reference import MAKERS, PASSWORD, STAFF, TRADERS
-from config.demo.seed import makers_seed, people_seed, reference_seed
+from config.demo.seed import makers_seed, people_seed, reference_seed, rules_seed
 from config.env import BASE_DIR, ENV
+from orders.intake.thread import intake_stop
 
 
 class Command(BaseCommand):
@@ -23,6 +24,10 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         reference_seed()
+        try:
+            rules_seed()
+        finally:
+            intake_stop()
         if options["reference_only"]:
             self.stdout.write("reference data is there")
             return
