@@ -8,6 +8,7 @@ the sum of its fees is the rounded exact fee. That is why a hold computed at acc
 possible way to fill the order, with nothing missing and nothing to clamp.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from exchange.domain.units import PPM, SymbolUnits
@@ -103,3 +104,32 @@ def amend_extra_atoms(
         return 0
     growth_atoms = growth_ticklots * units.quote_atoms_per_ticklot
     return growth_atoms + fee_ceil(growth_atoms * taker_fee_ppm)
+
+
+def pool_atoms(needs: Iterable[int]) -> int:
+    """Atoms that orders of which only one can trade hold together: what the neediest needs."""
+    return max(needs)
+
+
+def is_funded(parent_side: int, child_side: int) -> bool:
+    """Whether an order that waits for another is paid out of what that one's fills bring in."""
+    assert parent_side in (BUY, SELL)
+    assert child_side in (BUY, SELL)
+    return parent_side != child_side
+
+
+def brings_min_atoms(
+    side: int, lots: int, price_ticks: int, units: SymbolUnits, taker_fee_ppm: int
+) -> int:
+    """Atoms that an order brings in, at least, once all of its lots are filled.
+
+    Of the base asset for a buyer. Of the quote asset for a seller: no fill is below `price_ticks`
+    (its limit or bound), and what a better price adds to the fee is less than it adds itself.
+    """
+    assert lots > 0
+    if side == BUY:
+        return lots * units.base_atoms_per_lot
+    assert side == SELL
+    assert price_ticks > 0
+    notional_atoms = price_ticks * lots * units.quote_atoms_per_ticklot
+    return notional_atoms - fee_ceil(notional_atoms * taker_fee_ppm)

@@ -11,11 +11,16 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg.rows import dict_row, tuple_row
 
-from exchange.domain.enums import CommandKind
+from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from orders.intake import sql
-from orders.intake.decide import AssetKey, Decisions, Entry, Known, client_key, conflict, decide
-from orders.intake.jobs import AmendJob, CommandJob, Job, PlaceJob, Replayed
+from orders.intake.amends import Linked, Reserved
+from orders.intake.decide import Decisions, Entry, Known, client_key, decide
+from orders.intake.funds import AssetKey
+from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
+from orders.intake.repeats import answer_repeated
 from orders.intake.rows import BalanceKey, ClaimRow, OpenOrdersKey, encode_rows
+
+_NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
@@ -55,6 +60,9 @@ def commit_batch(
     for job in jobs:
         job.command_id = next_id()
         job.outcome = None
+        if isinstance(job, ListJob):
+            for place in job.places:
+                place.command_id = next_id()
     try:
         known = _read(connection, jobs, wait_for_locks)
         decisions = decide(jobs, known)
@@ -85,9 +93,11 @@ def _commit(connection: Connection) -> None:
 
 def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> Known:
     """Claim, lock and look up all that the batch needs, in one round trip."""
-    places = [job for job in jobs if isinstance(job, PlaceJob)]
+    places = _places(jobs)
     amends = [job for job in jobs if isinstance(job, AmendJob)]
-    funded: list[PlaceJob | AmendJob] = [*places, *amends]
+    # All that a list holds is of the asset that its first order pays with.
+    first = [job.places[0] if isinstance(job, ListJob) else job for job in jobs]
+    funded = [job for job in first if isinstance(job, PlaceJob | AmendJob)]
     wanted = {BalanceKey(job.account_id, job.hold_asset_id) for job in funded}
     counted = {
         OpenOrdersKey(job.account_id, job.draft.symbol_id) for job in places if job.open_orders_max
@@ -103,22 +113,46 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         claimed = _ask(connection, sql.CLAIM, _claims(places))
         reserved: Cursor | None = None
         if amends:
-            reserved = connection.execute(
-                _LOCK_RESERVATIONS[wait_for_locks], ([job.order_id for job in amends],)
-            )
+            amended = {"order_ids": [job.order_id for job in amends]}
+            reserved = connection.execute(_LOCK_RESERVATIONS[wait_for_locks], amended)
         balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
         counts = _ask(connection, sql.OPEN_ORDERS, list(counted))
         orders: Cursor | None = None
         if order_ids:
             orders = connection.cursor(row_factory=dict_row).execute(sql.ORDERS, (order_ids,))
         known.claimed = {row[0] for row in _rows(claimed)}
-        known.reservations = dict(_rows(reserved))
+        known.reservations = {row[0]: Reserved(*row[1:]) for row in _rows(reserved)}
         known.available = {(row[1], row[2]): (row[0], row[3]) for row in _rows(balances)}
         known.open_orders = {(row[0], row[1]): row[2] for row in _rows(counts)}
         known.orders = {row["id"]: row for row in _rows(orders)}
     missing = [key for key in wanted if (key.account_id, key.asset_id) not in known.available]
     known.busy = _present(connection, missing)
+    known.linked = _linked(connection, [job.order_id for job in amends], known)
     return known
+
+
+def _places(jobs: Sequence[Job]) -> list[PlaceJob]:
+    """The orders that the jobs want to enter, those of lists included."""
+    places: list[PlaceJob] = []
+    for job in jobs:
+        if isinstance(job, PlaceJob):
+            places.append(job)
+        elif isinstance(job, ListJob):
+            places += job.places
+    return places
+
+
+def _linked(connection: Connection, order_ids: list[int], known: Known) -> dict[int, Linked]:
+    """The lists of amended orders: read only where there is one, in a round trip of its own."""
+    in_lists = [
+        order_id for order_id in order_ids if known.orders.get(order_id, _NO_ORDER)["list_id"]
+    ]
+    linked: dict[int, Linked] = {}
+    if in_lists:
+        for own_id, kind, order_id, status in connection.execute(sql.LISTS, (in_lists,)):
+            one = linked.setdefault(own_id, Linked(ListKind(kind), {}))
+            one.statuses[order_id] = OrderStatus(status)
+    return linked
 
 
 def _claims(places: Sequence[PlaceJob]) -> list[ClaimRow]:
@@ -145,32 +179,20 @@ def _write(connection: Connection, decisions: Decisions) -> None:
         again = _ask(
             connection,
             sql.CLAIMED_ORDERS,
-            [ClaimRow(*client_key(job)) for job in repeated],
+            [ClaimRow(*client_key(place)) for place in _places(repeated)],
             dict_row,
         )
+        _ask(connection, sql.INSERT_LISTS, decisions.lists)
         placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
         _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
         held = _ask(connection, sql.HOLD_FOR_AMENDS, decisions.amend_holds)
         taken = _ask(connection, sql.RESERVE, decisions.taken)
         found = _rows(again)
-    _repeat(decisions, found)
+    answer_repeated(decisions, found)
     # The rows are locked and the decisions were made from them: a difference is a bug.
     assert placed is None or placed.rowcount == len(decisions.orders)
     assert held is None or held.rowcount == len(decisions.amend_holds)
     assert taken is None or taken.rowcount == len(decisions.taken)
-
-
-def _repeat(decisions: Decisions, found: Sequence[dict[str, Any]]) -> None:
-    """Answer the requests whose client id has an order already."""
-    by_key = {(row["account_id"], row["client_order_id"]): row for row in found}
-    for job in decisions.repeated:
-        row = by_key.get(client_key(job))
-        if row is None:  # forgotten between the claim and now: it is free again
-            decisions.deferred.append(job)
-        elif row["fingerprint"].hex() == job.fingerprint:
-            decisions.outcomes.append((job, Replayed(row)))
-        else:
-            decisions.outcomes.append((job, conflict()))
 
 
 def _ask(

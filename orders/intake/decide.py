@@ -2,7 +2,8 @@
 
 Every job ends in one of four ways: accepted (rows and a command), refused (a DomainError),
 repeated (the order that its client id already has), or deferred to the next batch, because a
-balance it needs is locked or because the claim it lost to was given up.
+balance it needs is locked or because the claim it lost to was given up. A list of orders ends as
+one: all of its orders, or none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,48 +12,39 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.domain.codes import Code
-from exchange.domain.enums import CommandKind, OrderStatus, OrderType
+from exchange.domain.enums import CommandKind, OrderStatus
 from exchange.domain.errors import DomainError
-from exchange.domain.units import atoms_to_decimal, decimal_to_atoms, plain
 from matching.messages import Command
-from orders.commands import (
-    amend_command,
-    cancel_after_command,
-    cancel_all_command,
-    cancel_command,
-    set_state_command,
+from orders.intake.amends import Linked, Reserved, amend_extra, linked_check, pending_check
+from orders.intake.commanding import amend_built, amend_row, command_built, command_row
+from orders.intake.funds import AssetKey, Deferred, Funds
+from orders.intake.holds import is_covered, list_atoms
+from orders.intake.jobs import (
+    Accepted,
+    AcceptedList,
+    AmendJob,
+    CommandJob,
+    Job,
+    ListJob,
+    PlaceJob,
+    Replayed,
 )
-from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, Job, PlaceJob, Replayed
+from orders.intake.placing import list_row, list_rows, order_row, place_list_of, place_of
 from orders.intake.rows import (
     AmendHoldRow,
     ClaimRow,
     CommandRow,
+    ListRow,
     OrderRow,
     TakenRow,
     amount_text,
     command_payload,
-    order_row,
-    place_of,
-    time_text,
 )
 from orders.lifecycle import is_final
-from orders.validation import notional_check
 from risk.rules import open_orders_check
-from wallets.fees import amend_extra_atoms
 
 Entry = tuple[int, bytes]  # partition id, encoded command
 ClientKey = tuple[int, str]
-AssetKey = tuple[int, int]
-
-
-@dataclass(slots=True)
-class Fund:
-    """A locked balance: what it can spend, and what this batch takes of it, in atoms."""
-
-    balance_id: int
-    available_atoms: int
-    scale: int
-    taken_atoms: int = 0
 
 
 @dataclass(slots=True)
@@ -64,26 +56,27 @@ class Known:
     busy: set[AssetKey] = field(default_factory=set)  # balances that exist but were not locked
     open_orders: dict[tuple[int, int], int] = field(default_factory=dict)
     orders: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    reservations: dict[int, int | None] = field(default_factory=dict)  # pending amend by order
+    reservations: dict[int, Reserved] = field(default_factory=dict)
+    linked: dict[int, Linked] = field(default_factory=dict)  # lists, by each amended order in one
 
 
 @dataclass(slots=True)
 class Decisions:
     """What a batch writes and answers. Outcomes take effect when the commit has happened."""
 
-    outcomes: list[tuple[Job, Accepted | Replayed | DomainError]] = field(default_factory=list)
+    outcomes: list[tuple[Job, Accepted | AcceptedList | Replayed | DomainError]] = field(
+        default_factory=list
+    )
     deferred: list[Job] = field(default_factory=list)
-    repeated: list[PlaceJob] = field(default_factory=list)  # answered by an order in the database
+    # Answered by the orders in the database.
+    repeated: list[PlaceJob | ListJob] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     orders: list[OrderRow] = field(default_factory=list)
+    lists: list[ListRow] = field(default_factory=list)
     commands: list[CommandRow] = field(default_factory=list)
     amend_holds: list[AmendHoldRow] = field(default_factory=list)
     unclaims: list[ClaimRow] = field(default_factory=list)
     taken: list[TakenRow] = field(default_factory=list)
-
-
-class _Deferred(Exception):
-    """The job has to wait for the next batch."""
 
 
 def client_key(job: PlaceJob) -> ClientKey:
@@ -91,9 +84,14 @@ def client_key(job: PlaceJob) -> ClientKey:
     return job.account_id, job.draft.client_order_id
 
 
-def conflict() -> DomainError:
+def conflict(field: str = "client_order_id") -> DomainError:
     """The refusal of a client order id that belongs to an order with other parameters."""
-    return DomainError(Code.ORDER_CLIENT_ID_CONFLICT, field="client_order_id")
+    return DomainError(Code.ORDER_CLIENT_ID_CONFLICT, field=field)
+
+
+def list_conflict(index: int) -> DomainError:
+    """The same of an order in a list."""
+    return conflict(f"orders.{index}.client_order_id")
 
 
 def decide(jobs: Sequence[Job], known: Known) -> Decisions:
@@ -102,15 +100,16 @@ def decide(jobs: Sequence[Job], known: Known) -> Decisions:
     for job in jobs:
         if isinstance(job, PlaceJob):
             batch.place(job)
+        elif isinstance(job, ListJob):
+            batch.place_list(job)
         else:
             batch.command(job)
-    decisions = batch.decisions
-    decisions.taken = [
-        TakenRow(fund.balance_id, amount_text(fund.taken_atoms, fund.scale))
-        for fund in batch.funds.values()
-        if fund.taken_atoms
-    ]
-    return decisions
+    batch.decisions.taken = batch.funds.taken()
+    return batch.decisions
+
+
+# What became of the first job that asked for a client id in this batch.
+Fate = OrderRow | DomainError | None
 
 
 class _Batch:
@@ -119,8 +118,8 @@ class _Batch:
     def __init__(self, known: Known) -> None:
         self.known = known
         self.decisions = Decisions()
-        self.funds: dict[AssetKey, Fund] = {}
-        self.leaders: dict[ClientKey, tuple[PlaceJob, OrderRow | DomainError | None]] = {}
+        self.funds = Funds(known.available, known.busy)
+        self.leaders: dict[ClientKey, tuple[PlaceJob, ListJob | None, Fate]] = {}
         self.amending: set[int] = set()
 
     def place(self, job: PlaceJob) -> None:
@@ -128,22 +127,63 @@ class _Batch:
         if key in self.leaders:
             self._follow(job, *self.leaders[key])
             return
-        self.leaders[key] = (job, None)
+        self.leaders[key] = (job, None, None)
         if job.command_id not in self.known.claimed:
             self.decisions.repeated.append(job)
             return
         try:
-            row = self._accept(job)
-        except (DomainError, _Deferred) as refusal:
+            self._take([job], job.hold_atoms)
+        except (DomainError, Deferred) as refusal:
             if isinstance(refusal, DomainError):
-                self.leaders[key] = (job, refusal)
+                self.leaders[key] = (job, None, refusal)
             self.decisions.unclaims.append(ClaimRow(*key))
             self._not_taken(job, refusal)
             return
-        self.leaders[key] = (job, row)
+        row = order_row(job)
+        self.leaders[key] = (job, None, row)
         self.decisions.orders.append(row)
         self.decisions.entries.append((job.rules.partition_id, command_payload(place_of(job))))
         self.decisions.outcomes.append((job, Accepted(row.id, row.columns())))
+
+    def place_list(self, job: ListJob) -> None:
+        keys = [client_key(place) for place in job.places]
+        new = [place.command_id in self.known.claimed for place in job.places]
+        led = [self.leaders[key] for key in keys if key in self.leaders]
+        try:
+            if led:
+                self._follow_list(job, led)
+                return
+            if not any(new):
+                self._lead(job, None)
+                self.decisions.repeated.append(job)
+                return
+            if not all(new):
+                raise list_conflict(new.index(False))
+            self._accept_list(job)
+        except (DomainError, Deferred) as refusal:
+            if not led:
+                self._lead(job, refusal if isinstance(refusal, DomainError) else None)
+            self.decisions.unclaims += [
+                ClaimRow(*key) for key, is_new in zip(keys, new, strict=True) if is_new
+            ]
+            self._not_taken(job, refusal)
+
+    def _accept_list(self, job: ListJob) -> None:
+        assert is_covered(job), "what the parent brings in pays for what waits for it"
+        self._take(job.places, list_atoms(job))
+        rows = list_rows(job)
+        for place, row in zip(job.places, rows, strict=True):
+            self.leaders[client_key(place)] = (place, job, row)
+        self.decisions.lists.append(list_row(job))
+        self.decisions.orders += rows
+        payload = command_payload(place_list_of(job))
+        self.decisions.entries.append((job.places[0].rules.partition_id, payload))
+        accepted = AcceptedList(job.command_id, job.kind, [row.columns() for row in rows])
+        self.decisions.outcomes.append((job, accepted))
+
+    def _lead(self, job: ListJob, fate: Fate) -> None:
+        for place in job.places:
+            self.leaders[client_key(place)] = (place, job, fate)
 
     def command(self, job: Job) -> None:
         order: Mapping[str, Any] | None
@@ -153,18 +193,18 @@ class _Batch:
             else:
                 assert isinstance(job, CommandJob)
                 command, order = self._simple(job)
-        except (DomainError, _Deferred) as refusal:
+        except (DomainError, Deferred) as refusal:
             self._not_taken(job, refusal)
             return
         self.decisions.outcomes.append((job, Accepted(command.command_id, order)))
 
-    def _not_taken(self, job: Job, why: DomainError | _Deferred) -> None:
+    def _not_taken(self, job: Job, why: DomainError | Deferred) -> None:
         if isinstance(why, DomainError):
             self.decisions.outcomes.append((job, why))
         else:
             self.decisions.deferred.append(job)
 
-    def _follow(self, job: PlaceJob, leader: PlaceJob, fate: OrderRow | DomainError | None) -> None:
+    def _follow(self, job: PlaceJob, leader: PlaceJob, of_list: ListJob | None, fate: Fate) -> None:
         """A second request under one client id in the same batch."""
         same = job.fingerprint == leader.fingerprint
         if isinstance(fate, OrderRow):
@@ -172,98 +212,59 @@ class _Batch:
             self.decisions.outcomes.append((job, outcome))
         elif isinstance(fate, DomainError) and same:
             self.decisions.outcomes.append((job, fate))  # the same request, the same answer
-        elif leader in self.decisions.repeated:
+        elif (of_list or leader) in self.decisions.repeated:
             self.decisions.repeated.append(job)
         else:  # the leader was refused or deferred: its claim is given up, this one may have it
             self.decisions.deferred.append(job)
 
-    def _accept(self, job: PlaceJob) -> OrderRow:
+    def _follow_list(
+        self, job: ListJob, led: Sequence[tuple[PlaceJob, ListJob | None, Fate]]
+    ) -> None:
+        """A list whose client ids an earlier job of this batch asked for, or some of them.
+
+        The same request gets the same answer. Any other one waits for the next batch, where what
+        the earlier one came to is known.
+        """
+        _, leader, fate = led[0]
+        if leader is None or fingerprints(leader) != fingerprints(job):
+            raise Deferred
+        if leader in self.decisions.repeated:
+            self.decisions.repeated.append(job)
+        elif isinstance(fate, DomainError):
+            self.decisions.outcomes.append((job, fate))
+        elif isinstance(fate, OrderRow):
+            orders = [one.columns() for _, _, one in led if isinstance(one, OrderRow)]
+            assert len(orders) == len(job.places)
+            replayed = AcceptedList(leader.command_id, job.kind, orders, is_replay=True)
+            self.decisions.outcomes.append((job, replayed))
+        else:
+            raise Deferred
+
+    def _take(self, places: Sequence[PlaceJob], atoms: int) -> None:
+        """Reserve for new orders of one account and symbol; raises, and then takes nothing."""
+        job = places[0]
         symbol_key = (job.account_id, job.draft.symbol_id)
         if job.open_orders_max:
-            open_orders = self.known.open_orders[symbol_key]
+            open_orders = self.known.open_orders[symbol_key] + len(places) - 1
             open_orders_check(open_orders, job.open_orders_max, job.rules.units.code)
-        self._reserve(job.account_id, job.hold_asset_id, job.hold_atoms, job.hold_scale, job)
+        self.funds.reserve(
+            job.account_id, job.hold_asset_id, atoms, job.hold_scale, job.rules.units
+        )
         if job.open_orders_max:
-            self.known.open_orders[symbol_key] += 1
-        return order_row(job)
-
-    def _reserve(
-        self, account_id: int, asset_id: int, atoms: int, scale: int, job: PlaceJob | AmendJob
-    ) -> None:
-        """Take atoms of a locked balance, or say why not. Nothing is taken on refusal."""
-        key = (account_id, asset_id)
-        fund = self.funds.get(key)
-        if fund is None:
-            if key in self.known.busy:
-                raise _Deferred
-            balance_id, available = self.known.available.get(key, (0, Decimal(0)))
-            fund = Fund(balance_id, decimal_to_atoms(available, scale), scale)
-            self.funds[key] = fund
-        left_atoms = fund.available_atoms - fund.taken_atoms
-        if left_atoms < atoms:
-            units = job.rules.units
-            base, _, quote = units.code.partition("-")
-            raise DomainError(
-                Code.FUNDS_INSUFFICIENT,
-                needed=plain(atoms_to_decimal(atoms, scale)),
-                available=plain(atoms_to_decimal(left_atoms, scale)),
-                asset=quote if asset_id == units.quote_asset_id else base,
-            )
-        fund.taken_atoms += atoms
+            self.known.open_orders[symbol_key] += len(places)
 
     def _simple(self, job: CommandJob) -> tuple[Command, Mapping[str, Any] | None]:
         order: Mapping[str, Any] | None = None
-        command: Command
         partition_id, symbol_id = job.partition_id, job.symbol_id
         if job.kind is CommandKind.CANCEL:
             assert job.order_id is not None
             order = self._live_order(job.order_id, job.account_id)
             symbol_id = order["symbol_id"]
             partition_id = order["partition_id"]
-            command = cancel_command(
-                command_id=job.command_id, symbol_id=symbol_id, order_id=job.order_id
-            )
-        elif job.kind is CommandKind.CANCEL_ALL:
-            assert job.account_id is not None
-            command = cancel_all_command(
-                command_id=job.command_id,
-                symbol_id=symbol_id,
-                account_id=job.account_id,
-                side=job.side,
-                owner_tag=job.owner_tag,
-            )
-        elif job.kind is CommandKind.CANCEL_AFTER:
-            assert job.account_id is not None
-            command = cancel_after_command(
-                command_id=job.command_id,
-                symbol_id=symbol_id,
-                account_id=job.account_id,
-                due_ms=job.due_ms,
-                owner_tag=job.owner_tag,
-            )
-        elif job.command_of is not None:
-            command = job.command_of(job.command_id)
-            assert (command.command_id, command.symbol_id) == (job.command_id, symbol_id)
-        else:
-            command = set_state_command(
-                command_id=job.command_id, symbol_id=symbol_id, state=job.state
-            )
+        command = command_built(job, symbol_id)
         payload = command_payload(command)
         self.decisions.entries.append((partition_id, payload))
-        self.decisions.commands.append(
-            CommandRow(
-                job.command_id,
-                partition_id,
-                job.kind,
-                symbol_id,
-                job.account_id,
-                job.order_id,
-                payload.hex(),
-                job.requested_by,
-                job.note,
-                time_text(job.command_id),
-            )
-        )
+        self.decisions.commands.append(command_row(job, symbol_id, partition_id, payload))
         return command, order
 
     def _live_order(self, order_id: int, account_id: int | None) -> Mapping[str, Any]:
@@ -278,77 +279,26 @@ class _Batch:
 
     def _amend(self, job: AmendJob) -> tuple[Command, Mapping[str, Any]]:
         order = self._live_order(job.order_id, job.account_id)
-        # A live order always has a reservation: one that was not found is locked by settlement.
-        if job.order_id not in self.known.reservations:
-            raise _Deferred
-        if self.known.reservations[job.order_id] is not None or job.order_id in self.amending:
+        amended_id = pending_check(job.order_id, self.known.reservations)
+        if amended_id in self.amending:
             raise DomainError(Code.ORDER_AMEND_PENDING)
+        reserved = self.known.reservations[job.order_id]
+        linked_check(reserved, self.known.linked.get(job.order_id))
         extra_atoms = amend_extra(job, order)
-        scale = self._scale(job)
-        if extra_atoms:
-            self._reserve(job.account_id, job.hold_asset_id, extra_atoms, scale, job)
-        self.amending.add(job.order_id)
-        command = amend_command(
-            command_id=job.command_id,
-            symbol_id=order["symbol_id"],
-            order_id=job.order_id,
-            price_ticks=job.price_ticks,
-            quantity_lots=job.quantity_lots,
-            keep_priority=job.keep_priority,
-            stop_ticks=job.stop_ticks,
-            display_lots=job.display_lots,
-        )
-        self._amend_rows(job, command_payload(command), amount_text(extra_atoms, scale))
-        return command, order
-
-    def _scale(self, job: AmendJob) -> int:
         units = job.rules.units
         is_quote = job.hold_asset_id == units.quote_asset_id
-        return units.quote_scale if is_quote else units.base_scale
-
-    def _amend_rows(self, job: AmendJob, payload: bytes, extra: str) -> None:
-        partition_id = job.rules.partition_id
-        self.decisions.entries.append((partition_id, payload))
+        scale = units.quote_scale if is_quote else units.base_scale
+        if extra_atoms:
+            self.funds.reserve(job.account_id, job.hold_asset_id, extra_atoms, scale, units)
+        self.amending.add(amended_id)
+        command = amend_built(job)
+        payload, extra = command_payload(command), amount_text(extra_atoms, scale)
+        self.decisions.entries.append((job.rules.partition_id, payload))
         self.decisions.amend_holds.append(AmendHoldRow(job.order_id, job.command_id, extra))
-        self.decisions.commands.append(
-            CommandRow(
-                job.command_id,
-                partition_id,
-                CommandKind.AMEND,
-                job.rules.units.symbol_id,
-                job.account_id,
-                job.order_id,
-                payload.hex(),
-                None,
-                "",
-                time_text(job.command_id),
-                extra,
-            )
-        )
+        self.decisions.commands.append(amend_row(job, payload, extra))
+        return command, order
 
 
-def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
-    """Atoms to reserve for an amend of this order, whatever fills before it; or a DomainError."""
-    units = job.rules.units
-    if order["type"] == OrderType.MARKET:  # it never rests: the engine would find it ended
-        raise DomainError(Code.ORDER_NOT_OPEN, order_status=order["status"])
-    price_ticks = units.price_ticks(order["price"])
-    quantity_lots = units.quantity_lots(order["quantity"])
-    filled_lots = units.quantity_lots(order["filled"])
-    new_price_ticks = job.price_ticks or price_ticks
-    new_quantity_lots = job.quantity_lots or quantity_lots
-    if new_quantity_lots <= filled_lots:
-        raise DomainError(Code.ORDER_AMEND_BELOW_FILLED, field="quantity")
-    if job.keep_priority and (new_price_ticks != price_ticks or new_quantity_lots >= quantity_lots):
-        raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
-    notional_check(new_price_ticks, new_quantity_lots, job.rules)
-    return amend_extra_atoms(
-        SIDE_CODES[job.side],
-        filled_lots=filled_lots,
-        price_ticks=price_ticks,
-        quantity_lots=quantity_lots,
-        new_price_ticks=new_price_ticks,
-        new_quantity_lots=new_quantity_lots,
-        units=units,
-        taker_fee_ppm=order["taker_fee_ppm"],
-    )
+def fingerprints(job: ListJob) -> list[tuple[str, str]]:
+    """What two requests for one list have in common: its orders, in their order."""
+    return [(place.draft.client_order_id, place.fingerprint) for place in job.places]

@@ -169,6 +169,23 @@ class ListJob(Job):
         self.kind = kind
         self.places = list(places)
 
+    @property
+    def parent(self) -> PlaceJob | None:
+        """The order that the others wait for; none in an OCO pair."""
+        return None if self.kind is ListKind.OCO else self.places[0]
+
+    @property
+    def children(self) -> list[PlaceJob]:
+        """The orders that wait for the parent."""
+        return [] if self.kind is ListKind.OCO else self.places[1:]
+
+    @property
+    def pair(self) -> list[PlaceJob]:
+        """The two orders of which one cancels the other; none in a plain OTO."""
+        if self.kind is ListKind.OTO:
+            return []
+        return self.places[-2:]
+
 
 class CommandJob(Job):
     """Whatever is no new order and reserves nothing: cancels, timers, what the market is set to.

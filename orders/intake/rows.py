@@ -14,11 +14,7 @@ from exchange.domain.enums import OrderStatus, Side, TimeInForce
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import atoms_to_decimal, plain
 from matching.codec import encode_command
-from matching.messages import Command, Place
-from orders.commands import place_command
-from orders.intake.jobs import PlaceJob
-from orders.validation import budget_ticklots
-from orders.words import SELF_TRADES, SIDES, TIMES_IN_FORCE
+from matching.messages import Command
 
 _encoder = msgspec.json.Encoder()
 
@@ -77,8 +73,21 @@ class CommandRow(Struct):
     reserved_extra: str = "0"
 
 
-class OrderRow(Struct):
-    """One row of orders_order and of wallets_reservation."""
+class ListRow(Struct):
+    """One row of orders_orderlist."""
+
+    id: int
+    account_id: int
+    symbol_id: int
+    kind: str
+    created_at: str
+
+
+class OrderRow(Struct, omit_defaults=True):
+    """One row of orders_order and of wallets_reservation.
+
+    What only some orders have is left out of the JSON of all others: their rows get no longer.
+    """
 
     id: int
     account_id: int
@@ -99,6 +108,21 @@ class OrderRow(Struct):
     asset_id: int
     price_ticks: int
     hold: str
+    reference_price: str | None = None
+    stop_price: str | None = None
+    trigger_source: str | None = None
+    trail_amount: str | None = None
+    trail_ppm: int | None = None
+    activation_price: str | None = None
+    display_quantity: str | None = None
+    expires_at: str | None = None
+    reprice: bool = False
+    list_id: int | None = None
+    group_id: int = 0
+    owner_tag: int = 0
+    pool_id: int | None = None
+    funded_by: int | None = None
+    left_lots: int | None = None
 
     def columns(self) -> dict[str, Any]:
         """The order as a reader of orders_order will find it."""
@@ -114,8 +138,20 @@ class OrderRow(Struct):
             "self_trade": self.self_trade,
             "price": self.price,
             "bound_price": self.bound_price,
+            "reference_price": self.reference_price,
             "quantity": self.quantity,
             "quote_amount": self.quote_amount,
+            "stop_price": self.stop_price,
+            "trigger_source": self.trigger_source,
+            "trail_amount": self.trail_amount,
+            "trail_ppm": self.trail_ppm,
+            "activation_price": self.activation_price,
+            "display_quantity": self.display_quantity,
+            "expires_at": self.expires_at,
+            "reprice": self.reprice,
+            "list_id": self.list_id,
+            "group_id": self.group_id,
+            "owner_tag": self.owner_tag,
             "status": OrderStatus.NEW,
             "filled": "0",
             "filled_quote": "0",
@@ -135,59 +171,18 @@ def encode_rows(rows: list[Any]) -> str:
 
 def time_text(command_id: int) -> str:
     """When an id was made, as RFC 3339 UTC text with milliseconds."""
-    seconds, milliseconds = divmod(id_time_ms(command_id), 1000)
+    return moment_text(id_time_ms(command_id))
+
+
+def moment_text(time_ms: int) -> str:
+    """A Unix time in milliseconds as RFC 3339 UTC text."""
+    seconds, milliseconds = divmod(time_ms, 1000)
     return f"{_second_text(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=4)
 def _second_text(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def order_row(job: PlaceJob) -> OrderRow:
-    """The rows of an accepted order; `command_id` is its id."""
-    draft, units = job.draft, job.rules.units
-    price = plain(units.price(draft.price_ticks))
-    is_market = job.is_market
-    return OrderRow(
-        job.command_id,
-        job.account_id,
-        draft.symbol_id,
-        draft.client_order_id,
-        draft.side,
-        draft.type,
-        draft.time_in_force,
-        draft.post_only,
-        draft.self_trade,
-        None if is_market else price,
-        price if is_market else None,
-        plain(units.quantity(draft.quantity_lots)) if draft.quantity_lots else None,
-        plain(units.quote_decimal(draft.quote_atoms)) if draft.quote_atoms else None,
-        job.maker_fee_ppm,
-        job.taker_fee_ppm,
-        time_text(job.command_id),
-        job.hold_asset_id,
-        draft.price_ticks,
-        amount_text(job.hold_atoms, job.hold_scale),
-    )
-
-
-def place_of(job: PlaceJob) -> Place:
-    """The command of an accepted order."""
-    draft = job.draft
-    return place_command(
-        order_id=job.command_id,
-        symbol_id=draft.symbol_id,
-        account_id=job.account_id,
-        side=SIDES[draft.side],
-        price_ticks=draft.price_ticks,
-        quantity_lots=draft.quantity_lots,
-        time_in_force=TIMES_IN_FORCE[draft.time_in_force],
-        post_only=draft.post_only,
-        market=job.is_market,
-        budget_ticklots=budget_ticklots(draft.quote_atoms, job.rules) if draft.quote_atoms else 0,
-        self_trade=SELF_TRADES[draft.self_trade],
-    )
 
 
 def amount_text(atoms: int, scale: int) -> str:

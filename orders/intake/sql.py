@@ -24,9 +24,16 @@ USING json_to_recordset(%s::json) AS gone(account_id bigint, client_order_id tex
 WHERE claim.account_id = gone.account_id AND claim.client_order_id = gone.client_order_id
 """
 
+# The other order of a pool is locked with the one that is amended: they hold together.
 LOCK_RESERVATIONS: Final = """
-SELECT order_id, pending_amend_id
-FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])
+SELECT order_id, pending_amend_id, pool_id, funded_by
+FROM wallets_reservation
+WHERE order_id IN (
+    SELECT unnest(%(order_ids)s::bigint[])
+    UNION
+    SELECT other.id FROM wallets_reservation AS own
+    JOIN orders_order AS other ON other.list_id = own.pool_id AND other.id > own.pool_id
+    WHERE own.order_id = ANY(%(order_ids)s::bigint[]) AND own.pool_id IS NOT NULL)
 ORDER BY order_id FOR UPDATE
 """
 
@@ -62,6 +69,16 @@ FROM orders_order AS placed JOIN exchange_symbol AS symbol ON symbol.id = placed
 WHERE placed.id = ANY(%s::bigint[])
 """
 
+# The lists of these orders, with what became of each of their orders.
+LISTS: Final = """
+SELECT own.id, list.kind, other.id, other.status
+FROM orders_order AS own
+JOIN orders_orderlist AS list ON list.id = own.list_id
+JOIN orders_order AS other ON other.list_id = list.id AND other.id > list.id
+WHERE own.id = ANY(%s::bigint[])
+ORDER BY own.id, other.id
+"""
+
 CLAIMED_ORDERS: Final = """
 SELECT claim.fingerprint, placed.*
 FROM json_to_recordset(%s::json) AS want(account_id bigint, client_order_id text)
@@ -70,30 +87,46 @@ JOIN orders_clientorderid AS claim
 JOIN orders_order AS placed ON placed.id = claim.order_id
 """
 
-# Orders and what they hold, from one parse of the batch.
+# Orders and what they hold, from one parse of the batch. What a row leaves out is NULL.
 INSERT_ORDERS: Final = """
 WITH batch AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%s::json) AS one(
         id bigint, account_id bigint, symbol_id bigint, client_order_id text, side text, type text,
         time_in_force text, post_only boolean, self_trade text, price numeric, bound_price numeric,
         quantity numeric, quote_amount numeric, maker_fee_ppm integer, taker_fee_ppm integer,
-        created_at timestamptz, asset_id bigint, price_ticks bigint, hold numeric)
+        created_at timestamptz, asset_id bigint, price_ticks bigint, hold numeric,
+        reference_price numeric, stop_price numeric, trigger_source text, trail_amount numeric,
+        trail_ppm integer, activation_price numeric, display_quantity numeric,
+        expires_at timestamptz, reprice boolean, list_id bigint, group_id bigint,
+        owner_tag bigint, pool_id bigint, funded_by bigint, left_lots bigint)
 ), placed AS (
     INSERT INTO orders_order (
         id, account_id, symbol_id, client_order_id, side, type, time_in_force, post_only,
         self_trade, price, bound_price, quantity, quote_amount, status, filled, filled_quote,
-        maker_fee_ppm, taker_fee_ppm, created_at, updated_at)
+        maker_fee_ppm, taker_fee_ppm, created_at, updated_at,
+        reference_price, stop_price, trigger_source, trail_amount, trail_ppm, activation_price,
+        display_quantity, expires_at, reprice, list_id, group_id, owner_tag)
     SELECT id, account_id, symbol_id, client_order_id, side, type, time_in_force, post_only,
         self_trade, price, bound_price, quantity, quote_amount, 'new', 0, 0,
-        maker_fee_ppm, taker_fee_ppm, created_at, created_at
+        maker_fee_ppm, taker_fee_ppm, created_at, created_at,
+        reference_price, stop_price, trigger_source, trail_amount, trail_ppm, activation_price,
+        display_quantity, expires_at, coalesce(reprice, false), list_id,
+        coalesce(group_id, 0), coalesce(owner_tag, 0)
     FROM batch
 )
 INSERT INTO wallets_reservation (
     order_id, account_id, asset_id, symbol_id, side, price_ticks, amount,
-    maker_fee_ppm, taker_fee_ppm, fee_accrued)
+    maker_fee_ppm, taker_fee_ppm, fee_accrued, pool_id, funded_by, left_lots)
 SELECT id, account_id, asset_id, symbol_id, side, price_ticks, hold,
-    maker_fee_ppm, taker_fee_ppm, 0
+    maker_fee_ppm, taker_fee_ppm, 0, pool_id, funded_by, left_lots
 FROM batch
+"""
+
+INSERT_LISTS: Final = """
+INSERT INTO orders_orderlist (id, account_id, symbol_id, kind, created_at)
+SELECT id, account_id, symbol_id, kind, created_at
+FROM json_to_recordset(%s::json) AS one(
+    id bigint, account_id bigint, symbol_id bigint, kind text, created_at timestamptz)
 """
 
 # The CHECK on the table says `available >= 0` again, for the code that forgets.

@@ -1,0 +1,77 @@
+"""What a batch may take of the balances that it has locked. No I/O.
+
+Units: atoms of the asset that the balance is of; `scale` is the asset's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.domain.units import SymbolUnits, atoms_to_decimal, decimal_to_atoms, plain
+from orders.intake.rows import TakenRow, amount_text
+
+AssetKey = tuple[int, int]  # account id, asset id
+
+NO_BALANCE: Final = (0, Decimal(0))
+
+
+class Deferred(Exception):
+    """The job has to wait for the next batch."""
+
+
+@dataclass(slots=True)
+class Fund:
+    """A locked balance: what it can spend, and what this batch takes of it, in atoms."""
+
+    balance_id: int
+    available_atoms: int
+    scale: int
+    taken_atoms: int = 0
+
+
+class Funds:
+    """The balances of one batch; they shrink from job to job."""
+
+    def __init__(
+        self, available: Mapping[AssetKey, tuple[int, Decimal]], busy: set[AssetKey]
+    ) -> None:
+        self._available = available
+        self._busy = busy  # balances that exist but were not locked
+        self._funds: dict[AssetKey, Fund] = {}
+
+    def reserve(
+        self, account_id: int, asset_id: int, atoms: int, scale: int, units: SymbolUnits
+    ) -> None:
+        """Take atoms of a locked balance, or say why not. Nothing is taken on refusal.
+
+        Raises funds.insufficient, and Deferred when the balance is locked by somebody else.
+        """
+        key = (account_id, asset_id)
+        fund = self._funds.get(key)
+        if fund is None:
+            if key in self._busy:
+                raise Deferred
+            balance_id, available = self._available.get(key, NO_BALANCE)
+            fund = Fund(balance_id, decimal_to_atoms(available, scale), scale)
+            self._funds[key] = fund
+        left_atoms = fund.available_atoms - fund.taken_atoms
+        if left_atoms < atoms:
+            base, _, quote = units.code.partition("-")
+            raise DomainError(
+                Code.FUNDS_INSUFFICIENT,
+                needed=plain(atoms_to_decimal(atoms, scale)),
+                available=plain(atoms_to_decimal(left_atoms, scale)),
+                asset=quote if asset_id == units.quote_asset_id else base,
+            )
+        fund.taken_atoms += atoms
+
+    def taken(self) -> list[TakenRow]:
+        """What the batch takes, a row for each balance."""
+        return [
+            TakenRow(fund.balance_id, amount_text(fund.taken_atoms, fund.scale))
+            for fund in self._funds.values()
+            if fund.taken_atoms
+        ]

@@ -1,0 +1,74 @@
+"""What the orders of a list hold when they are accepted: once for what can only happen once.
+
+All of it is of one asset. Orders that the parent pays for hold nothing yet; the two orders of a
+pool hold the larger need together, and settlement may find it on either row.
+"""
+
+from dataclasses import dataclass
+
+from orders.intake.jobs import SIDE_CODES, ListJob, PlaceJob
+from wallets.fees import brings_min_atoms, is_funded, pool_atoms
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one order's reservation begins with; atoms of the order's asset."""
+
+    atoms: int
+    pool_id: int | None = None
+    funded_by: int | None = None
+    left_lots: int | None = None
+
+
+def list_holds(job: ListJob) -> list[Hold]:
+    """The holds of a list's orders, in their order. The ids of list and orders are set."""
+    parent, pair = job.parent, job.pair
+    pool_id = job.command_id
+    holds: list[Hold] = []
+    pooled_atoms = pool_atoms(place.hold_atoms for place in pair) if pair else 0
+    for place in job.places:
+        is_pooled = place in pair
+        funded = parent is not None and place is not parent and is_paid_by(parent, place)
+        atoms = place.hold_atoms
+        if is_pooled:  # all of it on the first row
+            atoms = pooled_atoms if place is pair[0] else 0
+        holds.append(
+            Hold(
+                0 if funded else atoms,
+                pool_id if is_pooled else None,
+                parent.command_id if parent is not None and funded else None,
+                place.draft.quantity_lots if is_pooled or funded else None,
+            )
+        )
+    return holds
+
+
+def list_atoms(job: ListJob) -> int:
+    """Atoms that a list holds at first, all of the asset that its first order pays with."""
+    return sum(hold.atoms for hold in list_holds(job))
+
+
+def is_paid_by(parent: PlaceJob, child: PlaceJob) -> bool:
+    """Whether the parent's fills bring in what the child holds."""
+    return is_funded(SIDE_CODES[parent.draft.side], SIDE_CODES[child.draft.side])
+
+
+def brought_in_atoms(parent: PlaceJob) -> int:
+    """Atoms of the other asset that the parent brings in, at least, once it is filled."""
+    draft = parent.draft
+    return brings_min_atoms(
+        SIDE_CODES[draft.side],
+        draft.quantity_lots,
+        draft.price_ticks,
+        parent.rules.units,
+        parent.taker_fee_ppm,
+    )
+
+
+def is_covered(job: ListJob) -> bool:
+    """Whether what the parent brings in is enough for what it pays for."""
+    parent = job.parent
+    if parent is None:
+        return True
+    needs = [one.hold_atoms for one in job.children if is_paid_by(parent, one)]
+    return not needs or pool_atoms(needs) <= brought_in_atoms(parent)

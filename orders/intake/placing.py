@@ -1,0 +1,133 @@
+"""From an accepted job to its rows and its command. The ids are set by then.
+
+The worker builds the same command from the row (orders/loading.py): both must be equal.
+"""
+
+from exchange.domain.drafts import DraftTerms
+from exchange.domain.enums import TRIGGER_TYPES, OrderType
+from exchange.domain.units import SymbolUnits, plain
+from matching.messages import IOC, Place, PlaceList, Terms
+from orders.commands import place_command, place_list_command, terms_of
+from orders.intake.holds import list_holds
+from orders.intake.jobs import ListJob, PlaceJob
+from orders.intake.rows import ListRow, OrderRow, amount_text, moment_text, time_text
+from orders.validation import budget_ticklots
+from orders.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
+
+
+def order_row(job: PlaceJob) -> OrderRow:
+    """The rows of an accepted order; `command_id` is its id."""
+    draft, units = job.draft, job.rules.units
+    price = plain(units.price(draft.price_ticks))
+    is_market = job.is_market
+    row = OrderRow(
+        job.command_id,
+        job.account_id,
+        draft.symbol_id,
+        draft.client_order_id,
+        draft.side,
+        draft.type,
+        draft.time_in_force,
+        draft.post_only,
+        draft.self_trade,
+        None if is_market else price,
+        price if is_market else None,
+        plain(units.quantity(draft.quantity_lots)) if draft.quantity_lots else None,
+        plain(units.quote_decimal(draft.quote_atoms)) if draft.quote_atoms else None,
+        job.maker_fee_ppm,
+        job.taker_fee_ppm,
+        time_text(job.command_id),
+        job.hold_asset_id,
+        draft.price_ticks,
+        amount_text(job.hold_atoms, job.hold_scale),
+        group_id=job.group_id,
+        owner_tag=job.owner_tag,
+    )
+    if draft.reference_ticks and draft.type is OrderType.MARKET:
+        row.reference_price = _price_or_none(draft.reference_ticks, units)
+    if draft.terms is not None:
+        _terms_set(row, draft.type, draft.terms, units)
+    return row
+
+
+def _terms_set(row: OrderRow, kind: OrderType, terms: DraftTerms, units: SymbolUnits) -> None:
+    """Fill in what only some orders have."""
+    row.stop_price = _price_or_none(terms.stop_ticks, units)
+    row.trigger_source = terms.source if kind in TRIGGER_TYPES else None
+    row.trail_amount = _price_or_none(terms.trail_ticks, units)
+    row.trail_ppm = terms.trail_ppm or None
+    row.activation_price = _price_or_none(terms.activation_ticks, units)
+    row.display_quantity = plain(units.quantity(terms.display_lots)) if terms.display_lots else None
+    row.expires_at = moment_text(terms.expires_ms) if terms.expires_ms else None
+    row.reprice = terms.reprice
+
+
+def _price_or_none(price_ticks: int, units: SymbolUnits) -> str | None:
+    return plain(units.price(price_ticks)) if price_ticks else None
+
+
+def list_rows(job: ListJob) -> list[OrderRow]:
+    """The rows of an accepted list's orders, in their order; all ids are set."""
+    rows = []
+    for place, hold in zip(job.places, list_holds(job), strict=True):
+        row = order_row(place)
+        row.list_id = job.command_id
+        row.hold = amount_text(hold.atoms, place.hold_scale)
+        row.pool_id = hold.pool_id
+        row.funded_by = hold.funded_by
+        row.left_lots = hold.left_lots
+        rows.append(row)
+    return rows
+
+
+def list_row(job: ListJob) -> ListRow:
+    """The row of an accepted list."""
+    list_id = job.command_id
+    symbol_id = job.places[0].draft.symbol_id
+    return ListRow(list_id, job.account_id, symbol_id, job.kind, time_text(list_id))
+
+
+def place_of(job: PlaceJob) -> Place:
+    """The command of an accepted order."""
+    draft = job.draft
+    is_market = job.is_market
+    return place_command(
+        order_id=job.command_id,
+        symbol_id=draft.symbol_id,
+        account_id=job.account_id,
+        side=SIDES[draft.side],
+        price_ticks=draft.price_ticks,
+        quantity_lots=draft.quantity_lots,
+        time_in_force=IOC if is_market else TIMES_IN_FORCE[draft.time_in_force],
+        post_only=draft.post_only,
+        market=is_market,
+        budget_ticklots=budget_ticklots(draft.quote_atoms, job.rules) if draft.quote_atoms else 0,
+        self_trade=SELF_TRADES[draft.self_trade],
+        group_id=job.group_id,
+        owner_tag=job.owner_tag,
+        terms=None if draft.terms is None else _terms_of(draft.type, draft.terms),
+    )
+
+
+def _terms_of(kind: OrderType, terms: DraftTerms) -> Terms | None:
+    return terms_of(
+        kind,
+        stop_ticks=terms.stop_ticks,
+        source=terms.source,
+        trail_ticks=terms.trail_ticks,
+        trail_ppm=terms.trail_ppm,
+        activation_ticks=terms.activation_ticks,
+        display_lots=terms.display_lots,
+        expire_ms=terms.expires_ms,
+        reprice=terms.reprice,
+    )
+
+
+def place_list_of(job: ListJob) -> PlaceList:
+    """The command of an accepted list."""
+    return place_list_command(
+        list_id=job.command_id,
+        symbol_id=job.places[0].draft.symbol_id,
+        kind=LIST_KINDS[job.kind],
+        orders=[place_of(place) for place in job.places],
+    )
