@@ -7,7 +7,7 @@ import msgspec
 from matching import bands
 from matching.book import Book, RestingOrder
 from matching.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
-from matching.desk import Desk, Waiting
+from matching.desk import Desk
 from matching.entry import GATHERING, STATE_CODES
 from matching.messages import (
     AMEND_BELOW_FILLED,
@@ -26,6 +26,7 @@ from matching.messages import (
     Event,
     OrderAmended,
 )
+from matching.parts import Waiting
 from matching.taking import cancelled, take
 from matching.triggers import start_watching
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from matching import bands
 from matching.book import Book, BookSide, RestingOrder
 from matching.codes import SYMBOL_CLOSED
-from matching.desk import LAST, Desk, Uncross
+from matching.desk import Desk
 from matching.ending import end_order, sweep
 from matching.entry import GATHERING
 from matching.messages import (
@@ -29,6 +29,7 @@ from matching.messages import (
     StateChanged,
     Trade,
 )
+from matching.parts import LAST, Uncross
 from matching.taking import cancelled, is_same_owner, refreshed
 from matching.triggers import price_seen
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from matching.book import Book
 from matching.codes import BAND_REST
-from matching.desk import PPM, Band, Desk
+from matching.desk import Desk
 from matching.messages import (
     AUCTION,
     BUY,
@@ -25,6 +25,7 @@ from matching.messages import (
     ReferenceMoved,
     SetBand,
 )
+from matching.parts import PPM, Band
 
 MEAN_OVER_MS: Final = 300_000
 # Trades of so long a time are added up: five minutes are 60 numbers, however many trades there are.

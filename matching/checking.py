@@ -1,8 +1,9 @@
 """What always holds of a symbol's desk. For tests and snapshots: O(all that the desk holds)."""
 
 from matching.book import Book
-from matching.desk import ELECTED, HELD, LAST, WATCHING, Desk, is_trailing
+from matching.desk import Desk
 from matching.messages import OPEN, PHASE_CALL, PHASE_NONE
+from matching.parts import ELECTED, HELD, LAST, WATCHING, is_trailing
 from matching.triggers import is_reached
 
 

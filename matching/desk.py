@@ -1,161 +1,23 @@
 """What only some symbols need: waiting orders, lists, timers, bands, limits, auctions, features.
 
 A book gets its desk from the first command that asks for any of this; a book without one runs as if
-none of it existed, and pays nothing for it. A desk in which nothing is set counts as no desk: state
-hash and behaviour are the same.
+none of it existed, and pays nothing for it. A desk is kept, and hashed, even if nothing in it is
+set any more.
 """
 
-from bisect import bisect_left, insort
 from collections import deque
-from typing import Final
 
-from msgspec import Struct
-
-from matching.messages import (
-    BUY,
-    GTC,
-    PHASE_NONE,
-    SOURCE_BEST,
-    TRIGGER_STOP,
-    TRIGGER_TAKE,
-    TRIGGER_TRAILING,
-    OrderCancelled,
-    Place,
-    Terms,
-)
-
-# Where a waiting order is in its life.
-HELD: Final = 0  # until another order of its list fills
-WATCHING: Final = 1
-ELECTED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
-
-UP: Final = 1  # reached by a price at or above the trigger
-DOWN: Final = -1
-
-# Which price a trigger watches: the last trade's, the best bid (sells), the best ask (buys).
-LAST: Final = 0
-BID: Final = 1
-ASK: Final = 2
-
-# Every trailing stop is looked at whenever its price moves.
-TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
-PPM: Final = 1_000_000
-NO_TERMS: Final = Terms()
-
-Entry = tuple[int, int, int]
-
-
-class Waiting(Struct, eq=False):
-    """An order that is accepted and not in the book."""
-
-    command: Place
-    priority: int
-    stage: int
-    stop_ticks: int = 0  # of a trailing stop: where it stands now, 0 before its activation
-    mark_ticks: int = 0  # of a trailing stop: the best price since its activation
-    at_ticks: int = 0  # what elected it
-
-    @property
-    def terms(self) -> Terms:
-        """Its terms; those of a plain order that waits for its list are all unset."""
-        return self.command.terms or NO_TERMS
-
-    @property
-    def direction(self) -> int:
-        """UP where a rising price reaches the trigger."""
-        is_take = self.terms.trigger == TRIGGER_TAKE
-        return UP if (self.command.side == BUY) != is_take else DOWN
-
-    @property
-    def source(self) -> int:
-        """Which price it watches."""
-        if self.terms.source == SOURCE_BEST:
-            return ASK if self.command.side == BUY else BID
-        return LAST
-
-    def end(self, code: str) -> OrderCancelled:
-        """Return the event of its end."""
-        command = self.command
-        return OrderCancelled(
-            command.order_id,
-            command.account_id,
-            command.side,
-            command.price_ticks,
-            command.quantity_lots,
-            code,
-        )
-
-
-class Ranked:
-    """Order ids sorted by a number, then age; the first ones are taken off in one piece."""
-
-    __slots__ = ("entries",)
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-
-    def add(self, rank: int, priority: int, order_id: int) -> None:
-        """Insert an entry at its place."""
-        insort(self.entries, (rank, priority, order_id))
-
-    def remove(self, rank: int, priority: int, order_id: int) -> None:
-        """Take out an entry that is there."""
-        at = bisect_left(self.entries, (rank, priority, order_id))
-        assert self.entries[at] == (rank, priority, order_id)
-        del self.entries[at]
-
-    def pop_to(self, rank: int, count_max: int | None = None) -> list[Entry]:
-        """Take off the entries up to and including a rank, the first ones if they are too many."""
-        entries = self.entries
-        if not entries or entries[0][0] > rank:
-            return []
-        end = bisect_left(entries, (rank + 1,))
-        if count_max is not None:
-            end = min(end, count_max)
-        first = entries[:end]
-        del entries[:end]
-        return first
-
-
-class OrderList(Struct, eq=False):
-    """Orders with a linked life. `parent_id` is the order that releases the others, 0 after it."""
-
-    list_id: int
-    kind: int
-    parent_id: int
-    order_ids: list[int]
-
-
-class Band(Struct, eq=False):
-    """A price band and where its reference and its interruption stand."""
-
-    band_ppm: int
-    move_ppm: int
-    move_after_ms: int
-    limit_ms: int
-    pause_ms: int
-    call_ms: int
-    reference_ticks: int = 0
-    moved_ms: int = 0
-    phase: int = PHASE_NONE
-    due_ms: int = 0
-
-    def low(self) -> int:
-        """The lowest price that may trade, in ticks."""
-        return max(1, -(-self.reference_ticks * (PPM - self.band_ppm) // PPM))
-
-    def high(self) -> int:
-        """The highest price that may trade, in ticks."""
-        return self.reference_ticks * (PPM + self.band_ppm) // PPM
-
-
-class Uncross(Struct, eq=False):
-    """An auction's end under way: at this price, and what state comes after it."""
-
-    state_after: int
-    price_ticks: int = 0  # of the round under way
-    first_ticks: int = 0  # of the first round: the auction's price
-    traded_lots: int = 0
+from matching.messages import PHASE_NONE, TRIGGER_TRAILING
+from matching.parts import ASK, BID, DOWN, LAST, UP, Entry, Ranked
+from matching.parts import ELECTED as ELECTED
+from matching.parts import HELD as HELD
+from matching.parts import NO_TERMS as NO_TERMS
+from matching.parts import WATCHING as WATCHING
+from matching.parts import Band as Band
+from matching.parts import OrderList as OrderList
+from matching.parts import Uncross as Uncross
+from matching.parts import Waiting as Waiting
+from matching.tally import Tally
 
 
 class Desk:
@@ -165,6 +27,7 @@ class Desk:
         "at_open",
         "band",
         "cancels",
+        "digest",
         "elected",
         "elected_live",
         "expiries",
@@ -179,6 +42,7 @@ class Desk:
         "sequence",
         "sum_ticks",
         "sum_trades",
+        "tally",
         "timers",
         "trailing",
         "triggers",
@@ -214,6 +78,45 @@ class Desk:
         self.sum_ticks = 0  # of the samples
         self.sum_trades = 0
         self.uncross: Uncross | None = None
+        # Kept by matching/digest.py: the hash since the last command; the sum behind it. None: not
+        # asked for yet. Whoever changes what is summed up says so by `noted`.
+        self.digest: str | None = None
+        self.tally: Tally | None = None
+
+    def noted(self, kind: str, key: object, value: object | None) -> None:
+        """Take a changed timer, limit, list or auction order into the hash; None: it is gone."""
+        if self.tally is not None:
+            self.tally.put(kind, key, value)
+
+    def timer_set(self, account_id: int, owner_tag: int, due_ms: int) -> None:
+        """Set or move a dead man's switch; 0 takes it away."""
+        key = (account_id, owner_tag)
+        if due_ms:
+            self.timers[key] = due_ms
+        else:
+            self.timers.pop(key, None)
+        self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)
+
+    def limits_set(self, account_id: int, open_max: int, stops_max: int) -> None:
+        """Bound an account's open and waiting orders."""
+        self.limits[account_id] = (open_max, stops_max)
+        self.noted("limits", account_id, (account_id, (open_max, stops_max)))
+
+    def list_noted(self, order_list: OrderList) -> None:
+        """Say that a list began, changed or ended."""
+        is_kept = self.list_of.get(order_list.order_ids[0]) is order_list
+        self.noted("list", order_list, order_list.parts() if is_kept else None)
+
+    def at_open_add(self, order_id: int) -> None:
+        """End an order with the auction."""
+        self.at_open.add(order_id)
+        self.noted("at_open", order_id, order_id)
+
+    def at_open_discard(self, order_id: int) -> None:
+        """Forget an order that ended before."""
+        if order_id in self.at_open:
+            self.at_open.discard(order_id)
+            self.noted("at_open", order_id, None)
 
     def is_parent(self, order_id: int) -> bool:
         """Tell whether the order's fill releases others."""
@@ -299,27 +202,3 @@ class Desk:
     def _entry(self, waiting: Waiting) -> Entry:
         rank = waiting.stop_ticks * waiting.direction
         return rank, waiting.priority, waiting.command.order_id
-
-
-def is_trailing(terms: Terms) -> bool:
-    """Tell whether the order's trigger follows the price."""
-    return terms.trigger == TRIGGER_TRAILING
-
-
-def assert_terms(command: Place) -> None:
-    """Assert what the validation in front of the engine has seen to."""
-    terms = command.terms
-    if terms is None:
-        return
-    is_stop = terms.trigger in (TRIGGER_STOP, TRIGGER_TAKE)
-    assert 0 <= terms.trigger <= TRIGGER_TRAILING
-    assert (terms.stop_ticks > 0) == is_stop
-    has_trail = terms.trail_ticks > 0 or 0 < terms.trail_ppm < PPM
-    assert has_trail == (terms.trigger == TRIGGER_TRAILING)
-    assert not (terms.trail_ticks and terms.trail_ppm)
-    assert terms.activation_ticks >= 0
-    assert 0 <= terms.source <= SOURCE_BEST
-    assert terms.display_lots == 0 or command.time_in_force == GTC
-    assert terms.display_lots >= 0
-    assert terms.expire_ms >= 0
-    assert not terms.reprice or command.post_only

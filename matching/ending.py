@@ -118,11 +118,7 @@ def cancel_step(book: Book, desk: Desk, events: list[Event]) -> None:
 def cancel_after(book: Book, desk: Desk, command: CancelAfter, events: list[Event]) -> None:
     """Set, move or clear an account's dead man's switch."""
     assert command.due_ms >= 0
-    key = (command.account_id, command.owner_tag)
-    if command.due_ms:
-        desk.timers[key] = command.due_ms
-    else:
-        desk.timers.pop(key, None)
+    desk.timer_set(command.account_id, command.owner_tag, command.due_ms)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
@@ -149,7 +145,7 @@ def expire(book: Book, desk: Desk, command: Expire, events: list[Event]) -> None
     for key in fired:
         if len(desk.cancels) >= DUE_PER_COMMAND_MAX:
             break  # still due: the next `Expire` goes on
-        del desk.timers[key]
+        desk.timer_set(*key, 0)
         ids = matching_ids(book, desk, key[0], -1, key[1])
         desk.cancels.extend((one, BY_TIMER) for one in ids)
     events.append(CommandDone(command.command_id, book.symbol_id))

@@ -17,14 +17,7 @@ from matching.codes import (
     SYMBOL_PRE_OPEN,
     TRAILING_ORDERS_MAX,
 )
-from matching.desk import (
-    HELD,
-    NO_TERMS,
-    TRAILING_ORDERS_PER_SYMBOL_MAX,
-    Desk,
-    Waiting,
-    assert_terms,
-)
+from matching.desk import Desk
 from matching.messages import (
     ALL_ACCOUNTS,
     AUCTION,
@@ -54,6 +47,7 @@ from matching.messages import (
     OrderRejected,
     Place,
 )
+from matching.parts import HELD, NO_TERMS, TRAILING_ORDERS_PER_SYMBOL_MAX, Waiting, assert_terms
 from matching.taking import cancelled, fillable, take, take_for_budget
 from matching.triggers import start_watching
 
@@ -210,7 +204,7 @@ def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: lis
     """Let an accepted order trade, if the state trades, and rest or end."""
     if book.state != OPEN:
         if command.market:
-            desk.at_open.add(order.order_id)
+            desk.at_open_add(order.order_id)
         rest(book, desk, order)
         return
     bound_ticks = order.price_ticks

@@ -2,7 +2,7 @@
 
 from matching.book import Book, RestingOrder
 from matching.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
-from matching.desk import HELD, Desk, OrderList, Waiting
+from matching.desk import Desk
 from matching.ending import end_order
 from matching.entry import (
     accepted,
@@ -26,6 +26,7 @@ from matching.messages import (
     Place,
     PlaceList,
 )
+from matching.parts import HELD, OrderList, Waiting
 from matching.triggers import start_watching
 
 
@@ -59,6 +60,7 @@ def _enter(
     order_list = OrderList(command.list_id, command.kind, parent_id, ids)
     for order_id in ids:
         desk.list_of[order_id] = order_list
+    desk.list_noted(order_list)
     # What waits is in place before anything trades, which may release it or end it.
     for place in places:
         if _is_held(command, place) or waits(place):
@@ -134,6 +136,7 @@ def ended(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
     del desk.list_of[order_id]
     if len(order_list.order_ids) == 1:
         del desk.list_of[order_list.parent_id]
+    desk.list_noted(order_list)
 
 
 def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event]) -> None:
@@ -144,6 +147,7 @@ def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event])
     children = list(order_list.order_ids)
     if len(children) == 1:
         del desk.list_of[children[0]]
+    desk.list_noted(order_list)
     for order_id in children:
         waiting = desk.waiting[order_id]
         if waits(waiting.command):
@@ -162,6 +166,7 @@ def _dissolve(
 ) -> None:
     for one in order_list.order_ids:
         del desk.list_of[one]
+    desk.list_noted(order_list)
     for one in order_list.order_ids:
         if one != order_id:
             end_order(book, desk, one, code, events)

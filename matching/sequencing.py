@@ -15,7 +15,7 @@ import msgspec
 from matching import amending, auction, bands, ending, entry, lists
 from matching.book import Book
 from matching.codes import FEATURE_UNKNOWN
-from matching.desk import LAST, Desk, Waiting
+from matching.desk import Desk
 from matching.messages import (
     ALL_ACCOUNTS,
     AUCTION_CUTOFF,
@@ -48,6 +48,7 @@ from matching.messages import (
     SetState,
     Trade,
 )
+from matching.parts import LAST, Waiting
 from matching.taking import cancelled
 from matching.triggers import best_prices_seen, price_seen
 
@@ -62,6 +63,7 @@ def apply_at_desk(book: Book, command: Any, sequence: int, events: list[Event]) 
         if type(command) is Continue:
             return
         desk = book.desk = Desk()
+    desk.digest = None
     if type(command) is not Continue:
         while desk.has_work():
             _step(book, desk, events)
@@ -171,7 +173,8 @@ def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> t
 
 def _forget(desk: Desk, order_id: int) -> None:
     desk.expiry_drop(order_id)
-    desk.at_open.discard(order_id)
+    if desk.at_open:
+        desk.at_open_discard(order_id)
 
 
 def _place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Event]) -> None:
@@ -258,7 +261,7 @@ def _set_limits(
 ) -> None:
     assert command.open_orders_max >= 0
     assert command.stop_orders_max >= 0
-    desk.limits[command.account_id] = (command.open_orders_max, command.stop_orders_max)
+    desk.limits_set(command.account_id, command.open_orders_max, command.stop_orders_max)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 

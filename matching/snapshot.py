@@ -12,7 +12,10 @@ from typing import Final
 import msgspec
 
 from matching.book import Book, RestingOrder
-from matching.desk import ELECTED, Desk, OrderList, Waiting
+from matching.digest import desks_digest as desks_digest
+from matching.digest import desks_digest_afresh
+from matching.digest import elected as elected
+from matching.digest import order_lists as order_lists
 from matching.engine import Engine
 from matching.messages import (
     OPEN,
@@ -27,12 +30,12 @@ from matching.messages import (
     SelfTradePrevented,
     Trade,
 )
+from matching.parts import Waiting
+from matching.tally import DIGEST_BYTES, MODULUS, contribution
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 # What a new feature adds is hashed only where the feature is used: old states keep their hash.
 _VERSION: Final = "takas-state-1"
-_DIGEST_BYTES: Final = 32
-_MODULUS: Final = 1 << (8 * _DIGEST_BYTES)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -44,7 +47,7 @@ def state_hash(engine: Engine) -> str:
         for order in open_orders(book):
             total += _contribution(symbol_id, order)
     states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-    return _hexdigest(total % _MODULUS, engine.sequence, states, desks_digest(engine))
+    return _hexdigest(total % MODULUS, engine.sequence, states, desks_digest_afresh(engine))
 
 
 def open_orders(book: Book) -> list[RestingOrder | Waiting]:
@@ -85,7 +88,7 @@ class StateHash:
         if order is not None:
             assert _order_id(order) == order_id
             new = known[order_id] = _contribution(symbol_id, order)
-        self._total = (self._total + new - old) % _MODULUS
+        self._total = (self._total + new - old) % MODULUS
 
     def follow(self, book: Book, events: Iterable[Event]) -> None:
         """Touch every order that the events name; call it when the book stands after them."""
@@ -143,61 +146,11 @@ def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
                 f",{order.group_id},{order.owner_tag},{order.display_lots},"
                 f"{order.hidden_lots},{order.expire_ms}"
             )
-    return int.from_bytes(blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest())
+    return contribution(text)
 
 
 def _hexdigest(total: int, sequence: int, states: Mapping[int, int], desks: str) -> str:
     # An empty open book is what every unknown symbol has: it must not tell two engines apart.
     closed = sorted((symbol, state) for symbol, state in states.items() if state != OPEN)
     text = f"{_VERSION}|{sequence}|{total:x}|{closed}{desks}"
-    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def desks_digest(engine: Engine) -> str:
-    """Return the hash of all desks but the waiting orders' own terms; nothing: no desk.
-
-    Costs what the desks hold beside those: timers, limits, lists, trailing stops, queues.
-    """
-    parts = [
-        (symbol_id, _desk_parts(book.desk))
-        for symbol_id, book in sorted(engine.books.items())
-        if book.desk is not None
-    ]
-    if not parts:
-        return ""
-    return "|" + blake2b(repr(parts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _desk_parts(desk: Desk) -> tuple[object, ...]:
-    return (
-        desk.sequence if desk.has_work() else 0,
-        desk.now_ms,
-        desk.last_ticks,
-        desk.is_last_fresh,
-        [(one.command.order_id, one.mark_ticks) for one in desk.trailing_orders()],
-        [(one.command.order_id, one.at_ticks) for one in elected(desk)],
-        list(desk.cancels),
-        sorted(desk.timers.items()),
-        [(one.list_id, one.kind, one.parent_id, one.order_ids) for one in order_lists(desk)],
-        sorted(desk.at_open),
-        sorted(desk.limits.items()),
-        sorted(desk.features),
-        msgspec.structs.astuple(desk.band) if desk.band is not None else None,
-        list(desk.samples),
-        msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
-    )
-
-
-def order_lists(desk: Desk) -> list[OrderList]:
-    """Return each list of linked orders once, in the order of their first orders."""
-    by_first = {one.order_ids[0]: one for one in desk.list_of.values()}
-    return [order_list for _, order_list in sorted(by_first.items())]
-
-
-def elected(desk: Desk) -> list[Waiting]:
-    """Return the elected orders that have not ended meanwhile, in their order."""
-    return [
-        one
-        for one in desk.elected
-        if desk.waiting.get(one.command.order_id) is one and one.stage == ELECTED
-    ]
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

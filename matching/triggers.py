@@ -1,8 +1,9 @@
 """Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
 
 from matching.book import Book
-from matching.desk import ASK, BID, DOWN, LAST, PPM, UP, Desk, Entry, Waiting, is_trailing
+from matching.desk import Desk
 from matching.messages import BUY, OPEN, Event, OrderWaiting
+from matching.parts import ASK, BID, DOWN, LAST, PPM, UP, Entry, Waiting, is_trailing
 
 
 def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:

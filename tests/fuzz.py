@@ -74,6 +74,7 @@ class Pair:
             raise Difference(f"{command}\n  the naive book also tells: {owed}")
         self.engine.check()
         self.kept.follow(self.engine.book(symbol_id), happened)
+        desks_digest(self.engine)  # kept up to date from here on, and compared in `restore`
         return happened
 
     def restore(self) -> None:

@@ -48,13 +48,13 @@ FAULTS: Final = (
     ),
     Fault(
         "stops compare the wrong way round",
-        "desk.py",
+        "parts.py",
         "return UP if (self.command.side == BUY) != is_take else DOWN",
         "return UP if (self.command.side == BUY) == is_take else DOWN",
     ),
     Fault(
         "what was woken comes in youngest first",
-        "desk.py",
+        "parts.py",
         "        insort(self.entries, (rank, priority, order_id))",
         "        insort(self.entries, (rank, -priority, order_id))",
     ),
@@ -123,6 +123,18 @@ FAULTS: Final = (
         "taking.py",
         "book.desk.is_parent(maker.order_id)",
         "False",
+    ),
+    Fault(
+        "the hash that is kept up to date misses a timer",
+        "desk.py",
+        '        self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)',
+        "        pass",
+    ),
+    Fault(
+        "the hash that is kept up to date misses the end of a list",
+        "lists.py",
+        "    desk.list_noted(order_list)\n    for one in order_list.order_ids:",
+        "    for one in order_list.order_ids:",
     ),
     Fault(
         "a restart forgets what was elected",

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from matching.desk import Desk, Waiting
+from matching.desk import Desk
+from matching.parts import Waiting
 from tests.scenario import run
 
 LIVELY = """

@@ -1,0 +1,180 @@
+"""What a desk holds: waiting orders, sorted triggers, linked orders, a band, an auction."""
+
+from bisect import bisect_left, insort
+from typing import Final
+
+from msgspec import Struct
+
+from matching.messages import (
+    BUY,
+    GTC,
+    PHASE_NONE,
+    SOURCE_BEST,
+    TRIGGER_STOP,
+    TRIGGER_TAKE,
+    TRIGGER_TRAILING,
+    OrderCancelled,
+    Place,
+    Terms,
+)
+
+# Where a waiting order is in its life.
+HELD: Final = 0  # until another order of its list fills
+WATCHING: Final = 1
+ELECTED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
+
+UP: Final = 1  # reached by a price at or above the trigger
+DOWN: Final = -1
+
+# Which price a trigger watches: the last trade's, the best bid (sells), the best ask (buys).
+LAST: Final = 0
+BID: Final = 1
+ASK: Final = 2
+
+# Every trailing stop is looked at whenever its price moves.
+TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
+PPM: Final = 1_000_000
+NO_TERMS: Final = Terms()
+
+Entry = tuple[int, int, int]
+
+
+class Waiting(Struct, eq=False):
+    """An order that is accepted and not in the book."""
+
+    command: Place
+    priority: int
+    stage: int
+    stop_ticks: int = 0  # of a trailing stop: where it stands now, 0 before its activation
+    mark_ticks: int = 0  # of a trailing stop: the best price since its activation
+    at_ticks: int = 0  # what elected it
+
+    @property
+    def terms(self) -> Terms:
+        """Its terms; those of a plain order that waits for its list are all unset."""
+        return self.command.terms or NO_TERMS
+
+    @property
+    def direction(self) -> int:
+        """UP where a rising price reaches the trigger."""
+        is_take = self.terms.trigger == TRIGGER_TAKE
+        return UP if (self.command.side == BUY) != is_take else DOWN
+
+    @property
+    def source(self) -> int:
+        """Which price it watches."""
+        if self.terms.source == SOURCE_BEST:
+            return ASK if self.command.side == BUY else BID
+        return LAST
+
+    def end(self, code: str) -> OrderCancelled:
+        """Return the event of its end."""
+        command = self.command
+        return OrderCancelled(
+            command.order_id,
+            command.account_id,
+            command.side,
+            command.price_ticks,
+            command.quantity_lots,
+            code,
+        )
+
+
+class Ranked:
+    """Order ids sorted by a number, then age; the first ones are taken off in one piece."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def add(self, rank: int, priority: int, order_id: int) -> None:
+        """Insert an entry at its place."""
+        insort(self.entries, (rank, priority, order_id))
+
+    def remove(self, rank: int, priority: int, order_id: int) -> None:
+        """Take out an entry that is there."""
+        at = bisect_left(self.entries, (rank, priority, order_id))
+        assert self.entries[at] == (rank, priority, order_id)
+        del self.entries[at]
+
+    def pop_to(self, rank: int, count_max: int | None = None) -> list[Entry]:
+        """Take off the entries up to and including a rank, the first ones if they are too many."""
+        entries = self.entries
+        if not entries or entries[0][0] > rank:
+            return []
+        end = bisect_left(entries, (rank + 1,))
+        if count_max is not None:
+            end = min(end, count_max)
+        first = entries[:end]
+        del entries[:end]
+        return first
+
+
+class OrderList(Struct, eq=False):
+    """Orders with a linked life. `parent_id` is the order that releases the others, 0 after it."""
+
+    list_id: int
+    kind: int
+    parent_id: int
+    order_ids: list[int]
+
+    def parts(self) -> tuple[object, ...]:
+        """Return all that it is."""
+        return self.list_id, self.kind, self.parent_id, self.order_ids
+
+
+class Band(Struct, eq=False):
+    """A price band and where its reference and its interruption stand."""
+
+    band_ppm: int
+    move_ppm: int
+    move_after_ms: int
+    limit_ms: int
+    pause_ms: int
+    call_ms: int
+    reference_ticks: int = 0
+    moved_ms: int = 0
+    phase: int = PHASE_NONE
+    due_ms: int = 0
+
+    def low(self) -> int:
+        """The lowest price that may trade, in ticks."""
+        return max(1, -(-self.reference_ticks * (PPM - self.band_ppm) // PPM))
+
+    def high(self) -> int:
+        """The highest price that may trade, in ticks."""
+        return self.reference_ticks * (PPM + self.band_ppm) // PPM
+
+
+class Uncross(Struct, eq=False):
+    """An auction's end under way: at this price, and what state comes after it."""
+
+    state_after: int
+    price_ticks: int = 0  # of the round under way
+    first_ticks: int = 0  # of the first round: the auction's price
+    traded_lots: int = 0
+
+
+def is_trailing(terms: Terms) -> bool:
+    """Tell whether the order's trigger follows the price."""
+    return terms.trigger == TRIGGER_TRAILING
+
+
+def assert_terms(command: Place) -> None:
+    """Assert what the validation in front of the engine has seen to."""
+    terms = command.terms
+    if terms is None:
+        return
+    is_stop = terms.trigger in (TRIGGER_STOP, TRIGGER_TAKE)
+    assert 0 <= terms.trigger <= TRIGGER_TRAILING
+    assert (terms.stop_ticks > 0) == is_stop
+    has_trail = terms.trail_ticks > 0 or 0 < terms.trail_ppm < PPM
+    assert has_trail == (terms.trigger == TRIGGER_TRAILING)
+    assert not (terms.trail_ticks and terms.trail_ppm)
+    assert terms.activation_ticks >= 0
+    assert 0 <= terms.source <= SOURCE_BEST
+    assert terms.display_lots == 0 or command.time_in_force == GTC
+    assert terms.display_lots >= 0
+    assert terms.expire_ms >= 0
+    assert not terms.reprice or command.post_only
