@@ -14,6 +14,7 @@ from exchange.domain.enums import OrderStatus
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
+from matching.book import Book
 from matching.codec import Sequenced, encode_command, encode_journal
 from matching.engine import Engine
 from matching.messages import (
@@ -78,6 +79,11 @@ class Rig:
         # Whom and what a test's fixture put here.
         self.seller = self.buyer = self.open = 0
         self.trades: list[int] = []
+
+    @property
+    def book(self) -> Book:
+        """The engine's book of the symbol."""
+        return self.engine.book(self.symbol.pk)
 
     @property
     def base_id(self) -> int:
