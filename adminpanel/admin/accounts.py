@@ -1,5 +1,6 @@
 """Users, their groups, their API keys and their limits; and ending all of their orders."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -81,8 +82,9 @@ class AccountGroupAdmin(admin.ModelAdmin):
     list_display = ("name", "users")
     search_fields = ("name",)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AccountGroup]:
-        return super().get_queryset(request).annotate(user_count=Count("user"))
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        counted: QuerySet[Any] = super().get_queryset(request).annotate(user_count=Count("user"))
+        return counted
 
     @admin.display(description="users", ordering="user_count")
     def users(self, group: Any) -> int:
@@ -132,7 +134,8 @@ class OrderLimitAdmin(admin.ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OrderLimit]) -> None:
         limits = list(queryset.select_related("user", "symbol"))
         super().delete_queryset(request, queryset)
-        transaction.on_commit(lambda: [self._tell(request, limit) for limit in limits])
+        for limit in limits:
+            transaction.on_commit(partial(self._tell, request, limit))
 
     def _tell(self, request: HttpRequest, limit: OrderLimit) -> None:
         try:

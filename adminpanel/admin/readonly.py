@@ -58,7 +58,7 @@ class PeriodFilter(SimpleListFilter):
 class ReadOnlyAdmin(admin.ModelAdmin):
     """View only, whatever permissions a group was given; newest first; numbers are searched."""
 
-    actions = None
+    actions: Any = None
     ordering = ("-pk",)
     show_full_result_count = False
     paginator = BoundedPaginator

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from adminpanel.admin.actions import CommandActions
+from adminpanel.admin.market_now import markets_read
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM, plain
@@ -74,7 +75,10 @@ class SymbolForm(forms.ModelForm):
 @admin.register(Symbol)
 class SymbolAdmin(CommandActions):
     form = SymbolForm
-    list_display = ("code", "state", "is_listed", "price_step", "size_step", "band_ppm", "position")
+    list_display = (
+        "code", "state", "market_now", "is_listed", "price_step", "size_step", "band_ppm",
+        "position",
+    )  # fmt: skip
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")
     search_fields = ("code",)
@@ -106,6 +110,20 @@ class SymbolAdmin(CommandActions):
             },
         ),
     )  # fmt: skip
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """All markets of the page in one look."""
+        changelist = super().get_changelist_instance(request)
+        symbols = list(changelist.result_list)
+        told = markets_read([symbol.code for symbol in symbols])
+        for symbol in symbols:
+            symbol.told_now = told.get(symbol.code, "")
+        changelist.result_list = symbols
+        return changelist
+
+    @admin.display(description="market now")
+    def market_now(self, symbol: Any) -> str:
+        return str(symbol.told_now)
 
     @admin.display(description="tick", ordering="tick")
     def price_step(self, symbol: Symbol) -> str:

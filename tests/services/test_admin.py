@@ -25,12 +25,13 @@ pytestmark = pytest.mark.django_db
 
 READ_ONLY = (
     "orders_order", "orders_trade", "orders_command", "orders_enginepartition",
-    "orders_enginefault", "orders_settlementcursor", "wallets_entry", "wallets_balance",
-    "wallets_account", "exchange_apikey",
+    "orders_enginefault", "orders_settlementcursor", "orders_orderlist", "orders_preventedmatch",
+    "orders_engineimage", "wallets_entry", "wallets_balance", "wallets_account", "exchange_apikey",
 )  # fmt: skip
 EDITABLE = (
     "exchange_brand", "exchange_asset", "exchange_symbol", "exchange_tier",
-    "exchange_feeschedule", "exchange_user",
+    "exchange_feeschedule", "exchange_user", "exchange_accountgroup", "risk_orderlimit",
+    "orders_scheduledstate",
 )  # fmt: skip
 
 

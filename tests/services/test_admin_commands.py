@@ -12,6 +12,8 @@ from django.urls import reverse
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import id_floor
 from exchange.models import AccountGroup, ApiKey, Symbol, User
+from exchange.realtime.publish import MarketState, SymbolText, state_frame
+from exchange.redis import redis_client, state_key
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
@@ -326,6 +328,31 @@ def test_a_user_has_a_group_and_a_default_mode_of_self_trade_prevention(client: 
     User.objects.filter(pk=user.pk).update(group=group)
     groups = client.get(reverse("admin:exchange_accountgroup_changelist"))
     assert [one.user_count for one in groups.context["cl"].result_list] == [1]
+
+
+def test_the_list_of_symbols_tells_of_interruptions_and_auctions(client: Client) -> None:
+    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol_make("ETH-USDT")
+    root(client)
+    text = SymbolText(Symbol.objects.select_related("base", "quote").get(pk=symbol.pk).units())
+    market = MarketState(
+        state="auction",
+        phase="auction",
+        due_ms=1_800_000_000_000,
+        indicative_ticks=6_400_000,
+        indicative_lots=5_000,
+        reference_ticks=6_300_000,
+    )
+    _, frame = state_frame(text, market, time="2027-01-15T07:59:00.000Z")
+    redis = redis_client()
+    redis.set(state_key("BTC-USDT"), frame)
+    try:
+        page = client.get(reverse(SYMBOLS)).content.decode()
+    finally:
+        redis.delete(state_key("BTC-USDT"))
+        redis.close()
+    assert "interruption: auction until 2027-01-15T08:00:00" in page
+    assert "auction at 64000 for 0.5; band around 63000" in page
 
 
 def prevented(match_id: int, symbol: Symbol, **changes: object) -> PreventedMatch:
