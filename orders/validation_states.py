@@ -27,8 +27,8 @@ _GATHERING: Final = frozenset(
     {SymbolState.PRE_OPEN, SymbolState.AUCTION, SymbolState.AUCTION_CUTOFF}
 )
 # Here a limit order meets the book at once.
-MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
-_AMENDING: Final = MEETING | {SymbolState.PRE_OPEN, SymbolState.AUCTION}
+_MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
+_AMENDING: Final = _MEETING | {SymbolState.PRE_OPEN, SymbolState.AUCTION}
 _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 

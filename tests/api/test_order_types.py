@@ -9,8 +9,9 @@ import pytest
 from exchange.api.keys import principals_forget
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.redis import commands_stream, redis_client, top_key
-from exchange.selectors import catalogue_forget
+from exchange.selectors import catalogue, catalogue_forget
 from matching.codec import decode_command
+from matching.engine import Engine
 from matching.messages import (
     GTC,
     IOC,
@@ -21,11 +22,13 @@ from matching.messages import (
     Amend,
     CancelAll,
     Command,
+    OrderAccepted,
     Place,
     Terms,
 )
 from orders.models import Command as CommandRow
 from orders.models import Order
+from orders.readback import ORDER_COLUMNS, command_from_order_row
 from risk.selectors import tops_forget
 from tests.api.test_order_refusals import state_of_everything
 from tests.factories.trading import Trader, decoded, trader_make
@@ -183,6 +186,20 @@ def test_each_type_is_answered_kept_reserved_and_sent(
     assert (command.market, command.terms) == (body["price"] is None, terms)
     assert Reservation.objects.get(pk=body["id"]).amount == Decimal(reserved)
     assert ada.balance("USDT")[1] == Decimal(reserved)
+
+
+@pytest.mark.parametrize("changes", [changes for changes, *_ in PLACED])
+def test_the_row_gives_the_very_command_that_was_sent_and_the_engine_takes_it(
+    ada: Trader, changes: dict[str, Any]
+) -> None:
+    top_set(9_900, 10_000, 9_900)
+    body = placed(ada, **changes)
+    sent = last_command()
+    units = catalogue().symbols["BTC-USDT"].units
+    row = Order.objects.filter(pk=body["id"]).values(*ORDER_COLUMNS.split(", ")).get()
+    assert command_from_order_row(row, units) == sent
+    [answer, *_] = Engine().apply(sent)
+    assert isinstance(answer, OrderAccepted)
 
 
 @pytest.mark.parametrize("changes", [changes for changes, *_ in PLACED])
