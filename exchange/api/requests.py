@@ -48,8 +48,13 @@ def body_decode(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
     """The JSON body as the decoder's type; refusals name the field."""
     if request.content_type != "application/json":
         raise DomainError(Code.REQUEST_UNSUPPORTED_MEDIA)
+    return json_decode(body_of(request), decoder)
+
+
+def json_decode(data: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T:
+    """JSON, or a part of a body that was kept raw, as the decoder's type; refusals name fields."""
     try:
-        return decoder.decode(body_of(request))
+        return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

@@ -1,10 +1,18 @@
 from django.urls import path
 
-from orders.api import market, views
+from orders.api import lists, market, prevented, timers, views
 
 urlpatterns = [
     path("orders", views.orders, name="api-orders"),
+    path("orders/cancel-after", timers.cancel_after, name="api-cancel-after"),
     path("orders/<str:order_id>", views.order, name="api-order"),
+    path("order-lists", lists.order_lists, name="api-order-lists"),
+    path("order-lists/<str:list_id>", lists.order_list, name="api-order-list"),
     path("depth", market.depth, name="api-depth"),
     path("trades", market.TradesView.as_view(), name="api-trades"),
+    path(
+        "prevented-matches",
+        prevented.PreventedMatchesView.as_view(),
+        name="api-prevented-matches",
+    ),
 ]

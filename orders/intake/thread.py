@@ -73,32 +73,40 @@ class Intake:
         engine.unavailable when nothing was taken because the database is away, and
         engine.outcome_unknown when the answer did not come in time.
         """
-        self._put(job)
-        outcome = _answer_of(job)
+        outcome = self._submit(job)
         assert not isinstance(outcome, AcceptedList)
         return outcome
 
     def submit_list(self, job: ListJob) -> AcceptedList:
         """Queue a list of orders and wait as `submit` does, with the same refusals."""
-        self._put(job)
-        outcome = _answer_of(job)
+        outcome = self._submit(job)
         assert isinstance(outcome, AcceptedList)
         return outcome
 
-    def submit_all(self, jobs: Sequence[Job]) -> list[Accepted | AcceptedList | Replayed]:
+    def submit_all(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Queue all jobs before waiting for the first, so that they share a commit where they can.
 
-        Raises what `submit` raises, the first of it; the other jobs may have been accepted.
+        Returns each job's outcome, refusals among them; each stands alone. Raises engine.busy when
+        there is no room for all: then nothing was taken.
         """
+        if self._stopping or self._queue.qsize() + len(jobs) > self._queue_max:
+            raise DomainError(Code.ENGINE_BUSY)
         for job in jobs:
             self._put(job)
-        return [_answer_of(job) for job in jobs]
+        return [_outcome_of(job) for job in jobs]
 
     def _put(self, job: Job) -> None:
-        if self._stopping or self._queue.qsize() >= self._queue_max:
-            raise DomainError(Code.ENGINE_BUSY)
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
+
+    def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
+        if self._stopping or self._queue.qsize() >= self._queue_max:
+            raise DomainError(Code.ENGINE_BUSY)
+        self._put(job)
+        outcome = _outcome_of(job)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     @property
     def waiting(self) -> int:
@@ -228,14 +236,11 @@ class Intake:
         return self._connection
 
 
-def _answer_of(job: Job) -> Accepted | AcceptedList | Replayed:
+def _outcome_of(job: Job) -> Outcome:
     if not job.wait(ANSWER_S):
-        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
-    outcome = job.outcome
-    assert outcome is not None
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+    assert job.outcome is not None
+    return job.outcome
 
 
 def _answer(job: Job, outcome: Outcome) -> None:

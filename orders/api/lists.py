@@ -1,0 +1,205 @@
+"""Lists of orders over HTTP, and the documented contract of these addresses."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from msgspec import Struct
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.base import ApiView, documented_by
+from exchange.api.errors import api_view, json_response
+from exchange.api.keys import authenticate
+from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.requests import body_decode, json_decode, limit_of, order_id_of, query_check
+from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
+from exchange.domain.codes import Code
+from exchange.domain.enums import ListKind, Scope
+from exchange.domain.errors import DomainError
+from orders import lists
+from orders.api.schema import OrderPlaceSerializer, OrderSerializer
+from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
+from orders.selectors_lists import list_json, list_of_account, lists_of_account
+from orders.validation import OrderTermsRequest
+from orders.validation_lists import in_list, list_kind_of, list_size_check
+
+_KINDS: Final = [kind.value for kind in ListKind]
+_REPLAYED: Final = {"Idempotent-Replayed": "true"}
+
+
+class ListRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A list as a client words it; its orders are read one by one, so that errors name them."""
+
+    type: str
+    symbol: str
+    orders: list[msgspec.Raw]
+
+
+_list_decoder: Final = msgspec.json.Decoder(ListRequest)
+_order_decoder: Final = msgspec.json.Decoder(OrderTermsRequest)
+
+
+class ListedOrderSerializer(OrderPlaceSerializer):
+    """An order of a list: as a new order, without the symbol; gtc, and no market order."""
+
+    symbol = None  # type: ignore[assignment]  # the list's
+
+
+class OrderListPlaceSerializer(serializers.Serializer[Any]):
+    """A new list.
+
+    | type | orders |
+    |---|---|
+    | `oco` | two on one side; one trades, is triggered or ends, and the other is cancelled |
+    | `oto` | the first one, once filled completely, lets the second one in |
+    | `otoco` | the first one, once filled completely, lets the second and third in, an `oco` pair |
+
+    At least one order of a pair has a trigger. Where the first order brings in what the others pay
+    with (a buy, and then sells), these reserve nothing before, and it must bring in enough.
+    """
+
+    type = serializers.ChoiceField(_KINDS)
+    symbol = serializers.CharField()
+    orders = ListedOrderSerializer(many=True)
+
+
+class OrderListSerializer(serializers.Serializer[Any]):
+    """A list as its orders stand."""
+
+    id = serializers.CharField(help_text=ID)
+    type = serializers.ChoiceField(_KINDS)
+    symbol = serializers.CharField()
+    orders = OrderSerializer(many=True)
+
+
+class OrderListsDocumentation(ApiView):
+    @extend_schema(
+        operation_id="order_lists_list",
+        parameters=[LIMIT, CURSOR],
+        responses=responses(
+            body=listed("OrderLists", OrderListSerializer(many=True), paged=True),
+            refusals=(400, 401, 403),
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The account's lists of orders, newest first."""
+        raise NotImplementedError
+
+    @extend_schema(
+        operation_id="order_lists_place",
+        request=OrderListPlaceSerializer(),
+        responses={
+            **responses(
+                ok=201,
+                body=OrderListSerializer(),
+                refusals=(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+            ),
+            200: OrderListSerializer(),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Place linked orders: all of them, or none. 201: they are durable. 200 with
+        `Idempotent-Replayed: true`: they already were. Refusals name fields as `orders.1.price`."""
+        raise NotImplementedError
+
+
+class OrderListDocumentation(ApiView):
+    @extend_schema(
+        operation_id="order_lists_get",
+        responses=responses(body=OrderListSerializer(), refusals=(401, 403, 404)),
+    )
+    def get(self, request: Request, list_id: str) -> Response:
+        """One list with its orders."""
+        raise NotImplementedError
+
+    @extend_schema(
+        operation_id="order_lists_cancel",
+        responses=responses(ok=202, body=OrderListSerializer(), refusals=(401, 403, 404, 409, 503)),
+    )
+    def delete(self, request: Request, list_id: str) -> Response:
+        """Cancel what is left of a list. 202: the cancels are durable; shown as it still stands."""
+        raise NotImplementedError
+
+
+@documented_by(OrderListsDocumentation)
+@api_view(("GET", "POST"))
+def order_lists(request: HttpRequest) -> HttpResponseBase:
+    return _LISTS[request.method or ""](request)
+
+
+@documented_by(OrderListDocumentation)
+@api_view(("GET", "DELETE"))
+def order_list(request: HttpRequest, list_id: str) -> HttpResponseBase:
+    return _LIST[request.method or ""](request, list_id)
+
+
+def _place(request: HttpRequest) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE, counts_as_order=True)
+    body = body_decode(request, _list_decoder)
+    kind = list_kind_of(body.type)
+    list_size_check(kind, len(body.orders))
+    orders = [_order(index, raw) for index, raw in enumerate(body.orders)]
+    placed = lists.list_place(principal, kind=kind, symbol=body.symbol, orders=orders)
+    answer = list_json(placed.placed)
+    if placed.is_replay:
+        return json_response(answer, 200, _REPLAYED)
+    return json_response(answer, 201)
+
+
+def _order(index: int, raw: msgspec.Raw) -> OrderTermsRequest:
+    try:
+        return json_decode(raw, _order_decoder)
+    except DomainError as error:
+        if error.field is None:  # not an object at all
+            rule = "an order as the documentation has it"
+            code, field = Code.REQUEST_FIELD_INVALID, f"orders.{index}"
+            raise DomainError(code, field=field, rule=rule) from error
+        raise in_list(error, index) from error
+
+
+def _all(request: HttpRequest) -> HttpResponse:
+    principal = authenticate(request, Scope.READ)
+    query_check(request, ("limit", "cursor"))
+    limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
+    scope = f"order-lists:{principal.account_id}"
+    before_id = cursor_read(request.GET.get("cursor"), scope=scope)
+    # One more tells whether there is a next page.
+    found = lists_of_account(principal.account_id, before_id=before_id, limit=limit + 1)
+    more = len(found) > limit
+    found = found[:limit]
+    return json_response(
+        {
+            "items": [list_json(one) for one in found],
+            "next": cursor_make(found[-1].id, scope=scope) if more else None,
+        }
+    )
+
+
+def _detail(request: HttpRequest, list_id: str) -> HttpResponse:
+    principal = authenticate(request, Scope.READ)
+    found = list_of_account(list_id=_id_of(list_id), account_id=principal.account_id)
+    return json_response(list_json(found))
+
+
+def _cancel(request: HttpRequest, list_id: str) -> HttpResponse:
+    principal = authenticate(request, Scope.TRADE)
+    found = lists.list_cancel(principal, list_id=_id_of(list_id))
+    return json_response(list_json(found), 202)
+
+
+def _id_of(text: str) -> int:
+    try:
+        return order_id_of(text)
+    except DomainError as error:
+        raise DomainError(Code.ORDER_LIST_NOT_FOUND) from error
+
+
+_LISTS: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {"GET": _all, "POST": _place}
+_LIST: Final[dict[str, Callable[[HttpRequest, str], HttpResponse]]] = {
+    "GET": _detail,
+    "DELETE": _cancel,
+}

@@ -1,0 +1,85 @@
+"""The dead man's switch over HTTP."""
+
+from typing import Any, Final
+
+import msgspec
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from msgspec import Struct
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.base import ApiView, documented_by
+from exchange.api.errors import api_view, json_response
+from exchange.api.keys import authenticate
+from exchange.api.requests import body_decode
+from exchange.api.schema import responses
+from exchange.domain.enums import Scope
+from orders.intake.rows import moment_text
+from orders.timers import (
+    SCOPE_ACCOUNT,
+    SCOPE_KEY,
+    TIMEOUT_MAX_MS,
+    TIMEOUT_MIN_MS,
+    cancel_after_set,
+)
+
+
+class CancelAfterRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """When to cancel, and what."""
+
+    timeout_ms: int
+    symbol: str | None = None
+    scope: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(CancelAfterRequest)
+
+
+class CancelAfterSerializer(serializers.Serializer[Any]):
+    """A dead man's switch: send it again and again, and all is well."""
+
+    timeout_ms = serializers.IntegerField(
+        help_text=f"0 clears it; else {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}. A JSON number."
+    )
+    symbol = serializers.CharField(required=False, help_text="Only here; default: everywhere.")
+    scope = serializers.ChoiceField(
+        [SCOPE_ACCOUNT, SCOPE_KEY],
+        required=False,
+        help_text="All orders of the account (default), or those placed with the key that signs.",
+    )
+
+
+class CancelAfterSetSerializer(serializers.Serializer[Any]):
+    """When and where the orders will be cancelled."""
+
+    due_at = serializers.DateTimeField(allow_null=True)
+    symbols = serializers.ListField(child=serializers.CharField())
+
+
+class CancelAfterDocumentation(ApiView):
+    @extend_schema(
+        operation_id="orders_cancel_after",
+        request=CancelAfterSerializer(),
+        responses=responses(
+            ok=202,
+            body=CancelAfterSetSerializer(),
+            refusals=(400, 401, 403, 404, 413, 415, 503),
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        """Cancel all open orders at `due_at`, unless this is sent again before. 202: durable."""
+        raise NotImplementedError
+
+
+@documented_by(CancelAfterDocumentation)
+@api_view(("POST",))
+def cancel_after(request: HttpRequest) -> HttpResponseBase:
+    principal = authenticate(request, Scope.TRADE)
+    body = body_decode(request, _decoder)
+    timer = cancel_after_set(
+        principal, timeout_ms=body.timeout_ms, symbol=body.symbol, scope=body.scope
+    )
+    due_at = moment_text(timer.due_ms) if timer.due_ms else None
+    return json_response({"due_at": due_at, "symbols": timer.symbols}, 202)

@@ -1,0 +1,187 @@
+"""Writes of lists of orders: place all of them or none, and cancel what is left of a list."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from exchange.api.keys import Principal
+from exchange.domain.codes import Code
+from exchange.domain.enums import CommandKind, ListKind, OrderStatus
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import atoms_to_decimal, plain
+from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
+from exchange.selectors import catalogue
+from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
+from orders.intake.decide import list_conflict
+from orders.intake.holds import brought_in_atoms, is_covered
+from orders.intake.jobs import AcceptedList, CommandJob, ListJob, PlaceJob
+from orders.intake.thread import intake
+from orders.lifecycle import is_final
+from orders.selectors import client_order_find
+from orders.selectors_lists import ListOfOrders, list_of_account
+from orders.services import account_of, draft_of, place_job, symbol_rules_of
+from orders.validation import OrderRequest, OrderTermsRequest, client_order_id_check
+from orders.validation_lists import in_list, list_check
+from orders.validation_states import cancel_state_check
+from wallets.fees import pool_atoms
+
+
+class PlacedList(NamedTuple):
+    """A list as its orders' rows stand; `is_replay` when an earlier request brought it."""
+
+    placed: ListOfOrders
+    is_replay: bool
+
+
+def list_place(
+    principal: Principal, *, kind: ListKind, symbol: str, orders: Sequence[OrderTermsRequest]
+) -> PlacedList:
+    """Accept all orders of a list durably, or none; or return what this request was before.
+
+    Raises the first refusal, its field named as `orders.N.field`; order.client_id_conflict where
+    a client id is in use by anything but this same list; and what Intake.submit_list raises.
+    """
+    try:
+        accepted = _place(principal, kind, symbol, orders)
+    except DomainError as error:
+        ORDERS_REFUSED.labels(error.code.value).inc()
+        raise
+    if not accepted.is_replay:
+        ORDERS_ACCEPTED.labels(symbol).inc(len(accepted.orders))
+    placed = ListOfOrders(accepted.list_id, accepted.kind, symbol, accepted.orders)
+    return PlacedList(placed, accepted.is_replay)
+
+
+def _place(
+    principal: Principal, kind: ListKind, symbol: str, orders: Sequence[OrderTermsRequest]
+) -> AcceptedList:
+    for index, order in enumerate(orders):
+        try:
+            client_order_id_check(order.client_order_id)
+        except DomainError as error:
+            raise in_list(error, index) from error
+    list_check(kind, orders, self_trade=principal.self_trade)
+    requests = [_with_symbol(order, symbol) for order in orders]
+    fingerprints = list_fingerprints(kind, requests, principal)
+    try:
+        rules = symbol_rules_of(symbol)
+        job = _list_job(principal, kind, requests, fingerprints, rules)
+        _cover_check(job)
+    except DomainError as refusal:
+        return _repeated(principal, kind, requests, fingerprints, refusal)
+    return intake().submit_list(job)
+
+
+def _with_symbol(order: OrderTermsRequest, symbol: str) -> OrderRequest:
+    return OrderRequest(symbol=symbol, **msgspec.structs.asdict(order))
+
+
+def list_fingerprints(
+    kind: ListKind, requests: Sequence[OrderRequest], principal: Principal
+) -> list[str]:
+    """A fingerprint for each order, of the whole list and the order's place in it.
+
+    So a single order, another list, or the same orders in another sequence are never the same.
+    """
+    whole = [kind.value, *(fingerprint_of(one, principal.self_trade) for one in requests)]
+    return [
+        hashlib.blake2b(
+            "\n".join([*whole, str(index)]).encode(), digest_size=FINGERPRINT_BYTES
+        ).hexdigest()
+        for index in range(len(requests))
+    ]
+
+
+def _list_job(
+    principal: Principal,
+    kind: ListKind,
+    requests: Sequence[OrderRequest],
+    fingerprints: Sequence[str],
+    rules: SymbolRules,
+) -> ListJob:
+    places: list[PlaceJob] = []
+    for index, request in enumerate(requests):
+        is_held = kind is not ListKind.OCO and index > 0
+        try:
+            draft = draft_of(principal, request, rules, is_held=is_held)
+        except DomainError as error:
+            raise in_list(error, index) from error
+        fingerprint = fingerprints[index]
+        places.append(place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint))
+    return ListJob(account_id=account_of(principal), kind=kind, places=places)
+
+
+def _cover_check(job: ListJob) -> None:
+    """Raise when the first order's fills would not pay for the orders that wait for them."""
+    parent = job.parent
+    if parent is None or is_covered(job):
+        return
+    child = job.children[0]
+    units, scale = parent.rules.units, child.hold_scale
+    base, _, quote = units.code.partition("-")
+    needed = pool_atoms(one.hold_atoms for one in job.children)
+    raise DomainError(
+        Code.ORDER_LIST_NOT_COVERED,
+        field="orders.1.quantity",
+        needed=plain(atoms_to_decimal(needed, scale)),
+        brings=plain(atoms_to_decimal(brought_in_atoms(parent), scale)),
+        asset=quote if child.hold_asset_id == units.quote_asset_id else base,
+    )
+
+
+def _repeated(
+    principal: Principal,
+    kind: ListKind,
+    requests: Sequence[OrderRequest],
+    fingerprints: Sequence[str],
+    refusal: DomainError,
+) -> AcceptedList:
+    """What was accepted once stays so, even where the market would refuse it now."""
+    account_id = account_of(principal)
+    known = [
+        client_order_find(account_id=account_id, client_order_id=one.client_order_id)
+        for one in requests
+    ]
+    for index, (row, fingerprint) in enumerate(zip(known, fingerprints, strict=True)):
+        if row is not None and bytes(row["fingerprint"]).hex() != fingerprint:
+            raise list_conflict(index)
+    orders = [row for row in known if row is not None]
+    if len(orders) < len(requests):
+        raise refusal
+    return AcceptedList(orders[0]["list_id"], kind, orders, is_replay=True)
+
+
+def list_cancel(principal: Principal, *, list_id: int) -> ListOfOrders:
+    """Send a cancel of each order of the list that lives on its way; return the list as it stands.
+
+    Each one, although the end of one mostly ends the others: which of them live is known here a
+    moment late, and none may be left. Raises order.list_not_found, order.not_open when all have
+    ended, and symbol.in_auction shortly before an auction's end.
+    """
+    account_id = account_of(principal)
+    found = list_of_account(list_id=list_id, account_id=account_id)
+    cancel_state_check(catalogue().symbols_by_id[found.orders[0]["symbol_id"]])
+    live = [row for row in found.orders if not is_final(OrderStatus(row["status"]))]
+    if not live:
+        status = found.orders[0]["status"]
+        raise DomainError(Code.ORDER_NOT_OPEN, order_status=status)
+    outcomes = intake().submit_all(
+        [
+            CommandJob(
+                CommandKind.CANCEL,
+                account_id=account_id,
+                order_id=row["id"],
+                requested_by=principal.user_id,
+            )
+            for row in live
+        ]
+    )
+    refusals = [one for one in outcomes if isinstance(one, Exception)]
+    for refusal in refusals:
+        ended = isinstance(refusal, DomainError) and refusal.code is Code.ORDER_NOT_OPEN
+        if not ended or len(refusals) == len(outcomes):
+            raise refusal
+    return found

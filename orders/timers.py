@@ -1,0 +1,89 @@
+"""The dead man's switch: an account's orders are cancelled unless it is set again in time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from exchange.api.keys import Principal
+from exchange.domain.codes import Code
+from exchange.domain.enums import CommandKind, SymbolState
+from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.selectors import catalogue
+from orders.intake.jobs import CommandJob
+from orders.intake.thread import intake
+from orders.selectors import symbols_with_open_orders
+from orders.services import account_of, symbol_rules_of
+
+TIMEOUT_MIN_MS: Final = 1_000
+TIMEOUT_MAX_MS: Final = 86_400_000
+SCOPE_ACCOUNT: Final = "account"
+SCOPE_KEY: Final = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class TimerSet:
+    """When the orders are cancelled (Unix milliseconds; 0: not any more), and where."""
+
+    due_ms: int
+    symbols: Sequence[str]
+
+
+def cancel_after_set(
+    principal: Principal, *, timeout_ms: int, symbol: str | None = None, scope: str | None = None
+) -> TimerSet:
+    """Set the switch of an account, or of the API key that asks, in one symbol or in all.
+
+    It moves one that is set; 0 clears it. A switch for a key runs apart from the account's and
+    cancels only what was placed with that key. Each symbol has its own: where one of them could
+    not be set this raises, and the same request again sets them all.
+    """
+    account_id = account_of(principal)
+    if timeout_ms and not TIMEOUT_MIN_MS <= timeout_ms <= TIMEOUT_MAX_MS:
+        rule = f"0, or {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="timeout_ms", rule=rule)
+    owner_tag = _owner_tag(principal, scope)
+    rules = _symbols(account_id, symbol)
+    due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
+    outcomes = intake().submit_all(
+        [
+            CommandJob(
+                CommandKind.CANCEL_AFTER,
+                symbol_id=one.units.symbol_id,
+                partition_id=one.partition_id,
+                account_id=account_id,
+                owner_tag=owner_tag,
+                due_ms=due_ms,
+                requested_by=principal.user_id,
+            )
+            for one in rules
+        ]
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return TimerSet(due_ms, [one.units.code for one in rules])
+
+
+def _owner_tag(principal: Principal, scope: str | None) -> int:
+    if scope in (None, SCOPE_ACCOUNT):
+        return 0
+    if scope != SCOPE_KEY:
+        rule = f"one of {SCOPE_ACCOUNT}, {SCOPE_KEY}"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="scope", rule=rule)
+    if not principal.key_number:
+        rule = f"{SCOPE_KEY} only for requests that an API key signs"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="scope", rule=rule)
+    return principal.key_number
+
+
+def _symbols(account_id: int, symbol: str | None) -> list[SymbolRules]:
+    """The symbol named; or all that are listed, and those where the account still has orders."""
+    if symbol is not None:
+        return [symbol_rules_of(symbol)]
+    known = catalogue()
+    ids = {one.units.symbol_id for one in known.symbols.values()}
+    ids.update(symbols_with_open_orders(account_id))
+    rules = [known.symbols_by_id[symbol_id] for symbol_id in sorted(ids)]
+    return [one for one in rules if one.state is not SymbolState.CLOSED]

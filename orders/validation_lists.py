@@ -1,0 +1,85 @@
+"""What a list of orders may be: pure, over the orders as their client words them.
+
+Each order is checked alone as well (orders/validation.py); here is only what the list adds.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from exchange.domain.codes import Code
+from exchange.domain.enums import (
+    TRIGGER_TYPES,
+    ListKind,
+    OrderType,
+    SelfTradePrevention,
+    TimeInForce,
+)
+from exchange.domain.errors import DomainError
+from orders.validation_requests import OrderTermsRequest
+from orders.validation_values import word_of
+
+ORDERS_OF: Final = {ListKind.OCO: 2, ListKind.OTO: 2, ListKind.OTOCO: 3}
+assert set(ORDERS_OF) == set(ListKind)
+_KINDS: Final = {kind.value: kind for kind in ListKind}
+
+
+def list_kind_of(word: str) -> ListKind:
+    """The kind of a list, or request.field_invalid."""
+    return word_of(_KINDS, word, "type")
+
+
+def list_size_check(kind: ListKind, size: int) -> None:
+    """Raise unless a list of this kind has so many orders."""
+    if size != ORDERS_OF[kind]:
+        raise _invalid("orders", f"an {kind} has {ORDERS_OF[kind]} orders")
+
+
+def list_check(
+    kind: ListKind, orders: Sequence[OrderTermsRequest], *, self_trade: SelfTradePrevention
+) -> None:
+    """Raise order.list_invalid, naming what cannot be; `self_trade` is the usual mode.
+
+    Every order can wait: it is gtc and no plain market order. Of a pair, of which one cancels the
+    other, at least one has a trigger, or both would stand in the book at once.
+    """
+    client_ids: set[str] = set()
+    for index, order in enumerate(orders):
+        if order.type == OrderType.MARKET:
+            raise _invalid(f"orders.{index}.type", "an order of a list is no market order")
+        if order.time_in_force not in (None, TimeInForce.GTC):
+            raise _invalid(f"orders.{index}.time_in_force", "an order of a list is gtc")
+        if order.client_order_id in client_ids:
+            raise _invalid(f"orders.{index}.client_order_id", "each order has one of its own")
+        client_ids.add(order.client_order_id)
+    if kind is not ListKind.OCO:
+        _parent_check(orders[0], self_trade)
+    if kind is not ListKind.OTO:
+        _pair_check(orders)
+
+
+def in_list(error: DomainError, index: int) -> DomainError:
+    """The refusal of one order of a list, naming the field where the list has it."""
+    field = error.field
+    if field is None or field == "symbol":  # nothing of one order alone
+        return error
+    return DomainError(error.code, field=f"orders.{index}.{field}", **error.params)
+
+
+def _parent_check(parent: OrderTermsRequest, self_trade: SelfTradePrevention) -> None:
+    # It would shrink without a fill, and bring in less than what waits for it was promised.
+    if (parent.self_trade_prevention or self_trade) == SelfTradePrevention.DECREMENT:
+        rule = "the order that the others wait for cannot be decremented"
+        raise _invalid("orders.0.self_trade_prevention", rule)
+
+
+def _pair_check(orders: Sequence[OrderTermsRequest]) -> None:
+    one, other = orders[-2:]
+    if one.side != other.side:
+        last = len(orders) - 1
+        raise _invalid(f"orders.{last}.side", "both orders of the pair are on one side")
+    if one.type not in TRIGGER_TYPES and other.type not in TRIGGER_TYPES:
+        raise _invalid("orders", "at least one order of the pair has a trigger")
+
+
+def _invalid(field: str, rule: str) -> DomainError:
+    return DomainError(Code.ORDER_LIST_INVALID, field=field, rule=rule)
