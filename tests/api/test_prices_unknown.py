@@ -1,0 +1,61 @@
+"""Redis does not answer: what needs the market's prices is refused, all else is taken."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from exchange.models import Symbol
+from exchange.selectors import catalogue_forget
+from orders.models import Order
+from risk import selectors
+from tests.factories.trading import Trader, decoded
+
+
+@pytest.fixture
+def no_prices(symbol: Symbol) -> Iterator[None]:
+    """A client of a server that is not there; port 1 is nobody's."""
+    Symbol.objects.update(band_ppm=1)
+    catalogue_forget()
+    selectors.tops_forget()
+    known = getattr(selectors._clients, "client", None)
+    selectors._clients.client = redis.Redis(port=1, socket_timeout=1)
+    yield
+    selectors._clients.client = known
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "market", "price": None},
+        {"type": "trailing_stop", "price": None, "trail_bps": 5},
+    ],
+)
+def test_an_order_that_would_be_unbounded_is_refused(
+    ada: Trader, no_prices: None, changes: dict[str, Any]
+) -> None:
+    response = ada.place(**changes)
+    assert (response.status_code, decoded(response)["code"]) == (503, "engine.unavailable")
+    assert not Order.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},  # within the static limits, and bound by the engine's own band
+        {"type": "market", "price": None, "bound_price": "101"},
+        {"type": "stop_market", "price": None, "stop_price": "110"},
+        {"type": "trailing_stop", "price": None, "trail_bps": 5, "bound_price": "101"},
+        {"type": "trailing_stop", "price": None, "trail_bps": 5, "activation_price": "90"},
+    ],
+)
+def test_an_order_that_is_bounded_without_prices_is_taken(
+    ada: Trader, no_prices: None, changes: dict[str, Any]
+) -> None:
+    assert ada.place(**changes).status_code == 201
+
+
+def test_a_new_price_is_taken_without_the_band(ada: Trader, no_prices: None) -> None:
+    order_id = decoded(ada.place())["id"]
+    assert ada.amend(order_id, price="500").status_code == 202
