@@ -1,0 +1,86 @@
+"""What self-trade prevention did not let happen, over HTTP."""
+
+import re
+from typing import Any, Final
+
+from django.http import HttpRequest
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.base import ApiView, plain_request
+from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.requests import ID_MAX, limit_of, query_check
+from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, responses
+from exchange.domain.codes import Code
+from exchange.domain.enums import Scope
+from exchange.domain.errors import DomainError
+from orders.prevented import prevented_matches_of
+from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
+from orders.services import symbol_rules_of
+
+_ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
+_OTHER_SIDE: Final = f"{ID} Null where the order is another account's of the same group."
+
+
+class PreventedMatchSerializer(serializers.Serializer[Any]):
+    """Two orders that met and did not trade, because both belong to one account or group."""
+
+    id = serializers.CharField(help_text=ID)
+    symbol = serializers.CharField()
+    price = decimal()
+    quantity = decimal()
+    mode = serializers.CharField(
+        help_text="What decided: the self_trade_prevention of the order that came in."
+    )
+    taker_side = serializers.CharField(help_text="buy or sell: which side came in.")
+    maker_order_id = serializers.CharField(allow_null=True, help_text=_OTHER_SIDE)
+    taker_order_id = serializers.CharField(allow_null=True, help_text=_OTHER_SIDE)
+    time = serializers.DateTimeField()
+
+
+class PreventedMatchesView(ApiView):
+    scope = Scope.READ
+
+    @extend_schema(
+        operation_id="prevented_matches_list",
+        parameters=[
+            query("symbol", "Only of this symbol."),
+            query("order_id", "Only of this order of the account's own."),
+            LIMIT,
+            CURSOR,
+        ],
+        responses=responses(
+            body=listed("PreventedMatches", PreventedMatchSerializer(many=True), paged=True),
+            refusals=(400, 401, 403, 404),
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        """The account's prevented matches, newest first."""
+        django_request = plain_request(request)
+        query_check(django_request, ("symbol", "order_id", "limit", "cursor"))
+        account_id = self.principal.account_id
+        scope = f"prevented:{account_id}"
+        limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
+        code = django_request.GET.get("symbol")
+        matches = prevented_matches_of(
+            account_id,
+            limit=limit + 1,
+            symbol_id=symbol_rules_of(code).units.symbol_id if code is not None else None,
+            order_id=_order_id_of(django_request),
+            before_id=cursor_read(django_request.GET.get("cursor"), scope=scope),
+        )
+        more = len(matches) > limit
+        matches = matches[:limit]
+        following = cursor_make(int(matches[-1]["id"]), scope=scope) if more else None
+        return Response({"items": matches, "next": following})
+
+
+def _order_id_of(request: HttpRequest) -> int | None:
+    text = request.GET.get("order_id")
+    if text is None:
+        return None
+    if _ID(text) is None or int(text) > ID_MAX:
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="order_id", rule="an order's id")
+    return int(text)
