@@ -171,10 +171,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.ORDER_QUOTE_AMOUNT_INVALID: (422, "The quote amount must be a multiple of {unit}."),
     Code.ORDER_QUANTITY_OR_QUOTE_AMOUNT: (
         422,
-        "A market order takes either a quantity or a quote amount.",
+        "Give either a quantity or, for a plain market buy, a quote amount.",
     ),
     Code.ORDER_TIME_IN_FORCE_INVALID: (422, "This order cannot be {time_in_force}."),
-    Code.ORDER_POST_ONLY_INVALID: (422, "Only a gtc limit order can be post-only."),
+    Code.ORDER_POST_ONLY_INVALID: (422, "Only a gtc or gtd order with a limit can be post-only."),
     Code.ORDER_STOP_PRICE_REQUIRED: (422, "An order of this type needs a stop price."),
     Code.ORDER_STOP_PRICE_FORBIDDEN: (422, "An order of this type takes no stop price."),
     Code.ORDER_TRIGGER_SOURCE_FORBIDDEN: (422, "Only an order with a trigger has a source."),
@@ -202,7 +202,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "An order whose fills pay for others, or one that waits to be paid, cannot be amended.",
     ),
     Code.ORDER_STP_NOT_ALLOWED: (422, "This account must keep self-trade prevention."),
-    Code.ORDER_NO_LIQUIDITY: (422, "There is nothing on the other side of the book."),
+    Code.ORDER_NO_LIQUIDITY: (422, "There is no price to go by: no order on the other side, or no trade yet."),
     Code.ORDER_CLIENT_ID_INVALID: (
         422,
         "The client order id has 1 to 64 characters of A-Z a-z 0-9 . _ : -",
@@ -213,7 +213,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     ),
     Code.ORDER_NOT_FOUND: (404, "There is no such order."),
     Code.ORDER_NOT_OPEN: (409, "The order is no longer open: it is {order_status}."),
-    Code.ORDER_AMEND_EMPTY: (422, "Give a new price, a new quantity, or both."),
+    Code.ORDER_AMEND_EMPTY: (422, "Give a new price, quantity, stop price or displayed quantity."),
     Code.ORDER_AMEND_PENDING: (409, "An amend of this order is still under way."),
     Code.ORDER_AMEND_BELOW_FILLED: (422, "The new quantity must be above what is filled."),
     Code.ORDER_PRIORITY_NEEDS_REDUCTION: (
