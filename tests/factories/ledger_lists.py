@@ -99,18 +99,14 @@ def assert_exact(rig: Rig) -> None:
         "SELECT order_id, amount, pool_id, funded_by FROM wallets_reservation"
     ).fetchall()
     assert {row[0] for row in rows} == needs.keys(), "one reservation, one live order"
-    pools: dict[int, list[tuple[int, int]]] = {}
+    groups: dict[int, list[tuple[int, int, int | None]]] = {}
     for order_id, amount, pool_id, funded_by in rows:
-        atoms = decimal_to_atoms(amount, 8)
-        if pool_id is not None:
-            pools.setdefault(pool_id, []).append((atoms, needs[order_id]))
-        elif funded_by is None:
-            assert atoms == needs[order_id], f"order {order_id}"
-        assert funded_by is None or atoms <= needs[order_id]
-    for members in pools.values():
-        assert len(members) == 2
-        held, need = sum(one[0] for one in members), max(one[1] for one in members)
-        assert held == need or (held < need and any(row[3] for row in rows))
+        hold = (decimal_to_atoms(amount, 8), needs[order_id], funded_by)
+        groups.setdefault(pool_id or order_id, []).append(hold)
+    for key, group in groups.items():
+        assert len(group) == 1 or key not in needs, "the key of a pair is its list's id"
+        held, need = sum(one[0] for one in group), max(one[1] for one in group)
+        assert held == need or (held < need and group[0][2] is not None), f"order or pool {key}"
 
 
 def held_by(rig: Rig, *order_ids: int) -> object:

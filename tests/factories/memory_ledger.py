@@ -9,7 +9,7 @@ the engine's open orders and from the trades, not from what the fold remembers.
 import copy
 import random
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -26,12 +26,12 @@ from orders.touched import amends_refused, orders_touched
 from wallets.fees import amend_extra_atoms, fee_ceil, hold_atoms, hold_for_quote_amount
 from wallets.postings import assert_balanced
 
-HOUSE, QUOTE = 1, 90
+HOUSE, QUOTE = -1, 90
 MAKER_PPM, TAKER_PPM = 777, 1_313  # so that fees seldom are whole atoms
 
 
 def units_make(symbol_id: int) -> SymbolUnits:
-    """A symbol of its own base asset; all have one quote. Few atoms a tick-lot: fees round."""
+    """A symbol of its own base asset; all have one quote. Ten atoms a tick-lot: fees round."""
     return SymbolUnits.build(
         symbol_id=symbol_id,
         code=f"B{symbol_id}-Q",
@@ -122,9 +122,17 @@ class Tables:
 class MemoryLedger:
     """One partition: `accept` takes commands in, `sequence` applies them, `settle` settles."""
 
-    def __init__(self, accounts: tuple[int, ...], symbols: int, funds: int, seed: int) -> None:
+    def __init__(
+        self, accounts: Sequence[int], units: dict[int, SymbolUnits], funds: int, seed: int
+    ) -> None:
+        """Each account begins with so many atoms of everything; `units` by symbol id."""
         self.chance = random.Random(seed)
-        self.units = {symbol: units_make(symbol) for symbol in range(1, symbols + 1)}
+        self.units = units
+        self.assets = {
+            asset_id
+            for one in units.values()
+            for asset_id in (one.base_asset_id, one.quote_asset_id)
+        }
         self.engine = Engine()
         self.tables = Tables()
         self.queue: deque[m.Command] = deque()
@@ -137,7 +145,7 @@ class MemoryLedger:
         self.funds = funds
         self.fault_share = 0.01
         for account in accounts:
-            for asset_id in (*self.units, QUOTE):
+            for asset_id in self.assets:
                 self.tables.balances[account, asset_id] = [funds, 0]
 
     # --- accept, as intake does
@@ -195,7 +203,8 @@ class MemoryLedger:
         return notional - fee_ceil(notional * TAKER_PPM)
 
     def _row(self, place: m.Place, atoms: int) -> Row:
-        asset_id = QUOTE if place.side == m.BUY else place.symbol_id
+        units = self.units[place.symbol_id]
+        asset_id = units.quote_asset_id if place.side == m.BUY else units.base_asset_id
         return Row(
             place.order_id, place.account_id, asset_id, place.symbol_id, place.side,
             place.price_ticks, atoms,
@@ -216,7 +225,7 @@ class MemoryLedger:
         for row in rows:
             wanted[row.account_id, row.asset_id] += row.atoms
         if any(self.tables.balances[key][0] < atoms for key, atoms in wanted.items()):
-            self.seen["not enough funds"] += 1
+            self.seen["refused for want of funds"] += 1
             return False
         for key, atoms in wanted.items():
             self._take(key, atoms)
@@ -335,6 +344,13 @@ class MemoryLedger:
         cuts = sorted(self.chance.randint(0, len(rows)) for _ in range(3))
         return [rows[low:high] for low, high in zip((0, *cuts), (*cuts, len(rows)), strict=True)]
 
+    @staticmethod
+    def tables_of(rows: dict[int, Row]) -> Tables:
+        """Reservations that were read elsewhere, as those of a settlement look."""
+        tables = Tables(rows)
+        _normalized(tables)
+        return tables
+
     # --- what must hold when everything is settled
 
     def check(self) -> None:
@@ -347,7 +363,7 @@ class MemoryLedger:
             assert balance[1] == reserved[key], f"L5: {key}"
             start = 0 if key[0] == HOUSE else self.funds
             assert sum(balance) == start + tables.posted[key], f"L3: {key}"
-        for asset_id in (*self.units, QUOTE):
+        for asset_id in self.assets:
             of_asset = (atoms for key, atoms in tables.posted.items() if key[1] == asset_id)
             assert sum(of_asset) == 0, f"L2: {asset_id}"
         self._check_open()

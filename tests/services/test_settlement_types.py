@@ -244,7 +244,8 @@ def test_order_that_is_moved_when_it_is_woken_holds_at_the_price_it_got(rig):
     moved = OrderAmended(order, trader, BUY, 10_200, 10_000, 10_049, 10_000, 10_000, False)
     rig.connection.execute(
         "INSERT INTO orders_enginejournal (partition_id, epoch, first_seq, last_seq, events,"
-        " frames, trade_ids, state_hash, created_at) VALUES (1, 1, %s, %s, %s, '', '{}', '', now())",
+        " frames, trade_ids, state_hash, created_at)"
+        " VALUES (1, 1, %s, %s, %s, '', '{}', '', now())",
         (sequence, sequence, encode_journal([Sequenced(sequence, command, [moved])])),
     )
     rig.settle()
