@@ -27,6 +27,7 @@ from matching.messages import (
     OrderAmended,
 )
 from matching.parts import Waiting
+from matching.shards import SHARDS
 from matching.taking import cancelled, take
 from matching.triggers import start_watching
 
@@ -39,7 +40,8 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     assert command.quantity_lots >= 0
     assert command.stop_ticks >= 0
     assert command.display_lots >= 0
-    order = book.orders.get(command.order_id)
+    order_id = command.order_id
+    order = book.order_shards[order_id % SHARDS].get(order_id)
     if order is None:
         desk = book.desk
         waiting = desk.waiting.get(command.order_id) if desk is not None else None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from matching.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
+from matching.shards import SHARDS, Sharded
 
 if TYPE_CHECKING:
     from matching.desk import Desk
@@ -96,17 +97,30 @@ class BookSide:
 class Book:
     """Resting orders of one symbol: by id, by account, and in price-time order."""
 
-    __slots__ = ("asks", "bids", "by_account", "desk", "orders", "sides", "state", "symbol_id")
+    __slots__ = (
+        "account_shards",
+        "asks",
+        "bids",
+        "by_account",
+        "desk",
+        "order_shards",
+        "orders",
+        "sides",
+        "state",
+        "symbol_id",
+    )
 
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
-        self.orders: dict[int, RestingOrder] = {}
+        self.orders: Sharded[RestingOrder] = Sharded()
+        self.order_shards = self.orders.shards  # one step less for what every order costs
         # What only some symbols need; None until a command asks for any of it (matching/desk.py).
         self.desk: Desk | None = None
         # Per account its only order, or its orders by id: most accounts have one, and a dict for
         # each of them would take more memory than the orders.
-        self.by_account: dict[int, Any] = {}
+        self.by_account: Sharded[Any] = Sharded()
+        self.account_shards = self.by_account.shards
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
         # By the side of an order: where it rests, and what it trades against.
@@ -158,14 +172,17 @@ class Book:
         if order.hidden_lots:
             level.hidden_lots += order.hidden_lots
         order.level = level
-        self.orders[order.order_id] = order
-        owned = self.by_account.get(order.account_id)
+        order_id = order.order_id
+        self.order_shards[order_id % SHARDS][order_id] = order
+        account_id = order.account_id
+        by_account = self.account_shards[account_id % SHARDS]
+        owned = by_account.get(account_id)
         if owned is None:
-            self.by_account[order.account_id] = order
+            by_account[account_id] = order
         elif type(owned) is dict:
-            owned[order.order_id] = order
+            owned[order_id] = order
         else:
-            self.by_account[order.account_id] = {owned.order_id: owned, order.order_id: order}
+            by_account[account_id] = {owned.order_id: owned, order_id: order}
 
     def remove(self, order: RestingOrder) -> None:
         """Take an order out and unlink it; the last order of a level takes the level with it."""
@@ -190,25 +207,26 @@ class Book:
             if order.hidden_lots:
                 level.hidden_lots -= order.hidden_lots
         order.level = None
-        del self.orders[order.order_id]
-        owned = self.by_account[order.account_id]
-        if owned is order:
-            del self.by_account[order.account_id]
-        elif len(owned) > 1:
-            del owned[order.order_id]
+        order_id = order.order_id
+        del self.order_shards[order_id % SHARDS][order_id]
+        account_id = order.account_id
+        by_account = self.account_shards[account_id % SHARDS]
+        owned = by_account[account_id]
+        if owned is not order and len(owned) > 1:
+            del owned[order_id]
         else:
-            del self.by_account[order.account_id]
+            del by_account[account_id]
 
     def owned_by(self, account_id: int) -> list[RestingOrder]:
         """Return the resting orders of an account, in no particular order."""
-        owned = self.by_account.get(account_id)
+        owned = self.account_shards[account_id % SHARDS].get(account_id)
         if owned is None:
             return []
         return list(owned.values()) if type(owned) is dict else [owned]
 
     def count_owned_by(self, account_id: int) -> int:
         """Return how many orders of an account rest."""
-        owned = self.by_account.get(account_id)
+        owned = self.account_shards[account_id % SHARDS].get(account_id)
         if owned is None:
             return 0
         return len(owned) if type(owned) is dict else 1

@@ -39,6 +39,7 @@ from matching.messages import (
     Place,
     Trade,
 )
+from matching.shards import SHARDS
 
 _HEADER: Final = struct.Struct("<QII")
 _RECORD: Final = struct.Struct("<BBBxIQQqq")
@@ -119,14 +120,14 @@ def _command(
 
 
 def _run(engine: Engine, commands: list[Command]) -> list[list[Event]]:
-    orders = engine.book(_SYMBOL_ID).orders
+    shards = engine.book(_SYMBOL_ID).order_shards
     apply = engine.apply
     outcomes: list[list[Event]] = []
     keep = outcomes.append
     for command in commands:
         if type(command) is Amend:
             # The format gives the new open quantity, an amend the new total.
-            order = orders.get(command.order_id)
+            order = shards[command.order_id % SHARDS].get(command.order_id)
             if order is not None:
                 command.quantity_lots += order.quantity_lots - order.left_lots
         keep(apply(command))

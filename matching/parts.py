@@ -39,7 +39,7 @@ NO_TERMS: Final = Terms()
 Entry = tuple[int, int, int]
 
 
-class Waiting(Struct, eq=False):
+class Waiting(Struct, gc=False, eq=False):
     """An order that is accepted and not in the book."""
 
     command: Place
@@ -111,7 +111,7 @@ class Ranked:
         return first
 
 
-class OrderList(Struct, eq=False):
+class OrderList(Struct, gc=False, eq=False):
     """Orders with a linked life. `parent_id` is the order that releases the others, 0 after it."""
 
     list_id: int

@@ -31,6 +31,7 @@ from matching.messages import (
     Trade,
 )
 from matching.parts import Waiting
+from matching.shards import SHARDS, Sharded
 from matching.tally import DIGEST_BYTES, MODULUS, contribution
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
@@ -69,7 +70,7 @@ class StateHash:
 
     def __init__(self) -> None:
         self._total = 0
-        self._contributions: dict[int, dict[int, int]] = {}
+        self._contributions: dict[int, tuple[dict[int, int], ...]] = {}
 
     @classmethod
     def of(cls, engine: Engine) -> "StateHash":
@@ -82,7 +83,10 @@ class StateHash:
 
     def touch(self, symbol_id: int, order_id: int, order: RestingOrder | Waiting | None) -> None:
         """Take over an order as it is now; None when it is no longer open."""
-        known = self._contributions.setdefault(symbol_id, {})
+        shards = self._contributions.get(symbol_id)
+        if shards is None:
+            shards = self._contributions[symbol_id] = Sharded[int]().shards
+        known = shards[order_id % SHARDS]
         old = known.pop(order_id, 0)
         new = 0
         if order is not None:

@@ -36,10 +36,10 @@ def queue(orders: int) -> Engine:
 
 
 def seconds_to_apply(engine: Engine, commands: list[m.Command]) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     for command in commands:
         engine.apply(command)
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def takes(orders: int) -> list[m.Command]:

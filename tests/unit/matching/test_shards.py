@@ -1,0 +1,48 @@
+"""Ids in many small dicts: a mapping like any other, without an insertion that takes long."""
+
+import random
+
+from matching.shards import SHARDS, Sharded
+
+
+def filled(keys: range) -> Sharded[str]:
+    sharded: Sharded[str] = Sharded()
+    for key in keys:
+        sharded.shards[key % SHARDS][key] = str(key)
+    return sharded
+
+
+def test_it_reads_like_a_dict() -> None:
+    sharded = filled(range(5, 205, 3))
+    plain = {key: str(key) for key in range(5, 205, 3)}
+    assert sharded == plain
+    assert len(sharded) == len(plain)
+    assert sorted(sharded) == sorted(plain)
+    assert sorted(sharded.values()) == sorted(plain.values())
+    assert sharded.keys() == plain.keys()
+    assert sharded[8] == sharded.get(8) == "8"
+    assert sharded.get(9) is None
+    assert sharded.get(9, "none") == "none"
+    assert 8 in sharded
+    assert 9 not in sharded
+    assert "8" not in sharded
+
+
+def test_it_is_true_where_something_is_in_it() -> None:
+    assert not Sharded()
+    assert filled(range(7, 8))
+
+
+def test_ids_made_from_the_time_spread() -> None:
+    """Whether they come in bursts, one a millisecond, or one a second."""
+    chance = random.Random(1)
+    for gap_ms, burst in ((1, 1), (1, 40), (1_000, 1), (chance.randint(2, 999), 3)):
+        keys = [
+            (90_000_000_000 + moment * gap_ms) << 22 | 5 << 12 | n
+            for moment in range(6_100 // burst)
+            for n in range(burst)
+        ]
+        counts = [0] * SHARDS
+        for key in keys:
+            counts[key % SHARDS] += 1
+        assert max(counts) < 3 * len(keys) / SHARDS, (gap_ms, burst)
