@@ -33,7 +33,7 @@ def is_order(command: Command) -> TypeGuard[Place | PlaceList | RefuseFaulty]:
 
 def order_ids_of(command: Place | PlaceList | RefuseFaulty) -> tuple[int, ...]:
     """The orders that a command enters or refuses."""
-    if type(command) is PlaceList:
+    if isinstance(command, PlaceList):
         return tuple(place.order_id for place in command.orders)
     return (command.order_id,)
 

@@ -1,7 +1,6 @@
 """Commands out of rows: the very ones that intake published when it wrote them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,16 +26,19 @@ from orders.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 # What reading a row raises that does not hold what it should.
 UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
 
-# What command_from_order_row reads.
-ORDER_COLUMNS: Final = (
-    "id, account_id, symbol_id, side, type, time_in_force, post_only, self_trade, "
-    "price, bound_price, quantity, quote_amount, stop_price, trigger_source, trail_amount, "
-    "trail_ppm, activation_price, display_quantity, expires_at, reprice, list_id, group_id, "
-    "owner_tag"
-)
-_PLAIN: Final = frozenset({OrderType.LIMIT, OrderType.MARKET})
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
+# What command_from_order_row reads. What only some orders have is one column: for all others eleven
+# that are empty would cost as much as reading the order does.
+ORDER_COLUMNS: Final = """
+id, account_id, symbol_id, side, type, time_in_force, post_only, self_trade, price, bound_price,
+quantity, quote_amount, list_id, group_id, owner_tag,
+CASE WHEN type NOT IN ('limit', 'market') OR display_quantity IS NOT NULL
+    OR expires_at IS NOT NULL OR reprice
+THEN json_build_object(
+    'stop_price', stop_price::text, 'source', trigger_source, 'trail_amount', trail_amount::text,
+    'trail_ppm', trail_ppm, 'activation_price', activation_price::text,
+    'display_quantity', display_quantity::text, 'reprice', reprice,
+    'expire_ms', (extract(epoch FROM expires_at) * 1000)::bigint)
+END AS terms"""
 
 log = structlog.get_logger(__name__)
 
@@ -97,28 +99,25 @@ def command_from_row(
 
 
 def _terms(row: Mapping[str, Any], units: SymbolUnits) -> Terms | None:
-    kind, expires_at = row["type"], row["expires_at"]
-    if kind in _PLAIN and not (row["reprice"] or expires_at or row["display_quantity"]):
+    terms = row["terms"]
+    if terms is None:
         return None  # nearly always
+    display_quantity: str | None = terms["display_quantity"]
     return terms_of(
-        OrderType(kind),
-        stop_ticks=_ticks(row["stop_price"], units),
-        source=TriggerSource(row["trigger_source"] or TriggerSource.LAST),
-        trail_ticks=_ticks(row["trail_amount"], units),
-        trail_ppm=row["trail_ppm"] or 0,
-        activation_ticks=_ticks(row["activation_price"], units),
-        display_lots=_lots(row["display_quantity"], units),
-        expire_ms=(expires_at - _EPOCH) // _MILLISECOND if expires_at is not None else 0,
-        reprice=row["reprice"],
+        OrderType(row["type"]),
+        stop_ticks=_ticks(terms["stop_price"], units),
+        source=TriggerSource(terms["source"] or TriggerSource.LAST),
+        trail_ticks=_ticks(terms["trail_amount"], units),
+        trail_ppm=terms["trail_ppm"] or 0,
+        activation_ticks=_ticks(terms["activation_price"], units),
+        display_lots=units.quantity_lots(Decimal(display_quantity)) if display_quantity else 0,
+        expire_ms=terms["expire_ms"] or 0,
+        reprice=terms["reprice"],
     )
 
 
-def _ticks(price: Decimal | None, units: SymbolUnits) -> int:
-    return units.price_ticks(price) if price is not None else 0
-
-
-def _lots(quantity: Decimal | None, units: SymbolUnits) -> int:
-    return units.quantity_lots(quantity) if quantity is not None else 0
+def _ticks(price: str | None, units: SymbolUnits) -> int:
+    return units.price_ticks(Decimal(price)) if price else 0
 
 
 def _budget_ticklots(quote_amount: Decimal | None, units: SymbolUnits) -> int:

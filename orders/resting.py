@@ -27,13 +27,10 @@ TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
 # By the reservations: they are the live orders, however many million ended ones there are.
 # A reservation may outlive its order until it is settled; the status tells.
 _OPEN_ORDERS = f"""
-SELECT {", ".join(f"placed.{name}" for name in ORDER_COLUMNS.split(", "))},
-    placed.status, placed.filled, placed.priority_seq
-FROM wallets_reservation AS held
-JOIN orders_order AS placed ON placed.id = held.order_id
-WHERE held.symbol_id = ANY(%s::bigint[])
-  AND placed.status IN ('open', 'partially_filled', 'waiting') AND placed.engine_seq IS NOT NULL
-ORDER BY placed.priority_seq, placed.id
+SELECT {ORDER_COLUMNS}, status, filled, priority_seq FROM orders_order
+WHERE id IN (SELECT order_id FROM wallets_reservation WHERE symbol_id = ANY(%s::bigint[]))
+  AND status IN ('open', 'partially_filled', 'waiting') AND engine_seq IS NOT NULL
+ORDER BY priority_seq, id
 """  # noqa: S608 - column names of ours
 
 Row = Mapping[str, Any]

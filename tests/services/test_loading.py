@@ -8,18 +8,32 @@ import psycopg
 import pytest
 
 from exchange.database import connect
-from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce
+from exchange.domain.enums import (
+    ListKind,
+    OrderType,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    TriggerSource,
+)
 from exchange.domain.ids import IdGenerator
 from matching.codec import decode_command
+from matching.image import image_encode
 from matching.lease import lease_acquire
+from matching.messages import ALL_ACCOUNTS, Place, SetLimits
+from matching.protocols import LeaseLost
+from matching.snapshot import state_hash
 from orders.accepted import AcceptedRows
-from orders.loading import partition_load, units_load
+from orders.loading import Loaded, partition_load, units_load
+from orders.restoring import LOADING_LEASE_S
+from tests.factories.desk_jobs import list_job, special_job, submit
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, TestClock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
+SOON_MS = 4_000_000_000_000
 OPEN_ORDERS = 100_000
 LOAD_S_MAX = 5.0
 
@@ -70,6 +84,60 @@ def test_a_row_gives_the_very_command_that_intake_published(
     assert accepted.sweep(age_ms=0, limit=10) == [decode_command(payload)]
 
 
+STOP_LIMIT: dict[str, Any] = {"type": OrderType.STOP_LIMIT, "stop_ticks": 120}
+TRAILING: dict[str, Any] = {"type": OrderType.TRAILING_STOP}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"type": OrderType.STOP_MARKET, "stop_ticks": 120},
+        {"type": OrderType.TAKE_PROFIT, "stop_ticks": 120, "source": TriggerSource.BEST},
+        {**STOP_LIMIT, "display_lots": 2, "post_only": True, "reprice": True},
+        {**STOP_LIMIT, "time_in_force": TimeInForce.FOK},
+        {"type": OrderType.TAKE_PROFIT_LIMIT, "stop_ticks": 120, "expires_ms": SOON_MS},
+        {**TRAILING, "trail_ticks": 5},
+        {**TRAILING, "trail_ppm": 12_300, "activation_ticks": 130, "expires_ms": SOON_MS + 1},
+        {"display_lots": 3, "owner_tag": 7},
+        {"expires_ms": SOON_MS + 999},
+        {"post_only": True, "reprice": True, "self_trade": SelfTradePrevention.DECREMENT},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_a_row_with_terms_gives_the_very_command_that_intake_published(
+    market: Market, db: psycopg.Connection, clock: TestClock, options: dict[str, Any]
+) -> None:
+    job = special_job(market, 0, SELL, 7, 123, **options)
+    job.group_id = 11
+    submit(market, db, job)
+    [payload] = market.outbox.take()
+    published = decode_command(payload)
+    assert isinstance(published, Place)
+    assert published.group_id == 11
+    units = units_load(db, market.partition_id)
+    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    assert accepted.sweep(age_ms=0, limit=10) == [published]
+
+
+@pytest.mark.parametrize("kind", list(ListKind))
+def test_a_lists_rows_give_the_very_command_that_intake_published(
+    market: Market, db: psycopg.Connection, clock: TestClock, kind: ListKind
+) -> None:
+    orders = [
+        special_job(market, 0, SELL, 7, 123),
+        special_job(market, 0, SELL, 7, 1, type=OrderType.STOP_MARKET, stop_ticks=90),
+    ]
+    if kind is not ListKind.OCO:
+        orders.insert(0, special_job(market, 0, BUY, 7, 100))
+    if kind is ListKind.OTO:
+        orders.pop()
+    submit(market, db, list_job(market, 0, kind, *orders))
+    [payload] = market.outbox.take()
+    units = units_load(db, market.partition_id)
+    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    assert accepted.sweep(age_ms=0, limit=10) == [decode_command(payload)]
+
+
 def test_other_commands_come_back_from_their_rows(
     market: Market, db: psycopg.Connection, clock: TestClock
 ) -> None:
@@ -83,10 +151,8 @@ def test_other_commands_come_back_from_their_rows(
     assert accepted.sweep(age_ms=100, limit=10) == [], "too young"
 
 
-def test_a_hundred_thousand_open_orders_are_loaded_in_time(
-    market: Market, db: psycopg.Connection, clock: TestClock
-) -> None:
-    first = market.ids.next_id()
+def crowd_insert(db: psycopg.Connection, market: Market) -> None:
+    """So many resting orders that never went through an engine."""
     db.execute(
         "INSERT INTO orders_order (id, account_id, symbol_id, client_order_id, side, type,"
         " time_in_force, post_only, self_trade, price, quantity, status, filled, filled_quote,"
@@ -95,7 +161,7 @@ def test_a_hundred_thousand_open_orders_are_loaded_in_time(
         " 'cancel_incoming', 10 + (n %% 500) * 0.01, 0.005, 'open', 0.001, 0.01,"
         " 500, 1000, n, n, now(), now() FROM generate_series(1, %(count)s) AS n",
         {
-            "first": first,
+            "first": market.ids.next_id(),
             "account": market.account_ids[0],
             "symbol": market.symbol_id,
             "count": OPEN_ORDERS,
@@ -108,17 +174,71 @@ def test_a_hundred_thousand_open_orders_are_loaded_in_time(
         " FROM orders_order WHERE symbol_id = %s",
         (market.base_id, market.symbol_id),
     )
+
+
+def image_insert(db: psycopg.Connection, market: Market, loaded: Loaded) -> None:
+    """The same engine with a desk, as a checkpoint with its image."""
+    engine = loaded.engine
+    engine.sequence = OPEN_ORDERS
+    command = SetLimits(market.ids.next_id(), 0, market.symbol_id, ALL_ACCOUNTS, 0, 0)
+    assert engine.apply(command)
+    partition_id, sequence = market.partition_id, engine.sequence
+    db.execute(
+        "INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at)"
+        " VALUES (%s, %s, %s, now())",
+        (partition_id, sequence, image_encode(engine)),
+    )
+    db.execute(
+        "UPDATE orders_enginepartition SET last_seq = %s, state_hash = %s WHERE id = %s",
+        (sequence, state_hash(engine), partition_id),
+    )
+
+
+def timed_load(market: Market) -> tuple[Loaded, float]:
     with connect("test-matching") as connection:
         lease = lease_acquire(connection, partition_id=market.partition_id, owner="test")
         assert lease is not None
         started = time.perf_counter()
         loaded = partition_load(connection, lease, market.ids)
-        duration_s = time.perf_counter() - started
+        return loaded, time.perf_counter() - started
+
+
+def test_a_hundred_thousand_open_orders_are_loaded_in_time_from_rows_and_from_an_image(
+    market: Market, db: psycopg.Connection
+) -> None:
+    crowd_insert(db, market)
+    loaded, from_rows_s = timed_load(market)
     book = loaded.engine.books[market.symbol_id]
     assert len(book.orders) == OPEN_ORDERS
     assert book.best_ask() == 1_000
     assert book.level_quantity(1, 1_000) == OPEN_ORDERS // 500 * 4
-    assert duration_s < LOAD_S_MAX
+    image_insert(db, market, loaded)
+    again, from_image_s = timed_load(market)
+    assert again.is_hash_equal
+    assert again.engine.books[market.symbol_id].desk is not None
+    assert len(again.engine.books[market.symbol_id].orders) == OPEN_ORDERS
+    assert max(from_rows_s, from_image_s) < LOAD_S_MAX, (from_rows_s, from_image_s)
+
+
+def test_a_loader_keeps_its_lease_however_long_it_takes_and_notices_its_loss(
+    market: Market,
+) -> None:
+    with connect("test-matching") as connection:
+        lease = lease_acquire(connection, partition_id=market.partition_id, owner="test")
+        assert lease is not None
+        partition_load(connection, lease, market.ids)
+        row = connection.execute(
+            "SELECT lease_until - clock_timestamp() > make_interval(secs => %s)"
+            " FROM orders_enginepartition WHERE id = %s",
+            (LOADING_LEASE_S - 10, market.partition_id),
+        ).fetchone()
+        assert row == (True,)
+        connection.execute(
+            "UPDATE orders_enginepartition SET epoch = epoch + 1 WHERE id = %s",
+            (market.partition_id,),
+        )
+        with pytest.raises(LeaseLost):
+            partition_load(connection, lease, market.ids)
 
 
 def test_the_last_price_and_the_feeds_sequence_survive_a_restart(

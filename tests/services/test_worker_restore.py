@@ -252,10 +252,11 @@ def test_the_image_is_written_with_the_batch_that_makes_the_first_desk(
 def test_a_process_writes_one_image_at_first_and_keeps_the_newest(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
+    process = around.start()
     for _ in range(IMAGES_KEPT + 2):
-        process = around.start()
         batch(around, db, process, stop_job(market, 0, SELL, 1, 90))
         process.kill()
+        process = around.start()
     sequence = process.worker.engine.sequence
     assert images(db, market) == list(range(sequence - IMAGES_KEPT + 1, sequence + 1))
     assert ImageKeeper().due(process.worker.engine)
@@ -274,11 +275,13 @@ def last_image_spoil(db: psycopg.Connection, market: Market, count: int = 1) -> 
 def test_where_an_image_is_refused_an_older_one_or_the_whole_journal_will_do(
     around: Surroundings, market: Market, db: psycopg.Connection, refused: int
 ) -> None:
+    process = around.start()
     for _ in range(3):
+        process.kill()
         process = around.start()
         batch(around, db, process, stop_job(market, 0, SELL, 1, 90), trailing_job(market, 0, 1, 5))
         batch(around, db, process, plain(market, 1, BUY, 1, 95))
-        process.kill()
+    process.kill()
     last_image_spoil(db, market, refused)
     with structlog.testing.capture_logs() as logs:
         successor = around.start()
