@@ -1,0 +1,314 @@
+"""What the engine's rarer events leave in rows and frames: triggers, icebergs, lists, times."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from exchange.database import connect
+from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side, TimeInForce
+from exchange.domain.ids import IdGenerator
+from matching.messages import CLOSED
+from matching.sequencing import STEPS_PER_COMMAND_MAX
+from matching.worker import CommitRefused, EngineFailed
+from orders.intake.jobs import AmendJob
+from tests.factories.desk import Desk, stop_limit_job
+from tests.factories.desk_jobs import (
+    list_job,
+    oco_job,
+    special_job,
+    stop_job,
+    timer_job,
+    trailing_job,
+)
+from tests.factories.market import market_make
+from tests.factories.worker import TestClock
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BUY, SELL = Side.BUY, Side.SELL
+
+
+@pytest.fixture
+def db() -> Iterator[psycopg.Connection]:
+    with connect("test-intake") as connection:
+        yield connection
+
+
+@pytest.fixture
+def desk(db: psycopg.Connection) -> Iterator[Desk]:
+    clock = TestClock()
+    desk = Desk(market_make(ids=IdGenerator(1, clock.now_ms)), clock, db)
+    yield desk
+    desk.around.close()
+
+
+# --- triggers
+
+
+def test_a_stop_waits_in_its_row_and_in_no_book(desk: Desk) -> None:
+    [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 80, 90))
+    row = desk.row(stop)
+    assert (row["status"], row["engine_seq"], row["is_finished"]) == ("waiting", 1, False)
+    assert desk.own(0) == [(str(stop), "waiting")]
+    assert desk.depth() == ([], [])
+
+
+def test_a_woken_limit_order_rests_in_another_orders_row(desk: Desk) -> None:
+    [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 120, 90))
+    desk.price(90)
+    row = desk.row(stop)
+    assert (row["status"], row["priority_seq"]) == ("open", desk.sequence())
+    assert (row["price"], row["reference_price"]) == ("1.2", None)
+    assert desk.depth() == ([], [["1.2", "0.005"]])
+    assert desk.own(0) == [(str(stop), "open")]
+
+
+def test_a_woken_market_order_keeps_the_price_that_woke_it(desk: Desk) -> None:
+    [stop] = desk.send(stop_job(desk.market, 0, SELL, 5, 90))
+    desk.send(desk.plain(2, BUY, 5, 85))
+    desk.price(90)
+    row = desk.row(stop)
+    assert (row["status"], row["filled"], row["is_finished"]) == ("filled", "0.005", True)
+    assert (row["price"], row["bound_price"], row["reference_price"]) == (None, "0.01", "0.9")
+    assert desk.depth() == ([["0.85", "0"]], [])
+    [frame] = desk.told(f"account:{desk.market.account_ids[0]}")
+    assert [(fill["price"], fill["role"]) for fill in frame["fills"]] == [("0.85", "taker")]
+
+
+def test_one_batch_may_hold_the_whole_life_of_a_stop(desk: Desk) -> None:
+    ids = desk.send(
+        desk.plain(2, BUY, 9, 85),
+        stop_job(desk.market, 0, SELL, 5, 90),
+        desk.plain(1, SELL, 1, 90),
+        desk.plain(2, BUY, 1, 90),
+    )
+    assert desk.status(*ids) == ["partially_filled", "filled", "filled", "filled"]
+    assert desk.depth() == ([["0.85", "0.004"]], [])
+
+
+def test_an_amend_of_what_waits_changes_its_terms_and_nothing_in_the_book(desk: Desk) -> None:
+    [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 80, 90))
+    amend = AmendJob(
+        account_id=desk.market.account_ids[0],
+        order_id=stop,
+        side=SELL,
+        rules=desk.market.rules,
+        price_ticks=70,
+        quantity_lots=4,
+        stop_ticks=75,
+    )
+    desk.send(amend)
+    row = desk.row(stop)
+    assert (row["status"], row["priority_seq"]) == ("waiting", 2)
+    assert (row["price"], row["quantity"], row["stop_price"]) == ("0.7", "0.004", "0.75")
+    assert desk.depth() == ([], [])
+
+
+def test_a_smaller_quantity_leaves_a_waiting_order_waiting(desk: Desk) -> None:
+    [stop] = desk.send(trailing_job(desk.market, 0, 5, 10))
+    desk.send(desk.market.amend_job(0, stop, SELL, quantity_lots=3))
+    row = desk.row(stop)
+    assert (row["status"], row["quantity"], row["stop_price"]) == ("waiting", "0.003", None)
+
+
+def test_a_waiting_order_ends_by_its_cancel_and_shows_nothing(desk: Desk) -> None:
+    [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 80, 90))
+    desk.send(desk.market.cancel_job(0, stop))
+    assert desk.row(stop)["reason"] == "order.cancelled_by_user"
+    assert desk.own(0) == [(str(stop), "cancelled")]
+    assert desk.depth() == ([], [])
+
+
+def test_a_taker_by_quote_amount_beside_woken_takers_in_one_row(desk: Desk) -> None:
+    desk.send(desk.plain(2, SELL, 2, 100), desk.plain(2, SELL, 9, 105))
+    [stop] = desk.send(stop_job(desk.market, 0, BUY, 3, 100))
+    amount = 250 * desk.market.rules.units.quote_atoms_per_ticklot
+    options: dict[str, Any] = {"type": OrderType.MARKET, "time_in_force": TimeInForce.IOC}
+    [buy] = desk.send(desk.market.place_job(1, BUY, 0, 104, quote_atoms=amount, **options))
+    assert (desk.row(buy)["status"], desk.row(buy)["filled"]) == ("expired", "0.002")
+    assert desk.row(buy)["reason"] == "order.insufficient_liquidity"
+    assert (desk.row(stop)["status"], desk.row(stop)["filled"]) == ("filled", "0.003")
+    assert desk.depth() == ([], [["1", "0"], ["1.05", "0.006"]])
+
+
+# --- icebergs, post-only, self-trade
+
+
+def test_an_iceberg_shows_its_slice_and_takes_new_places(desk: Desk) -> None:
+    [iceberg] = desk.send(special_job(desk.market, 0, SELL, 9, 100, display_lots=2))
+    assert desk.depth() == ([], [["1", "0.002"]])
+    desk.send(desk.plain(1, BUY, 2, 100))
+    row = desk.row(iceberg)
+    assert (row["status"], row["filled"], row["priority_seq"]) == ("partially_filled", "0.002", 2)
+    assert desk.depth() == ([], []), "as much is shown as before"
+    desk.send(desk.plain(1, BUY, 1, 100))
+    assert desk.depth() == ([], [["1", "0.001"]])
+    assert desk.row(iceberg)["priority_seq"] == 2
+    desk.send(desk.plain(1, BUY, 6, 100))
+    assert desk.depth() == ([], [["1", "0"]])
+    assert desk.status(iceberg) == ["filled"]
+
+
+def test_a_post_only_order_that_was_moved_has_its_new_price(desk: Desk) -> None:
+    desk.send(desk.plain(1, SELL, 5, 100))
+    [buy] = desk.send(special_job(desk.market, 0, BUY, 3, 104, post_only=True, reprice=True))
+    assert (desk.row(buy)["status"], desk.row(buy)["price"]) == ("open", "0.99")
+    assert desk.depth() == ([["0.99", "0.003"]], [])
+
+
+def test_a_woken_post_only_order_that_was_moved_has_its_new_price(desk: Desk) -> None:
+    job = special_job(
+        desk.market, 0, BUY, 3, 110, type=OrderType.STOP_LIMIT,
+        stop_ticks=100, post_only=True, reprice=True,
+    )  # fmt: skip
+    [stop] = desk.send(job)
+    desk.send(desk.plain(1, SELL, 5, 105))
+    desk.price(100)
+    assert (desk.row(stop)["status"], desk.row(stop)["price"]) == ("open", "1.04")
+    assert desk.depth() == ([["1.04", "0.003"]], [])
+
+
+def prevented(desk: Desk) -> list[tuple[Any, ...]]:
+    return desk.db.execute(
+        "SELECT engine_seq, trim_scale(price)::text, trim_scale(quantity)::text, mode,"
+        " maker_order_id, taker_order_id, maker_account_id, taker_account_id, taker_side"
+        " FROM orders_preventedmatch WHERE symbol_id = %s ORDER BY id",
+        (desk.market.symbol_id,),
+    ).fetchall()
+
+
+def test_a_decrement_shrinks_both_and_keeps_the_match_on_record(desk: Desk) -> None:
+    mode = SelfTradePrevention.DECREMENT
+    [maker] = desk.send(special_job(desk.market, 0, SELL, 8, 100, self_trade=mode))
+    [taker] = desk.send(special_job(desk.market, 0, BUY, 3, 100, self_trade=mode))
+    assert (desk.row(maker)["status"], desk.row(maker)["quantity"]) == ("open", "0.005")
+    assert desk.row(taker)["reason"] == "order.self_trade"
+    account_id = desk.market.account_ids[0]
+    assert prevented(desk) == [
+        (2, "1", "0.003", "decrement", maker, taker, account_id, account_id, "buy")
+    ]
+    assert desk.depth() == ([], [["1", "0.005"]])
+    [larger] = desk.send(special_job(desk.market, 0, BUY, 7, 100, self_trade=mode))
+    assert desk.status(maker) == ["cancelled"]
+    assert (desk.row(larger)["status"], desk.row(larger)["quantity"]) == ("open", "0.002")
+    assert desk.depth() == ([["1", "0.002"]], [["1", "0"]])
+
+
+def test_cancel_resting_ends_the_other_order_in_the_incoming_ones_row(desk: Desk) -> None:
+    [resting] = desk.send(desk.plain(0, SELL, 5, 100))
+    mode = SelfTradePrevention.CANCEL_RESTING
+    [incoming] = desk.send(special_job(desk.market, 0, BUY, 5, 100, self_trade=mode))
+    assert desk.status(resting, incoming) == ["cancelled", "open"]
+    assert desk.depth() == ([["1", "0.005"]], [["1", "0"]])
+    assert [row[3] for row in prevented(desk)] == ["cancel_resting"]
+
+
+# --- lists, times
+
+
+def test_a_trade_of_one_ends_the_other_of_a_pair(desk: Desk) -> None:
+    desk.send(oco_job(desk.market, 0, 5, 110, 90))
+    limit, stop = desk.last_orders(2)
+    assert desk.status(limit, stop) == ["open", "waiting"]
+    assert desk.depth() == ([], [["1.1", "0.005"]])
+    desk.send(desk.plain(1, BUY, 2, 110))
+    assert desk.status(limit, stop) == ["partially_filled", "cancelled"]
+    assert desk.row(stop)["reason"] == "order.list_other_traded"
+    assert desk.depth() == ([], [["1.1", "0.003"]])
+
+
+def test_the_trigger_of_one_takes_the_other_of_a_pair_out_of_the_book(desk: Desk) -> None:
+    desk.send(oco_job(desk.market, 0, 5, 110, 90))
+    limit, stop = desk.last_orders(2)
+    desk.send(desk.plain(2, BUY, 5, 80))
+    desk.price(90)
+    assert desk.status(limit, stop) == ["cancelled", "filled"]
+    assert desk.depth() == ([["0.8", "0"]], [["1.1", "0"]])
+
+
+def test_what_its_parent_releases_waits_until_then(desk: Desk) -> None:
+    parent = desk.plain(0, BUY, 5, 100)
+    child = desk.plain(0, SELL, 5, 120)
+    desk.send(list_job(desk.market, 0, ListKind.OTO, parent, child))
+    buy, sell = desk.last_orders(2)
+    assert desk.status(buy, sell) == ["open", "waiting"]
+    assert desk.depth() == ([["1", "0.005"]], [])
+    desk.send(desk.plain(1, SELL, 5, 100))
+    assert desk.status(buy, sell) == ["filled", "open"]
+    assert desk.row(sell)["priority_seq"] == desk.sequence()
+    assert desk.depth() == ([["1", "0"]], [["1.2", "0.005"]])
+
+
+def test_a_refused_list_is_refused_order_by_order(desk: Desk) -> None:
+    desk.send(desk.plain(1, SELL, 5, 100))
+    parent = special_job(desk.market, 0, BUY, 5, 100, post_only=True)
+    desk.send(list_job(desk.market, 0, ListKind.OTO, parent, desk.plain(0, SELL, 5, 120)))
+    reasons = [desk.row(one)["reason"] for one in desk.last_orders(2)]
+    assert reasons == ["order.post_only_would_take", "order.list_refused"]
+    assert desk.status(*desk.last_orders(2)) == ["rejected", "rejected"]
+    assert desk.depth() == ([], [])
+
+
+def test_an_order_ends_at_its_time_by_a_command_that_has_no_row(desk: Desk) -> None:
+    expires_ms = desk.clock.now_ms() + 5_000
+    ids = desk.send(
+        special_job(desk.market, 0, SELL, 5, 100, expires_ms=expires_ms),
+        special_job(
+            desk.market, 0, SELL, 5, 80, type=OrderType.STOP_LIMIT, stop_ticks=90,
+            expires_ms=expires_ms,
+        ),
+    )  # fmt: skip
+    desk.clock.sleep_ms(6_000)
+    desk.turn()
+    assert [(row["status"], row["reason"]) for row in map(desk.row, ids)] == [
+        ("expired", "order.expired")
+    ] * 2
+    assert desk.depth() == ([], [["1", "0"]])
+    assert desk.sequence() == 3
+    counted = desk.db.execute(
+        "SELECT count(*) FROM orders_command WHERE symbol_id = %s", (desk.market.symbol_id,)
+    )
+    assert counted.fetchone() == (0,)
+
+
+def test_a_dead_mans_switch_is_answered_and_ends_the_orders_as_cancelled(desk: Desk) -> None:
+    [resting] = desk.send(desk.plain(0, SELL, 5, 100))
+    [timer] = desk.send(timer_job(desk.market, 0, desk.clock.now_ms() + 5_000))
+    answer = desk.db.execute(
+        "SELECT engine_seq, refusal FROM orders_command WHERE id = %s", (timer,)
+    )
+    assert answer.fetchone() == (2, None)
+    desk.clock.sleep_ms(6_000)
+    desk.turn()
+    row = desk.row(resting)
+    assert (row["status"], row["reason"]) == ("cancelled", "order.cancelled_by_timer")
+
+
+def test_work_in_pieces_ends_every_order_in_some_row(desk: Desk) -> None:
+    count = STEPS_PER_COMMAND_MAX + 20
+    ids = desk.send(*(desk.plain(0, SELL, 1, 100 + number % 7) for number in range(count)))
+    desk.send(desk.market.state_job(CLOSED))
+    desk.turn(3)
+    reasons = {(row["status"], row["reason"]) for row in map(desk.row, ids)}
+    assert reasons == {("expired", "symbol.closed")}
+    assert desk.sequence() == count + 2
+    sums: dict[str, str] = {}
+    for delta in desk.around.feed.bodies(f"{desk.code}@depth"):
+        sums.update(delta["asks"])
+    assert set(sums.values()) == {"0"}
+
+
+# --- O4
+
+
+def test_a_status_never_moves_against_its_life_cycle(desk: Desk) -> None:
+    """O4: by what the row says, not by what the fold believes."""
+    [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 120, 90))
+    desk.db.execute("UPDATE orders_order SET status = 'partially_filled' WHERE id = %s", (stop,))
+    with pytest.raises((EngineFailed, CommitRefused)) as failure:
+        desk.price(90)  # a woken order becomes open: from partially filled, it cannot
+    assert "exactly once" in f"{failure.value} {failure.value.__cause__}"
+    assert desk.row(stop)["status"] == "partially_filled"
+    assert desk.status(*desk.last_orders(2)) == ["new", "new"], "nothing of the batch is written"
