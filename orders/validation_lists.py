@@ -60,7 +60,8 @@ def list_check(
 def in_list(error: DomainError, index: int) -> DomainError:
     """The refusal of one order of a list, naming the field where the list has it."""
     field = error.field
-    if field is None or field == "symbol":  # nothing of one order alone
+    of_list = field == "symbol" and error.code is not Code.REQUEST_FIELD_UNKNOWN
+    if field is None or of_list:  # nothing of one order alone
         return error
     return DomainError(error.code, field=f"orders.{index}.{field}", **error.params)
 

@@ -27,7 +27,7 @@ from orders.selectors_lists import list_json, list_of_account, lists_of_account
 from orders.validation import OrderTermsRequest
 from orders.validation_lists import in_list, list_kind_of, list_size_check
 
-_KINDS: Final = [kind.value for kind in ListKind]
+_KINDS: Final = f"One of {', '.join(ListKind)}."
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
@@ -62,7 +62,7 @@ class OrderListPlaceSerializer(serializers.Serializer[Any]):
     with (a buy, and then sells), these reserve nothing before, and it must bring in enough.
     """
 
-    type = serializers.ChoiceField(_KINDS)
+    type = serializers.CharField(help_text=_KINDS)
     symbol = serializers.CharField()
     orders = ListedOrderSerializer(many=True)
 
@@ -71,7 +71,7 @@ class OrderListSerializer(serializers.Serializer[Any]):
     """A list as its orders stand."""
 
     id = serializers.CharField(help_text=ID)
-    type = serializers.ChoiceField(_KINDS)
+    type = serializers.CharField(help_text=_KINDS)
     symbol = serializers.CharField()
     orders = OrderSerializer(many=True)
 
