@@ -20,7 +20,6 @@ from matching.messages import (
     STP_DECREMENT,
     Amend,
     AuctionUncrossed,
-    Command,
     CommandDone,
     CommandRefused,
     ContinueNeeded,
@@ -98,7 +97,15 @@ class Fold:
             self._links.stands_alone(maker)
         if taker.left_lots is not None:
             self._links.stands_alone(taker)
-        taker_left = None if _is_by_budget(row.command, taker) else event.taker_left_lots
+        # A taker by quote amount is bounded by money, not lots. Only its own command enters it:
+        # whom its trades wake takes in the same row, and is bounded by lots.
+        command = row.command
+        by_budget = (
+            type(command) is Place
+            and command.budget_ticklots > 0
+            and command.order_id == event.taker_order_id
+        )
+        taker_left = None if by_budget else event.taker_left_lots
         maker_fee = self._fill(
             maker, maker.maker_fee_ppm, notional, lots, event.maker_left_lots, units
         )
@@ -118,13 +125,16 @@ class Fold:
                 seller_fee_atoms=maker_fee if taker_buys else taker_fee,
             ),
         )
-        if self._links.has_funded:
-            for parent, fee, left_lots in (
-                (maker, maker_fee, event.maker_left_lots),
-                (taker, taker_fee, event.taker_left_lots),
-            ):
-                credit = lots * units.base_atoms_per_lot if parent.side == BUY else notional - fee
-                self._links.fund(parent, credit, is_filled=left_lots == 0)
+        if self._links.funded:
+            self._brought_in(event, maker, notional - maker_fee, event.maker_left_lots)
+            self._brought_in(event, taker, notional - taker_fee, event.taker_left_lots)
+
+    def _brought_in(self, event: Trade, held: Held, proceeds_atoms: int, left_lots: int) -> None:
+        """Pass on what a fill brought in: base to a buyer, what is left of the fee to a seller."""
+        units = self._units[held.symbol_id]
+        base_atoms = event.quantity_lots * units.base_atoms_per_lot
+        credit_atoms = base_atoms if held.side == BUY else proceeds_atoms
+        self._links.fund(held, credit_atoms, is_filled=left_lots == 0)
 
     def _fill(
         self,
@@ -137,8 +147,8 @@ class Fold:
     ) -> int:
         """Charge one side of a trade; take what it paid and no longer needs off its hold.
 
-        `left_lots` None: a taker by quote amount, which is bounded by money and not by lots. It is
-        trimmed when it ends, which it does in this very command.
+        `left_lots` None: a taker by quote amount. It is trimmed when it ends, which it does in this
+        very command.
         """
         before = None
         if left_lots is not None and held.left_lots is None:
@@ -169,7 +179,10 @@ class Fold:
         held.has_ended = True
 
     def _accepted(self, row: Sequenced, event: OrderAccepted) -> None:
-        if is_repriced(row.command, event):
+        command = row.command
+        if type(command) is Place and command.price_ticks == event.price_ticks:
+            return  # nearly always
+        if is_repriced(command, event):
             held = self._live(event.order_id)
             self._new_terms(held, event.price_ticks, event.quantity_lots)
 
@@ -221,18 +234,6 @@ class Fold:
 
     def _nothing(self, _row: Sequenced, _event: Event) -> None:
         """An event that moves no money."""
-
-
-def _is_by_budget(command: Command, taker: Held) -> bool:
-    """Tell whether a taker is a market order by quote amount: only one's own command enters it.
-
-    Orders that this command's trades wake take in its row, too; they are bounded by lots.
-    """
-    return (
-        type(command) is Place
-        and command.budget_ticklots > 0
-        and command.order_id == taker.order_id
-    )
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {

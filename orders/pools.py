@@ -33,7 +33,7 @@ POOL_SIZE = 2
 class Links:
     """The pools and the funded orders among the reservations of one batch."""
 
-    __slots__ = ("_effects", "_funded", "_pools", "_units")
+    __slots__ = ("_effects", "_pools", "_units", "funded")
 
     def __init__(
         self, held: Iterable[Held], units: Mapping[int, SymbolUnits], effects: Effects
@@ -41,23 +41,19 @@ class Links:
         self._units = units
         self._effects = effects
         self._pools: dict[int, list[Held]] = {}
-        self._funded: dict[int, list[Held]] = {}
+        # By the order that pays for them.
+        self.funded: dict[int, list[Held]] = {}
         for one in held:
             if one.left_lots is None:
                 continue
             if one.pool_id is not None:
                 self._pools.setdefault(one.pool_id, []).append(one)
             if one.funded_by is not None:
-                self._funded.setdefault(one.funded_by, []).append(one)
-
-    @property
-    def has_funded(self) -> bool:
-        """Whether any order waits for what another one brings in."""
-        return bool(self._funded)
+                self.funded.setdefault(one.funded_by, []).append(one)
 
     def fund(self, parent: Held, credit_atoms: int, *, is_filled: bool) -> None:
         """Reserve what a fill of `parent` brought in for the orders that it pays for."""
-        children = self._funded.get(parent.order_id)
+        children = self.funded.get(parent.order_id)
         if children is None:
             return
         assert all(child.account_id == parent.account_id for child in children)
@@ -69,7 +65,7 @@ class Links:
             self._effects.earmark(children[0], atoms)
         if is_filled:
             assert atoms == missing, f"order {parent.order_id} brought in {missing - atoms} less"
-            del self._funded[parent.order_id]
+            del self.funded[parent.order_id]
             for child in children:
                 child.funded_by = None
                 self._unlink(child)
@@ -86,10 +82,10 @@ class Links:
     def ended(self, held: Held) -> None:
         """The order ends: what it held for a pool goes to the other one, who keeps its own need."""
         if held.funded_by is not None:
-            children = self._funded[held.funded_by]
+            children = self.funded[held.funded_by]
             children.remove(held)
             if not children:
-                del self._funded[held.funded_by]
+                del self.funded[held.funded_by]
         if held.pool_id is not None:
             other = self._dissolve(held)
             self._effects.move(held, other)

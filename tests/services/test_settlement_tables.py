@@ -98,13 +98,18 @@ class MirroredLedger(MemoryLedger):
 
     def _compare(self) -> None:
         found = {
-            row[0]: Row(*row[:4], NUMBERS[row[4]], row[5], _atoms(row[6]), *row[7:])
+            row[0]: Row(
+                order_id=row[0], account_id=row[1], asset_id=row[2], symbol_id=row[3],
+                side=NUMBERS[row[4]], price_ticks=row[5], atoms=_atoms(row[6]),
+                maker_fee_ppm=row[7], taker_fee_ppm=row[8], accrued=row[9],
+                pending_amend_id=row[10], pool_id=row[11], funded_by=row[12], left_lots=row[13],
+            )
             for row in self.connection.execute(
                 "SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount,"
                 " maker_fee_ppm, taker_fee_ppm, fee_accrued::bigint, pending_amend_id, pool_id,"
                 " funded_by, left_lots FROM wallets_reservation ORDER BY order_id"
             ).fetchall()
-        }
+        }  # fmt: skip
         tables = self.tables_of(found)
         assert tables.rows == self.tables.rows
         balances = {

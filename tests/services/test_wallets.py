@@ -10,7 +10,12 @@ from exchange.database import connect
 from exchange.domain.units import NotExact
 from exchange.models import User
 from tests.factories.ledger import Rig
-from wallets.locks import balances_apply, balances_create_missing
+from wallets.locks import (
+    RESERVATIONS_LOCKED,
+    balances_apply,
+    balances_create_missing,
+    reservations_locked,
+)
 from wallets.models import Account, Balance, Entry, Journal
 from wallets.postings import BalanceChange
 from wallets.selectors import account_id_of, balance_json, balances_of
@@ -148,3 +153,39 @@ def test_changes_of_the_same_balances_in_any_order_never_deadlock(rig):
     assert failures == []
     assert rig.balance(*keys[0])[0] == D("0.00000080")
     assert rig.balance(*keys[5])[0] == D("0.00000120")
+
+
+def reservation_insert(rig, order_id, **links):
+    columns = {"pool_id": None, "funded_by": None, "left_lots": None, **links}
+    rig.connection.execute(
+        "INSERT INTO wallets_reservation (order_id, account_id, asset_id, symbol_id, side,"
+        " price_ticks, amount, maker_fee_ppm, taker_fee_ppm, fee_accrued, pool_id, funded_by,"
+        " left_lots) VALUES (%s, 1, %s, %s, 'sell', 1, 0, 0, 0, 0, %s, %s, %s)",
+        (order_id, rig.base_id, rig.symbol.pk, *columns.values()),
+    )
+
+
+def test_reservations_are_locked_with_their_families_in_the_order_of_their_ids(rig):
+    for order_id in (9, 4, 2):
+        reservation_insert(rig, order_id)
+    for order_id in (7, 3):
+        reservation_insert(rig, order_id, pool_id=50, left_lots=1)
+    for order_id in (8, 6):
+        reservation_insert(rig, order_id, pool_id=60, funded_by=4, left_lots=1)
+    for named, wanted in (
+        ([9, 2], [2, 9]),
+        ([7, 2], [2, 3, 7]),  # the other one of its pool
+        ([4], [4, 6, 8]),  # those that it pays for
+        ([6, 9], [6, 8, 9]),  # who pays is not touched by who is paid
+        ([77], []),
+        ([], []),
+    ):
+        assert [row.order_id for row in reservations_locked(rig.connection, named)] == wanted
+    plan = rig.connection.execute(
+        "EXPLAIN " + RESERVATIONS_LOCKED, ("{" + ",".join(map(str, range(500))) + "}",)
+    ).fetchall()
+    text = "\n".join(line for (line,) in plan)
+    assert text.lstrip().startswith("LockRows"), "rows are sorted before they are locked"
+    assert "Seq Scan" not in text
+    for index in ("reservation_funded", "reservation_pool"):
+        assert index in text
