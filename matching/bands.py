@@ -37,7 +37,8 @@ def is_outside(desk: Desk, side: int, price_ticks: int) -> bool:
     band = desk.band
     if band is None or not band.reference_ticks:
         return False
-    return price_ticks > band.high() if side == BUY else price_ticks < band.low()
+    low_ticks, high_ticks = edges(desk, band)
+    return price_ticks > high_ticks if side == BUY else price_ticks < low_ticks
 
 
 def clamped(desk: Desk, side: int, price_ticks: int) -> int:
@@ -45,7 +46,16 @@ def clamped(desk: Desk, side: int, price_ticks: int) -> int:
     band = desk.band
     if band is None or not band.reference_ticks:
         return price_ticks
-    return min(price_ticks, band.high()) if side == BUY else max(price_ticks, band.low())
+    low_ticks, high_ticks = edges(desk, band)
+    return min(price_ticks, high_ticks) if side == BUY else max(price_ticks, low_ticks)
+
+
+def edges(desk: Desk, band: Band) -> tuple[int, int]:
+    """Return the lowest and the highest price that may trade, computed when the band moved."""
+    kept = desk.edges
+    if kept is None or kept[0] != band.reference_ticks or kept[1] != band.band_ppm:
+        kept = desk.edges = (band.reference_ticks, band.band_ppm, band.low(), band.high())
+    return kept[2:]
 
 
 def set_band(book: Book, desk: Desk, command: SetBand, events: list[Event]) -> None:
@@ -135,17 +145,26 @@ def limit_state_follow(book: Book, desk: Desk, events: list[Event], start: int) 
     """
     band = desk.band
     assert band is not None
-    if not band.limit_ms or not band.reference_ticks or band.phase > PHASE_LIMIT:
+    phase = band.phase
+    if not band.limit_ms or not band.reference_ticks or phase > PHASE_LIMIT:
         return
-    bid, ask = book.best_bid(), book.best_ask()
-    at_edge = (bid is not None and bid >= band.high()) or (ask is not None and ask <= band.low())
-    was_hit = any(
-        type(event) is OrderCancelled and event.code == BAND_REST for event in events[start:]
-    )
-    if band.phase == PHASE_NONE and (at_edge or was_hit):
-        phase_set(book, desk, PHASE_LIMIT, desk.now_ms + band.limit_ms, events)
-    elif band.phase == PHASE_LIMIT and not at_edge and not was_hit and _has_room(book, band):
+    bids, asks = book.bids.keys, book.asks.keys
+    low_ticks, high_ticks = edges(desk, band)
+    at_edge = (bids and bids[-1] >= high_ticks) or (asks and -asks[-1] <= low_ticks)
+    wants_out = at_edge or _was_hit(events, start)
+    if phase == PHASE_NONE:
+        if wants_out:
+            phase_set(book, desk, PHASE_LIMIT, desk.now_ms + band.limit_ms, events)
+    elif not wants_out and _has_room(book, band):
         phase_set(book, desk, PHASE_NONE, 0, events)
+
+
+def _was_hit(events: list[Event], start: int) -> bool:
+    for at in range(start, len(events)):
+        event = events[at]
+        if type(event) is OrderCancelled and event.code == BAND_REST:
+            return True
+    return False
 
 
 def _has_room(book: Book, band: Band) -> bool:

@@ -1,174 +1,130 @@
 """Measure the engine alone: `python -m matching.bench [--orders N] [--runs N] [FILE.bin.xz ...]`.
 
-Five loads, each run several times, the median told: messages a second, the 99th percentile and the
-worst of a single command. Then the sweep by itself, the memory of a resting order, and the public
-message files where some are given. The cycle collector is off meanwhile, as in the worker: the
-engine makes no reference cycles. What a load rests on is built before and not timed.
+Loads (matching/loads.py), each run several times: messages a second, then in another pass the 99th
+percentile and the worst of a single command. The median is told, and the lowest and highest in
+brackets. Then single sweeps, 10,000 stops that one trade elects, the memory of a resting order,
+what a steady book keeps of `--growth` million messages, and the public message files given.
+
+A command's time is told twice: by the wall clock, and as processor time of the thread. Where only
+the first is long, the machine was busy with something else. The cycle collector is set as in the
+worker. What a load rests on is built before and not timed. The output is a table in Markdown.
 """
 
 import argparse
 import gc
-import random
 import statistics
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from matching.conformance import conform
 from matching.engine import Engine
-from matching.messages import BUY, IOC, SELL, Amend, Cancel, Command, Place
+from matching.loads import (
+    LOADS,
+    MIDDLE,
+    SWEEP_ORDERS,
+    SYMBOL,
+    Load,
+    elected,
+    place,
+    sweeps,
+)
+from matching.messages import BUY, IOC, SELL, Cancel, Command, Continue, Place
 
-SYMBOL: Final = 1
-MIDDLE: Final = 1_000_000
-SEED: Final = 7
-SWEEP_ORDERS: Final = 5_000
-MESSAGES: Final = 100_000
-LATENCY_PERCENTILE: Final = 99
-
-
-class Load(NamedTuple):
-    """What is measured, on what ground, and how it is built."""
-
-    name: str
-    build: Callable[[int], tuple[list[Command], list[Command]]]
+PERCENTILE: Final = 99
+STOPS: Final = 10_000
+# As in the worker, which freezes what it loaded and then collects seldom.
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+GROWTH_BOOK_ORDERS: Final = 10_000
+DECIMALS_BELOW: Final = 1_000
+MILLION: Final = 1_000_000
 
 
 class Figures(NamedTuple):
+    """One run of a load. Times are those of single commands."""
+
     per_second: float
     p99_us: float
     worst_us: float
+    worst_cpu_us: float
 
 
-def place(number: int, side: int, price: int, lots: int, tif: int = 0) -> Place:
-    """An order of an account that has no other."""
-    return Place(number, 0, SYMBOL, number, number, side, price, lots, tif)
+class Times(NamedTuple):
+    """How long something took, by the wall clock and of the processor."""
+
+    wall_ns: int
+    cpu_ns: int
 
 
-def ground(orders: int, levels: int) -> list[Command]:
-    """Resting orders, spread evenly over so many levels of each side."""
-    made: list[Command] = []
-    for number in range(1, orders + 1):
-        distance = 1 + (number // 2) % levels
-        if number % 2:
-            made.append(place(number, BUY, MIDDLE - distance, 10))
-        else:
-            made.append(place(number, SELL, MIDDLE + distance, 10))
-    return made
+def timed(engine: Engine, command: Command) -> Times:
+    """Apply one command and return how long it took."""
+    cpu = time.thread_time_ns()
+    wall = time.perf_counter_ns()
+    engine.apply(command)
+    wall = time.perf_counter_ns() - wall
+    return Times(wall, time.thread_time_ns() - cpu)
 
 
-def mixed(orders: int, levels: int) -> tuple[list[Command], list[Command]]:
-    """Adds, cancels, amends and small takers on a standing book."""
-    chance = random.Random(SEED)  # noqa: S311 a load, no secret
-    known = list(range(1, orders + 1))
-    load: list[Command] = []
-    for number in range(orders + 1, orders + 1 + MESSAGES):
-        kind = chance.random()
-        side = chance.choice((BUY, SELL))
-        away = -1 if side == BUY else 1
-        price = MIDDLE + away * chance.randint(1, levels)
-        if kind < 0.45:
-            load.append(place(number, side, price, 10))
-            known.append(number)
-        elif kind < 0.80:
-            at = chance.randrange(len(known))
-            known[at], known[-1] = known[-1], known[at]
-            load.append(Cancel(number, 0, SYMBOL, known.pop()))
-        elif kind < 0.90:
-            load.append(Amend(number, 0, SYMBOL, chance.choice(known), price, 8))
-        else:
-            load.append(place(number, side, MIDDLE - away * levels, chance.randint(1, 20), IOC))
-    return ground(orders, levels), load
-
-
-def deep(orders: int) -> tuple[list[Command], list[Command]]:
-    return mixed(orders, 50)
-
-
-def wide(orders: int) -> tuple[list[Command], list[Command]]:
-    return mixed(min(orders, 50_000), 5_000)
-
-
-def fat(orders: int) -> tuple[list[Command], list[Command]]:
-    count = orders // 2
-    made: list[Command] = [place(n, SELL, MIDDLE, 1) for n in range(1, count + 1)]
-    load: list[Command] = [
-        place(n, BUY, MIDDLE, 1, IOC) for n in range(count + 1, count + 1 + count)
-    ]
-    return made, load
-
-
-def storm(orders: int) -> tuple[list[Command], list[Command]]:
-    ids = list(range(1, orders + 1))
-    random.Random(SEED).shuffle(ids)  # noqa: S311 a load, no secret
-    return ground(orders, 50), [Cancel(n, 0, SYMBOL, n) for n in ids]
-
-
-def sweeps(orders: int) -> tuple[list[Command], list[Command]]:
-    """Books of 5,000 orders on 500 levels, each eaten by one order; the building counts."""
-    load: list[Command] = []
-    for start in range(0, orders, SWEEP_ORDERS):
-        first = 1 + start * 2
-        load += [place(first + n, SELL, MIDDLE + n % 500, 1) for n in range(SWEEP_ORDERS)]
-        load.append(place(first + SWEEP_ORDERS, BUY, MIDDLE + 500, SWEEP_ORDERS, IOC))
-    return [], load
-
-
-LOADS: Final = (
-    Load("deep book, 50 levels a side", deep),
-    Load("wide book, 5,000 levels a side", wide),
-    Load("one fat level eaten by small takers", fat),
-    Load("cancel storm", storm),
-    Load("5,000-order sweeps", sweeps),
-)
+def standing(made: Iterable[Command]) -> Engine:
+    """Return an engine after these commands, the collector settled."""
+    engine = Engine()
+    for command in made:
+        engine.apply(command)
+    gc.collect()
+    gc.freeze()
+    return engine
 
 
 def measure(load: Load, orders: int) -> Figures:
     """Run a load once for its speed and once more for single commands."""
     made, commands = load.build(orders)
-    engine = Engine()
-    for command in made:
-        engine.apply(command)
-    apply = engine.apply
+    apply = standing(made).apply
     started = time.perf_counter()
     for command in commands:
         apply(command)
     seconds = time.perf_counter() - started
-    spent = sorted(_each(made, commands))
-    p99_ns = spent[len(spent) * LATENCY_PERCENTILE // 100]
-    return Figures(len(commands) / seconds, p99_ns / 1_000, spent[-1] / 1_000)
+    walls_ns, cpus_ns = _each(standing(made), commands)
+    walls_ns.sort()
+    p99_ns = walls_ns[len(walls_ns) * PERCENTILE // 100]
+    return Figures(
+        len(commands) / seconds, p99_ns / 1_000, walls_ns[-1] / 1_000, max(cpus_ns) / 1_000
+    )
 
 
-def _each(made: list[Command], commands: list[Command]) -> list[int]:
-    """Nanoseconds of every command; a sweep is told apart, not here."""
-    engine = Engine()
-    for command in made:
-        engine.apply(command)
-    clock, apply = time.perf_counter_ns, engine.apply
-    spent = []
+def _each(engine: Engine, commands: list[Command]) -> tuple[list[int], list[int]]:
+    """Wall and processor nanoseconds of every command but sweeps, which have their own line.
+
+    Kept as plain numbers: objects that the collector follows would make it run.
+    """
+    walls_ns: list[int] = []
+    cpus_ns: list[int] = []
     for command in commands:
-        started = clock()
-        apply(command)
-        ended = clock()
+        wall_ns, cpu_ns = timed(engine, command)
         if type(command) is not Place or command.quantity_lots < SWEEP_ORDERS:
-            spent.append(ended - started)
-    return spent
+            walls_ns.append(wall_ns)
+            cpus_ns.append(cpu_ns)
+    return walls_ns, cpus_ns
 
 
-def sweep_ms() -> float:
-    """Milliseconds in which one order eats 5,000 others, the collector on."""
+def sweep() -> Times:
+    """How long one order takes that eats 5,000 others."""
     _, commands = sweeps(SWEEP_ORDERS)
-    engine = Engine()
-    for command in commands[:-1]:
-        engine.apply(command)
-    gc.enable()
-    started = time.perf_counter()
-    engine.apply(commands[-1])
-    seconds = time.perf_counter() - started
-    gc.disable()
-    return seconds * 1_000
+    return timed(standing(commands[:-1]), commands[-1])
+
+
+def election() -> tuple[Times, Times, Times]:
+    """One trade elects 10,000 stops: that command, the longest piece after it, all of them."""
+    made, (trigger,) = elected(STOPS)
+    engine = standing(made)
+    first = timed(engine, trigger)
+    pieces = []
+    while engine.needs_continue(SYMBOL):
+        pieces.append(timed(engine, Continue(0, 0, SYMBOL)))
+    total = Times(*map(sum, zip(first, *pieces, strict=True)))
+    return first, max(pieces, key=lambda times: times.cpu_ns), total
 
 
 def bytes_per_order(orders: int) -> float:
@@ -184,29 +140,113 @@ def bytes_per_order(orders: int) -> float:
     return (after - before) / orders
 
 
+def growth(messages: int) -> tuple[int, int]:
+    """Blocks and bytes of the process that a steady book keeps of so many messages more."""
+    engine = Engine()
+    _steady(engine, 1, GROWTH_BOOK_ORDERS * 20)
+    gc.collect()
+    blocks, resident = sys.getallocatedblocks(), _resident_bytes()
+    _steady(engine, GROWTH_BOOK_ORDERS * 20 + 1, messages)
+    gc.collect()
+    return sys.getallocatedblocks() - blocks, _resident_bytes() - resident
+
+
+def _steady(engine: Engine, first: int, messages: int) -> None:
+    """Orders that come, and leave by a cancel or a trade when so many have come after them."""
+    for number in range(first, first + messages // 2):
+        side = number % 2
+        away = -1 if side == BUY else 1
+        engine.apply(place(number, side, MIDDLE + away * (1 + number % 97), 10))
+        leaving = number - GROWTH_BOOK_ORDERS
+        if number % 5:
+            engine.apply(Cancel(number, 0, SYMBOL, leaving))
+        else:
+            engine.apply(place(-number, SELL - side, MIDDLE + away * 100, 10, IOC))
+
+
+def _resident_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the kernel tells no resident size")
+
+
+def spread(values: Iterable[float]) -> str:
+    """Return the median, and the lowest and highest in brackets."""
+    found = sorted(values)
+    form = ",.0f" if found[-1] >= DECIMALS_BELOW else ",.1f"
+    low, median, high = (
+        format(one, form) for one in (found[0], statistics.median(found), found[-1])
+    )
+    return f"{median} [{low} .. {high}]"
+
+
+def tell_loads(orders: int, runs: int) -> None:
+    """Print a table of the loads."""
+    out = sys.stdout
+    out.write("| Load | messages/s | p99 us | worst us | worst us, processor time |\n")
+    out.write("|---|---|---|---|---|\n")
+    for load in LOADS:
+        columns = zip(*(measure(load, orders) for _ in range(runs)), strict=True)
+        out.write(f"| {load.name} | {' | '.join(map(spread, columns))} |\n")
+        out.flush()
+
+
+def tell_singles(runs: int) -> None:
+    """Print what single large commands take."""
+    out = sys.stdout
+    out.write("\n| Command | ms | ms, processor time |\n|---|---|---|\n")
+    elections = [election() for _ in range(runs)]
+    rows = {
+        "one order eats 5,000": [sweep() for _ in range(runs)],
+        f"a trade elects {STOPS:,} stops": [one[0] for one in elections],
+        "the longest `Continue` after it": [one[1] for one in elections],
+        "all of it": [one[2] for one in elections],
+    }
+    for name, times in rows.items():
+        walls, cpus = zip(*times, strict=True)
+        columns = [spread(ns / MILLION for ns in clock) for clock in (walls, cpus)]
+        out.write(f"| {name} | {' | '.join(columns)} |\n")
+
+
+def tell_memory(growth_millions: int) -> None:
+    """Print what a resting order costs, and what is left of messages that came and went."""
+    out = sys.stdout
+    out.write(f"\nMemory of a resting order: {bytes_per_order(100_000):.0f} bytes\n")
+    if growth_millions:
+        blocks, resident = growth(growth_millions * MILLION)
+        out.write(
+            f"Kept of {growth_millions} million messages on a steady book of "
+            f"{GROWTH_BOOK_ORDERS:,} orders: {blocks:+,} blocks, {resident / 1024:+,.0f} KiB\n"
+        )
+
+
+def tell_files(files: list[Path], runs: int) -> None:
+    """Print the speed of public message files, and their report hashes."""
+    if not files:
+        return
+    sys.stdout.write("\n| File | messages/s | SHA-256 of the report |\n|---|---|---|\n")
+    for path in files:
+        results = [conform(path) for _ in range(runs)]
+        speed = spread(result.messages / result.seconds for result in results)
+        (digest,) = {result.sha256 for result in results}
+        sys.stdout.write(f"| {path.name} | {speed} | {digest} |\n")
+        sys.stdout.flush()
+
+
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--growth", type=int, default=1, help="million messages; 0 leaves it out")
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
-    out = sys.stdout
-    gc.collect()
-    gc.disable()
-    for load in LOADS:
-        runs = [measure(load, options.orders) for _ in range(options.runs)]
-        median = Figures(*map(statistics.median, zip(*runs, strict=True)))
-        out.write(
-            f"{load.name}: {median.per_second:,.0f} messages/s, "
-            f"p99 {median.p99_us:.1f} us, worst {median.worst_us:.0f} us\n"
-        )
-    out.write(f"one 5,000-order sweep: {statistics.median(sweep_ms() for _ in range(5)):.1f} ms\n")
-    out.write(f"memory: {bytes_per_order(100_000):.0f} bytes per resting order\n")
-    for path in options.files:
-        results = [conform(path) for _ in range(options.runs)]
-        speed = statistics.median(result.messages / result.seconds for result in results)
-        out.write(f"{path.name}: {speed:,.0f} messages/s, {results[0].sha256}\n")
+    gc.set_threshold(*GC_THRESHOLDS)
+    tell_loads(options.orders, options.runs)
+    tell_singles(options.runs)
+    tell_memory(options.growth)
+    tell_files(options.files, options.runs)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Desk:
         "band",
         "cancels",
         "digest",
+        "edges",
         "elected",
         "elected_live",
         "expiries",
@@ -81,6 +82,7 @@ class Desk:
         # Kept by matching/digest.py: the hash since the last command; the sum behind it. None: not
         # asked for yet. Whoever changes what is summed up says so by `noted`.
         self.digest: str | None = None
+        self.edges: tuple[int, int, int, int] | None = None  # of the band: see bands.edges
         self.tally: Tally | None = None
 
     def noted(self, kind: str, key: object, value: object | None) -> None:

@@ -48,6 +48,7 @@ from matching.messages import (
     Place,
 )
 from matching.parts import HELD, NO_TERMS, TRAILING_ORDERS_PER_SYMBOL_MAX, Waiting, assert_terms
+from matching.shards import SHARDS
 from matching.taking import cancelled, fillable, take, take_for_budget
 from matching.triggers import start_watching
 
@@ -139,7 +140,8 @@ def entry_refusal(
     code = state_refusal(book, command)
     if code is not None:
         return code
-    if command.order_id in book.orders or command.order_id in desk.waiting:
+    order_id = command.order_id
+    if order_id in book.order_shards[order_id % SHARDS] or order_id in desk.waiting:
         return DUPLICATE_ORDER_ID
     terms = command.terms or NO_TERMS
     if terms.expire_ms and terms.expire_ms <= time_ms:

@@ -65,15 +65,17 @@ def apply_at_desk(book: Book, command: Any, sequence: int, events: list[Event]) 
         desk = book.desk = Desk()
     desk.digest = None
     if type(command) is not Continue:
-        while desk.has_work():
-            _step(book, desk, events)
+        if desk.elected_live or desk.cancels or desk.uncross is not None:
+            while desk.has_work():
+                _step(book, desk, events)
         # Steps belong to the command that set them off, whichever command they are taken in.
         desk.sequence = sequence
         desk.now_ms = max(desk.now_ms, command.time_ms)
         start = len(events)
         HANDLERS[type(command)](book, desk, command, sequence, events)
         _follow(book, desk, events, start)
-    if not desk.has_work():  # nearly always
+    # Nearly always nothing: `has_work`, without the call.
+    if not (desk.elected_live or desk.cancels or desk.uncross is not None):
         return
     for _ in range(STEPS_PER_COMMAND_MAX):
         if not desk.has_work():
@@ -172,19 +174,10 @@ def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> t
 
 
 def _forget(desk: Desk, order_id: int) -> None:
-    desk.expiry_drop(order_id)
+    if desk.expiry_of:
+        desk.expiry_drop(order_id)
     if desk.at_open:
         desk.at_open_discard(order_id)
-
-
-def _place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Event]) -> None:
-    entry.place(book, desk, command, sequence, events)
-
-
-def _place_list(
-    book: Book, desk: Desk, command: PlaceList, sequence: int, events: list[Event]
-) -> None:
-    lists.place_list(book, desk, command, sequence, events)
 
 
 def _cancel_refusal(book: Book, desk: Desk) -> str | None:
@@ -197,8 +190,7 @@ def _cancel_refusal(book: Book, desk: Desk) -> str | None:
 
 def _cancel(book: Book, desk: Desk, command: Cancel, sequence: int, events: list[Event]) -> None:
     code = _cancel_refusal(book, desk)
-    is_open = command.order_id in book.orders or command.order_id in desk.waiting
-    if code is not None and is_open:
+    if code is not None and (command.order_id in book.orders or command.order_id in desk.waiting):
         events.append(CommandRefused(command.command_id, command.order_id, code))
         return
     ending.cancel(book, desk, command, events)
@@ -279,13 +271,13 @@ def fault_refusal(command: RefuseFaulty) -> Event:
 
 
 HANDLERS: Final[dict[type[Any], Callable[[Book, Desk, Any, int, list[Event]], None]]] = {
-    Place: _place,
+    Place: entry.place,
     Cancel: _cancel,
     Amend: _amend,
     CancelAll: _cancel_all,
     SetState: _set_state,
     RefuseFaulty: _refuse_faulty,
-    PlaceList: _place_list,
+    PlaceList: lists.place_list,
     Expire: _expire,
     CancelAfter: _cancel_after,
     SetFeature: _set_feature,

@@ -2,14 +2,15 @@
 
 Engine and naive book must give the same events after every command, every invariant must hold, the
 incremental hash must be the full one, and a restored copy must go on exactly like the original. A
-failure prints the seed, the command and both answers; the same arguments show it again.
+failure prints the seed, the command and both answers; the same arguments show it again. How far it
+is goes to the standard error, the summary to the standard output; it ends by itself.
 """
 
 import argparse
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from tests.naive_book import NaiveEngine
 COMMANDS_PER_HISTORY = 600
 # What costs more than the commands themselves is not done after every one of them.
 RESTORE_EVERY = 97
+TELL_EVERY_S = 10.0
 
 
 class Difference(AssertionError):
@@ -32,7 +34,12 @@ class Difference(AssertionError):
 
 
 class Run(NamedTuple):
+    """What a run did: `restores` are copies that were compared and gone on with."""
+
+    seed: int
     commands: int
+    histories: int
+    restores: int
     events: dict[str, int]
 
 
@@ -120,12 +127,17 @@ def steps_of(count: int) -> Iterator[None]:
         vars(sequencing)["STEPS_PER_COMMAND_MAX"] = usual
 
 
-def fuzz(commands: int, seconds: float, seed: int) -> Run:
-    """Play histories until so many commands or so much time is spent. Raises AssertionError."""
-    until = time.monotonic() + seconds
-    done = 0
+def fuzz(
+    commands: int, seconds: float, seed: int, tell: Callable[[int, float], None] | None = None
+) -> Run:
+    """Play histories until so many commands or so much time is spent. Raises AssertionError.
+
+    `tell` is called now and then with the commands done and the seconds spent.
+    """
+    started = told = time.monotonic()
+    first, done, restores = seed, 0, 0
     counts: dict[str, int] = {}
-    while done < commands and time.monotonic() < until:
+    while done < commands and time.monotonic() < started + seconds:
         length = min(COMMANDS_PER_HISTORY, commands - done)
         try:
             history_run(seed, length, counts)
@@ -133,8 +145,12 @@ def fuzz(commands: int, seconds: float, seed: int) -> Run:
             sys.stderr.write(f"failed with --seed {seed} --commands {length}\n")
             raise
         done += length
+        restores += -(-length // RESTORE_EVERY)
         seed += 1
-    return Run(done, counts)
+        if tell is not None and time.monotonic() >= told + TELL_EVERY_S:
+            told = time.monotonic()
+            tell(done, told - started)
+    return Run(first, done, seed - first, restores, counts)
 
 
 def main() -> None:
@@ -144,10 +160,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3_600)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    run = fuzz(options.commands, options.seconds, options.seed)
-    sys.stdout.write(f"{run.commands} commands from seed {options.seed}: no difference\n")
+
+    def tell(done: int, spent_s: float) -> None:
+        sys.stderr.write(
+            f"{done:>10,} of {options.commands:,} commands, {spent_s:.0f} s: no difference so far\n"
+        )
+        sys.stderr.flush()
+
+    run = fuzz(options.commands, options.seconds, options.seed, tell)
+    out = sys.stdout
+    out.write(f"seeds {run.seed} to {run.seed + run.histories - 1}: {run.histories:,} histories\n")
+    out.write(f"{run.commands:,} commands: the same events as the naive book, invariants kept\n")
+    out.write(f"{run.restores:,} restores: the same hash in full and kept up to date, same image\n")
     for name, count in sorted(run.events.items()):
-        sys.stdout.write(f"{count:>9} {name}\n")
+        out.write(f"{count:>10,} {name}\n")
+    if run.commands < options.commands:
+        out.write(f"the time of {options.seconds:.0f} s was up before all commands were played\n")
 
 
 if __name__ == "__main__":

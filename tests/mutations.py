@@ -109,7 +109,7 @@ FAULTS: Final = (
     Fault(
         "the band lets market orders through",
         "bands.py",
-        "return min(price_ticks, band.high()) if side == BUY else max(price_ticks, band.low())",
+        "return min(price_ticks, high_ticks) if side == BUY else max(price_ticks, low_ticks)",
         "return price_ticks",
     ),
     Fault(
