@@ -16,6 +16,7 @@ from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
 from exchange.domain.ids import IdGenerator
 from matching.codec import Sequenced, decode_journal, encode_journal
+from matching.engine import Engine
 from matching.image import image_encode
 from matching.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
 from matching.sequencing import STEPS_PER_COMMAND_MAX
@@ -289,6 +290,57 @@ def test_where_an_image_is_refused_an_older_one_or_the_whole_journal_will_do(
     assert refusals == ["image version 99; this engine loads 1"] * refused
     assert_same(process, successor)
     assert successor.worker.urgent == []
+
+
+def test_an_image_that_does_not_lead_to_the_checkpoint_is_not_believed(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    process = around.start()
+    for _ in range(2):
+        process.kill()
+        process = around.start()
+        batch(around, db, process, stop_job(market, 0, SELL, 1, 90))
+    process.kill()
+    empty = Engine()
+    empty.sequence = process.worker.engine.sequence
+    db.execute(
+        "UPDATE orders_engineimage SET image = %s WHERE partition_id = %s AND last_seq = %s",
+        (image_encode(empty), market.partition_id, empty.sequence),
+    )
+    assert_same(process, around.start())
+
+
+def test_where_only_the_hash_differs_the_engine_is_kept_and_all_is_halted(
+    around: Surroundings, market: Market, db: psycopg.Connection
+) -> None:
+    first = around.start()
+    batch(around, db, first, stop_job(market, 0, SELL, 1, 90), plain(market, 0, SELL, 1, 100))
+    first.kill()
+    db.execute(
+        "UPDATE orders_enginepartition SET state_hash = 'another' WHERE id = %s",
+        (market.partition_id,),
+    )
+    second = around.start()
+    assert not second.loaded.is_hash_equal
+    assert image_encode(second.worker.engine) == image_encode(first.worker.engine)
+    second.run()
+    assert second.worker.engine.books[market.symbol_id].state == HALT
+
+
+@pytest.mark.parametrize("has_desk", [True, False])
+def test_a_market_state_that_the_engine_never_entered_halts_the_symbol(
+    around: Surroundings, market: Market, db: psycopg.Connection, has_desk: bool
+) -> None:
+    first = around.start()
+    job = stop_job(market, 0, SELL, 1, 90) if has_desk else plain(market, 0, SELL, 1, 100)
+    batch(around, db, first, job)
+    first.kill()
+    db.execute("UPDATE exchange_symbol SET state = 'auction' WHERE id = %s", (market.symbol_id,))
+    second = around.start()
+    second.run()
+    assert second.worker.engine.books[market.symbol_id].state == HALT
+    row = db.execute("SELECT state FROM exchange_symbol WHERE id = %s", (market.symbol_id,))
+    assert row.fetchone() == ("halt",)
 
 
 def journal_change(db: psycopg.Connection, market: Market) -> None:
