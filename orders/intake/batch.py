@@ -184,6 +184,7 @@ def _write(connection: Connection, decisions: Decisions) -> None:
         )
         _ask(connection, sql.INSERT_LISTS, decisions.lists)
         placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
+        special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, decisions.special_orders)
         _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
         held = _ask(connection, sql.HOLD_FOR_AMENDS, decisions.amend_holds)
         taken = _ask(connection, sql.RESERVE, decisions.taken)
@@ -191,6 +192,7 @@ def _write(connection: Connection, decisions: Decisions) -> None:
     answer_repeated(decisions, found)
     # The rows are locked and the decisions were made from them: a difference is a bug.
     assert placed is None or placed.rowcount == len(decisions.orders)
+    assert special is None or special.rowcount == len(decisions.special_orders)
     assert held is None or held.rowcount == len(decisions.amend_holds)
     assert taken is None or taken.rowcount == len(decisions.taken)
 

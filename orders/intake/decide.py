@@ -71,7 +71,8 @@ class Decisions:
     # Answered by the orders in the database.
     repeated: list[PlaceJob | ListJob] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    orders: list[OrderRow] = field(default_factory=list)
+    orders: list[OrderRow] = field(default_factory=list)  # plain ones
+    special_orders: list[OrderRow] = field(default_factory=list)  # with terms, or of a list
     lists: list[ListRow] = field(default_factory=list)
     commands: list[CommandRow] = field(default_factory=list)
     amend_holds: list[AmendHoldRow] = field(default_factory=list)
@@ -141,7 +142,9 @@ class _Batch:
             return
         row = order_row(job)
         self.leaders[key] = (job, None, row)
-        self.decisions.orders.append(row)
+        is_plain = job.draft.terms is None
+        orders = self.decisions.orders if is_plain else self.decisions.special_orders
+        orders.append(row)
         self.decisions.entries.append((job.rules.partition_id, command_payload(place_of(job))))
         self.decisions.outcomes.append((job, Accepted(row.id, row.columns())))
 
@@ -175,7 +178,7 @@ class _Batch:
         for place, row in zip(job.places, rows, strict=True):
             self.leaders[client_key(place)] = (place, job, row)
         self.decisions.lists.append(list_row(job))
-        self.decisions.orders += rows
+        self.decisions.special_orders += rows
         payload = command_payload(place_list_of(job))
         self.decisions.entries.append((job.places[0].rules.partition_id, payload))
         accepted = AcceptedList(job.command_id, job.kind, [row.columns() for row in rows])

@@ -336,3 +336,31 @@ def test_nothing_is_published_before_its_commit(market: Market) -> None:
         intake.submit(market.place_job(0, Side.BUY, 1, 100))
     intake.stop()
     assert recorder.durable == [1, 2, 3]
+
+
+def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Market) -> None:
+    release = threading.Event()
+
+    def slow_connection() -> psycopg.Connection[Any]:
+        release.wait(5)
+        return connect("test-intake")
+
+    outbox = Outbox()
+    intake = intake_start(market, open_connection=slow_connection, publisher=outbox, queue_max=3)
+    held_up = market.place_job(0, Side.BUY, 1, 100)
+    waiting = threading.Thread(target=intake.submit, args=(held_up,))
+    waiting.start()
+    while intake.waiting:  # the thread has taken it, and waits for its connection
+        time.sleep(0.001)
+    with pytest.raises(DomainError) as refusal:
+        intake.submit_all([market.place_job(0, Side.BUY, 1, 100) for _ in range(4)])
+    assert refusal.value.code is Code.ENGINE_BUSY
+    assert not intake.waiting
+    release.set()
+    waiting.join()
+    poor, good = market.place_job(0, Side.BUY, 2_000_000_000, 100), market.cancel_all_job(0)
+    outcomes = intake.submit_all([poor, good])
+    intake.stop()
+    assert isinstance(outcomes[0], DomainError)
+    assert isinstance(outcomes[1], Accepted), "each has its own outcome"
+    assert len(outbox.entries) == 2

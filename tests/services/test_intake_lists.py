@@ -305,7 +305,7 @@ def test_a_list_on_a_locked_balance_waits_and_gives_its_client_ids_up(
 # --- amends
 
 
-def amend(market: Market, order_id: int, **terms: int) -> AmendJob:
+def amend(market: Market, order_id: int, **terms: Any) -> AmendJob:
     return market.amend_job(0, order_id, SELL, **terms)
 
 
@@ -436,3 +436,28 @@ def test_a_new_bound_of_a_stop_is_reserved_for(market: Market, db: psycopg.Conne
     )
     market.submit(db, change)
     assert Reservation.objects.get().amount == Decimal("0.012012")
+
+
+def test_what_waits_is_cancelled_and_amended_like_what_is_open(
+    market: Market, db: psycopg.Connection
+) -> None:
+    job = leg(market, (BUY, STOP_LIMIT, 10, 100))
+    [order_id] = market.submit(db, job)
+    sequenced(order_id, "waiting")
+    change = AmendJob(
+        account_id=job.account_id, order_id=order_id, side=BUY, rules=market.rules, stop_ticks=90
+    )
+    cancel = market.cancel_job(0, order_id)
+    run(market, db, change, cancel)
+    assert isinstance(change.outcome, Accepted)
+    assert isinstance(cancel.outcome, Accepted)
+
+
+def test_what_waits_has_no_place_in_a_queue_to_keep(market: Market, db: psycopg.Connection) -> None:
+    job = leg(market, (SELL, STOP_LIMIT, 10, 100))
+    [order_id] = market.submit(db, job)
+    sequenced(order_id, "waiting")
+    change = amend(market, order_id, quantity_lots=5, keep_priority=True)
+    run(market, db, change)
+    assert code_of(change) is Code.ORDER_PRIORITY_NEEDS_REDUCTION
+    assert not Command.objects.exists()
