@@ -143,24 +143,26 @@ def bytes_per_order(orders: int) -> float:
 def growth(messages: int) -> tuple[int, int]:
     """Blocks and bytes of the process that a steady book keeps of so many messages more."""
     engine = Engine()
-    _steady(engine, 1, GROWTH_BOOK_ORDERS * 20)
+    first = GROWTH_BOOK_ORDERS * 10
+    _steady(engine, range(1, first))
     gc.collect()
     blocks, resident = sys.getallocatedblocks(), _resident_bytes()
-    _steady(engine, GROWTH_BOOK_ORDERS * 20 + 1, messages)
+    _steady(engine, range(first, first + messages * 5 // 11))
     gc.collect()
     return sys.getallocatedblocks() - blocks, _resident_bytes() - resident
 
 
-def _steady(engine: Engine, first: int, messages: int) -> None:
-    """Orders that come, and leave by a cancel or a trade when so many have come after them."""
-    for number in range(first, first + messages // 2):
+def _steady(engine: Engine, numbers: range) -> None:
+    """Orders that come, and leave by a trade or when so many have come after them.
+
+    Of 11 messages 5 are orders that rest, 5 cancels, and one takes.
+    """
+    for number in numbers:
         side = number % 2
         away = -1 if side == BUY else 1
         engine.apply(place(number, side, MIDDLE + away * (1 + number % 97), 10))
-        leaving = number - GROWTH_BOOK_ORDERS
-        if number % 5:
-            engine.apply(Cancel(number, 0, SYMBOL, leaving))
-        else:
+        engine.apply(Cancel(number, 0, SYMBOL, number - GROWTH_BOOK_ORDERS))
+        if number % 5 == 0:
             engine.apply(place(-number, SELL - side, MIDDLE + away * 100, 10, IOC))
 
 

@@ -137,6 +137,18 @@ FAULTS: Final = (
         "    for one in order_list.order_ids:",
     ),
     Fault(
+        "everyone's cancels leave what waits",
+        "ending.py",
+        "    if waiting:\n        desk.cancels.extendleft",
+        "    if False:\n        desk.cancels.extendleft",
+    ),
+    Fault(
+        "the band stands where its reference was",
+        "bands.py",
+        "kept is None or kept[0] != band.reference_ticks or",
+        "kept is None or",
+    ),
+    Fault(
         "a restart forgets what was elected",
         "image.py",
         "        desk.elected.append(desk.waiting[order_id])",

@@ -1,0 +1,104 @@
+"""The tools that prove and measure the engine: what they say is true."""
+
+import gc
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from matching import bench, loads
+from matching import messages as m
+from matching.engine import Engine
+from tests.fuzz import fuzz
+from tests.mutations import FAULTS, ROOT
+
+ORDERS = 400
+
+
+@pytest.fixture
+def small_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loads of a few messages; what was frozen for a measurement is the collector's again."""
+    monkeypatch.setattr(loads, "MESSAGES", 300)
+    monkeypatch.setattr(loads, "SWEEP_ORDERS", 100)
+    monkeypatch.setattr(bench, "SWEEP_ORDERS", 100)
+    monkeypatch.setattr(bench, "STOPS", 250)
+    yield
+    gc.unfreeze()
+
+
+def test_every_planted_fault_is_listed_and_every_place_is_there() -> None:
+    readme = (ROOT / "matching" / "README.md").read_text()
+    listed = re.findall(r"^- (.+)$", readme.partition("## Planted faults\n")[2], re.MULTILINE)
+    assert listed == [fault.name for fault in FAULTS]
+    for fault in FAULTS:
+        assert (ROOT / "matching" / fault.file).read_text().count(fault.old) == 1, fault.name
+
+
+def test_fuzz_tells_what_it_did() -> None:
+    run = fuzz(700, 60, seed=3)
+    assert (run.seed, run.commands, run.histories, run.restores) == (3, 700, 2, 9)
+    assert sum(run.events.values()) >= 700
+
+
+@pytest.mark.usefixtures("small_loads")
+@pytest.mark.parametrize("load", [pytest.param(load, id=load.name) for load in loads.LOADS])
+def test_load_does_what_its_name_says(load: loads.Load) -> None:
+    made, commands = load.build(ORDERS)
+    engine = Engine()
+    for command in made:
+        engine.apply(command)
+    standing = len(engine.book(loads.SYMBOL).orders)
+    kinds = [type(event) for command in commands for event in engine.apply(command)]
+    engine.check()
+    assert m.OrderRejected not in kinds
+    left = len(engine.book(loads.SYMBOL).orders)
+    match load.name.split(maxsplit=1)[0]:
+        case "one":
+            assert (standing, left, kinds.count(m.Trade)) == (ORDERS // 2, 0, ORDERS // 2)
+        case "cancel":
+            assert (standing, left, kinds.count(m.OrderCancelled)) == (ORDERS, 0, ORDERS)
+        case "5,000-order":
+            assert (standing, left, kinds.count(m.Trade)) == (0, 0, ORDERS)
+        case _:
+            assert standing >= ORDERS
+            assert kinds.count(m.Trade) > 10
+            assert kinds.count(m.OrderAmended) > 10
+    has_desk = engine.book(loads.SYMBOL).desk is not None
+    assert has_desk == load.name.endswith(("desk", "band", "limits"))
+
+
+@pytest.mark.usefixtures("small_loads")
+def test_figures_are_of_the_load() -> None:
+    figures = bench.measure(loads.LOADS[0], ORDERS)
+    assert figures.per_second > 0
+    assert 0 < figures.p99_us <= figures.worst_us
+    assert figures.worst_cpu_us > 0
+
+
+@pytest.mark.usefixtures("small_loads")
+def test_one_trade_elects_all_stops() -> None:
+    made, (trigger,) = loads.elected(250)
+    engine = Engine()
+    for command in made:
+        engine.apply(command)
+    engine.apply(trigger)
+    desk = engine.book(loads.SYMBOL).desk
+    assert desk is not None
+    assert desk.elected_live == 150
+    first, longest, total = bench.election()
+    assert total.wall_ns >= first.wall_ns + longest.wall_ns
+    assert bench.sweep().wall_ns > 0
+
+
+def test_a_steady_book_keeps_nothing_of_what_came_and_went() -> None:
+    engine = Engine()
+    bench._steady(engine, range(1, 30_000))
+    orders = len(engine.book(loads.SYMBOL).orders)
+    blocks, _ = bench.growth(40_000)
+    assert 0 < orders <= bench.GROWTH_BOOK_ORDERS
+    assert abs(blocks) < 5_000, "one block a message would be 40,000"
+
+
+def test_spread_is_median_lowest_highest() -> None:
+    assert bench.spread([3.04, 1.0, 2.0]) == "2.0 [1.0 .. 3.0]"
+    assert bench.spread([3_000, 1_000.4, 2_000]) == "2,000 [1,000 .. 3,000]"
