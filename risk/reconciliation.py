@@ -241,19 +241,19 @@ _FILLS_OF: Final = _FILLS.replace(
 )
 
 
-def fills_add_up(
-    connection: psycopg.Connection, trade_ids: Sequence[int], *, full: bool
-) -> list[Breach]:
+def fills_add_up(connection: psycopg.Connection, trade_ids: Sequence[int] | None) -> list[Breach]:
     """O2: what an order has filled is the sum of its trades and fits its quantity.
 
-    What is neither filled nor left was cancelled, so the three sum to the quantity by that.
+    Of the orders that these trades touch; of all orders there are without (None). What is neither
+    filled nor left was cancelled or taken off by self-trade prevention, so the parts sum to the
+    quantity by that.
     """
-    if not full and not trade_ids:
+    if trade_ids is not None and not trade_ids:
         return []
     rows = connection.execute(
-        _FILLS_ALL if full else _FILLS_OF,
+        _FILLS_ALL if trade_ids is None else _FILLS_OF,
         {
-            "ids": list(trade_ids),
+            "ids": list(trade_ids or ()),
             "orders": ORDERS_MAX,
             "slack": CLOCK_SLACK,
             "limit": BREACHES_MAX,

@@ -14,15 +14,16 @@ from typing import Any, Final
 
 import psycopg
 
-from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce
+from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from matching.codec import decode_command, encode_command
-from matching.messages import OPEN, Place
+from matching.messages import Place, PlaceList
 from matching.worker import Batch, Committed, EngineFailed, LeaseLost
 from orders.intake.batch import commit_batch
-from orders.intake.jobs import Accepted, Job, PlaceJob
+from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, PlaceJob
 from orders.results import PostgresResults
 from orders.settlement import settle_batch
+from risk.audit import audit_run
 from tests.factories.market import market_make
 from tests.factories.worker import (
     MemoryFeed,
@@ -31,11 +32,13 @@ from tests.factories.worker import (
     WorkerProcess,
     worker_start,
 )
+from tests.simulation.clients import THEMES, Clients
 
 ACCOUNTS: Final = 4
 JOBS_PER_BATCH_MAX: Final = 6
 DEATH_NOTICED_S_MAX: Final = 5.0
-PRICE_MIDDLE: Final = 1_000
+REST_TURNS_MAX: Final = 60
+BEHIND_MS: Final = 3_600_000
 
 
 class Killed(BaseException):
@@ -125,12 +128,14 @@ class BadRoad:
     def _garbled(self, payload: bytes) -> bytes:
         """An entry that says something else than its row: of it, only the id may be believed."""
         command = decode_command(payload)
-        if type(command) is Place:
+        places = [command] if type(command) is Place else []
+        if type(command) is PlaceList:
+            places = command.orders
+        for place in places:
             self.garbled += 1
-            command.price_ticks += 5
-            command.account_id += 1
-            return encode_command(command)
-        return payload
+            place.price_ticks += 5
+            place.account_id += 1
+        return encode_command(command)
 
 
 class Simulation:
@@ -139,12 +144,13 @@ class Simulation:
     def __init__(self, seed: int, db: psycopg.Connection) -> None:
         self.random = Random(seed)
         self.db = db
-        self.clock = TestClock()
+        # Behind the wall's time throughout: entries get their ids by that, later than their trades.
+        self.clock = TestClock(time.time_ns() // 1_000_000 - BEHIND_MS)
         self.market = market_make(
             ids=IdGenerator(seed % 1024, self.clock.now_ms),
             accounts=ACCOUNTS,
             # So little that some orders cannot be paid for.
-            funds=Decimal(self.random.choice([2, 20, 2_000])),
+            funds=Decimal(self.random.choice([Decimal("0.2"), 2, 2_000])),
         )
         self.death = Death()
         self.stream = MemoryStream(self.clock)
@@ -152,9 +158,8 @@ class Simulation:
         self.feed = MortalFeed(self.death)
         self.process: WorkerProcess | None = None
         self.paused: list[WorkerProcess] = []
+        self.clients = Clients(self.random, self.market, self.clock, seed % len(THEMES))
         self.acknowledged: list[int] = []
-        self.placed: list[tuple[int, int, Side]] = []  # (account, order id, side)
-        self.not_amended: set[int] = set()  # those with an impossible price
         self.happened: dict[str, int] = defaultdict(int)
 
     # --- what may happen
@@ -172,6 +177,7 @@ class Simulation:
             (self.redis_recovers, 2),
             (self.redis_is_wiped, 1),
             (self.time_passes, 3),
+            (self.an_audit_comes_by, 1),
         ]
         actors, weights = zip(*chances, strict=True)
         for _ in range(actions):
@@ -180,7 +186,7 @@ class Simulation:
             actor()
 
     def intake(self) -> None:
-        jobs = [self._job() for _ in range(self.random.randint(1, JOBS_PER_BATCH_MAX))]
+        jobs = [self.clients.job() for _ in range(self.random.randint(1, JOBS_PER_BATCH_MAX))]
         commit_batch(
             self.db, jobs, self.market.outbox, next_id=self.market.ids.next_id, wait_for_locks=True
         )
@@ -191,11 +197,26 @@ class Simulation:
         if not self.stream.is_down:
             self.road.send(payloads)
         for job in jobs:
-            if isinstance(job.outcome, Accepted):
-                self.acknowledged.append(job.command_id)
-                if isinstance(job, PlaceJob):
-                    account = self.market.account_ids.index(job.account_id)
-                    self.placed.append((account, job.command_id, job.draft.side))
+            self._answered(job)
+
+    def _answered(self, job: Job) -> None:
+        """What the client is told, and remembers."""
+        outcome = job.outcome
+        if isinstance(outcome, AcceptedList):
+            assert isinstance(job, ListJob)
+            self.happened[f"list {outcome.kind}"] += 1
+            for row in outcome.orders:
+                self.acknowledged.append(row["id"])
+                self.clients.accepted(job.account_id, row)
+        elif isinstance(outcome, Accepted):
+            self.acknowledged.append(job.command_id)
+            if isinstance(job, PlaceJob):
+                assert outcome.order is not None
+                self.happened[f"order {job.draft.type}"] += 1
+                self.clients.accepted(job.account_id, outcome.order)
+        else:
+            assert isinstance(outcome, DomainError), outcome
+            self.happened[f"refused {outcome.code}"] += 1
 
     def turn(self) -> None:
         if self.process is None:
@@ -250,7 +271,7 @@ class Simulation:
             (self.market.symbol_id,),
         ).fetchall()
         self.happened["poisoned"] += len(poisoned)
-        self.not_amended.update(row[0] for row in poisoned)
+        self.clients.not_amended.update(row[0] for row in poisoned)
 
     def redis_fails(self) -> None:
         self.stream.is_down = self.feed.is_down = True
@@ -262,7 +283,14 @@ class Simulation:
         self.stream.wipe()
 
     def time_passes(self) -> None:
-        self.clock.sleep_ms(self.random.choice([1, 20, 150, 400, 3_000]))
+        self.clock.sleep_ms(self.random.choice([1, 20, 150, 400, 3_000, 15_000]))
+
+    def an_audit_comes_by(self) -> None:
+        """Whatever is under way: what was committed and not settled is no breach."""
+        found = [one.detail for one in audit_run(self.db, full=True).breaches]
+        # A poisoned row waits to be refused; until then it is in fact not worth what it holds.
+        poisoned = [str(order_id) for order_id in self.clients.not_amended]
+        assert [one for one in found if not any(id in one for id in poisoned)] == []
 
     # --- the end
 
@@ -278,8 +306,11 @@ class Simulation:
                 break
         assert self._waiting() == 0, "everything that was accepted is sequenced"
         self.clock.sleep_ms(120_000)  # past any pause between tries to reach Redis
-        for _ in range(3):
+        for _ in range(REST_TURNS_MAX):  # and what was due by then has to come to its end
             self.turn()
+            if self._is_at_rest():
+                break
+        assert self._is_at_rest(), "the worker does all there is to do"
         while settle_batch(self.db, self.market.partition_id) is not None:
             pass
 
@@ -305,6 +336,16 @@ class Simulation:
         assert row is not None
         return int(row[0])
 
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is due and told; a market at its band's edge gets no calmer than that."""
+        if self.process is None:
+            return False
+        engine, symbol_id = self.process.loaded.engine, self.market.symbol_id
+        due_ms = engine.next_due_ms(symbol_id)
+        is_due = due_ms is not None and due_ms <= self.clock.now_ms()
+        is_untold = self.process.worker.published_seq < engine.sequence
+        return not (is_due or is_untold or engine.needs_continue(symbol_id))
+
     def _start(self) -> None:
         started = time.monotonic()
         while self.process is None:  # the server notices the predecessor's death in its own time
@@ -321,54 +362,3 @@ class Simulation:
         assert self.process is not None
         self.process.kill()
         self.process = None
-
-    # --- what clients ask for
-
-    def _job(self) -> Job:
-        luck = self.random.random()
-        account = self.random.randrange(ACCOUNTS)
-        if luck < 0.02:
-            return self.market.cancel_all_job(account)
-        if luck < 0.04:
-            return self.market.state_job(OPEN)
-        if luck < 0.30 and self.placed:
-            account, order_id, side = self.random.choice(self.placed[-12:])
-            if luck < 0.18 or order_id in self.not_amended:
-                return self.market.cancel_job(account, order_id)
-            return self.market.amend_job(
-                account,
-                order_id,
-                side,
-                price_ticks=self._price(side) if luck < 0.27 else 0,
-                quantity_lots=self.random.randint(1, 12),
-                keep_priority=luck > 0.28,
-            )
-        return self._place(account)
-
-    def _place(self, account: int) -> PlaceJob:
-        random = self.random
-        side = random.choice([Side.BUY, Side.SELL])
-        lots = random.randint(1, 12)
-        options: dict[str, Any] = {}
-        if random.random() < 0.1:
-            options["self_trade"] = SelfTradePrevention.NONE
-        kind = random.random()
-        if kind < 0.08 and side is Side.BUY:
-            amount = random.randint(1, 12) * PRICE_MIDDLE
-            options["quote_atoms"] = amount * self.market.rules.units.quote_atoms_per_ticklot
-            lots = 0
-        if kind < 0.15:
-            options["type"] = OrderType.MARKET
-            options["time_in_force"] = TimeInForce.IOC
-            bound = 50 if side is Side.BUY else -50
-            return self.market.place_job(account, side, lots, PRICE_MIDDLE + bound, **options)
-        if kind < 0.35:
-            options["time_in_force"] = random.choice([TimeInForce.IOC, TimeInForce.FOK])
-        elif kind < 0.45:
-            options["post_only"] = True
-        return self.market.place_job(account, side, lots, self._price(side), **options)
-
-    def _price(self, side: Side) -> int:
-        """Mostly around the middle, so that a good part of the orders meet."""
-        lean = -2 if side is Side.BUY else 2
-        return PRICE_MIDDLE + lean + self.random.randint(-4, 4)
