@@ -6,11 +6,10 @@ journal with the real fold, in whatever batches. What must hold afterwards is co
 the engine's open orders and from the trades, not from what the fold remembers.
 """
 
-import copy
 import random
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from exchange.domain.units import SymbolUnits
@@ -74,6 +73,11 @@ class Tables:
     rows: dict[int, Row] = field(default_factory=dict)
     balances: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     posted: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    def copy(self) -> "Tables":
+        """Tables to settle into. The rows are shared: settlement puts new ones in their place."""
+        balances = {key: list(balance) for key, balance in self.balances.items()}
+        return Tables(dict(self.rows), balances, Counter(self.posted))
 
     def family(self, named: set[int]) -> set[int]:
         """What wallets.locks.reservations_locked finds for these orders."""
@@ -333,7 +337,7 @@ class MemoryLedger:
         self.check()
 
     def _settled(self, batches: list[list[Sequenced]]) -> Tables:
-        tables = copy.deepcopy(self.tables)
+        tables = self.tables.copy()
         for batch in batches:
             if batch:
                 tables.settle(batch, self.units, self.extras)
@@ -434,9 +438,11 @@ def _normalized(tables: Tables) -> None:
         row = tables.rows[order_id]
         if row.pool_id is not None:
             pools.setdefault(row.pool_id, []).append(row)
-    for first, *others in pools.values():
-        for other in others:
-            first.atoms, other.atoms = first.atoms + other.atoms, 0
+    for members in pools.values():
+        atoms = sum(row.atoms for row in members)
+        for row in members:
+            tables.rows[row.order_id] = replace(row, atoms=atoms)
+            atoms = 0
     tables.rows = dict(sorted(tables.rows.items()))
     tables.balances = dict(sorted(tables.balances.items()))
 
