@@ -38,6 +38,7 @@ from orders.validation_states import (
     in_cutoff,
 )
 from orders.validation_terms import expiry_check
+from risk.order_limits import open_orders_max_of
 from risk.rules import slipped_ticks
 from risk.services import draft_check, price_check
 
@@ -121,7 +122,7 @@ def place_job(
         maker_fee_ppm=fees.maker_ppm,
         taker_fee_ppm=fees.taker_ppm,
         fingerprint=fingerprint,
-        open_orders_max=rules.open_orders_max,
+        open_orders_max=open_orders_max_of(account_of(principal), rules),
         group_id=principal.group_id,
         owner_tag=principal.key_number,
     )

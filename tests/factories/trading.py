@@ -19,6 +19,7 @@ from exchange.models import Asset, Tier, User
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
+from risk.order_limits import order_limits_forget
 from risk.selectors import tops_forget
 from wallets.models import Balance
 from wallets.services import account_open, funds_deposit
@@ -157,6 +158,7 @@ def process_begin() -> None:
         cursor.execute(BASE_ROWS)
     redis_client().flushall()
     catalogue_forget()
+    order_limits_forget()
     principals_forget()
     tops_forget()
 

@@ -455,3 +455,24 @@ def test_beat_sends_only_tasks_that_exist():
     wanted = {entry["task"] for entry in app.conf.beat_schedule.values()}
     assert {"orders.tasks.schedules_run", "orders.tasks.symbol_rules_send_all"} <= wanted
     assert wanted <= set(app.tasks)
+
+
+def test_journal_keeps_what_an_engine_comes_back_from(rig):
+    for _ in range(4):
+        rig.place(rig.buyer, BUY, 9_000, 100)
+        rig.commit()
+    rig.settle()
+    rig.connection.execute(
+        "INSERT INTO wallets_auditmark (name, value, updated_at) VALUES ('journal:1', 4, now())"
+    )
+    rig.connection.execute(
+        "UPDATE orders_enginejournal SET created_at = now() - interval '31 days'"
+    )
+    rig.connection.execute("UPDATE orders_enginepartition SET published_seq = 4")
+    rig.connection.execute(
+        "INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at)"
+        " VALUES (1, 2, '', now()), (1, 3, '', now())"
+    )
+    assert tasks.journal_rows_trim(rig.connection, 30) == 2
+    rows = rig.connection.execute("SELECT last_seq FROM orders_enginejournal ORDER BY 1")
+    assert [row[0] for row in rows.fetchall()] == [3, 4]
