@@ -16,22 +16,26 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
-from exchange.redis import redis_client, state_key
+from exchange.redis import book_key, redis_client, state_key, top_key
+from matching import messages as m
+from matching.engine import Engine
+from matching.transport import RedisFeed
+from orders.loading import SymbolFeed
+from tests.factories.worker import TestClock
 
 SYMBOL = "BTC-USDT"
 TOPIC = f"{SYMBOL}@state"
-TEXT = SymbolText(
-    SymbolUnits.build(
-        symbol_id=1,
-        code=SYMBOL,
-        base_asset_id=1,
-        quote_asset_id=2,
-        base_scale=8,
-        quote_scale=8,
-        tick=Decimal("0.01"),
-        lot=Decimal("0.0001"),
-    )
+UNITS = SymbolUnits.build(
+    symbol_id=1,
+    code=SYMBOL,
+    base_asset_id=1,
+    quote_asset_id=2,
+    base_scale=8,
+    quote_scale=8,
+    tick=Decimal("0.01"),
+    lot=Decimal("0.0001"),
 )
+TEXT = SymbolText(UNITS)
 
 
 def frame(state: str, second: int = 0) -> bytes:
@@ -155,3 +159,41 @@ def test_redis_keeps_the_newest_state(way: str) -> None:
             publisher.books({}, tops={}, states={SYMBOL: sent})
         assert client.get(state_key(SYMBOL)) == sent
         client.delete(state_key(SYMBOL))
+
+
+def redis_feed(publisher: Publisher, engine: Engine, feed: SymbolFeed) -> RedisFeed:
+    return RedisFeed(
+        publisher,
+        partition_id=9_999,
+        epoch=1,
+        engine=engine,
+        units={1: UNITS},
+        feeds={1: feed},
+        clock=TestClock(1_767_225_600_007),
+        wake_settlement=lambda: None,
+    )
+
+
+def test_a_wiped_redis_gets_state_and_top_back_with_the_books() -> None:
+    engine = Engine()
+    engine.apply(m.SetBand(1, 0, 1, band_ppm=100_000, reference_ticks=10_000))
+    engine.apply(m.Place(2, 0, 1, 2, 7, m.BUY, 9_990, 5))
+    feed = SymbolFeed(sequence=3, last_ticks=9_995, market=MarketState("auction"))
+    with redis_client() as client:
+        keys = [state_key(SYMBOL), top_key(SYMBOL), book_key(SYMBOL)]
+        client.delete(*keys)
+        redis_feed(Publisher(client), engine, feed).snapshot([1])
+        state, top, book = client.mget(keys)
+        client.delete(*keys)
+    told = msgspec.json.decode(state)
+    assert (told["state"], told["time"]) == ("auction", "2026-01-01T00:00:00.007Z")
+    assert msgspec.msgpack.decode(top) == [9_990, 0, 9_995, 3, 10_000]
+    assert msgspec.json.decode(book)["bids"] == [["99.9", "0.0005"]]
+
+
+def test_the_top_of_a_market_without_a_band_has_no_reference() -> None:
+    engine = Engine()
+    with redis_client() as client:
+        redis_feed(Publisher(client), engine, SymbolFeed()).publish((), [1])
+        assert msgspec.msgpack.decode(client.get(top_key(SYMBOL)) or b"") == [0, 0, 0, 0, 0]
+        client.delete(top_key(SYMBOL))
