@@ -1,5 +1,6 @@
 """Lists that meet others at once: one wins, wholly; nothing is held or spent twice (L4, L5, L7)."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,11 @@ from django.db import connections
 from django.db.models import Sum
 from django.http import HttpResponse
 
+from exchange.database import connect
 from exchange.domain.ids import IdGenerator
 from exchange.models import Symbol
 from orders.models import ClientOrderId, Order, OrderList
+from orders.models import Command as CommandRow
 from tests.factories.trading import Trader, decoded, encode, fast_tier, trader_make
 from wallets.models import Balance, Reservation
 
@@ -109,9 +112,6 @@ def test_amends_of_both_orders_of_a_pair_at_once_are_one(ada: Trader) -> None:
 
 def test_lists_of_two_processes_under_the_same_ids_are_one(symbol: Symbol, ada: Trader) -> None:
     """Two intakes, each claiming in its own transaction: the claims decide, in one order."""
-    import time
-
-    from exchange.database import connect
     from orders.intake.thread import Intake
     from tests.factories.market import Outbox, market_make
     from tests.services.test_intake_lists import OCO, PAIR, list_job
@@ -145,3 +145,33 @@ def test_lists_of_two_processes_under_the_same_ids_are_one(symbol: Symbol, ada: 
         assert sum(not is_replay for _, is_replay in answers) == 1
     assert OrderList.objects.filter(account_id=market.account_ids[0]).count() == 16
     assert_reserved_is_explained()
+
+
+def test_an_order_that_ends_while_its_list_is_cancelled_is_no_refusal(ada: Trader) -> None:
+    """The intake is held up, so that the order ends between the look at it and its cancel."""
+    answer = decoded(ada.send("POST", "/order-lists", pair("a", "b")))
+    first, second = (order["id"] for order in answer["orders"])
+    before = CommandRow.objects.count()
+    with ThreadPoolExecutor(2) as pool:
+        with connect("test-locker") as locker, locker.transaction(force_rollback=True):
+            locker.execute(
+                "INSERT INTO orders_clientorderid"
+                " (account_id, client_order_id, order_id, fingerprint) VALUES (%s, 'stuck', 1, '')",
+                (ada.account_id,),
+            )
+            stuck = pool.submit(_and_close, lambda: ada.place(client_order_id="stuck"))
+            time.sleep(0.1)
+            path = f"/order-lists/{answer['id']}"
+            cancel = pool.submit(_and_close, lambda: ada.send("DELETE", path))
+            time.sleep(0.1)
+            Order.objects.filter(pk=first).update(engine_seq=1, priority_seq=1, status="cancelled")
+        assert (stuck.result(10), cancel.result(10)) == (201, 202)
+    sent = CommandRow.objects.order_by("id").values_list("order_id", flat=True)
+    assert list(sent[before:]) == [int(second)]
+
+
+def _and_close(act: Callable[[], HttpResponse]) -> int:
+    try:
+        return act().status_code
+    finally:
+        connections.close_all()
