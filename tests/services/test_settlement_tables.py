@@ -14,7 +14,8 @@ from matching.messages import Trade
 from orders import settlement
 from orders.settlement import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make
-from tests.factories.memory_ledger import HOUSE, MemoryLedger, Row
+from tests.factories.memory_ledger import MemoryLedger
+from tests.factories.memory_tables import HOUSE, Row
 from tests.factories.requests import Requests, run_history
 from wallets.services import account_open
 
