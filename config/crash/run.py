@@ -10,9 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from config.crash.every_type import EveryType
 from config.crash.evidence import Acknowledged, EvidenceFile
 from config.crash.killer import Killer, kills_plan
 from config.crash.verify import Verdict, verify
+from config.crash.verify_types import verify_types
+from config.demo.bots import funds_ensure
 from config.own_stack import RunningStack
 from config.replay.run import audit
 from config.replay.venue import ReplayVenue, run_next, venue_open
@@ -20,6 +23,7 @@ from exchange.client import Response
 from exchange.database import connect
 from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read
 from exchange.market.generator import MarketGenerator, MarketShape
+from exchange.models import Symbol
 from orders.replay.api_route import ApiRoute
 from orders.replay.outcome import drained_wait
 from orders.replay.progress import Pace, Progress
@@ -32,6 +36,9 @@ CALM_SECONDS: Final = 3.0  # after the last blow
 # While a role that was killed comes back, its requests are repeated: four times a second.
 ATTEMPTS_MAX: Final = 1_000
 ACCOUNTS_PER_SIDE: Final = 8
+# Those of the market that also trade, with every type of order, on a symbol of their own.
+EVERY_TYPE_ACCOUNTS: Final = 4
+FUNDS: Final = Decimal(10) ** 9
 SHAPE: Final = MarketShape(
     price=Decimal(60_000), tick=Decimal(1), lot=Decimal("0.00001"), order_size=Decimal("0.02")
 )
@@ -61,27 +68,59 @@ def crash(stack: RunningStack, options: CrashOptions, write: Write) -> bool:
     """Run the test on a stack that is ready; return whether every promise was kept."""
     write(f"crash test: {options.kills} kills, seed {options.seed}")
     extent = flow_measure(options.flow) if options.flow else GENERATED
+    every_symbol = venue_open(GENERATED, run=run_next(), accounts_per_side=1).symbol
     venue = venue_open(extent, run=run_next(), accounts_per_side=ACCOUNTS_PER_SIDE)
     evidence = EvidenceFile(options.evidence)
+    every_evidence = EvidenceFile(options.evidence.with_suffix(".every-type"))
+    every_type = _every_type(stack, venue, every_symbol, every_evidence, options.seed)
     killer = Killer(stack, kills_plan(options.seed, options.kills, options.targets), write)
     route = _route(stack, venue, evidence)
     pace, progress = Pace(1.0), Progress(0, lambda _: None)
     killer.start()
+    every_type.start()
     try:
         result = route.send(_commands(options, killer), pace, progress)
     finally:
         killer.stop()
         killer.join()
+        every_type.stop()
+        every_type.join()
         evidence.close()
-    if killer.error is not None:
-        raise killer.error
+        every_evidence.close()
+    for thread in (killer, every_type):
+        if thread.error is not None:
+            raise thread.error
     write(
         f"sent {result.sent:,} commands in {result.seconds:.0f} s, accepted {result.accepted:,},"
         f" sent again {result.retried:,}; answers {result.latencies.summary()}"
     )
-    faults = sum(count for code, count in result.repeated.items() if code.startswith("500"))
+    answers = result.repeated + every_type.answers
+    faults = sum(count for code, count in answers.items() if code.startswith("500"))
     write(f"answers that meant `again`: {dict(result.repeated) or 'none'}")
-    return _judge(venue, evidence, write) and killer.done == options.kills and faults == 0
+    write(f"answers to orders of every type: {dict(every_type.answers.most_common())}")
+    is_right = _judge_types(every_symbol, every_evidence, write)
+    is_right = _judge(venue, evidence, write) and is_right
+    return is_right and killer.done == options.kills and faults == 0
+
+
+def _every_type(
+    stack: RunningStack, venue: ReplayVenue, symbol: Symbol, evidence: EvidenceFile, seed: int
+) -> EveryType:
+    bots = venue.bots[:EVERY_TYPE_ACCOUNTS]
+    funds = {symbol.base.code: FUNDS, symbol.quote.code: FUNDS}
+    for bot in bots:
+        funds_ensure(bot.account_id, funds, key=f"every-type-{symbol.code}")
+    credentials = [bot.credentials for bot in bots]
+    return EveryType(stack.url, symbol.code, credentials, evidence, seed)
+
+
+def _judge_types(symbol: Symbol, evidence: EvidenceFile, write: Write) -> bool:
+    with connect("crash", index_plans=False) as connection:
+        drained_wait(connection, symbol_id=symbol.pk, partition_id=symbol.partition_id, write=write)
+        verdict = verify_types(connection, symbol, evidence)
+    write("orders of every type:")
+    _say(verdict, write)
+    return not verdict.faults
 
 
 def _route(stack: RunningStack, venue: ReplayVenue, evidence: EvidenceFile) -> ApiRoute:

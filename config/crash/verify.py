@@ -59,7 +59,7 @@ class Verdict:
 def verify(connection: psycopg.Connection[Any], symbol: Symbol, evidence: EvidenceFile) -> Verdict:
     """Compare evidence, commands and trades. The symbol must be drained."""
     orders = dict(connection.execute(_ORDERS, (symbol.pk,)).fetchall())
-    faults, acknowledged = _promises(connection, symbol, evidence, orders)
+    faults, acknowledged = promises_kept(connection, symbol, evidence, orders)
     book = PaperBook()
     expected: list[MadeTrade] = []
     commands = 0
@@ -80,13 +80,13 @@ def verify(connection: psycopg.Connection[Any], symbol: Symbol, evidence: Eviden
     return Verdict(acknowledged, len(orders), commands, len(made), faults[:FAULTS_SHOWN_MAX])
 
 
-def _promises(
+def promises_kept(
     connection: psycopg.Connection[Any],
     symbol: Symbol,
     evidence: EvidenceFile,
     orders: dict[str, int],
 ) -> tuple[list[str], int]:
-    """O1: what was acknowledged is there, and nothing is there that was not."""
+    """O1: what was acknowledged is there, and nothing is there that was not; faults and count."""
     faults: list[str] = []
     promised: dict[str, str] = {}
     cancelled = {row[0] for row in connection.execute(_CANCELS, (symbol.pk,))}

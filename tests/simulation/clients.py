@@ -106,7 +106,8 @@ class Clients:
             (self._setting, 5),
         ]
         makers, weights = zip(*asks, strict=True)
-        return self.random.choices(makers, weights)[0]()
+        make: Callable[[], Job] = self.random.choices(makers, weights)[0]
+        return make()
 
     def _plain_job(self) -> Job:
         luck = self.random.random()
@@ -187,7 +188,9 @@ class Clients:
         has_time = time_in_force is TimeInForce.GTC and not in_list and not self.is_plain
         if has_time and random.random() < 0.2:
             time_in_force = TimeInForce.GTD
-        terms = self._terms(kind, stop_ticks, lots, time_in_force, post_only=post_only)
+        terms = self._terms(
+            kind, stop_ticks, lots, time_in_force, post_only=post_only, in_list=in_list
+        )
         if kind in LIMIT_TYPES:
             price_ticks = price_ticks or self._price(side)
         else:
@@ -216,6 +219,7 @@ class Clients:
         time_in_force: TimeInForce,
         *,
         post_only: bool,
+        in_list: bool,
     ) -> DraftTerms | None:
         random = self.random
         if self.is_plain:
@@ -228,6 +232,8 @@ class Clients:
             trail_ticks, trail_ppm = random.choice([(3, 0), (6, 0), (0, 2_000), (0, 5_000)])
             activation_ticks = random.choice([0, stop_ticks])
             stop_ticks = 0
+        # Of an order that comes in later no event tells its new price, so it would hold too much.
+        may_move = post_only and kind is OrderType.LIMIT and not in_list
         is_gathering = time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
         may_hide = kind in LIMIT_TYPES and is_gathering and lots > 1
         terms = DraftTerms(
@@ -238,7 +244,7 @@ class Clients:
             activation_ticks=activation_ticks,
             display_lots=random.randint(1, lots - 1) if may_hide and random.random() < 0.2 else 0,
             expires_ms=self._soon() if time_in_force is TimeInForce.GTD else 0,
-            reprice=post_only and random.random() < 0.5,
+            reprice=may_move and random.random() < 0.5,
         )
         return None if terms == DraftTerms() else terms
 
@@ -248,9 +254,13 @@ class Clients:
     def _self_trade(self) -> SelfTradePrevention:
         if self.is_plain:
             luck = self.random.random()
-            modes = SelfTradePrevention
-            return modes.NONE if luck < 0.1 else modes.CANCEL_INCOMING
-        return self.random.choice([SelfTradePrevention.CANCEL_INCOMING, *SelfTradePrevention])
+            is_maker = luck < 0.1
+            return SelfTradePrevention.NONE if is_maker else SelfTradePrevention.CANCEL_INCOMING
+        modes: list[SelfTradePrevention] = [
+            SelfTradePrevention.CANCEL_INCOMING,
+            *SelfTradePrevention,
+        ]
+        return self.random.choice(modes)
 
     def _lots(self) -> int:
         return self.random.randint(1, LOTS_MAX)

@@ -1,0 +1,197 @@
+"""Orders of every type, beside the generated market of a crash run, on a symbol of their own.
+
+One trader after another asks for what the seed says: stops, take-profits, trailing stops, icebergs,
+orders with a time, lists, amends, mass cancels, dead man's switches. Whatever has no answer is
+asked again under the same client order id, until there is one. What was answered goes to the
+evidence.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from config.crash.evidence import Acknowledged, EvidenceFile
+from exchange.client import Client, ClientError, Credentials, Response
+
+INTERVAL_SECONDS: Final = 0.02
+RETRY_SECONDS: Final = 0.25
+# A role that was killed is back long before; then something is broken.
+ANSWER_SECONDS_MAX: Final = 120.0
+MIDDLE: Final = 60_000
+RECENT: Final = 20
+ASKS: Final = {
+    "limit": 30,
+    "iceberg": 6,
+    "dated": 6,
+    "reprice": 4,
+    "market": 8,
+    "stop_market": 6,
+    "stop_limit": 6,
+    "take_profit": 4,
+    "take_profit_limit": 4,
+    "trailing_stop": 6,
+    "list": 10,
+    "cancel": 8,
+    "amend": 8,
+    "cancel_all": 1,
+    "cancel_after": 2,
+}
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+
+
+class EveryType(threading.Thread):
+    """Trade until stopped. An exception is kept for the one who waits."""
+
+    def __init__(
+        self,
+        base_url: str,
+        symbol: str,
+        credentials: Sequence[Credentials],
+        evidence: EvidenceFile,
+        seed: int,
+    ) -> None:
+        super().__init__(name="every-type", daemon=True)
+        self.answers: Counter[str] = Counter()
+        self.error: Exception | None = None
+        self._clients = [Client(base_url, one) for one in credentials]
+        self._symbol = symbol
+        self._evidence = evidence
+        self._random = Random(seed)  # noqa: S311  # a test plan, not a secret
+        self._stopping = threading.Event()
+        self._count = 0
+        self._placed: list[tuple[int, str]] = []  # (client, order id)
+
+    def run(self) -> None:
+        """Ask, one thing at a time."""
+        try:
+            while not self._stopping.wait(INTERVAL_SECONDS):
+                self._ask()
+        except Exception as error:  # reported by whoever joins the thread
+            self.error = error
+        finally:
+            for client in self._clients:
+                client.close()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stopping.set()
+
+    def _ask(self) -> None:
+        who = self._random.randrange(len(self._clients))
+        kind = self._random.choices(list(ASKS), list(ASKS.values()))[0]
+        if kind in ("cancel", "amend"):
+            self._change(kind)
+        elif kind == "cancel_all":
+            self._send(who, "DELETE", f"/api/v1/orders?symbol={self._symbol}")
+        elif kind == "cancel_after":
+            body = {"timeout_ms": self._random.choice([0, 1_000, 2_000]), "symbol": self._symbol}
+            self._send(who, "POST", "/api/v1/orders/cancel-after", body)
+        elif kind == "list":
+            answer = self._send(who, "POST", "/api/v1/order-lists", self._list())
+            for order in answer.json()["orders"] if answer.status < 300 else ():
+                self._accepted(who, order, answer.status)
+        else:
+            order = {"symbol": self._symbol, **self._order(kind)}
+            answer = self._send(who, "POST", "/api/v1/orders", order)
+            if answer.status < 300:
+                self._accepted(who, answer.json(), answer.status)
+
+    def _accepted(self, who: int, order: dict[str, Any], status: int) -> None:
+        order_id = str(order["id"])
+        self._evidence.add(Acknowledged(str(order["client_order_id"]), order_id, False, status))
+        self._placed.append((who, order_id))
+
+    def _change(self, kind: str) -> None:
+        if not self._placed:
+            return
+        who, order_id = self._random.choice(self._placed[-RECENT:])
+        path = f"/api/v1/orders/{order_id}"
+        if kind == "amend":
+            self._send(who, "PATCH", path, {"quantity": self._quantity()})
+            return
+        answer = self._send(who, "DELETE", path)
+        if answer.status < 300:
+            name = str(answer.json()["client_order_id"])
+            self._evidence.add(Acknowledged(name, order_id, True, answer.status))
+
+    def _send(self, who: int, method: str, path: str, body: object = None) -> Response:
+        """Send until there is an answer that is not `again`."""
+        data = b"" if body is None else _ENCODE(body)
+        deadline = time.monotonic() + ANSWER_SECONDS_MAX
+        while True:
+            answer = self._asked(who, method, path, data)
+            if answer is not None:
+                return answer
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{method} {path}: not answered {ANSWER_SECONDS_MAX:.0f} s long")
+            time.sleep(RETRY_SECONDS)
+
+    def _asked(self, who: int, method: str, path: str, data: bytes) -> Response | None:
+        try:
+            answer = self._clients[who].request(method, path, data)
+        except ClientError as error:
+            self.answers[type(error).__name__] += 1
+            return None
+        self.answers[f"{answer.status} {answer.code()}".strip()] += 1
+        return None if answer.status >= 500 or answer.status == 429 else answer
+
+    # --- what is asked for; prices and quantities are strings of whole ticks and lots
+
+    def _order(self, kind: str, side: str = "", *, in_list: bool = False) -> dict[str, Any]:
+        random = self._random
+        self._count += 1
+        order: dict[str, Any] = {
+            "client_order_id": f"every-{self._count}",
+            "side": side or random.choice(("buy", "sell")),
+            "type": kind,
+            "quantity": self._quantity(),
+        }
+        if kind in ("iceberg", "dated", "reprice"):
+            order["type"] = "limit"
+        if order["type"] in ("limit", "stop_limit", "take_profit_limit"):
+            order["price"] = self._price()
+        if order["type"].startswith(("stop", "take")):
+            order["stop_price"] = self._price()
+        match kind:
+            case "iceberg":
+                order |= {"quantity": "0.00300", "display_quantity": "0.00100"}
+            case "dated":
+                when = datetime.now(UTC) + timedelta(seconds=random.choice([2, 5, 20]))
+                order |= {"time_in_force": "gtd", "expires_at": when.isoformat("T", "milliseconds")}
+            case "reprice":
+                order |= {"post_only": True, "reprice": True}
+            case "trailing_stop":
+                order |= {"trail_bps": random.choice([1, 2, 5]), "activation_price": self._price()}
+        if not in_list and kind != "reprice":
+            modes = ("cancel_incoming", "cancel_resting", "cancel_both", "decrement")
+            order["self_trade_prevention"] = random.choice(modes)
+        return order
+
+    def _list(self) -> dict[str, Any]:
+        random = self._random
+        side, other = random.sample(("buy", "sell"), 2)
+        kind = random.choice(("oco", "oto", "otoco"))
+        pair_side = side if kind == "oco" else other
+        pair = [
+            self._order("limit", pair_side, in_list=True),
+            self._order("stop_limit", pair_side, in_list=True),
+        ]
+        orders = pair if kind == "oco" else [self._order("limit", side, in_list=True), *pair]
+        if kind == "oto":
+            orders.pop()
+        if kind != "oco":  # what the first brings in must cover what comes after it
+            orders[0]["quantity"] = "0.00500"
+        return {"type": kind, "symbol": self._symbol, "orders": orders}
+
+    def _quantity(self) -> str:
+        return f"0.00{self._random.randint(100, 300):03d}"
+
+    def _price(self) -> str:
+        return str(MIDDLE + self._random.randint(-12, 12))

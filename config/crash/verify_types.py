@@ -1,0 +1,69 @@
+"""After the crashes: are the orders of every type what was promised, and what the journal says?
+
+A fresh engine is given every command of the journal, from the first one on: it must give the events
+that the journal holds, whatever was killed between them, and stand where the checkpoint stands. The
+trades are those of the events. The audit, which runs beside this, compares holds and open orders.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import psycopg
+
+from config.crash.evidence import EvidenceFile
+from config.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
+from exchange.models import Symbol
+from matching.codec import Sequenced, decode_journal
+from matching.engine import Engine
+from matching.messages import Trade
+from matching.snapshot import state_hash
+
+_ORDERS: Final = "SELECT client_order_id, id FROM orders_order WHERE symbol_id = %s"
+_TRADES: Final = """
+SELECT maker_order_id, taker_order_id, price, quantity FROM orders_trade
+WHERE symbol_id = %s ORDER BY engine_seq, id
+"""
+_JOURNAL: Final = """
+SELECT events FROM orders_enginejournal WHERE partition_id = %s ORDER BY last_seq
+"""
+_CHECKPOINT: Final = "SELECT last_seq, state_hash FROM orders_enginepartition WHERE id = %s"
+
+
+def verify_types(
+    connection: psycopg.Connection[Any], symbol: Symbol, evidence: EvidenceFile
+) -> Verdict:
+    """Compare evidence, journal and trades. The partition must be drained."""
+    orders = dict(connection.execute(_ORDERS, (symbol.pk,)).fetchall())
+    faults, acknowledged = promises_kept(connection, symbol, evidence, orders)
+    engine = Engine()
+    expected: list[MadeTrade] = []
+    commands = 0
+    for row in _journal(connection, symbol.partition_id):
+        if engine.apply(row.command) != row.events:
+            faults.append(f"command {row.sequence} gives other events when it is applied again")
+            break
+        if row.command.symbol_id == symbol.pk:
+            commands += 1
+            expected += [_made(event) for event in row.events if isinstance(event, Trade)]
+    stands = connection.execute(_CHECKPOINT, (symbol.partition_id,)).fetchone()
+    if stands != (engine.sequence, state_hash(engine)):
+        faults.append("the journal from its beginning does not lead to the checkpoint")
+    made = [
+        MadeTrade(maker, taker, int(price / symbol.tick), int(quantity / symbol.lot))
+        for maker, taker, price, quantity in connection.execute(_TRADES, (symbol.pk,))
+    ]
+    if made != expected:
+        faults.append(f"{len(made)} trades are not the {len(expected)} of the journal")
+    return Verdict(acknowledged, len(orders), commands, len(made), faults[:FAULTS_SHOWN_MAX])
+
+
+def _made(event: Trade) -> MadeTrade:
+    return MadeTrade(
+        event.maker_order_id, event.taker_order_id, event.price_ticks, event.quantity_lots
+    )
+
+
+def _journal(connection: psycopg.Connection[Any], partition_id: int) -> Iterator[Sequenced]:
+    with connection.transaction(), connection.cursor("crash_journal") as cursor:
+        for (events,) in cursor.execute(_JOURNAL, (partition_id,)):
+            yield from decode_journal(events)
