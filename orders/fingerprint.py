@@ -12,11 +12,12 @@ from orders.validation_values import time_ms_parse
 FINGERPRINT_BYTES: Final = 16
 
 
-def fingerprint_of(request: OrderRequest, self_trade: SelfTradePrevention) -> str:
+def fingerprint_of(request: OrderRequest) -> str:
     """Two requests with one fingerprint ask for the same order.
 
-    Decimals and times may be spelled in several ways, defaults may be left out; `self_trade` is
-    the mode of an order that names none.
+    Decimals and times may be spelled in several ways, defaults may be left out. Of what the user
+    has set for all orders nothing is in it: a request sent again is the same one whatever was
+    changed meanwhile.
     """
     parts = [
         request.symbol,
@@ -24,7 +25,7 @@ def fingerprint_of(request: OrderRequest, self_trade: SelfTradePrevention) -> st
         request.type,
         request.time_in_force or time_in_force_default(request.type).value,
         str(request.post_only),
-        request.self_trade_prevention or self_trade.value,
+        request.self_trade_prevention or SelfTradePrevention.CANCEL_INCOMING.value,
         _decimal(request.price),
         _decimal(request.quantity),
         _decimal(request.quote_amount),

@@ -65,7 +65,7 @@ def _place(
             raise in_list(error, index) from error
     list_check(kind, orders, self_trade=principal.self_trade)
     requests = [_with_symbol(order, symbol) for order in orders]
-    fingerprints = list_fingerprints(kind, requests, principal)
+    fingerprints = list_fingerprints(kind, requests)
     try:
         rules = symbol_rules_of(symbol)
         job = _list_job(principal, kind, requests, fingerprints, rules)
@@ -79,14 +79,12 @@ def _with_symbol(order: OrderTermsRequest, symbol: str) -> OrderRequest:
     return OrderRequest(symbol=symbol, **msgspec.structs.asdict(order))
 
 
-def list_fingerprints(
-    kind: ListKind, requests: Sequence[OrderRequest], principal: Principal
-) -> list[str]:
+def list_fingerprints(kind: ListKind, requests: Sequence[OrderRequest]) -> list[str]:
     """A fingerprint for each order, of the whole list and the order's place in it.
 
     So a single order, another list, or the same orders in another sequence are never the same.
     """
-    whole = [kind.value, *(fingerprint_of(one, principal.self_trade) for one in requests)]
+    whole = [kind.value, *(fingerprint_of(one) for one in requests)]
     return [
         hashlib.blake2b(
             "\n".join([*whole, str(index)]).encode(), digest_size=FINGERPRINT_BYTES

@@ -79,7 +79,7 @@ def order_place(principal: Principal, request: OrderRequest) -> Placed:
 def _place(principal: Principal, request: OrderRequest) -> Placed:
     client_order_id_check(request.client_order_id)
     account_id = account_of(principal)
-    fingerprint = fingerprint_of(request, principal.self_trade)
+    fingerprint = fingerprint_of(request)
     try:
         rules = symbol_rules_of(request.symbol)
         draft = draft_of(principal, request, rules)

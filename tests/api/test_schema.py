@@ -28,6 +28,10 @@ def test_schema_is_valid_and_made_without_warnings(schema: dict[str, Any]) -> No
     [
         ("/api/v1/orders", {"get", "post", "delete"}),
         ("/api/v1/orders/{order_id}", {"get", "delete", "patch"}),
+        ("/api/v1/orders/cancel-after", {"post"}),
+        ("/api/v1/order-lists", {"get", "post"}),
+        ("/api/v1/order-lists/{list_id}", {"get", "delete"}),
+        ("/api/v1/prevented-matches", {"get"}),
         ("/api/v1/symbols", {"get"}),
         ("/api/v1/depth", {"get"}),
         ("/api/v1/trades", {"get"}),

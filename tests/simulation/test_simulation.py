@@ -22,7 +22,7 @@ from tests.simulation.world import Simulation
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 ACTIONS = 45
-SEEDS = 200
+SEEDS = 120
 SEEDS_PER_TEST = 20
 FIRST_SEED = 1
 # In every other group of seeds so little is done in one command that the rest goes on in others.

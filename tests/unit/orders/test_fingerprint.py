@@ -5,17 +5,15 @@ from typing import Any
 
 import pytest
 
-from exchange.domain.enums import SelfTradePrevention
 from orders.fingerprint import fingerprint_of
 from orders.validation import OrderRequest
 from tests.unit.orders.requests import request_of
 
-INCOMING = SelfTradePrevention.CANCEL_INCOMING
 GTD = {"kind": "limit", "time_in_force": "gtd", "expires_at": "1893456000000"}
 
 
 def mark(request: OrderRequest) -> str:
-    return fingerprint_of(request, INCOMING)
+    return fingerprint_of(request)
 
 
 @pytest.mark.parametrize(
@@ -75,13 +73,6 @@ def test_every_field_makes_another_order() -> None:
     marks = [mark(request) for request in requests]
     for one, other in combinations(range(len(marks)), 2):
         assert marks[one] != marks[other], (requests[one], requests[other])
-
-
-def test_an_order_that_names_no_mode_is_another_one_under_another_setting() -> None:
-    request = request_of("limit")
-    assert mark(request) != fingerprint_of(request, SelfTradePrevention.DECREMENT)
-    named = request_of("limit", self_trade_prevention="decrement")
-    assert mark(named) == fingerprint_of(request, SelfTradePrevention.DECREMENT)
 
 
 def test_plain_orders_keep_the_fingerprint_that_rows_have() -> None:
