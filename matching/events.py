@@ -167,6 +167,17 @@ class ReferenceMoved(Struct, tag=17, array_like=True, gc=False):
     reference_ticks: int
 
 
+class OrderRepriced(Struct, tag=18, array_like=True, gc=False):
+    """A post-only order that just came in was moved, to where it does not trade."""
+
+    order_id: int
+    account_id: int
+    side: int
+    old_price_ticks: int
+    price_ticks: int
+    left_lots: int
+
+
 # Only a symbol with a desk (matching/desk.py) gives these.
 DeskEvent = (
     OrderWaiting
@@ -179,6 +190,7 @@ DeskEvent = (
     | AuctionUncrossed
     | PhaseChanged
     | ReferenceMoved
+    | OrderRepriced
 )
 Event = (
     OrderAccepted

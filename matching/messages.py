@@ -47,6 +47,9 @@ from matching.events import (
     OrderRejected as OrderRejected,
 )
 from matching.events import (
+    OrderRepriced as OrderRepriced,
+)
+from matching.events import (
     OrderTriggered as OrderTriggered,
 )
 from matching.events import (

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from matching import amending, auction, bands, ending, entry, lists
-from matching.book import Book
+from matching.book import Book, RestingOrder
 from matching.codes import FEATURE_UNKNOWN
 from matching.desk import Desk
 from matching.messages import (
@@ -38,6 +38,7 @@ from matching.messages import (
     Expire,
     OrderCancelled,
     OrderRejected,
+    OrderRepriced,
     OrderTriggered,
     Place,
     PlaceList,
@@ -114,8 +115,21 @@ def _come_in(book: Book, desk: Desk, waiting: Waiting, sequence: int, events: li
     code = entry.state_refusal(book, place) or entry.at_market_refusal(book, desk, place, order)
     if code is not None:
         cancelled(order, code, events)
-    else:
-        entry.run(book, desk, place, order, events)
+        return
+    if order.price_ticks != place.price_ticks:
+        events.append(_repriced(place, order))
+    entry.run(book, desk, place, order, events)
+
+
+def _repriced(place: Place, order: RestingOrder) -> OrderRepriced:
+    return OrderRepriced(
+        order.order_id,
+        order.account_id,
+        order.side,
+        place.price_ticks,
+        order.price_ticks,
+        order.left_lots,
+    )
 
 
 def _without_trigger(place: Place) -> Place:

@@ -25,6 +25,7 @@ from matching.messages import (
     OrderCancelled,
     OrderRefreshed,
     OrderRejected,
+    OrderRepriced,
     OrderTriggered,
     OrderWaiting,
     SelfTradePrevented,
@@ -115,6 +116,7 @@ _ABOUT_ONE_ORDER: Final = (
     OrderWaiting,
     OrderTriggered,
     OrderRefreshed,
+    OrderRepriced,
 )
 
 

@@ -30,6 +30,7 @@ from matching.messages import (
     OrderCancelled,
     OrderRefreshed,
     OrderRejected,
+    OrderRepriced,
     OrderTriggered,
     OrderWaiting,
     PhaseChanged,
@@ -211,6 +212,9 @@ class Fold:
             held.pending_amend_id = None
         self._new_terms(held, event.price_ticks, event.left_lots)
 
+    def _repriced(self, _row: Sequenced, event: OrderRepriced) -> None:
+        self._new_terms(self._live(event.order_id), event.price_ticks, event.left_lots)
+
     def _new_terms(self, held: Held, price_ticks: int, left_lots: int) -> None:
         held.price_ticks = price_ticks
         self.effects.changed[held.order_id] = held
@@ -242,6 +246,7 @@ _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {
     Trade: Fold._traded,
     OrderCancelled: Fold._cancelled,
     OrderAmended: Fold._amended,
+    OrderRepriced: Fold._repriced,
     CommandRefused: Fold._refused,
     SelfTradePrevented: Fold._prevented,
     **dict.fromkeys(

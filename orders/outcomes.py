@@ -32,6 +32,7 @@ from matching.messages import (
     OrderCancelled,
     OrderRefreshed,
     OrderRejected,
+    OrderRepriced,
     OrderTriggered,
     OrderWaiting,
     PhaseChanged,
@@ -210,6 +211,11 @@ def _triggered(outcome: Outcome, row: Sequenced, event: OrderTriggered) -> None:
     change.came_in = True
 
 
+def _repriced(outcome: Outcome, row: Sequenced, event: OrderRepriced) -> None:
+    outcome.change(event.order_id, row.command.symbol_id).price_ticks = event.price_ticks
+    outcome.needs_settlement = True
+
+
 def _refreshed(outcome: Outcome, row: Sequenced, event: OrderRefreshed) -> None:
     change = outcome.change(event.order_id, row.command.symbol_id)
     change.priority_seq = row.sequence
@@ -239,6 +245,7 @@ _FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
     OrderWaiting: _waiting,
     OrderTriggered: _triggered,
     OrderRefreshed: _refreshed,
+    OrderRepriced: _repriced,
     SelfTradePrevented: _prevented,
     ListAccepted: _nothing,
     CommandDone: _nothing,

@@ -1,6 +1,7 @@
 """Which reservations a batch of journal rows may change: what settlement has to lock and load."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from matching.codec import Sequenced
 from matching.messages import (
@@ -10,11 +11,20 @@ from matching.messages import (
     OrderAmended,
     OrderCancelled,
     OrderRejected,
+    OrderRepriced,
     Place,
     PlaceList,
     Trade,
 )
 from orders.holds import Held
+
+_ABOUT_ONE_ORDER: Final = (
+    OrderRejected,
+    OrderCancelled,
+    OrderAmended,
+    OrderRepriced,
+    CommandRefused,
+)
 
 
 def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
@@ -32,7 +42,7 @@ def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
             elif isinstance(event, OrderAccepted):
                 if is_repriced(row.command, event):
                     touched.add(event.order_id)
-            elif isinstance(event, OrderRejected | OrderCancelled | OrderAmended | CommandRefused):
+            elif isinstance(event, _ABOUT_ONE_ORDER):
                 touched.add(event.order_id)
     return touched
 

@@ -286,5 +286,17 @@ class NaiveEntry(NaiveSession):
         code = self.state_refusal(order.command, False) or self.book_refusal(order, False)
         if code:
             self.out.append(order.cancelled(code))
-        else:
-            self.run(order)
+            return
+        asked = waiting.command.price_ticks
+        if order.price_ticks != asked:
+            self.out.append(
+                m.OrderRepriced(
+                    order.order_id,
+                    order.account_id,
+                    order.side,
+                    asked,
+                    order.price_ticks,
+                    order.command.quantity_lots,
+                )
+            )
+        self.run(order)

@@ -265,6 +265,8 @@ def _event_text(event: m.Event) -> str:
             return f"wait #{event.order_id} {event.stop_ticks}"
         case m.OrderTriggered():
             return f"fire #{event.order_id} {event.at_ticks}"
+        case m.OrderRepriced():
+            return f"moved #{event.order_id} {event.price_ticks}"
         case m.OrderRefreshed():
             return f"slice #{event.order_id} {event.shown_lots}+{event.hidden_lots}"
     return _market_event_text(event)

@@ -53,14 +53,10 @@ class Requests(History):
             place.side = pair[-1].side
             # Mostly the fill covers what waits for it; sometimes it does not, and is refused.
             place.quantity_lots = max(1, min(place.quantity_lots, parent.quantity_lots - 1))
-        for place in places:
-            _no_reprice_later(place, is_child=command.kind != m.OCO and place is not parent)
         return command
 
     def place(self, symbol: int, order_id: int, *kinds: tuple[str, ...]) -> m.Place:
-        place = super().place(symbol, order_id, *kinds)
-        _no_reprice_later(place, is_child=False)
-        return place
+        return super().place(symbol, order_id, *kinds)
 
     def _aim(self, command: m.Amend) -> None:
         rows = list(self.ledger.tables.rows.values())
@@ -87,10 +83,3 @@ def run_history(ledger: MemoryLedger, requests: Requests, commands: int) -> None
     ledger.settle()
     assert ledger.tables.rows == {}, "an order ended and still holds something"
     assert all(reserved == 0 for _, reserved in ledger.tables.balances.values())
-
-
-def _no_reprice_later(place: m.Place, *, is_child: bool) -> None:
-    """An order that comes in after its acceptance is not repriced: no event would say so."""
-    terms = place.terms
-    if terms is not None and (is_child or terms.trigger):
-        terms.reprice = False

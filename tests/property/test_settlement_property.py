@@ -43,6 +43,7 @@ def test_histories_show_what_they_are_for() -> None:
         "Trade": 100,
         "OrderTriggered": 50,
         "OrderRefreshed": 30,
+        "OrderRepriced": 2,
         "ListAccepted": 50,
         "SelfTradePrevented": 20,
         "AuctionUncrossed": 3,

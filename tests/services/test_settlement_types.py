@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from exchange.database import connect
-from matching.codec import Sequenced, decode_command, encode_journal
+from matching.codec import decode_command
 from matching.codes import EXPIRED
 from matching.messages import (
     AUCTION,
@@ -20,9 +20,9 @@ from matching.messages import (
     CancelAfter,
     Expire,
     OrderAccepted,
-    OrderAmended,
     OrderCancelled,
     OrderRefreshed,
+    OrderRepriced,
     OrderTriggered,
     OrderWaiting,
     SelfTradePrevented,
@@ -232,24 +232,16 @@ def test_repriced_post_only_sell_holds_its_quantity(rig):
 
 
 def test_order_that_is_moved_when_it_is_woken_holds_at_the_price_it_got(rig):
-    """An OrderAmended that answers no command is new terms all the same."""
     trader = rig.trader(quote="1000")
-    order = rig.place(trader, BUY, 10_200, 10_000, terms=stop(11_000))
+    order = rig.place(trader, BUY, 10_200, 10_000, terms=stop(10_100, reprice=True), post_only=True)
+    rig.place(rig.seller, SELL, 10_100, 1_000)
+    rig.place(rig.seller, SELL, 10_150, 1_000)
     settle(rig)
-    sequence = rig.engine.sequence + 1
-    command = place_command(
-        order_id=1, symbol_id=rig.symbol.pk, account_id=rig.seller, side=SELL,
-        price_ticks=1, quantity_lots=1,
-    )  # fmt: skip
-    moved = OrderAmended(order, trader, BUY, 10_200, 10_000, 10_049, 10_000, 10_000, False)
-    rig.connection.execute(
-        "INSERT INTO orders_enginejournal (partition_id, epoch, first_seq, last_seq, events,"
-        " frames, trade_ids, state_hash, created_at)"
-        " VALUES (1, 1, %s, %s, %s, '', '{}', '', now())",
-        (sequence, sequence, encode_journal([Sequenced(sequence, command, [moved])])),
-    )
-    rig.settle()
-    assert rig.reservation(order) == need_of(rig, BUY, 10_049, 10_000)
+    assert rig.reservation(order) == need_of(rig, BUY, 10_200, 10_000)
+    rig.place(rig.buyer, BUY, 10_100, 1_000)
+    assert events_of(rig, OrderRepriced)
+    settle(rig)
+    assert rig.reservation(order) == need_of(rig, BUY, 10_149, 10_000)
 
 
 # --- self-trade prevention

@@ -125,6 +125,7 @@ def test_an_end_by_will_is_a_cancel_and_every_other_an_expiry(code: str, status:
         (amended(), None),
         (amended(left_lots=3), OrderStatus.PARTIALLY_FILLED),
         (m.OrderRefreshed(OWN, ACCOUNT, 2, 4), None),
+        (m.OrderRepriced(OWN, ACCOUNT, m.BUY, 12, 11, 5), None),
     ],
 )
 def test_of_an_older_order_no_more_is_known_than_its_event_says(
@@ -137,6 +138,11 @@ def test_of_an_older_order_no_more_is_known_than_its_event_says(
 def test_a_woken_order_takes_its_place_with_the_row_and_keeps_what_woke_it() -> None:
     found = change(fold(SOMEONES, triggered(at_ticks=91)))
     assert (found.priority_seq, found.reference_ticks, found.came_in) == (9, 91, True)
+
+
+def test_an_order_that_was_moved_when_it_came_in_has_the_price_it_got() -> None:
+    found = change(fold(SOMEONES, triggered(), m.OrderRepriced(OWN, ACCOUNT, m.BUY, 12, 11, 5)))
+    assert (found.price_ticks, found.came_in) == (11, True)
 
 
 def test_a_refreshed_iceberg_takes_a_new_place() -> None:
