@@ -43,6 +43,18 @@ ASKS: Final = {
     "cancel_after": 2,
 }
 
+# What may be true of a request by the time it is answered; any other refusal is a fault of ours.
+EXPECTED_CODES: Final = frozenset(
+    {
+        "order.amend_below_filled",
+        "order.amend_pending",
+        "order.expires_at_invalid",  # it passed while parts were down
+        "order.list_amend_not_allowed",
+        "order.no_liquidity",
+        "order.not_open",
+    }
+)
+
 _ENCODE: Final = msgspec.json.Encoder().encode
 
 
@@ -140,7 +152,11 @@ class EveryType(threading.Thread):
             self.answers[type(error).__name__] += 1
             return None
         self.answers[f"{answer.status} {answer.code()}".strip()] += 1
-        return None if answer.status >= 500 or answer.status == 429 else answer
+        if answer.status >= 500 or answer.status == 429:
+            return None
+        if answer.status >= 400 and answer.code() not in EXPECTED_CODES:
+            raise AssertionError(f"{method} {path} {data!r}: {answer.status} {answer.body!r}")
+        return answer
 
     # --- what is asked for; prices and quantities are strings of whole ticks and lots
 
