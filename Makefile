@@ -13,10 +13,11 @@ THROUGH ?= api
 KILLS ?= 30
 SECONDS ?= 60
 COMMANDS ?= 1000000
+FOR ?= 3600
 FILES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench audit replay crash fuzz mutations bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test check bench audit replay crash fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,14 +70,16 @@ replay: $(STAMP) ## Send a recorded market through the exchange: FLOW=recording.
 crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 for a long run
 	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash -m crash --timeout=0 -s
 
-fuzz: $(STAMP) ## Search for property violations for longer than `make test` does: COMMANDS=1000000
-	@$(BIN)/python -m tests.fuzz --commands $(COMMANDS)
+fuzz: $(STAMP) ## Compare the engine with the naive book: COMMANDS=1000000, at most FOR=3600 seconds
+	@$(BIN)/python -m tests.fuzz --commands $(COMMANDS) --seconds $(FOR)
+
+properties: $(STAMP) ## Let Hypothesis search much longer than `make test` does
 	@$(BIN)/python -m pytest tests/property tests/simulation --hypothesis-profile=fuzz --timeout=0
 
 mutations: $(STAMP) ## Plant faults in a copy of the engine and show that each is caught
 	@$(BIN)/python -m tests.mutations
 
-bench-engine: $(STAMP) ## Measure the engine alone under five loads: FILES="a.bin.xz b.bin.xz"
+bench-engine: $(STAMP) ## Measure the engine alone under eight loads: FILES="a.bin.xz b.bin.xz"
 	@$(BIN)/python -m matching.bench $(FILES)
 
 screenshot: $(STAMP) ## Take docs/screenshot.png of a running demo (needs chromium): PORT=8000
