@@ -188,9 +188,7 @@ class Clients:
         has_time = time_in_force is TimeInForce.GTC and not in_list and not self.is_plain
         if has_time and random.random() < 0.2:
             time_in_force = TimeInForce.GTD
-        terms = self._terms(
-            kind, stop_ticks, lots, time_in_force, post_only=post_only, in_list=in_list
-        )
+        terms = self._terms(kind, stop_ticks, lots, time_in_force, post_only=post_only)
         if kind in LIMIT_TYPES:
             price_ticks = price_ticks or self._price(side)
         else:
@@ -219,7 +217,6 @@ class Clients:
         time_in_force: TimeInForce,
         *,
         post_only: bool,
-        in_list: bool,
     ) -> DraftTerms | None:
         random = self.random
         if self.is_plain:
@@ -232,8 +229,6 @@ class Clients:
             trail_ticks, trail_ppm = random.choice([(3, 0), (6, 0), (0, 2_000), (0, 5_000)])
             activation_ticks = random.choice([0, stop_ticks])
             stop_ticks = 0
-        # Of an order that comes in later no event tells its new price, so it would hold too much.
-        may_move = post_only and kind is OrderType.LIMIT and not in_list
         is_gathering = time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
         may_hide = kind in LIMIT_TYPES and is_gathering and lots > 1
         terms = DraftTerms(
@@ -244,7 +239,7 @@ class Clients:
             activation_ticks=activation_ticks,
             display_lots=random.randint(1, lots - 1) if may_hide and random.random() < 0.2 else 0,
             expires_ms=self._soon() if time_in_force is TimeInForce.GTD else 0,
-            reprice=may_move and random.random() < 0.5,
+            reprice=post_only and random.random() < 0.6,
         )
         return None if terms == DraftTerms() else terms
 
