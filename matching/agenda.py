@@ -4,15 +4,18 @@ The worker makes two kinds of commands itself. A `Continue` goes on with work th
 (`ContinueNeeded`); nothing else of its symbol is applied before that work is done. An `Expire` says
 that it is time for something. A turn takes a bounded number of pieces, so that a symbol with much
 to do keeps no other waiting; the commands that have to wait for it are left for the next turn.
+
+What is due by the clock goes before the commands at hand, but for two kinds of them: urgent ones,
+and a dead man's switch that was moved before it was due, however late that is heard of.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from matching.causal import refusals_of
+from matching.causal import moved_in_time, refusals_of
 from matching.codec import Sequenced
 from matching.engine import Engine
-from matching.messages import Command, Continue, ContinueNeeded, Expire
+from matching.messages import CancelAfter, Command, Continue, ContinueNeeded, Expire
 from matching.protocols import EngineFailed
 
 COMMANDS_PER_BATCH_MAX: Final = 500
@@ -35,12 +38,14 @@ class Agenda:
         *,
         faulty_ids: frozenset[int] = frozenset(),
         set_aside: frozenset[int] = frozenset(),
+        urgent_ids: Collection[int] = (),
     ) -> None:
         self.left: list[Command] = []  # what the last turn did not come to, in order
         self._engine = engine
         self._next_id = next_id
         self._faulty_ids = faulty_ids
         self._set_aside = set_aside
+        self._urgent_ids = frozenset(urgent_ids)  # those that are not applied yet
         # Symbols of which a piece of work is next; those that waited longest come first.
         self._unfinished: dict[int, None] = {}
         self._due_ms: dict[int, int] = {}
@@ -61,6 +66,11 @@ class Agenda:
         due_ms = self.next_due_ms()
         return due_ms is not None and due_ms <= now_ms
 
+    def switches_due(self, now_ms: int) -> list[int]:
+        """Symbols with a dead man's switch that a turn would let fire now."""
+        due = [one for one, due_ms in self._due_ms.items() if due_ms <= now_ms]
+        return [one for one in due if self._has_switch_due(one, now_ms)]
+
     def turn(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
         """Apply what is due and the commands, one by one as they are asked for.
 
@@ -76,10 +86,15 @@ class Agenda:
 
     def _rows(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
         self._pieces = CONTINUES_PER_BATCH_MAX
-        yield from self._own(now_ms)
+        moved: set[int] = set()
+        for row in self._own(commands, now_ms):
+            moved.add(row.command.command_id)
+            yield row
         unfinished, faulty_ids = self._unfinished, self._faulty_ids
         room = COMMANDS_PER_BATCH_MAX
         for command in commands:
+            if command.command_id in moved:
+                continue
             if room <= 0 or command.symbol_id in unfinished:
                 if len(self.left) < LEFT_MAX:
                     self.left.append(command)
@@ -94,20 +109,57 @@ class Agenda:
             if _leaves_work(row):
                 yield from self._continued(command.symbol_id, self._pieces, now_ms)
 
-    def _own(self, now_ms: int) -> Iterator[Sequenced]:
-        """What is not asked for by anybody: the pieces that are left, and what the clock says."""
+    def _own(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
+        """What is not asked for by anybody: the pieces that are left, and what the clock says.
+
+        With the commands that keep the clock from it.
+        """
         unfinished = list(self._unfinished)
         for symbol_id in unfinished:
             share = max(1, CONTINUES_PER_BATCH_MAX // len(unfinished))
             yield from self._continued(symbol_id, share, now_ms)
         due = sorted((due_ms, one) for one, due_ms in self._due_ms.items() if due_ms <= now_ms)
+        halting = self._halting(commands) if due else ()
         for _, symbol_id in due:
-            if symbol_id in self._unfinished:
+            if symbol_id in self._unfinished or symbol_id in halting:
+                continue
+            yield from self._switches_moved(symbol_id, commands, now_ms)
+            due_ms = self._engine.next_due_ms(symbol_id)
+            if due_ms is None or due_ms > now_ms:
                 continue
             row = self._apply(Expire(self._next_id(), now_ms, symbol_id))
             yield row
             if _leaves_work(row):
                 yield from self._continued(symbol_id, self._pieces, now_ms)
+
+    def _halting(self, commands: Sequence[Command]) -> set[int]:
+        """Symbols of urgent commands at hand: these go before anything that is due."""
+        if not self._urgent_ids:
+            return set()
+        here = [command for command in commands if command.command_id in self._urgent_ids]
+        self._urgent_ids = frozenset(command.command_id for command in here)
+        return {command.symbol_id for command in here}
+
+    def _switches_moved(
+        self, symbol_id: int, commands: Sequence[Command], now_ms: int
+    ) -> Iterator[Sequenced]:
+        if not self._has_switch_due(symbol_id, now_ms):
+            return
+        desk = self._engine.books[symbol_id].desk
+        assert desk is not None
+        settings = [
+            command
+            for command in commands
+            if isinstance(command, CancelAfter)
+            and command.symbol_id == symbol_id
+            and command.command_id not in self._faulty_ids
+        ]
+        for command in moved_in_time(desk.timers, settings, now_ms):
+            yield self._apply(command)
+
+    def _has_switch_due(self, symbol_id: int, now_ms: int) -> bool:
+        desk = self._engine.books[symbol_id].desk
+        return desk is not None and any(due_ms <= now_ms for due_ms in desk.timers.values())
 
     def _continued(self, symbol_id: int, pieces: int, now_ms: int) -> Iterator[Sequenced]:
         """Apply up to so many pieces; what is left then is next in a later turn."""

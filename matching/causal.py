@@ -104,6 +104,29 @@ def _is_meant(command: Sweeping, one: Entering) -> bool:
     )
 
 
+def moved_in_time(
+    timers: Mapping[tuple[int, int], int], settings: Iterable[CancelAfter], now_ms: int
+) -> list[CancelAfter]:
+    """The settings, by age, that keep dead man's switches from firing now.
+
+    Each was accepted before the switch that it moves was due, so its owner counts on it. One that
+    is itself due by now keeps nothing: it stays behind the orders that it is about.
+    """
+    due = dict(timers)
+    moved: dict[tuple[int, int], list[CancelAfter]] = {}
+    for command in sorted(settings, key=lambda one: one.command_id):
+        owner = _owner_of(command)
+        due_ms = due.get(owner)
+        if due_ms is None or (due_ms and command.time_ms >= due_ms):
+            continue
+        due[owner] = command.due_ms  # 0: it is cleared
+        moved.setdefault(owner, []).append(command)
+    for commands in moved.values():
+        while commands and 0 < commands[-1].due_ms <= now_ms:
+            commands.pop()
+    return sorted((one for each in moved.values() for one in each), key=lambda one: one.command_id)
+
+
 def _owner_of(command: Any) -> tuple[int, int]:
     return command.account_id, command.owner_tag
 

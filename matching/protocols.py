@@ -10,7 +10,7 @@ from typing import Protocol
 
 from matching.causal import Entering, Sweeping
 from matching.codec import Sequenced
-from matching.messages import Command
+from matching.messages import CancelAfter, Command
 
 
 class StreamDown(Exception):
@@ -81,6 +81,9 @@ class Accepted(Protocol):
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
         """Return accepted commands without a sequence, at least this old, by id."""
+
+    def switches_waiting(self, symbol_ids: Collection[int]) -> Sequence[CancelAfter]:
+        """Return the settings of these symbols' dead man's switches without a sequence, by id."""
 
     def needed_before(
         self, order_ids: Collection[int], sweeping: Sequence[Sweeping]

@@ -122,6 +122,7 @@ class Worker:
     _trim_at: int = 0
     _snapshot_at: int = 0
     _snapshot_all_at: int = 0
+    _turn_ms: int = 0  # the time that this turn goes by
     _drained: bool = True
     _is_behind: bool = False  # frames of committed batches wait to be sent
     _changed: set[int] = field(default_factory=set)  # symbols whose stored book is old
@@ -130,7 +131,11 @@ class Worker:
         self.committed_seq = self.engine.sequence
         self._is_behind = self.published_seq < self.committed_seq
         self.agenda = Agenda(
-            self.engine, self.next_id, faulty_ids=self.faulty_ids, set_aside=self.set_aside
+            self.engine,
+            self.next_id,
+            faulty_ids=self.faulty_ids,
+            set_aside=self.set_aside,
+            urgent_ids=[command.command_id for command in self.urgent],
         )
 
     def step(self) -> int:
@@ -165,6 +170,11 @@ class Worker:
         for command in self._swept(COMMANDS_PER_BATCH_MAX + len(self.agenda.left)):
             if arrived.setdefault(command.command_id, command) is command:
                 self.counts.swept += 1
+        self._turn_ms = self.clock.now_ms()
+        due = self.agenda.switches_due(self._turn_ms)
+        if due:  # whoever was told of a later time counts on it
+            for command in self.accepted.switches_waiting(due):
+                arrived.setdefault(command.command_id, command)
         if not arrived:
             return []
         commands = list(arrived.values())
@@ -270,10 +280,9 @@ class Worker:
 
     def _portions(self, commands: Sequence[Command]) -> Iterator[list[Sequenced]]:
         """Apply the commands; what is committed together: all, or one by one in careful times."""
-        now_ms = self.clock.now_ms()
-        if not commands and not self.agenda.is_due(now_ms):
+        if not commands and not self.agenda.is_due(self._turn_ms):
             return
-        turn = self.agenda.turn(commands, now_ms)
+        turn = self.agenda.turn(commands, self._turn_ms)
         is_careful = True
         while is_careful:
             is_careful = self.careful > 0

@@ -78,6 +78,12 @@ WHERE engine_seq IS NULL AND kind = '{CommandKind.CANCEL_AFTER}' AND
 {_MEANT.format(all_accounts=ALL_ACCOUNTS, tag="")}
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
+_SWITCHES = f"""
+SELECT id, symbol_id, order_id, payload FROM orders_command
+WHERE engine_seq IS NULL AND kind = '{CommandKind.CANCEL_AFTER}'
+  AND partition_id = %s AND symbol_id = ANY(%s::bigint[])
+ORDER BY id LIMIT %s
+"""  # noqa: S608 - a word of ours
 
 
 log = structlog.get_logger(__name__)
@@ -135,7 +141,7 @@ class AcceptedRows:
         }
         found.update((one.command_id, one) for one in self._lists(list_rows))
         found.update(
-            (row[0], command_from_row(*row)) for row in command_rows if row[1] not in self._blocked
+            (row[0], self._command(row)) for row in command_rows if row[1] not in self._blocked
         )
         return found
 
@@ -149,9 +155,15 @@ class AcceptedRows:
             order_rows = rows_as_dicts(self._connection).execute(_ORDERS_WAITING, span)
             command_rows = self._connection.execute(_COMMANDS_WAITING, span)
         commands: list[Command] = list(self._entering(order_rows))
-        commands += [command_from_row(*row) for row in command_rows]
+        commands += [self._command(row) for row in command_rows]
         commands.sort(key=lambda command: command.command_id)
         return commands[:limit]
+
+    def switches_waiting(self, symbol_ids: Collection[int]) -> list[CancelAfter]:
+        """Return the settings of these symbols' dead man's switches without a sequence, by id."""
+        wanted = (self._partition_id, list(symbol_ids), NEWLY_ACCEPTED_MAX)
+        commands = [self._command(row) for row in self._connection.execute(_SWITCHES, wanted)]
+        return [one for one in commands if isinstance(one, CancelAfter)]
 
     def needed_before(
         self, order_ids: Collection[int], sweeping: Sequence[Sweeping]
@@ -176,7 +188,7 @@ class AcceptedRows:
             if setting:
                 timers = self._connection.execute(_TIMERS_MEANT, _meant(setting))
         orders = {row["id"]: row for row in (*rows, *meant)}
-        commands = [command_from_row(*row) for row in timers]
+        commands = [self._command(row) for row in timers]
         # One that cannot be read is no timer: the sweep finds it, and it is refused.
         set_before = [one for one in commands if isinstance(one, CancelAfter)]
         return [*self._entering(orders.values()), *set_before]
@@ -228,11 +240,19 @@ class AcceptedRows:
             log.critical("matching.order_unreadable", order_id=row["id"], error=repr(error))
             return _refusal(row)
 
+    def _command(self, row: tuple[int, int, int | None, bytes]) -> Command:
+        """The command of a row. It may be the first one of its symbol, which can then be named."""
+        self._learn(row[1])
+        return command_from_row(*row)
+
     def _is_ours(self, symbol_id: int) -> bool:
         """Whether the symbol belongs to this partition; one that is new is looked up."""
+        self._learn(symbol_id)
+        return symbol_id in self._units and symbol_id not in self._blocked
+
+    def _learn(self, symbol_id: int) -> None:
         if symbol_id not in self._units:
             self._units.update(units_load(self._connection, self._partition_id))
-        return symbol_id in self._units and symbol_id not in self._blocked
 
 
 def _refusal(row: dict[str, Any]) -> RefuseFaulty:

@@ -20,10 +20,11 @@ from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
 from exchange.realtime.publish import PLAIN_MARKET, MarketState
+from matching.book import Book
 from matching.codec import encode_command
 from matching.engine import Engine
 from matching.lease import Lease
-from matching.messages import CLOSED, HALT, OPEN, Command
+from matching.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
 from matching.snapshot import StateHash, open_orders
 from orders.commands import set_state_command
 from orders.readback import command_from_row
@@ -58,7 +59,7 @@ WHERE fault.partition_id = %s
   AND NOT EXISTS (SELECT FROM orders_orderlist WHERE id = fault.command_id)
 GROUP BY fault.symbol_id
 """
-_HALTS_WAITING = """
+_STATES_WAITING = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE partition_id = %s AND kind = 'set_state' AND engine_seq IS NULL ORDER BY id
 """
@@ -202,9 +203,13 @@ def _halt(
     symbol_ids: Iterable[int],
     note: str,
 ) -> None:
+    waiting = _states_waiting(connection, lease.partition_id)
+    last = {one.symbol_id: getattr(one, "state", OPEN) for one in waiting}
     with connection.transaction():
         for symbol_id in symbol_ids:
-            if loaded.engine.books[symbol_id].state not in (HALT, CLOSED):
+            book = loaded.engine.books[symbol_id]
+            is_halted = last[symbol_id] == HALT if symbol_id in last else _stays_halted(book)
+            if not is_halted and book.state != CLOSED:
                 halt_request(
                     connection,
                     ids,
@@ -212,6 +217,15 @@ def _halt(
                     symbol_id=symbol_id,
                     note=note,
                 )
+
+
+def _stays_halted(book: Book) -> bool:
+    """Whether only a command ends the halt: not an interruption, nor an opening under way."""
+    desk = book.desk
+    if book.state != HALT or desk is None:
+        return book.state == HALT
+    is_interrupted = desk.band is not None and desk.band.phase != PHASE_NONE
+    return desk.uncross is None and not is_interrupted
 
 
 def halt_request(
@@ -234,13 +248,17 @@ def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Co
     With a halt go the changes of its symbol that were asked for before it: a resume that waits
     longer than the halt must not undo it.
     """
-    waiting = [
-        command_from_row(*row) for row in connection.execute(_HALTS_WAITING, (partition_id,))
-    ]
+    waiting = _states_waiting(connection, partition_id)
     halts = {
         one.symbol_id: one.command_id for one in waiting if getattr(one, "state", OPEN) == HALT
     }
     return [one for one in waiting if one.command_id <= halts.get(one.symbol_id, 0)]
+
+
+def _states_waiting(connection: psycopg.Connection, partition_id: int) -> list[Command]:
+    """Changes of market states that were asked for and have no sequence yet, by age."""
+    rows = connection.execute(_STATES_WAITING, (partition_id,))
+    return [command_from_row(*row) for row in rows]
 
 
 def time_of(time_ms: int) -> datetime:
