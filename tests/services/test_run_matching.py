@@ -220,7 +220,9 @@ def test_a_worker_paused_past_its_lease_ends_when_it_wakes(
     client: redis.Redis,
 ) -> None:
     first = start()
-    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    seen_id = market.place(db, 0, Side.SELL, 5, 101)
+    # While it loads, its lease is a longer one.
+    wait_for(lambda: is_open(db, seen_id), START_S_MAX)
     first.send_signal(signal.SIGSTOP)
     start()
     wait_for(lambda: epoch(db, market) == 2, START_S_MAX + LEASE_S)
