@@ -16,7 +16,15 @@ from matching.codec import decode_journal
 from matching.messages import CommandRefused
 from matching.snapshot import orders_named
 from risk.linked_holds import is_linked, linked_are_exact
-from risk.needs import HOLDS, Hold, amount_atoms, extra_atoms, need_atoms, row_problem
+from risk.needs import (
+    HOLDS,
+    Hold,
+    amount_atoms,
+    extra_atoms,
+    is_enough,
+    need_atoms,
+    row_problem,
+)
 from risk.positions import Position, SymbolRow, rows_stream
 from wallets.reconciliation import BREACHES_MAX, Breach
 
@@ -60,7 +68,7 @@ def _plain_problem(hold: Hold, units: SymbolUnits) -> str | None:
         if problem is not None:
             return problem
         expected = need_atoms(hold, units) + extra_atoms(hold, units)
-        if amount_atoms(hold, units) != expected:
+        if not is_enough(amount_atoms(hold, units), expected, [hold]):
             return f"holds {hold.amount:f} and needs {expected} atoms"
     except (NotExact, AssertionError) as error:
         return f"is off its symbol's grid: {error!r}"

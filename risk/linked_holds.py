@@ -2,7 +2,8 @@
 
 The orders of a pair (OCO, or released by an OTOCO) never both trade: together they hold what the
 larger of them needs, on whichever row. An order that its list's first order pays for holds what the
-fills of that one brought in, and never more than it needs.
+fills of that one brought in, and never more than it needs. While an amend of such an order is on
+its way nothing is released (docs/adr/0015): it may then hold more, never less.
 
 What a run reads: of each list whose first order still pays, that order's row and its trades.
 """
@@ -17,7 +18,7 @@ import psycopg
 from exchange.domain.enums import Side
 from exchange.domain.ids import TIME_SHIFT
 from exchange.domain.units import NotExact, SymbolUnits, decimal_to_atoms
-from risk.needs import Hold, amount_atoms, extra_atoms, need_atoms, row_problem
+from risk.needs import Hold, amount_atoms, extra_atoms, is_enough, need_atoms, row_problem
 from risk.positions import SymbolRow
 from wallets.fees import fee_ceil
 from wallets.reconciliation import Breach
@@ -97,7 +98,7 @@ def _group_problem(
         needed = min(needed, brought_in.get(first.funded_by, 0))
     needed += sum(extra_atoms(one, units) for one in group)
     held = sum(amount_atoms(one, units) for one in group)
-    if held != needed:
+    if not is_enough(held, needed, group):
         paid = "" if first.funded_by is None else f", paid for by order {first.funded_by},"
         return f"hold{paid} {held} atoms and should hold {needed}"
     return None

@@ -1,5 +1,6 @@
 """What one live order needs to hold, from its row and its reservation. Reads nothing itself."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple
 
@@ -88,6 +89,24 @@ def need_atoms(hold: Hold, units: SymbolUnits) -> int:
 def extra_atoms(hold: Hold, units: SymbolUnits) -> int:
     """What is reserved on top for the amend that is on its way; 0 without one."""
     return decimal_to_atoms(hold.reserved_extra or Decimal(0), _scale(hold, units))
+
+
+def is_frozen(hold: Hold) -> bool:
+    """Tell whether a pending amend puts off what would be released: it may hold more until then.
+
+    So it is with linked orders, and with those that got other terms while an amend was on its way.
+    """
+    return hold.pending_amend_id is not None and hold.left_lots is not None
+
+
+def is_enough(held_atoms: int, needed_atoms: int, holds: Iterable[Hold]) -> bool:
+    """Tell whether orders that hold together hold what they should: exactly, unless one is frozen.
+
+    `needed_atoms` is with what is reserved on top for an amend.
+    """
+    if any(is_frozen(one) for one in holds):
+        return held_atoms >= needed_atoms
+    return held_atoms == needed_atoms
 
 
 def amount_atoms(hold: Hold, units: SymbolUnits) -> int:
