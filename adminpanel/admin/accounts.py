@@ -20,6 +20,8 @@ from risk.models import OrderLimit
 from wallets.selectors import account_id_of
 
 ENDS_SOCKETS = frozenset({"is_active", "is_suspended"})
+# What makes somebody staff, and what staff may do.
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class OrderCancels(CommandActions):
@@ -49,7 +51,11 @@ class OrderCancels(CommandActions):
 
 @admin.register(User)
 class UserAdmin(OrderCancels, DjangoUserAdmin):
-    """Users are suspended or deactivated, never deleted: the ledger names their account."""
+    """Users are suspended or deactivated, never deleted: the ledger names their account.
+
+    Only a superuser gives powers, or changes anything of staff: who may edit customers could
+    otherwise take the password of one who may halt a market, or the permission itself.
+    """
 
     list_display = ("username", "email", "tier", "group", "is_active", "is_suspended", "is_staff")
     list_filter = ("is_active", "is_suspended", "is_staff", "tier", "group")
@@ -65,6 +71,15 @@ class UserAdmin(OrderCancels, DjangoUserAdmin):
         note = self.reason_of(request)
         for user in queryset if note else ():
             self.cancel_orders_of(request, user, user.pk, ANY_OWNER, note)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if request.user.is_superuser else (*fields, *POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        may: bool = super().has_change_permission(request, obj)
+        is_staff = obj is not None and (obj.is_staff or obj.is_superuser)
+        return may and (request.user.is_superuser or not is_staff)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return False
