@@ -18,6 +18,9 @@ CATALOGUE_AGE_MAX_S: Final = 2.0
 MAKER_FEE_PPM: Final = 500
 TAKER_FEE_PPM: Final = 1_000
 UNITS_MAX: Final = (1 << 63) - 1  # commands and rows keep ticks and lots in signed 64 bits
+# A level of the book and an auction add up the lots of many orders, and an event carries the sum:
+# there is room for 32,768 orders of the largest size.
+ORDER_LOTS_MAX: Final = 1 << 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def symbol_rules(symbol: Symbol) -> SymbolRules:
         price_ticks_min=max(1, _units_up(symbol.price_min, units.tick)),
         price_ticks_max=min(int(symbol.price_max // units.tick), UNITS_MAX),
         quantity_lots_min=max(1, _units_up(symbol.quantity_min, units.lot)),
-        quantity_lots_max=min(int(symbol.quantity_max // units.lot), UNITS_MAX),
+        quantity_lots_max=min(int(symbol.quantity_max // units.lot), ORDER_LOTS_MAX),
         notional_atoms_min=_units_up(symbol.notional_min, units.quote_decimal(1)),
         band_ppm=symbol.band_ppm,
         slippage_ppm=symbol.slippage_ppm,

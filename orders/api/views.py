@@ -64,7 +64,7 @@ def _list(request: HttpRequest) -> HttpResponse:
     if client_order_id is not None:
         client_order_id_check(client_order_id)
     wanted = selectors.OrderFilter(
-        symbol_id=services.symbol_rules_of(symbol).units.symbol_id if symbol else None,
+        symbol_id=services.symbol_rules_of(symbol).units.symbol_id if symbol is not None else None,
         statuses=_statuses(request.GET.get("status")),
         client_order_id=client_order_id,
         from_ms=time_ms_of(request, "from"),
