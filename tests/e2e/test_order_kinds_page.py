@@ -36,7 +36,7 @@ def test_a_stop_waits_outside_the_book_and_trades_when_its_price_comes(
     ada.fill("quantity", "0.01")
     ada.click("submit")
     ada.wait_text("open-orders", "waiting")
-    ada.wait_text("open-orders", "stop 63000")
+    ada.wait_text("open-orders", "trigger 63\u202f000.00")
     assert ada.text("ask-0").strip() == ""
 
     place(boris, "buy", "0.001", "63000")

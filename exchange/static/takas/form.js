@@ -23,6 +23,7 @@ export class OrderForm {
   constructor({ form, rules, book, balances, orders, isLive }) {
     Object.assign(this, { form, rules, book, balances, orders, isLive });
     this.isSending = false;
+    this.lastPrice = null;
     this.paint = this.paint.bind(this);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -97,44 +98,68 @@ export class OrderForm {
     return { notional: met.cost, fee: this.fee(met.cost), note };
   }
 
-  // At the limit; a stop without one, at its trigger: it may fill worse, up to the slippage bound.
   estimateAtPrice() {
-    const isPair = this.kind === "oco";
-    const isBounded = KINDS[this.kind].needs.includes("price") && !isPair;
-    const prices = isBounded ? ["price"] : isPair ? ["price", "stop_price"] : ["stop_price"];
-    const known = prices.map((name) => this.value(name)).filter(Boolean);
-    const price = this.kind === "trailing_stop" ? this.book.bestAsk?.price
-      : known.reduce((most, one) => (one > most ? one : most), 0n);
+    const price = this.worstPrice();
     const quantity = this.value("quantity");
     if (!price || !quantity) return null;
     const notional = D.timesDown(price, quantity);
-    const note = isBounded ? "" : isPair ? "Reserved once: when one of the two trades, the other is cancelled"
-      : "Trades as a market order once triggered: it may fill worse, up to the slippage bound";
+    const isBounded = KINDS[this.kind].needs.includes("price");
+    const note = this.kind === "oco" ? "Reserved once: when one of the two trades, the other is cancelled"
+      : isBounded ? "" : `Trades as a market order once triggered${this.isBuy ? "" : ": it may bring in less, down to the slippage bound"}`;
     return { notional, fee: this.fee(notional), note };
+  }
+
+  // What a buy reserves at: its limit, or the slippage bound of what has none. A sell's trigger or limit.
+  worstPrice() {
+    const { slippagePpm } = this.rules;
+    const slipped = (price) => (price && this.isBuy ? (price * (PPM + slippagePpm)) / PPM : price);
+    if (this.kind === "trailing_stop") return slipped(this.trailStart());
+    const stop = () => slipped(this.value("stop_price"));
+    if (this.kind === "oco") {
+      const [limit, other] = [this.value("price"), this.value("stop_limit_price") || stop()];
+      return limit && other && (limit > other ? limit : other);
+    }
+    return KINDS[this.kind].needs.includes("price") ? this.value("price") : stop();
+  }
+
+  // Where a trailing stop would stand at its activation price, or now; null where that is not known.
+  trailStart() {
+    const from = this.value("activation_price") || this.lastPrice;
+    const typed = this.value("trail");
+    if (!from || !typed) return null;
+    const distance = this.field("trail_unit").value === "amount" ? typed : D.timesDown(from, typed) / 100n;
+    if (this.isBuy) return from + distance;
+    return from > distance ? from - distance : null;
   }
 
   percent(share) {
     const of = (amount) => (amount * share) / 100n;
-    if (!this.isBuy) {
-      const quantity = D.floorTo(of(this.balances.available(this.rules.base)), this.rules.lot);
-      this.field("quantity").value = D.text(quantity);
-    } else {
-      this.percentOfQuote(this.withoutFee(of(this.balances.available(this.rules.quote))));
-    }
+    const missing = this.isBuy
+      ? this.percentOfQuote(this.withoutFee(of(this.balances.available(this.rules.quote))))
+      : this.percentOfBase(of(this.balances.available(this.rules.base)));
     this.changed();
+    if (missing) this.fail(missing);
   }
 
+  percentOfBase(amount) {
+    this.field("quantity").value = D.text(D.floorTo(amount, this.rules.lot));
+    return "";
+  }
+
+  // Returns what is missing to know the quantity, or nothing.
   percentOfQuote(amount) {
     if (this.isMarket) {
       this.field("by").value = "quote_amount";
       this.field("quote_amount").value = D.text(D.floorTo(amount, this.rules.quoteUnit));
-      return;
+      return "";
     }
-    const needed = KINDS[this.kind].needs.find((name) => name === "price" || name === "stop_price");
-    const price = (needed && this.value(needed)) || this.book.bestAsk?.price;
-    if (!price) return this.fail("Give a price first");
-    if (needed === "price") this.field("price").value = D.text(price);
+    if (this.kind === "limit" && !this.value("price") && this.book.bestAsk) {
+      this.field("price").value = D.text(this.book.bestAsk.price);
+    }
+    const price = this.worstPrice();
+    if (!price) return this.kind === "trailing_stop" ? "Give a distance and an activation price first" : "Give a price first";
     this.field("quantity").value = D.text(D.floorTo(D.overDown(amount, price), this.rules.lot));
+    return "";
   }
 
   paint() {

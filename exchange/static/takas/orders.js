@@ -11,6 +11,8 @@ const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short" });
 const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 const WORDS = { partially_filled: "partly filled" };
+// A fraction has six places, so as a percentage four: "-0.0005" is "-0.05 %".
+const percent = (fraction) => `${Number((Number(fraction) * 100).toFixed(4))} %`;
 const COLUMNS = ["time", "side", "price", "quantity", "filled", "status", "actions"];
 
 const KIND_WORDS = {
@@ -24,6 +26,14 @@ const trigger = (order) => {
   if (order.type !== "trailing_stop") return "";
   const distance = order.trail_amount ?? `${order.trail_bps / 100} %`;
   return `trailing by ${distance}${order.activation_price ? ` from ${order.activation_price}` : ""}`;
+};
+
+// The same in a row, which names the kind beside it; prices as they stand in the book.
+const triggerCell = (order, shown) => {
+  if (order.stop_price) return `trigger ${shown(order.stop_price)}`;
+  if (order.type !== "trailing_stop") return "";
+  const distance = order.trail_amount === null ? `${order.trail_bps / 100} %` : shown(order.trail_amount);
+  return `${distance} behind${order.activation_price ? ` from ${shown(order.activation_price)}` : ""}`;
 };
 
 export const describe = (order) => {
@@ -137,12 +147,14 @@ export class Orders {
     const isToday = DAY.format(at) === DAY.format(new Date());
     setText(row.cells.time, isToday ? CLOCK.format(at) : DAY.format(at));
     row.cells.time.title = FULL.format(at);
-    setText(row.cells.side, `${order.side} ${kind} ${extra}`.trim());
-    const waits = order.status === "waiting" || order.status === "new" ? trigger(order) : "";
-    setText(row.cells.price, [waits, order.price === null && waits && order.filled === "0" ? ""
-      : number(order.price ?? order.average_price, price)].filter(Boolean).join(" → "));
+    setText(row.cells.side, `${order.side === "buy" ? "Buy" : "Sell"} ${kind} ${extra}`.trim());
+    const waits = order.status === "waiting" || order.status === "new"
+      ? triggerCell(order, (text) => number(text, price)) : "";
+    const prices = [waits, order.price === null && waits && order.filled === "0" ? ""
+      : number(order.price ?? order.average_price, price)].filter(Boolean).join(" → ");
+    setText(row.cells.price, prices.replaceAll("\u2009", "\u202f")); // a line ends between prices, not in one
     if (order.slippage !== null && order.slippage !== undefined) {
-      row.cells.price.title = `Average ${order.average_price}, slippage ${Number(order.slippage) * 100} %`;
+      row.cells.price.title = `Average ${order.average_price}, slippage ${percent(order.slippage)}`;
     }
     setText(row.cells.quantity, order.quantity === null
       ? `for ${number(order.quote_amount, 2)}` : number(order.quantity, quantity));

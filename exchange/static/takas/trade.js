@@ -29,6 +29,7 @@ function rulesOf(symbols, name) {
     quoteUnit: D.ONE / 10n ** BigInt(quoteScale),
     quoteShown: Math.min(quoteScale, 8),
     takerPpm: BigInt(one.taker_fee_ppm ?? 1000),
+    slippagePpm: BigInt(one.slippage_ppm ?? 0),
     state: one.state,
   };
 }
@@ -137,6 +138,7 @@ class Page {
 
   last(last, before) {
     const price = D.parse(last.price);
+    this.form.lastPrice = price;
     const isUp = !before || price >= D.parse(before.price);
     const node = byTestId("last-price");
     setText(node, `${D.shown(price, this.rules.pricePlaces)} ${isUp ? "▲" : "▼"}`);
