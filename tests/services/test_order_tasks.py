@@ -423,6 +423,17 @@ def test_freezing_does_not_wait_for_another_change_of_state(symbol):
     assert states_sent() == [OPEN, HALT]
 
 
+def test_freezing_halts_a_market_that_is_halted_for_a_moment_only(symbol):
+    """The pause of an interruption ends by itself: nobody asked for that halt."""
+    symbol_state_request(symbol_id=symbol.pk, state=SymbolState.OPEN, requested_by=1, note="nine")
+    Command.objects.update(engine_seq=1)
+    Symbol.objects.update(state="halt", interruption_limit_s=30)
+    assert tasks.symbols_freeze([symbol.code], "L3 is broken") == 1
+    assert states_sent() == [OPEN, HALT]
+    Command.objects.update(engine_seq=2)
+    assert tasks.symbols_freeze([symbol.code], "L3 is broken") == 0, "this halt stays"
+
+
 @pytest.mark.parametrize("state", ["halt", "closed"])
 def test_freezing_leaves_alone_what_does_not_trade(symbol, state):
     Symbol.objects.update(state=state)
