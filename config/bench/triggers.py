@@ -26,7 +26,7 @@ CROWD_USERS: Final = 50
 CROWD_LANES: Final = 48
 LOAD_WAIT_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 0.05  # until an order that must rest first surely does
-FEED_MESSAGE_BYTES_MAX: Final = 1 << 20
+FRAMES_MAX: Final = 100_000
 STOP_TICKS: Final = PRICE_TICKS - 10
 UP, AT_STOP, BELOW = (
     format(ticks * TICK, "f") for ticks in (PRICE_TICKS, STOP_TICKS, STOP_TICKS - 1)
@@ -93,7 +93,8 @@ def _trades(ws_url: str, url: str, symbol: str) -> Iterator[ClientConnection]:
     """A socket that follows the symbol's trades."""
     host, port = address_of(url)
     origin = Origin(f"http://{host}:{port}")
-    with websocket_connect(ws_url, origin=origin, max_size=FEED_MESSAGE_BYTES_MAX) as socket:
+    # Whoever falls behind is let go: what arrives is taken off the socket at once.
+    with websocket_connect(ws_url, origin=origin, max_queue=FRAMES_MAX) as socket:
         wish = {"op": "subscribe", "channels": [f"{symbol}@trade"], "id": 1}
         socket.send(msgspec.json.encode(wish).decode())
         frame_next(socket, "subscribed")

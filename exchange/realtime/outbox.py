@@ -7,7 +7,9 @@ from typing import Any
 
 from exchange.realtime.protocol import CloseCode
 
-FRAMES_MAX = 2_000
+# One batch of the engine may bring the trades of thousands of orders (a sweep, a crowd of stops that
+# one trade elects): nobody is slow because these come at once. Sockets share public frames' texts.
+FRAMES_MAX = 20_000
 CHARS_MAX = 4_000_000
 
 
