@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import psycopg
 from django.db import connection, transaction
 
 from exchange.domain.codes import Code
@@ -32,6 +33,14 @@ SELECT symbol.state, symbol.partition_id, (
     WHERE waiting.symbol_id = symbol.id AND waiting.kind = 'set_state'
       AND waiting.engine_seq IS NULL
     ORDER BY waiting.id DESC LIMIT 1)
+FROM exchange_symbol AS symbol WHERE symbol.id = %s
+"""
+
+_HALT_ASKED: Final = """
+SELECT symbol.state = 'halt' AND symbol.interruption_limit_s > 0, (
+    SELECT asked.payload FROM orders_command AS asked
+    WHERE asked.symbol_id = symbol.id AND asked.kind = 'set_state' AND asked.refusal IS NULL
+    ORDER BY asked.id DESC LIMIT 1)
 FROM exchange_symbol AS symbol WHERE symbol.id = %s
 """
 
@@ -77,6 +86,19 @@ def state_ahead_of(state: str, waiting: bytes | None) -> SymbolState:
     command = decode_command(bytes(waiting))
     assert isinstance(command, SetState)
     return SymbolState(STATE_TEXTS[command.state])
+
+
+def halt_ends_by_itself(raw: psycopg.Connection, symbol_id: int) -> bool:
+    """Whether the symbol's halt is the pause of an interruption: nobody asked for it.
+
+    Trading goes on after it without anybody's word. For a symbol of which nothing is on its way.
+    """
+    row = raw.execute(_HALT_ASKED, (symbol_id,)).fetchone()
+    assert row is not None
+    may_be_pause, asked = row
+    return bool(may_be_pause) and (
+        asked is None or state_ahead_of(SymbolState.HALT, asked) is not SymbolState.HALT
+    )
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Market states by the clock: which occurrence is due, and the command that it becomes.
 
 Times are UTC. An occurrence is sent once: the command and the schedule's mark of it stand or fall
-together. A schedule never ends a halt, and nothing ends a closing: such an occurrence passes.
+together. A schedule never ends a halt that somebody asked for, and nothing ends a closing: such an
+occurrence passes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,13 @@ from exchange.domain.ids import IdGenerator
 from matching.codec import encode_command
 from orders.commands import set_state_command
 from orders.intake.batch import Publisher
-from orders.market_states import KEPT, STATE_AHEAD, STATE_LOCK_CLASS, state_ahead_of
+from orders.market_states import (
+    KEPT,
+    STATE_AHEAD,
+    STATE_LOCK_CLASS,
+    halt_ends_by_itself,
+    state_ahead_of,
+)
 from orders.words import STATES
 
 # An occurrence that nobody could send for so long passes: the market it was meant for is gone.
@@ -144,6 +151,9 @@ def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) 
     row = connection.execute(STATE_AHEAD, (schedule.symbol_id,)).fetchone()
     assert row is not None
     ahead, wanted = state_ahead_of(row[0], row[2]), SymbolState(schedule.state)
+    is_halted = ahead is SymbolState.HALT and row[2] is None
+    if is_halted and halt_ends_by_itself(connection, schedule.symbol_id):
+        ahead = SymbolState.OPEN  # a market must not go on all night for a pause at its end
     if ahead in KEPT or ahead is wanted:
         log.info("schedule.passed", schedule=schedule.id, state=wanted.value, is_in=ahead.value)
         return None

@@ -19,7 +19,6 @@ from django.conf import settings
 from exchange import metrics
 from exchange.advisory import Job, job_lock
 from exchange.database import connect
-from exchange.domain.enums import SymbolState
 from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
@@ -32,6 +31,7 @@ from orders.market_states import (
     NOTE_LENGTH_MAX,
     STATE_AHEAD,
     STATE_LOCK_CLASS,
+    halt_ends_by_itself,
     state_ahead_of,
 )
 from orders.schedules import schedules_run
@@ -243,7 +243,9 @@ def symbols_freeze(codes: list[str], note: str) -> int:
             row = connection.execute(STATE_AHEAD, (symbol_id,)).fetchone()
             assert row is not None
             ahead = state_ahead_of(row[0], row[2])
-            if ahead in KEPT and not (row[2] is None and _ends_by_itself(connection, symbol_id)):
+            if ahead in KEPT and not (
+                row[2] is None and halt_ends_by_itself(connection, symbol_id)
+            ):
                 continue
             frozen.append(code)
             halt_request(
@@ -256,25 +258,6 @@ def symbols_freeze(codes: list[str], note: str) -> int:
     if frozen:
         log.critical("symbols.frozen", symbols=frozen, note=note)
     return len(frozen)
-
-
-_LAST_HALT = """
-SELECT symbol.state = 'halt' AND symbol.interruption_limit_s > 0, (
-    SELECT asked.payload FROM orders_command AS asked
-    WHERE asked.symbol_id = symbol.id AND asked.kind = 'set_state' AND asked.refusal IS NULL
-    ORDER BY asked.id DESC LIMIT 1)
-FROM exchange_symbol AS symbol WHERE symbol.id = %s
-"""
-
-
-def _ends_by_itself(connection: psycopg.Connection, symbol_id: int) -> bool:
-    """Whether a halt may be the pause of an interruption: nobody asked for it."""
-    row = connection.execute(_LAST_HALT, (symbol_id,)).fetchone()
-    assert row is not None
-    may_be_pause, payload = row
-    return bool(may_be_pause) and (
-        payload is None or state_ahead_of(SymbolState.HALT, payload) is not SymbolState.HALT
-    )
 
 
 @shared_task(name="orders.tasks.schedules_run")

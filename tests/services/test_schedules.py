@@ -203,6 +203,20 @@ def test_a_schedule_never_ends_a_halt_that_is_on_its_way(
 
 
 @database
+@pytest.mark.parametrize(
+    ("state", "is_sent"), [(SymbolState.CANCEL_ONLY, True), (SymbolState.OPEN, False)]
+)
+def test_a_trading_day_ends_though_an_interruption_pauses_the_market(
+    rig: psycopg.Connection, state: SymbolState, is_sent: bool
+) -> None:
+    """The pause would end by itself, and the market would go on all night."""
+    symbol = symbol_make("BTC-USDT", state="halt", interruption_limit_s=30)
+    plan(symbol, state)
+    assert run(rig) == int(is_sent)
+    assert sent(symbol) == [state.value] * is_sent
+
+
+@database
 def test_a_schedule_may_halt(rig: psycopg.Connection) -> None:
     symbol = symbol_make("BTC-USDT")
     plan(symbol, SymbolState.HALT)
