@@ -128,7 +128,10 @@ def _rescued(
     engine.sequence = lease.last_seq
     _symbols_add(engine, units, states)
     books_fill(connection, engine, units, is_rescue=True)
-    note = "the engine's state could not be brought back: cancel its orders before it opens"
+    note = (
+        "the engine's state could not be brought back: cancel its orders, then send its rules anew"
+        " (manage.py symbol_rules --again) before it opens"
+    )
     return Restored(engine, StateHash.of(engine), set(engine.books), note)
 
 

@@ -181,7 +181,7 @@ def test_strange_reads_are_refused_and_never_widened(ada: Trader, path: str) -> 
 
 def test_a_list_of_a_thousand_orders_is_none(ada: Trader) -> None:
     before = state_of_everything()
-    orders = [{}] * 1_000
+    orders: list[dict[str, str]] = [{}] * 1_000
     response = ada.send("POST", "/order-lists", {"type": "oco", "symbol": "X", "orders": orders})
     assert decoded(response)["code"] == "order.list_invalid"
     assert state_of_everything() == before
