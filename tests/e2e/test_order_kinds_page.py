@@ -41,7 +41,7 @@ def test_a_stop_waits_outside_the_book_and_trades_when_its_price_comes(
 
     place(boris, "buy", "0.001", "63000")
     place(boris, "buy", "0.01", "62990")
-    wait_price(ada, "bid-0", "63000.00")
+    wait_price(ada, "bid-1", "62990.00")
     place(ada, "sell", "0.001", "63000")
     ada.wait_text("toasts", "Filled: Sell 0.01 BTC at market, stop 63000")
     ada.wait_text("open-count", "0")

@@ -214,14 +214,15 @@ export class OrderForm {
   async submit() {
     const request = this.isSending ? null : this.request();
     if (!request) return;
+    const sizes = ["quantity", "quote_amount"].map((name) => [name, this.field(name).value]);
     this.isSending = true;
     this.paintSubmit();
     try {
       for (const order of await this.send(request)) {
         if (order.status !== "rejected") toast("ok", `Accepted: ${describe(order)}`);
       }
-      this.field("quantity").value = "";
-      this.field("quote_amount").value = "";
+      // What was typed for the next order while this one was on its way stays.
+      sizes.filter(([name, sent]) => this.field(name).value === sent).forEach(([name]) => { this.field(name).value = ""; });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.fail(error.message);
