@@ -202,7 +202,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "An order whose fills pay for others, or one that waits to be paid, cannot be amended.",
     ),
     Code.ORDER_STP_NOT_ALLOWED: (422, "This account must keep self-trade prevention."),
-    Code.ORDER_NO_LIQUIDITY: (422, "There is no price to go by: no order on the other side, or no trade yet."),
+    Code.ORDER_NO_LIQUIDITY: (
+        422,
+        "There is no price to go by: no order on the other side, or no trade yet.",
+    ),
     Code.ORDER_CLIENT_ID_INVALID: (
         422,
         "The client order id has 1 to 64 characters of A-Z a-z 0-9 . _ : -",
