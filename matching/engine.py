@@ -129,12 +129,17 @@ class Engine:
 
     def check(self) -> None:
         """Assert every invariant of every book. O(orders): for tests and snapshots."""
-        for symbol_id, book in self.books.items():
-            assert book.symbol_id == symbol_id
-            book.check()
-            if book.desk is not None:
-                desk_check(book, book.desk, self.sequence)
-            assert all(0 < order.priority <= self.sequence for order in book.orders.values())
+        for symbol_id in self.books:
+            self.check_book(symbol_id)
+
+    def check_book(self, symbol_id: int) -> None:
+        """Assert every invariant of one book. O(orders)."""
+        book = self.books[symbol_id]
+        assert book.symbol_id == symbol_id
+        book.check()
+        if book.desk is not None:
+            desk_check(book, book.desk, self.sequence)
+        assert all(0 < order.priority <= self.sequence for order in book.orders.values())
 
 
 def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> None:

@@ -251,6 +251,13 @@ def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: DeskRows) -> No
     ]
 
 
+def test_b3_finds_a_book_that_breaks_an_invariant(rows: DeskRows) -> None:
+    engine = image_of(rows)
+    engine.book(rows.units.symbol_id).orders[rows.id(12)].priority = engine.sequence + 1_000
+    image_put(rows, image_encode(engine))
+    assert any("breaks an invariant" in detail for detail in b3(rows))
+
+
 def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: DeskRows) -> None:
     engine = image_of(rows)
     book = engine.book(rows.units.symbol_id)
