@@ -57,7 +57,7 @@ types: $(STAMP) ## Check types (mypy, strict)
 arch: $(STAMP) ## Check who may import whom (import-linter)
 	@$(BIN)/lint-imports
 
-bench: $(STAMP) ## Measure intake, the whole path, settlement and the feed: SECONDS=60
+bench: $(STAMP) ## Measure intake, the whole path, settlement, the feed and stops: SECONDS=60
 	@$(MANAGE) bench --seconds $(SECONDS)
 
 audit: $(STAMP) ## Check the ledger and the book of the running stack; fails on any breach
