@@ -12,7 +12,6 @@ from typing import Final
 
 import pytest
 
-from config.stack.state import ports_free
 from tests.e2e.browser import Page, chromium_path, page_open
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -25,6 +24,10 @@ STOP_S: Final = 40.0
 def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if chromium_path() is None:
         pytest.skip("no chromium here: install it, or set CHROMIUM to its path")
+    # Not at the top: named on the command line, this file is read before the servers of the tests
+    # are in the environment, and the settings with it.
+    from config.stack.state import ports_free
+
     folder = tmp_path_factory.mktemp("stack")
     web_port, ws_port = ports_free(2)
     command = [
