@@ -23,8 +23,6 @@ from matching.messages import (
     Cancel,
     CancelAfter,
     CancelAll,
-    Continue,
-    Expire,
     Place,
     PlaceList,
     SetBand,
@@ -238,13 +236,3 @@ def set_limits_command(
     assert stop_orders_max >= 0
     time_ms = id_time_ms(command_id)
     return SetLimits(command_id, time_ms, symbol_id, account_id, open_orders_max, stop_orders_max)
-
-
-def expire_command(*, command_id: int, symbol_id: int, time_ms: int, order_id: int = 0) -> Expire:
-    """The command that says that it is `time_ms`: what is due ends, or the one order named."""
-    return Expire(command_id, time_ms, symbol_id, order_id)
-
-
-def continue_command(*, command_id: int, symbol_id: int) -> Continue:
-    """The command that goes on with the work that `ContinueNeeded` announced."""
-    return Continue(command_id, id_time_ms(command_id), symbol_id)

@@ -10,8 +10,6 @@ from orders.commands import (
     amend_command,
     cancel_after_command,
     cancel_all_command,
-    continue_command,
-    expire_command,
     place_command,
     place_list_command,
     set_band_command,
@@ -42,7 +40,6 @@ def test_a_commands_time_is_the_time_in_its_id() -> None:
         ),
         cancel_after_command(command_id=ID, symbol_id=1, account_id=2, due_ms=3),
         cancel_all_command(command_id=ID, symbol_id=1, account_id=2, owner_tag=3),
-        continue_command(command_id=ID, symbol_id=1),
         set_feature_command(command_id=ID, symbol_id=1, feature=1, is_on=True),
         set_limits_command(
             command_id=ID, symbol_id=1, account_id=2, open_orders_max=3, stop_orders_max=4
@@ -53,11 +50,6 @@ def test_a_commands_time_is_the_time_in_its_id() -> None:
         amend_command(command_id=ID, symbol_id=1, order_id=2, stop_ticks=3),
     ):
         assert (command.command_id, command.time_ms, command.symbol_id) == (ID, TIME_MS, 1)
-
-
-def test_expire_says_what_time_it_is() -> None:
-    command = expire_command(command_id=ID, symbol_id=1, time_ms=TIME_MS + 5)
-    assert (command.time_ms, command.order_id) == (TIME_MS + 5, 0)
 
 
 @pytest.mark.parametrize("kind", [OrderType.LIMIT, OrderType.MARKET])
