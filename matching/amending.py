@@ -38,13 +38,11 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     """Give an open order new terms, or refuse and leave it exactly as it is."""
     assert command.price_ticks >= 0
     assert command.quantity_lots >= 0
-    assert command.stop_ticks >= 0
-    assert command.display_lots >= 0
     order_id = command.order_id
     order = book.order_shards[order_id % SHARDS].get(order_id)
     if order is None:
         desk = book.desk
-        waiting = desk.waiting.get(command.order_id) if desk is not None else None
+        waiting = desk.waiting.get(order_id) if desk is not None else None
         if desk is None or waiting is None:
             _refuse(command, NOT_OPEN, events)
         else:
@@ -52,13 +50,14 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
         return
     price_ticks = command.price_ticks or order.price_ticks
     quantity_lots = command.quantity_lots or order.quantity_lots
+    display_lots = command.display_lots or order.display_lots
+    assert display_lots >= 0
     code = _refusal(book, order, command, price_ticks, quantity_lots)
     if code is not None:
         _refuse(command, code, events)
         return
     old_left_lots = order.left_lots + order.hidden_lots
     left_lots = old_left_lots + quantity_lots - order.quantity_lots
-    display_lots = command.display_lots or order.display_lots
     events.append(
         OrderAmended(
             order.order_id,
@@ -148,6 +147,8 @@ def _amend_waiting(
     if code is not None:
         _refuse(command, code, events)
         return
+    assert command.stop_ticks >= 0
+    assert command.display_lots >= 0
     terms = waiting.terms
     new_place = msgspec.structs.replace(
         place,

@@ -68,7 +68,7 @@ def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: 
         resting = list(book.orders.values())
         waiting = list(desk.waiting.values())
     else:
-        resting = book.owned_by(account_id)
+        resting = book.by_account().orders_of(account_id)
         waiting = list(desk.waiting_by_account.get(account_id, {}).values())
     rested = sorted(
         (order.priority, order.order_id)

@@ -58,7 +58,7 @@ from matching.messages import (
 )
 from matching.sequencing import apply_at_desk, fault_refusal
 from matching.shards import SHARDS
-from matching.taking import cancelled, fillable, take, take_for_budget
+from matching.taking import cancelled, end_of, fillable, take, take_for_budget
 
 # Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
 CANCELS_AT_ONCE_MAX: Final = 2_000
@@ -82,11 +82,10 @@ class Engine:
         if book is None:
             book = self.book(command.symbol_id)
         sequence = self.sequence + 1
-        events: list[Event] = []
         if book.desk is None:
-            _HANDLERS[type(command)](book, command, sequence, events)
+            events = _HANDLERS[type(command)](book, command, sequence)
         else:
-            apply_at_desk(book, command, sequence, events)
+            events = apply_at_desk(book, command, sequence)
         self.sequence = sequence
         return events
 
@@ -142,26 +141,22 @@ class Engine:
         assert all(0 < order.priority <= self.sequence for order in book.orders.values())
 
 
-def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> None:
+def _place(book: Book, command: Place, sequence: int) -> list[Event]:
     order_id = command.order_id
-    account_id = command.account_id
     side = command.side
     price_ticks = command.price_ticks
     assert price_ticks > 0
-    assert BUY <= side <= SELL
+    assert side == BUY or side == SELL  # `in` would build a tuple for each order
     if command.terms is not None:
-        apply_at_desk(book, command, sequence, events)
-        return
+        return apply_at_desk(book, command, sequence)
     if book.state != OPEN:
-        events.append(OrderRejected(order_id, account_id, SYMBOL_HALTED))
-        return
+        return [OrderRejected(order_id, command.account_id, SYMBOL_HALTED)]
     if order_id in book.order_shards[order_id % SHARDS]:
-        events.append(OrderRejected(order_id, account_id, DUPLICATE_ORDER_ID))
-        return
+        return [OrderRejected(order_id, command.account_id, DUPLICATE_ORDER_ID)]
     quantity_lots = command.quantity_lots
     order = RestingOrder(
         order_id,
-        account_id,
+        command.account_id,
         side,
         price_ticks,
         quantity_lots,
@@ -175,16 +170,15 @@ def _place(book: Book, command: Place, sequence: int, events: list[Event]) -> No
     opposite = book.sides[side][1]
     keys = opposite.keys
     if command.time_in_force != GTC or (keys and keys[-1] >= price_ticks * opposite.sign):
-        _place_taking(book, command, order, events)
-        return
+        return _place_taking(book, command, order)
     # The common case: nothing to trade with, so all of it rests.
     assert quantity_lots > 0
     assert not command.market
-    events.append(OrderAccepted(order_id, account_id, side, price_ticks, quantity_lots))
     book.add(order)
+    return [OrderAccepted(order_id, command.account_id, side, price_ticks, quantity_lots)]
 
 
-def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[Event]) -> None:
+def _place_taking(book: Book, command: Place, order: RestingOrder) -> list[Event]:
     """Place an order that meets a price it accepts, or that may not rest."""
     by_budget = command.budget_ticklots > 0
     assert (order.quantity_lots == 0) if by_budget else (order.quantity_lots > 0)
@@ -192,12 +186,10 @@ def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[
     assert command.time_in_force == IOC or not command.market
     assert command.time_in_force == GTC or not command.post_only
     if command.post_only:
-        events.append(OrderRejected(order.order_id, order.account_id, POST_ONLY_WOULD_TAKE))
-        return
+        return [OrderRejected(order.order_id, order.account_id, POST_ONLY_WOULD_TAKE)]
     if command.time_in_force == FOK and not fillable(book, order):
-        events.append(OrderRejected(order.order_id, order.account_id, FOK_UNFILLABLE))
-        return
-    events.append(
+        return [OrderRejected(order.order_id, order.account_id, FOK_UNFILLABLE)]
+    events: list[Event] = [
         OrderAccepted(
             order.order_id,
             order.account_id,
@@ -205,15 +197,11 @@ def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[
             order.price_ticks,
             order.quantity_lots,
         )
-    )
+    ]
     if by_budget:
-        cancelled(
-            order,
-            take_for_budget(book, order, command.budget_ticklots, events),
-            events,
-        )
-        return
-    if take(book, order, events):
+        code = take_for_budget(book, order, command.budget_ticklots, events)
+        cancelled(order, code, events)
+    elif take(book, order, events):
         cancelled(order, SELF_TRADE, events)
     elif order.left_lots:
         if command.time_in_force == GTC:
@@ -221,52 +209,59 @@ def _place_taking(book: Book, command: Place, order: RestingOrder, events: list[
         else:
             assert command.time_in_force == IOC, "a fillable FOK has no rest"
             cancelled(order, MARKET_REST if command.market else IOC_REST, events)
+    return events
 
 
-def _cancel(book: Book, command: Cancel, sequence: int, events: list[Event]) -> None:
+def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
     order_id = command.order_id
     order = book.order_shards[order_id % SHARDS].get(order_id)
     if order is None:
-        events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
-        return
+        return [CommandRefused(command.command_id, order_id, NOT_OPEN)]
     book.remove(order)
-    cancelled(order, BY_USER, events)
+    return [end_of(order, BY_USER)]
 
 
-def _cancel_all(book: Book, command: CancelAll, sequence: int, events: list[Event]) -> None:
+def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
+    events: list[Event] = []
+    amend(book, command, sequence, events)
+    return events
+
+
+def _cancel_all(book: Book, command: CancelAll, sequence: int) -> list[Event]:
     account_id = command.account_id
-    if account_id == ALL_ACCOUNTS or book.count_owned_by(account_id) > CANCELS_AT_ONCE_MAX:
-        apply_at_desk(book, command, sequence, events)  # piece by piece
-        return
+    if account_id == ALL_ACCOUNTS:
+        return apply_at_desk(book, command, sequence)  # piece by piece
+    accounts = book.by_account()
+    if accounts.count_of(account_id) > CANCELS_AT_ONCE_MAX:
+        return apply_at_desk(book, command, sequence)
     assert command.side in (-1, BUY, SELL)
     orders = [
         order
-        for order in book.owned_by(account_id)
+        for order in accounts.orders_of(account_id)
         if command.side in (-1, order.side) and command.owner_tag in (0, order.owner_tag)
     ]
     orders.sort(key=attrgetter("priority", "order_id"))
     for order in orders:
         book.remove(order)
-        cancelled(order, BY_CANCEL_ALL, events)
+    return [end_of(order, BY_CANCEL_ALL) for order in orders]
 
 
-def _set_state(book: Book, command: SetState, sequence: int, events: list[Event]) -> None:
+def _set_state(book: Book, command: SetState, sequence: int) -> list[Event]:
     assert OPEN <= command.state <= CLOSED
     if command.state not in (OPEN, HALT):
-        apply_at_desk(book, command, sequence, events)
-        return
+        return apply_at_desk(book, command, sequence)
     book.state = command.state
-    events.append(StateChanged(book.symbol_id, command.state))
+    return [StateChanged(book.symbol_id, command.state)]
 
 
-def _refuse_faulty(book: Book, command: RefuseFaulty, sequence: int, events: list[Event]) -> None:
-    events.append(fault_refusal(command))
+def _refuse_faulty(book: Book, command: RefuseFaulty, sequence: int) -> list[Event]:
+    return [fault_refusal(command)]
 
 
-_HANDLERS: dict[type[Any], Callable[[Book, Any, int, list[Event]], None]] = {
+_HANDLERS: dict[type[Any], Callable[[Book, Any, int], list[Event]]] = {
     Place: _place,
     Cancel: _cancel,
-    Amend: amend,
+    Amend: _amend,
     CancelAll: _cancel_all,
     SetState: _set_state,
     RefuseFaulty: _refuse_faulty,

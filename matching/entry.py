@@ -176,8 +176,10 @@ def _limit_refusal(book: Book, desk: Desk, command: Place, more_orders: int) -> 
     account_id = command.account_id
     open_max, stops_max = limits.get(account_id) or limits.get(ALL_ACCOUNTS, (0, 0))
     waiting = len(desk.waiting_by_account.get(account_id, ()))
-    if open_max and book.count_owned_by(account_id) + waiting + more_orders >= open_max:
-        return OPEN_ORDERS_MAX
+    if open_max:
+        resting = book.by_account().count_of(account_id)
+        if resting + waiting + more_orders >= open_max:
+            return OPEN_ORDERS_MAX
     if stops_max and waits(command) and waiting + more_orders >= stops_max:
         return STOP_ORDERS_MAX
     return None

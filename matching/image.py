@@ -162,6 +162,7 @@ def _book_fill(book: Book, image: _BookImage) -> None:
         book.add(RestingOrder(*msgspec.structs.astuple(values)))
     if image.desk is not None:
         book.desk = Desk()
+        book.by_account()
         _desk_fill(book, book.desk, image.desk)
 
 

@@ -57,13 +57,15 @@ from matching.triggers import best_prices_seen, price_seen
 STEPS_PER_COMMAND_MAX: Final = 100
 
 
-def apply_at_desk(book: Book, command: Any, sequence: int, events: list[Event]) -> None:
+def apply_at_desk(book: Book, command: Any, sequence: int) -> list[Event]:
     """Apply one command to a book with a desk, or to one that needs a desk from now on."""
+    events: list[Event] = []
     desk = book.desk
     if desk is None:
         if type(command) is Continue:
-            return
+            return events
         desk = book.desk = Desk()
+        book.by_account()  # a desk will ask: best from the start, when the book is empty
     desk.digest = None
     if type(command) is not Continue:
         if desk.elected_live or desk.cancels or desk.uncross is not None:
@@ -77,13 +79,14 @@ def apply_at_desk(book: Book, command: Any, sequence: int, events: list[Event]) 
         _follow(book, desk, events, start)
     # Nearly always nothing: `has_work`, without the call.
     if not (desk.elected_live or desk.cancels or desk.uncross is not None):
-        return
+        return events
     for _ in range(STEPS_PER_COMMAND_MAX):
         if not desk.has_work():
             break
         _step(book, desk, events)
     if desk.has_work():
         events.append(ContinueNeeded(book.symbol_id))
+    return events
 
 
 def _step(book: Book, desk: Desk, events: list[Event]) -> None:

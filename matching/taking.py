@@ -33,8 +33,10 @@ def take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
     """
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
-    levels = opposite.levels
     limit_key = taker.price_ticks * opposite.sign
+    if not keys or keys[-1] < limit_key:
+        return False
+    levels = opposite.levels
     own_account = own_group = _NOBODY
     if taker.self_trade != STP_NONE:
         own_account, own_group = _owner(taker)
@@ -202,15 +204,18 @@ def refreshed(order: RestingOrder, events: list[Event]) -> None:
 
 def cancelled(order: RestingOrder, code: str, events: list[Event]) -> None:
     """Tell of an order's end; it has left the book already."""
-    events.append(
-        OrderCancelled(
-            order.order_id,
-            order.account_id,
-            order.side,
-            order.price_ticks,
-            order.left_lots + order.hidden_lots,
-            code,
-        )
+    events.append(end_of(order, code))
+
+
+def end_of(order: RestingOrder, code: str) -> OrderCancelled:
+    """Return the event that says an order ended before it was filled."""
+    return OrderCancelled(
+        order.order_id,
+        order.account_id,
+        order.side,
+        order.price_ticks,
+        order.left_lots + order.hidden_lots,
+        code,
     )
 
 

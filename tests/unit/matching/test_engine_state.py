@@ -197,8 +197,8 @@ SPOILED: dict[str, Callable[[Book], object]] = {
     "index looks elsewhere": lambda book: book.order_shards[2].update(
         {1: book.order_shards[1].pop(1)}
     ),
-    "account misses an order": lambda book: book.by_account[7].pop(1),
-    "account kept though empty": lambda book: book.account_shards[0].update({0: {}}),
+    "account misses an order": lambda book: book.by_account().owned[7].pop(1),
+    "account kept though empty": lambda book: book.by_account().owned.shards[0].update({0: {}}),
     "price order": lambda book: book.bids.keys.reverse(),
     "price without a level": lambda book: book.asks.keys.append(-102),
     "level without a price": lambda book: book.asks.keys.clear(),
@@ -215,9 +215,34 @@ SPOILED: dict[str, Callable[[Book], object]] = {
 @pytest.mark.parametrize("fault", SPOILED)
 def test_check_sees_a_spoiled_book(fault: str) -> None:
     engine = run(TWO_LEVELS)
+    engine.book(SYMBOL).by_account()
+    engine.check()
     SPOILED[fault](engine.book(SYMBOL))
     with pytest.raises(AssertionError):
         engine.check()
+
+
+@pytest.mark.parametrize("asked_after", [0, 3, 6])
+def test_whose_orders_are_which_does_not_depend_on_when_it_is_asked(asked_after: int) -> None:
+    commands: list[m.Command] = [
+        m.Place(1, 0, SYMBOL, 1, 7, m.BUY, 100, 5),
+        m.Place(2, 0, SYMBOL, 2, 7, m.BUY, 99, 5),
+        m.Place(3, 0, SYMBOL, 3, 8, m.BUY, 100, 5),
+        m.Place(4, 0, SYMBOL, 4, 9, m.SELL, 100, 5, m.IOC),
+        m.Amend(5, 0, SYMBOL, 2, 98, 4),
+        m.Cancel(6, 0, SYMBOL, 3),
+    ]
+    engine = Engine()
+    for command in commands[:asked_after]:
+        engine.apply(command)
+    accounts = engine.book(SYMBOL).by_account()
+    for command in commands[asked_after:]:
+        engine.apply(command)
+    engine.check()
+    book = engine.book(SYMBOL)
+    assert book.by_account() is accounts
+    assert accounts.orders_of(7) == [book.orders[2]]
+    assert [accounts.count_of(account_id) for account_id in (7, 8, 9)] == [1, 0, 0]
 
 
 def test_depth_is_best_first_and_bounded() -> None:
