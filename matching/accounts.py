@@ -4,10 +4,10 @@ A book has this index once somebody asks for it: a mass cancel, a limit, a desk.
 rests would pay a tenth of its time for it, so a book that is never asked has none.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from matching.shards import SHARDS, Sharded
+from matching.shards import Sharded
 
 if TYPE_CHECKING:
     from matching.book import RestingOrder
@@ -19,51 +19,48 @@ class AccountIndex:
     Most accounts have one, and a dict for each of them would take more memory than the orders.
     """
 
-    __slots__ = ("_shards", "owned")
+    __slots__ = ("owned",)
 
     def __init__(self, orders: Iterable["RestingOrder"]) -> None:
         self.owned: Sharded[Any] = Sharded()
-        self._shards = self.owned.shards
         for order in orders:
             self.add(order)
 
     def add(self, order: "RestingOrder") -> None:
         """Take in an order that rests from now on."""
         account_id = order.account_id
-        shard = self._shards[account_id % SHARDS]
-        owned = shard.get(account_id)
+        owned = self.owned.get(account_id)
         if owned is None:
-            shard[account_id] = order
+            self.owned[account_id] = order
         elif type(owned) is dict:
             owned[order.order_id] = order
         else:
-            shard[account_id] = {owned.order_id: owned, order.order_id: order}
+            self.owned[account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: "RestingOrder") -> None:
         """Forget an order that leaves the book."""
         account_id = order.account_id
-        shard = self._shards[account_id % SHARDS]
-        owned = shard[account_id]
+        owned = self.owned[account_id]
         if owned is not order and len(owned) > 1:
             del owned[order.order_id]
         else:
-            del shard[account_id]
+            del self.owned[account_id]
 
     def orders_of(self, account_id: int) -> list["RestingOrder"]:
         """Return the resting orders of an account, in no particular order."""
-        owned = self._shards[account_id % SHARDS].get(account_id)
+        owned = self.owned.get(account_id)
         if owned is None:
             return []
         return list(owned.values()) if type(owned) is dict else [owned]
 
     def count_of(self, account_id: int) -> int:
         """Return how many orders of an account rest."""
-        owned = self._shards[account_id % SHARDS].get(account_id)
+        owned = self.owned.get(account_id)
         if owned is None:
             return 0
         return len(owned) if type(owned) is dict else 1
 
-    def check(self, orders: Sharded["RestingOrder"]) -> None:
+    def check(self, orders: Mapping[int, "RestingOrder"]) -> None:
         """Assert that it holds these orders and nothing else. O(orders)."""
         total = 0
         for account_id, owned in self.owned.items():

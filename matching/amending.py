@@ -27,7 +27,6 @@ from matching.messages import (
     OrderAmended,
 )
 from matching.parts import Waiting
-from matching.shards import SHARDS
 from matching.taking import cancelled, take
 from matching.triggers import start_watching
 
@@ -39,7 +38,7 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     assert command.price_ticks >= 0
     assert command.quantity_lots >= 0
     order_id = command.order_id
-    order = book.order_shards[order_id % SHARDS].get(order_id)
+    order = book.orders.get(order_id)
     if order is None:
         desk = book.desk
         waiting = desk.waiting.get(order_id) if desk is not None else None

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from matching.accounts import AccountIndex
 from matching.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
-from matching.shards import SHARDS, Sharded
+from matching.shards import SINGLE_DICT_MAX, Sharded
 
 if TYPE_CHECKING:
     from matching.desk import Desk
@@ -101,7 +101,6 @@ class Book:
         "asks",
         "bids",
         "desk",
-        "order_shards",
         "orders",
         "sides",
         "state",
@@ -111,8 +110,8 @@ class Book:
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
-        self.orders: Sharded[RestingOrder] = Sharded()
-        self.order_shards = self.orders.shards  # one step less for what every order costs
+        # By id. A dict until it is a large one: see matching/shards.py.
+        self.orders: dict[int, RestingOrder] | Sharded[RestingOrder] = {}
         # What only some symbols need; None until a command asks for any of it (matching/desk.py).
         self.desk: Desk | None = None
         # Whose orders are which: kept from the first time that `by_account` is asked.
@@ -168,8 +167,10 @@ class Book:
         if order.hidden_lots:
             level.hidden_lots += order.hidden_lots
         order.level = level
-        order_id = order.order_id
-        self.order_shards[order_id % SHARDS][order_id] = order
+        orders = self.orders
+        orders[order.order_id] = order
+        if len(orders) == SINGLE_DICT_MAX:
+            self._orders_split()
         if self.accounts is not None:
             self.accounts.add(order)
 
@@ -202,10 +203,14 @@ class Book:
             if order.hidden_lots:
                 level.hidden_lots -= order.hidden_lots
         order.level = None
-        order_id = order.order_id
-        del self.order_shards[order_id % SHARDS][order_id]
+        del self.orders[order.order_id]
         if self.accounts is not None:
             self.accounts.remove(order)
+
+    def _orders_split(self) -> None:
+        split: Sharded[RestingOrder] = Sharded()
+        split.update(self.orders)
+        self.orders = split
 
     def by_account(self) -> AccountIndex:
         """Return whose orders are which; from now on the book keeps that up to date.

@@ -20,7 +20,6 @@ from matching.messages import (
     Event,
     Expire,
 )
-from matching.shards import SHARDS
 from matching.taking import cancelled
 
 # Among the orders to be ended: this, and the numbers below it for one side, means all there are.
@@ -33,7 +32,7 @@ WAITING_PER_LOOK: Final = 1_000
 
 def end_order(book: Book, desk: Desk, order_id: int, code: str, events: list[Event]) -> bool:
     """End an open order, in the book or waiting; return False where there is none."""
-    order = book.order_shards[order_id % SHARDS].get(order_id)
+    order = book.orders.get(order_id)
     if order is not None:
         book.remove(order)
         cancelled(order, code, events)

@@ -57,7 +57,6 @@ from matching.messages import (
     StateChanged,
 )
 from matching.sequencing import apply_at_desk, fault_refusal
-from matching.shards import SHARDS
 from matching.taking import cancelled, end_of, fillable, take, take_for_budget
 
 # Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
@@ -78,8 +77,9 @@ class Engine:
 
         An exception means a bug: the engine's state is then unknown and it must be discarded.
         """
-        book = self.books.get(command.symbol_id)
-        if book is None:
+        try:
+            book = self.books[command.symbol_id]
+        except KeyError:
             book = self.book(command.symbol_id)
         sequence = self.sequence + 1
         if book.desk is None:
@@ -151,7 +151,7 @@ def _place(book: Book, command: Place, sequence: int) -> list[Event]:
         return apply_at_desk(book, command, sequence)
     if book.state != OPEN:
         return [OrderRejected(order_id, command.account_id, SYMBOL_HALTED)]
-    if order_id in book.order_shards[order_id % SHARDS]:
+    if order_id in book.orders:
         return [OrderRejected(order_id, command.account_id, DUPLICATE_ORDER_ID)]
     quantity_lots = command.quantity_lots
     order = RestingOrder(
@@ -214,7 +214,7 @@ def _place_taking(book: Book, command: Place, order: RestingOrder) -> list[Event
 
 def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
     order_id = command.order_id
-    order = book.order_shards[order_id % SHARDS].get(order_id)
+    order = book.orders.get(order_id)
     if order is None:
         return [CommandRefused(command.command_id, order_id, NOT_OPEN)]
     book.remove(order)

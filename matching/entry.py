@@ -48,7 +48,6 @@ from matching.messages import (
     Place,
 )
 from matching.parts import HELD, NO_TERMS, TRAILING_ORDERS_PER_SYMBOL_MAX, Waiting, assert_terms
-from matching.shards import SHARDS
 from matching.taking import cancelled, fillable, take, take_for_budget
 from matching.triggers import start_watching
 
@@ -141,7 +140,7 @@ def entry_refusal(
     if code is not None:
         return code
     order_id = command.order_id
-    if order_id in book.order_shards[order_id % SHARDS] or order_id in desk.waiting:
+    if order_id in book.orders or order_id in desk.waiting:
         return DUPLICATE_ORDER_ID
     terms = command.terms or NO_TERMS
     if terms.expire_ms and terms.expire_ms <= time_ms:

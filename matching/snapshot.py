@@ -32,7 +32,7 @@ from matching.messages import (
     Trade,
 )
 from matching.parts import Waiting
-from matching.shards import SHARDS, Sharded
+from matching.shards import Sharded
 from matching.tally import DIGEST_BYTES, MODULUS, contribution
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
@@ -71,7 +71,7 @@ class StateHash:
 
     def __init__(self) -> None:
         self._total = 0
-        self._contributions: dict[int, tuple[dict[int, int], ...]] = {}
+        self._contributions: dict[int, Sharded[int]] = {}
 
     @classmethod
     def of(cls, engine: Engine) -> "StateHash":
@@ -84,15 +84,16 @@ class StateHash:
 
     def touch(self, symbol_id: int, order_id: int, order: RestingOrder | Waiting | None) -> None:
         """Take over an order as it is now; None when it is no longer open."""
-        shards = self._contributions.get(symbol_id)
-        if shards is None:
-            shards = self._contributions[symbol_id] = Sharded[int]().shards
-        known = shards[order_id % SHARDS]
-        old = known.pop(order_id, 0)
+        known = self._contributions.get(symbol_id)
+        if known is None:
+            known = self._contributions[symbol_id] = Sharded()
+        old = known.get(order_id, 0)
         new = 0
         if order is not None:
             assert _order_id(order) == order_id
             new = known[order_id] = _contribution(symbol_id, order)
+        elif old:
+            del known[order_id]
         self._total = (self._total + new - old) % MODULUS
 
     def follow(self, book: Book, events: Iterable[Event]) -> None:

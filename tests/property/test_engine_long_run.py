@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+import matching.book
 from matching import messages as m
 from matching.engine import Engine
 from tests.naive_book import NaiveEngine
@@ -64,9 +65,12 @@ def place(chance: random.Random, number: int, middle: int) -> m.Place:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_engine_equals_the_naive_book_in_a_crowded_market(seed: int) -> None:
-    """B1, B2, B4, B5."""
+@pytest.mark.parametrize(("seed", "single_dict_max"), [(0, 20_000), (1, 20_000), (2, 30), (3, 30)])
+def test_engine_equals_the_naive_book_in_a_crowded_market(
+    seed: int, single_dict_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1, B2, B4, B5, however the open orders are indexed."""
+    monkeypatch.setattr(matching.book, "SINGLE_DICT_MAX", single_dict_max)
     engine, naive = Engine(), NaiveEngine()
     trades = 0
     for number, command in enumerate(history(seed)):
@@ -76,4 +80,5 @@ def test_engine_equals_the_naive_book_in_a_crowded_market(seed: int) -> None:
         if number % 20 == 0:
             engine.check()
     engine.check()
+    assert (type(engine.book(SYMBOL).orders) is dict) == (single_dict_max > COMMANDS)
     assert trades > COMMANDS // 20, "the history must trade, or it shows nothing"

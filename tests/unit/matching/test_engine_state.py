@@ -192,13 +192,11 @@ SPOILED: dict[str, Callable[[Book], object]] = {
     "level total": lambda book: setattr(level_of(book, 100), "quantity_lots", 8),
     "tail": lambda book: setattr(level_of(book, 100), "tail", book.orders[1]),
     "link back": lambda book: setattr(book.orders[2], "prev", None),
-    "index misses an order": lambda book: book.order_shards[1].pop(1),
-    "index has one too many": lambda book: book.order_shards[16].update({77: resting(77, 2)}),
-    "index looks elsewhere": lambda book: book.order_shards[2].update(
-        {1: book.order_shards[1].pop(1)}
-    ),
+    "index misses an order": lambda book: book.orders.pop(1),
+    "index has one too many": lambda book: book.orders.update({77: resting(77, 2)}),
+    "index under another id": lambda book: book.orders.update({77: book.orders.pop(1)}),
     "account misses an order": lambda book: book.by_account().owned[7].pop(1),
-    "account kept though empty": lambda book: book.by_account().owned.shards[0].update({0: {}}),
+    "account kept though empty": lambda book: book.by_account().owned.update({0: {}}),
     "price order": lambda book: book.bids.keys.reverse(),
     "price without a level": lambda book: book.asks.keys.append(-102),
     "level without a price": lambda book: book.asks.keys.clear(),

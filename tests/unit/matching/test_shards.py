@@ -2,13 +2,15 @@
 
 import random
 
+import pytest
+
 from matching.shards import SHARDS, Sharded
 
 
 def filled(keys: range) -> Sharded[str]:
     sharded: Sharded[str] = Sharded()
     for key in keys:
-        sharded.shards[key % SHARDS][key] = str(key)
+        sharded[key] = str(key)
     return sharded
 
 
@@ -27,6 +29,22 @@ def test_it_reads_like_a_dict() -> None:
     assert 9 not in sharded
     strange: object = "8"
     assert strange not in sharded
+
+
+def test_it_is_written_like_a_dict() -> None:
+    sharded = filled(range(3))
+    sharded[1] = "one"
+    assert (len(sharded), sharded[1]) == (3, "one")
+    del sharded[1]
+    assert (len(sharded), sharded.get(1)) == (2, None)
+    with pytest.raises(KeyError):
+        del sharded[1]
+    assert len(sharded) == 2
+    assert sharded.pop(2) == "2"
+    assert dict(sharded) == {0: "0"}
+    # By the remainder of its key, or it is not found again.
+    sharded[SHARDS + 5] = "far"
+    assert sharded.shards[5] == {SHARDS + 5: "far"}
 
 
 def test_it_is_true_where_something_is_in_it() -> None:
