@@ -10,8 +10,8 @@ on), old ones are detached concurrently. Both wait at most LOCK_TIMEOUT_MS for a
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -63,15 +63,22 @@ class Partitioned:
         """
         start = self.start_of(self.start_of(now) - timedelta(days=1))
         for _ in range(self.ahead + 2):
-            end = self.next_start(start)
-            yield f"{self.table}_p{start.strftime(self.name_format)}", _floor(start), _floor(end)
-            start = end
+            partition = self.partition_at(start)
+            yield partition.name, partition.low, partition.high
+            start = self.next_start(start)
+
+    def partition_at(self, moment: datetime) -> "Partition":
+        """Return the partition for the ids of this moment, whether it exists or not."""
+        start = self.start_of(moment)
+        name = f"{self.table}_p{start.strftime(self.name_format)}"
+        return Partition(name, _floor(start), _floor(self.next_start(start)))
 
 
 MONTHS_AHEAD: Final = 3
 DAYS_AHEAD: Final = 14
+ORDERS: Final = Partitioned("orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD)
 TABLES: Final = (
-    Partitioned("orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD),
+    ORDERS,
     Partitioned("orders_trade", _day_start, _next_day, "%Y%m%d", DAYS_AHEAD, append_only=True),
     Partitioned(
         "wallets_entry",
@@ -95,11 +102,28 @@ class Partition:
 
     def ends(self) -> datetime:
         """The moment after the last id that belongs here."""
-        return datetime.fromtimestamp(id_time_ms(self.high) / 1_000, UTC)
+        return _moment(self.high)
 
 
 def _floor(moment: datetime) -> int:
     return id_floor(int(moment.timestamp()) * 1_000)
+
+
+def _moment(value: int) -> datetime:
+    return datetime.fromtimestamp(id_time_ms(value) / 1_000, UTC)
+
+
+def grouped(partitioned: Partitioned, ids: Iterable[int]) -> dict[str, list[int]]:
+    """Return ids by the name of the partition that each one's row is in."""
+    groups: dict[str, list[int]] = {}
+    low = high = 0
+    group: list[int] = []
+    for value in ids:
+        if not low <= value < high:
+            name, low, high = astuple(partitioned.partition_at(_moment(value)))
+            group = groups.setdefault(name, [])
+        group.append(value)
+    return groups
 
 
 def attached(connection: psycopg.Connection, table: str) -> list[Partition]:

@@ -3,11 +3,15 @@
 What only some orders have is left out of the others' parameters: it reads as NULL, "as it was".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
+from psycopg import sql
 
+from exchange.partitions import ORDERS as ORDERS_PARTITIONED
+from exchange.partitions import grouped
 from exchange.realtime.publish import SymbolText
 from matching.book import Book
 from orders.changes import OrderChange, Outcome
@@ -17,12 +21,11 @@ from orders.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 Texts = Callable[[int], SymbolText]
 
 # O4, once more: what an order's row may become is decided by what the row says it is.
-MOVES: Final = [f"{current}>{target}" for current, after in NEXT.items() for target in after]
-# An order is sequenced exactly once, and what has ended never changes again. The bounds on the id
-# leave the planner one partition, mostly, instead of all of them. What trades as a market order has
-# no price: its new one is its bound, and what woke it is its reference.
-ORDERS: Final = """
-UPDATE orders_order AS kept
+_MOVES: Final = [f"{current}>{target}" for current, after in NEXT.items() for target in after]
+# An order is sequenced exactly once, and what has ended never changes again. What trades as a
+# market order has no price: its new one is its bound, and what woke it is its reference.
+_ORDERS: Final = """
+UPDATE {table} AS kept
 SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
     priority_seq = COALESCE(new.priority_seq, kept.priority_seq),
     status = COALESCE(new.status, kept.status), reason = new.reason,
@@ -41,7 +44,7 @@ FROM json_to_recordset(%(rows)s::json) AS new(
     id bigint, engine_seq bigint, priority_seq bigint, status text, reason text, price numeric,
     quantity numeric, filled numeric, filled_quote numeric, is_final boolean, stop_price numeric,
     display_quantity numeric, reference_price numeric)
-WHERE kept.id = new.id AND kept.id BETWEEN %(low)s AND %(high)s
+WHERE kept.id = new.id
   AND kept.status || '>' || COALESCE(new.status, kept.status) = ANY(%(moves)s)
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
 RETURNING kept.*
@@ -95,6 +98,22 @@ def book_places_take(outcome: Outcome, books: Mapping[int, Book]) -> None:
         change.priority_seq = order.priority
         change.price_ticks = order.price_ticks
         outcome.touch(change.symbol_id, order.side, order.price_ticks)
+
+
+def order_statements(
+    outcome: Outcome, texts: Texts, time: datetime
+) -> Iterator[tuple[sql.Composed, dict[str, Any]]]:
+    """Yield the statements that write the changed orders, and their parameters.
+
+    One for each partition, nearly always one. Asked for the whole table, the planner looks at every
+    month there is; and bounds on the ids, which spare it that, it took for the better way to find
+    the rows: it read all that lay between them, once more for each order (2,000 in 190 ms, not 30).
+    """
+    for table, order_ids in grouped(ORDERS_PARTITIONED, outcome.orders).items():
+        changes = [outcome.orders[order_id] for order_id in order_ids]
+        rows = json_text([order_row(one, texts(one.symbol_id)) for one in changes])
+        statement = sql.SQL(_ORDERS).format(table=sql.Identifier(table))
+        yield statement, {"rows": rows, "time": time, "moves": _MOVES}
 
 
 def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:

@@ -26,14 +26,12 @@ from orders.loading import Loaded, SymbolFeed, halt_request, rows_as_dicts, time
 from orders.outcomes import outcome_of
 from orders.result_rows import (
     COMMANDS,
-    MOVES,
-    ORDERS,
     PREVENTED,
     TRADES,
     answer_rows,
     book_places_take,
     json_text,
-    order_row,
+    order_statements,
     prevented_rows,
     trade_rows,
 )
@@ -240,15 +238,13 @@ class PostgresResults:
         time = time_of(batch.time_ms)
         connection = self._connection
         texts = self._frame_maker.text
-        order_cursor = rows_as_dicts(connection)
+        order_cursors = []
         commands = None
         with connection.pipeline():
             connection.execute("BEGIN")
             guard = connection.execute(_GUARD, self._checkpoint(batch, state_hash))
-            if outcome.orders:
-                changes = [order_row(one, texts(one.symbol_id)) for one in outcome.orders.values()]
-                bounds = {"low": min(outcome.orders), "high": max(outcome.orders), "moves": MOVES}
-                order_cursor.execute(ORDERS, {"rows": json_text(changes), "time": time, **bounds})
+            for statement, params in order_statements(outcome, texts, time):
+                order_cursors.append(rows_as_dicts(connection).execute(statement, params))
             if outcome.commands:
                 commands = connection.execute(COMMANDS, (json_text(answer_rows(outcome)),))
             if outcome.trades:
@@ -263,7 +259,7 @@ class PostgresResults:
         if guard.rowcount != 1:
             connection.execute("ROLLBACK")
             raise LeaseLost(self._lease.epoch)
-        rows = order_cursor.fetchall() if outcome.orders else []
+        rows = [row for cursor in order_cursors for row in cursor]
         assert len(rows) == len(outcome.orders), "every order of the batch changed, exactly once"
         assert commands is None or commands.rowcount == len(outcome.commands)
         return rows
