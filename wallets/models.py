@@ -42,8 +42,14 @@ class Account(models.Model):
 class Balance(models.Model):
     """What one account has of one asset. Changed by guarded statements only (wallets.locks)."""
 
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="balances")
-    asset = models.ForeignKey("exchange.Asset", on_delete=models.PROTECT, related_name="+")
+    # No index by either alone, only the one below by both: with few rows the planner took that by
+    # the asset, and read everybody's balance.
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="balances", db_index=False
+    )
+    asset = models.ForeignKey(
+        "exchange.Asset", on_delete=models.PROTECT, related_name="+", db_index=False
+    )
     available = money_field(default=0)
     reserved = money_field(default=0)
     may_be_negative = models.BooleanField(default=False)  # house and external accounts

@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from exchange.api.errors import exception_handler
-from exchange.api.keys import Principal, authenticate
+from exchange.api.keys import authenticate
+from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError

@@ -1,111 +1,42 @@
 """Who asks: a signed API key, or the session of a page. The rest of the API sees a Principal.
 
 A signature is the hex HMAC-SHA256 over timestamp, method, path with query and the hash of the
-body, one a line (string_to_sign). Keys are
-kept in this process for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes that long at
-most.
+body, one a line (string_to_sign).
 """
 
 import hashlib
 import hmac
 import re
 import secrets
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from datetime import UTC, datetime
+from typing import Final
 
 from django.http import HttpRequest
 
-from exchange.api.errors import DATABASE_AWAY
+from exchange.api.principals import (
+    Principal,
+    principal_of_key,
+    principal_of_user,
+    principals_forget,
+)
 from exchange.api.requests import body_of
-from exchange.api.secrets import secret_decrypt, secret_encrypt
+from exchange.api.secrets import secret_encrypt
 from exchange.api.throttling import Ticket, guard
 from exchange.domain.codes import Code
-from exchange.domain.enums import Scope, SelfTradePrevention
+from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from exchange.models import ApiKey, Tier, User
+from exchange.models import ApiKey
 
-T = TypeVar("T")
-
-PRINCIPAL_AGE_MAX_S: Final = 2.0
-PRINCIPALS_MAX: Final = 20_000
 WINDOW_DEFAULT_MS: Final = 5_000
 WINDOW_MAX_MS: Final = 60_000
 FUTURE_MAX_MS: Final = 1_000
-LAST_USED_SAMPLE: Final = timedelta(minutes=1)
-ORDERS_PER_SECOND: Final = 10  # without a tier
 KEY_PREFIX: Final = "tk_"
 LABEL_MAX: Final = 60
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,40}", re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
-_ALL_SCOPES: Final = frozenset(Scope)
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """On whose behalf a request is made, and what it may do. `key_id` is None for a session.
-
-    `self_trade` is the mode of this user's orders that name none.
-    """
-
-    user_id: int
-    account_id: int  # 0: this user has no account, as staff may not
-    tier_id: int | None
-    orders_per_second: int  # 0: no limit
-    may_self_trade: bool
-    is_suspended: bool
-    scopes: frozenset[Scope]
-    key_id: str | None
-    key_number: int  # the key's primary key, which its orders carry; 0 for a session
-    group_id: int  # users of one group count as one for self-trade prevention; 0: none
-    self_trade: SelfTradePrevention
-
-
-@dataclass(slots=True)
-class _Kept:
-    """A key or user as it was read, and until when that counts."""
-
-    principal: Principal
-    secret: bytes
-    expires_at: datetime | None
-    good_until: float
-    last_used_due: bool
-
-
-class _Cache:
-    """Bounded and short-lived; keyed by API key id or by user id."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[str | int, _Kept] = {}
-
-    def get(self, key: str | int) -> _Kept | None:
-        kept = self._kept.get(key)
-        return kept if kept is not None and kept.good_until > time.monotonic() else None
-
-    def put(self, key: str | int, kept: _Kept) -> None:
-        with self._lock:
-            self._kept.pop(key, None)
-            self._kept[key] = kept
-            while len(self._kept) > PRINCIPALS_MAX:
-                del self._kept[next(iter(self._kept))]
-
-    def clear(self) -> None:
-        with self._lock:
-            self._kept.clear()
-
-
-_cache: Final = _Cache()
-
-
-def principals_forget() -> None:
-    """Read keys and users afresh (after a change in this process, and between tests)."""
-    _cache.clear()
 
 
 def authenticate(request: HttpRequest, scope: Scope, *, counts_as_order: bool = False) -> Principal:
@@ -161,7 +92,7 @@ def _signature_check(
     if not _KEY(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     _timestamp_check(timestamp, window)
-    kept = _cache.get(key_id) or _reading(_key_read, key_id)
+    kept = principal_of_key(key_id)
     expected = hmac.digest(kept.secret, signed, "sha256").hex()
     if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
         raise DomainError(Code.AUTH_SIGNATURE_INVALID)
@@ -201,106 +132,7 @@ def _of_session(request: HttpRequest) -> Principal:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         raise DomainError(Code.AUTH_REQUIRED)
-    kept = _cache.get(user.pk) or _reading(_user_read, user.pk)
-    return kept.principal
-
-
-_USER_COLUMNS: Final = (
-    "is_active",
-    "is_suspended",
-    "tier_id",
-    "account__id",
-    "group_id",
-    "self_trade_prevention",
-)
-
-
-def _reading(read: Callable[[T], _Kept], key: T) -> _Kept:
-    """Read who this is; without Postgres nothing can have been taken yet, and that is said."""
-    try:
-        return read(key)
-    except DATABASE_AWAY as error:
-        raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-
-
-def _key_read(key_id: str) -> _Kept:
-    columns = [f"user__{name}" for name in _USER_COLUMNS]
-    row = (
-        ApiKey.objects.filter(key_id=key_id, revoked_at=None, user__is_active=True)
-        .values(
-            "id", "secret_encrypted", "can_read", "can_trade", "expires_at", "last_used_at",
-            "user_id", *columns,
-        )
-        .first()
-    )  # fmt: skip
-    if row is None:
-        raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
-    last_used = row["last_used_at"]
-    kept = _Kept(
-        principal=_principal(
-            {name: row[f"user__{name}"] for name in _USER_COLUMNS},
-            user_id=row["user_id"],
-            scopes=frozenset(scope for scope, has in scopes.items() if has),
-            key_id=key_id,
-            key_number=row["id"],
-        ),
-        secret=secret_decrypt(row["secret_encrypted"]),
-        expires_at=row["expires_at"],
-        good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
-        last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
-    )
-    _cache.put(key_id, kept)
-    return kept
-
-
-def _user_read(user_id: int) -> _Kept:
-    row = User.objects.filter(pk=user_id, is_active=True).values(*_USER_COLUMNS).first()
-    if row is None:
-        raise DomainError(Code.AUTH_REQUIRED)
-    kept = _Kept(
-        principal=_principal(row, user_id=user_id, scopes=_ALL_SCOPES, key_id=None, key_number=0),
-        secret=b"",
-        expires_at=None,
-        good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
-        last_used_due=False,
-    )
-    _cache.put(user_id, kept)
-    return kept
-
-
-def _principal(
-    row: dict[str, Any],
-    *,
-    user_id: int,
-    scopes: frozenset[Scope],
-    key_id: str | None,
-    key_number: int,
-) -> Principal:
-    tiers = (
-        Tier.objects.filter(pk=row["tier_id"])
-        if row["tier_id"]
-        else Tier.objects.filter(is_default=True)
-    )
-    tier = tiers.first()
-    may_self_trade = tier.may_self_trade if tier else False
-    self_trade = SelfTradePrevention(row["self_trade_prevention"])
-    if self_trade is SelfTradePrevention.NONE and not may_self_trade:
-        # A setting alone gives no leave; refusing every order for it would help nobody.
-        self_trade = SelfTradePrevention.CANCEL_INCOMING
-    return Principal(
-        user_id=user_id,
-        account_id=row["account__id"] or 0,
-        tier_id=tier.pk if tier else None,
-        orders_per_second=tier.orders_per_second if tier else ORDERS_PER_SECOND,
-        may_self_trade=may_self_trade,
-        is_suspended=row["is_suspended"],
-        scopes=scopes,
-        key_id=key_id,
-        key_number=key_number,
-        group_id=row["group_id"] or 0,
-        self_trade=self_trade,
-    )
+    return principal_of_user(user.pk).principal
 
 
 def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:

@@ -10,6 +10,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from prometheus_client import Counter
 
 from exchange.api import keys
+from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
@@ -170,7 +171,7 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
         outbox.expires_at_s = session.get_expiry_date().timestamp()
 
 
-def _login_verify(message: protocol.Login) -> keys.Principal:
+def _login_verify(message: protocol.Login) -> Principal:
     """The key's Principal, or the same refusals as a signed request gets."""
     principal = keys.verify(
         key_id=message.key,

@@ -5,13 +5,13 @@ from typing import cast
 
 import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from psycopg_pool import PoolTimeout
 
 from exchange.api.errors import api_view
-from exchange.api.keys import _reading
+from exchange.api.principals import principal_of_key, principal_of_user
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 
@@ -41,11 +41,16 @@ def test_view_that_loses_the_database_answers_503(
 
 
 @pytest.mark.parametrize("error", AWAY)
+@pytest.mark.django_db
 def test_who_is_asking_cannot_be_read_so_nothing_was_taken(error: type[Exception]) -> None:
-    def read(_key: str) -> object:
+    def gone(*_: object) -> object:
         raise error("gone")
 
-    with pytest.raises(DomainError) as refusal:
-        _reading(read, "key")
+    with connection.execute_wrapper(gone):
+        with pytest.raises(DomainError) as by_key:
+            principal_of_key("tk_nobody")
+        with pytest.raises(DomainError) as by_session:
+            principal_of_user(1)
 
-    assert refusal.value.code is Code.ENGINE_UNAVAILABLE
+    assert by_key.value.code is Code.ENGINE_UNAVAILABLE
+    assert by_session.value.code is Code.ENGINE_UNAVAILABLE

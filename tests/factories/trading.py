@@ -14,7 +14,8 @@ from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
-from exchange.api.keys import api_key_create, principals_forget
+from exchange.api.keys import api_key_create
+from exchange.api.principals import principals_forget
 from exchange.models import Asset, Tier, User
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget

@@ -18,7 +18,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 from prometheus_client import REGISTRY
 
-from exchange.api.keys import principals_forget
+from exchange.api.principals import principals_forget
 from exchange.api.secrets import secret_encrypt
 from exchange.models import ApiKey, User
 from exchange.realtime import protocol, publish

@@ -1,0 +1,81 @@
+"""How Postgres finds the rows of the hot statements: by their keys, however little it knows.
+
+A table that has just grown has no statistics. What is chosen then must not read more than it needs.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Composable, Composed
+
+from exchange.database import connect
+from exchange.domain.enums import OrderStatus, Side
+from exchange.domain.ids import IdGenerator
+from exchange.realtime.publish import SymbolText
+from orders.changes import Outcome
+from orders.result_rows import order_statements
+from tests.factories.desk import Desk, stop_limit_job
+from tests.factories.market import market_make
+from tests.factories.worker import TestClock
+from wallets.locks import BALANCES_APPLY
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROWS = 3_000
+
+
+@pytest.fixture
+def db() -> Iterator[psycopg.Connection]:
+    with connect("test-plans") as connection:
+        yield connection
+
+
+@pytest.fixture
+def desk(db: psycopg.Connection) -> Iterator[Desk]:
+    clock = TestClock()
+    desk = Desk(market_make(ids=IdGenerator(1, clock.now_ms)), clock, db)
+    yield desk
+    desk.around.close()
+
+
+def plan(db: psycopg.Connection, statement: Composable, params: Any) -> str:
+    rows = db.execute(Composed([SQL("EXPLAIN "), statement]), params)
+    return "\n".join(line for (line,) in rows)
+
+
+def test_the_orders_of_a_batch_are_found_one_by_one(db: psycopg.Connection, desk: Desk) -> None:
+    """Bounds on the ids once made it read all between them, again for each order."""
+    [order_id] = desk.send(stop_limit_job(desk.market, Side.SELL, 5, 80, 90))
+    columns = [column.name for column in db.execute("SELECT * FROM orders_order").description or ()]
+    others = ", ".join(f'"{name}"' for name in columns if name != "id")
+    db.execute(
+        f"INSERT INTO orders_order (id, {others})"
+        f" SELECT id + n, {others} FROM orders_order, generate_series(1, {ROWS}) AS n"
+    )
+    outcome = Outcome({})
+    for number in range(ROWS):
+        change = outcome.change(order_id + number, desk.market.symbol_id)
+        change.status = OrderStatus.CANCELLED
+    texts = SymbolText(desk.market.rules.units)
+    [(statement, params)] = order_statements(outcome, lambda _: texts, datetime.now(UTC))
+
+    text = plan(db, statement, params)
+
+    assert "(id = new.id)" in text
+    assert "Materialize" not in text
+
+
+def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: Desk) -> None:
+    """By the asset alone it once read everybody's balance, for each of them."""
+    text = plan(
+        db,
+        SQL(BALANCES_APPLY),
+        ([1, 2], [1, 1], [Decimal(1), Decimal(1)], [Decimal(0), Decimal(0)]),
+    )
+
+    assert "balance_one_per_asset" in text
+    assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
