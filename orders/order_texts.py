@@ -104,4 +104,4 @@ def time_text(moment: datetime | str) -> str:
     """A time as RFC 3339 UTC text with milliseconds."""
     if isinstance(moment, str):
         return moment
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"

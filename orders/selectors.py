@@ -59,8 +59,12 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
     """
     quantity, filled = row["quantity"], row["filled"]
     status, reason = row["status"], row["reason"]
-    read = row.get
-    body = {
+    terms = NO_TERMS
+    for column in RARE:
+        if row.get(column):
+            terms = terms_json(row)
+            break
+    return {
         "id": str(row["id"]),
         "client_order_id": row["client_order_id"],
         "symbol": symbol or row["symbol"],
@@ -79,14 +83,10 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
         "reason": reason,
         "created_at": time_text(row["created_at"]),
         "updated_at": time_text(row["updated_at"]),
-        **NO_TERMS,
+        **terms,
         "self_trade_prevention": row["self_trade"],
         "expiry_reason": reason if status in ENDED_EARLY else None,
     }
-    for column in RARE:
-        if read(column):
-            return body | terms_json(row)
-    return body
 
 
 _ORDERS: Final = """

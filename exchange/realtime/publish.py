@@ -7,6 +7,7 @@ the WebSocket process forwards the bytes as they are.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,6 +29,8 @@ HEARTBEAT_LIFE_MS: Final = 5_000
 SETTLE_FLAG_LIFE_MS: Final = 2_000
 
 STATE_SUFFIX: Final = "@state"
+# A trade's numbers stand in two rows and three frames, its price in those of many others.
+TEXTS_KEPT: Final = 16_384
 
 Frame = tuple[str, bytes]
 Level = tuple[int, int]  # price ticks, quantity lots
@@ -289,6 +292,7 @@ def _scaled(step: Decimal) -> tuple[int, int, int]:
     return int(step.scaleb(digits)), 10**digits, digits
 
 
+@lru_cache(TEXTS_KEPT)
 def _text(count: int, step: tuple[int, int, int]) -> str:
     factor, unit, digits = step
     whole, part = divmod(count * factor, unit)
