@@ -186,17 +186,23 @@ def orders_cancel_all(
         known = catalogue().symbols_by_id
         taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
-    for rules in taking:
-        job = CommandJob(
-            CommandKind.CANCEL_ALL,
-            symbol_id=rules.units.symbol_id,
-            partition_id=rules.partition_id,
-            account_id=account_id,
-            side=side_code,
-            owner_tag=principal.key_number if own_key else 0,
-            requested_by=principal.user_id,
-        )
-        intake().submit(job)
+    outcomes = intake().submit_all(
+        [
+            CommandJob(
+                CommandKind.CANCEL_ALL,
+                symbol_id=rules.units.symbol_id,
+                partition_id=rules.partition_id,
+                account_id=account_id,
+                side=side_code,
+                owner_tag=principal.key_number if own_key else 0,
+                requested_by=principal.user_id,
+            )
+            for rules in taking
+        ]
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
     return [rules.units.code for rules in taking]
 
 

@@ -1,7 +1,7 @@
 """Lists in one intake batch: one decision, one hold for what can happen once, one command."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -40,12 +40,6 @@ def market() -> Market:
     """Every account has 1 of each asset: 1,000 lots, or 100,000 tick-lots of 10 atoms each."""
     ids = IdGenerator(3, lambda: time.time_ns() // 1_000_000)
     return market_make(ids=ids, accounts=2, funds=FUNDS)
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def leg(market: Market, one: Leg, client_id: str | None = None) -> PlaceJob:

@@ -1,6 +1,6 @@
 """What intake writes for each order type: its columns, what it holds, and the very command."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
 from exchange.domain.ids import IdGenerator
@@ -40,19 +39,8 @@ RARE = (
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
 def market(clock: TestClock) -> Market:
     return market_make(ids=IdGenerator(1, clock.now_ms), accounts=1)
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def job_of(

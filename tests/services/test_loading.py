@@ -1,7 +1,6 @@
 """From rows back to the engine: the same commands, the same book, fast enough to fail over."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -16,7 +15,6 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
-from exchange.domain.ids import IdGenerator
 from matching.codec import decode_command
 from matching.image import image_encode
 from matching.lease import lease_acquire
@@ -27,7 +25,7 @@ from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load, units_load
 from orders.restoring import LOADING_LEASE_S
 from tests.factories.desk_jobs import list_job, special_job, submit
-from tests.factories.market import Market, market_make
+from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,22 +34,6 @@ BUY, SELL = Side.BUY, Side.SELL
 SOON_MS = 4_000_000_000_000
 OPEN_ORDERS = 100_000
 LOAD_S_MAX = 5.0
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 MARKET: dict[str, Any] = {"type": OrderType.MARKET, "time_in_force": TimeInForce.IOC}

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, time, timedelta
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import OrderStatus, Side, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
@@ -28,11 +27,6 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
 def market(clock: TestClock) -> Iterator[Market]:
     catalogue_forget()
     yield market_make(ids=IdGenerator(1, clock.now_ms))
@@ -44,12 +38,6 @@ def worker(market: Market, clock: TestClock) -> Iterator[WorkerProcess]:
     surroundings = Surroundings(market, clock)
     yield surroundings.start()
     surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def obey(worker: WorkerProcess, clock: TestClock) -> None:

@@ -3,7 +3,6 @@
 A table that has just grown has no statistics. What is chosen then must not read more than it needs.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,34 +11,16 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Composable, Composed
 
-from exchange.database import connect
 from exchange.domain.enums import OrderStatus, Side
-from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import SymbolText
 from orders.changes import Outcome
 from orders.result_rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
-from tests.factories.market import market_make
-from tests.factories.worker import TestClock
 from wallets.locks import BALANCES_APPLY
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROWS = 3_000
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-plans") as connection:
-        yield connection
-
-
-@pytest.fixture
-def desk(db: psycopg.Connection) -> Iterator[Desk]:
-    clock = TestClock()
-    desk = Desk(market_make(ids=IdGenerator(1, clock.now_ms)), clock, db)
-    yield desk
-    desk.around.close()
 
 
 def plan(db: psycopg.Connection, statement: Composable, params: Any) -> str:

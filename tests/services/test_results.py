@@ -1,47 +1,21 @@
 """What a batch leaves in the rows and in the frames, order kind by order kind."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import OrderType, Side, TimeInForce
-from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import decode_frames
 from matching.codec import decode_journal
 from matching.messages import HALT
 from matching.worker import EngineFailed
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock
+from tests.factories.market import Market
+from tests.factories.worker import Surroundings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def run(around: Surroundings) -> None:

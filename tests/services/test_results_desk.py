@@ -1,14 +1,10 @@
 """What the engine's rarer events leave in rows and frames: triggers, icebergs, lists, times."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side, TimeInForce
-from exchange.domain.ids import IdGenerator
 from matching.messages import CLOSED
 from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.worker import CommitRefused, EngineFailed
@@ -22,26 +18,10 @@ from tests.factories.desk_jobs import (
     timer_job,
     trailing_job,
 )
-from tests.factories.market import market_make
-from tests.factories.worker import TestClock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
-
-
-@pytest.fixture
-def desk(db: psycopg.Connection) -> Iterator[Desk]:
-    clock = TestClock()
-    desk = Desk(market_make(ids=IdGenerator(1, clock.now_ms)), clock, db)
-    yield desk
-    desk.around.close()
 
 
 # --- triggers

@@ -1,39 +1,19 @@
 """What market states, auctions and interruptions leave in rows and on the state channel."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
-from exchange.domain.ids import IdGenerator
 from matching.messages import AUCTION, HALT, OPEN, PRE_OPEN
 from orders.commands import set_band_command
 from orders.intake.jobs import CommandJob
 from tests.factories.desk import Desk
-from tests.factories.market import market_make
-from tests.factories.worker import TestClock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
-
-
-@pytest.fixture
-def desk(db: psycopg.Connection) -> Iterator[Desk]:
-    clock = TestClock()
-    desk = Desk(market_make(ids=IdGenerator(1, clock.now_ms)), clock, db)
-    yield desk
-    desk.around.close()
 
 
 def test_an_auction_from_gathering_to_its_one_price(desk: Desk) -> None:

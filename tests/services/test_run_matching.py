@@ -15,7 +15,6 @@ import redis
 from django.conf import settings
 from django.db import connection as django_connection
 
-from exchange.database import connect
 from exchange.domain.enums import Side
 from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import decode_frames
@@ -42,12 +41,6 @@ TAKE_OVER_S_MAX = 5.0
 @pytest.fixture
 def market() -> Market:
     return market_make(ids=IdGenerator(2, lambda: time.time_ns() // 1_000_000))
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 @pytest.fixture

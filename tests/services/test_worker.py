@@ -1,14 +1,11 @@
 """The worker's loop on real rows: what the stream does wrong must not matter (faults F3 to F20)."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import Side
-from exchange.domain.ids import IdGenerator
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.models import Symbol
 from exchange.selectors import symbol_rules
@@ -20,35 +17,12 @@ from matching.protocols import CommitRefused, EngineFailed, LeaseLost
 from matching.snapshot import state_hash
 from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from orders.intake.jobs import PlaceJob
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock
+from tests.factories.market import Market
+from tests.factories.worker import Surroundings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def order(db: psycopg.Connection, order_id: int) -> tuple[str, str | None, str, int | None]:

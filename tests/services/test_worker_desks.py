@@ -1,13 +1,9 @@
 """The worker's loop on lists, times and work in pieces: what the stream loses must not matter."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import CommandKind, ListKind, Side
-from exchange.domain.ids import IdGenerator
 from matching.agenda import CONTINUES_PER_BATCH_MAX
 from matching.codec import decode_command, decode_journal, encode_command
 from matching.messages import ALL_ACCOUNTS, Command, Continue, Expire, Place, PlaceList
@@ -23,37 +19,14 @@ from tests.factories.desk_jobs import (
     submit,
     timer_job,
 )
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock
+from tests.factories.market import Market
+from tests.factories.worker import Surroundings
 from tests.services.test_worker import place_on, sibling_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
 FEW_MS = 5
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def statuses(db: psycopg.Connection, market: Market) -> list[str]:

@@ -1,50 +1,24 @@
 """What a worker does first: after a failover, with a doubtful book, with a symbol it never saw."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import CommandKind, Side
-from exchange.domain.ids import IdGenerator
 from exchange.models import Symbol
 from matching.messages import AUCTION, HALT, OPEN
 from orders.commands import set_band_command
 from orders.intake.jobs import CommandJob, Job
 from orders.loading import halt_request
 from tests.factories.desk_jobs import submit, timer_job
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock, WorkerProcess
+from tests.factories.market import Market
+from tests.factories.worker import Surroundings, WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
 PHASE_MS = 1_000
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def batch(around: Surroundings, db: psycopg.Connection, process: WorkerProcess, *jobs: Job) -> None:

@@ -4,16 +4,14 @@ The worker dies after a batch by dropping its memory and its connection. Its eng
 test: what the successor does is then done with it again, and must give the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
-from exchange.domain.ids import IdGenerator
 from matching.codec import Sequenced, decode_journal, encode_journal
 from matching.engine import Engine
 from matching.image import image_encode
@@ -31,36 +29,13 @@ from tests.factories.desk_jobs import (
     timer_job,
     trailing_job,
 )
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock, WorkerProcess
+from tests.factories.market import Market
+from tests.factories.worker import Surroundings, WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUY, SELL = Side.BUY, Side.SELL
 MANY = STEPS_PER_COMMAND_MAX + 50  # more than one command does
-
-
-@pytest.fixture
-def clock() -> TestClock:
-    return TestClock()
-
-
-@pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms))
-
-
-@pytest.fixture
-def around(market: Market, clock: TestClock) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as connection:
-        yield connection
 
 
 def batch(around: Surroundings, db: psycopg.Connection, process: WorkerProcess, *jobs: Job) -> None:
