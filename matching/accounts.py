@@ -4,58 +4,63 @@ A book has this index once somebody asks for it: a mass cancel, a limit, a desk.
 rests would pay a tenth of its time for it, so a book that is never asked has none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from matching.shards import Sharded
+from matching.shards import SHARDS
 
 if TYPE_CHECKING:
     from matching.book import RestingOrder
 
 
 class AccountIndex:
-    """Per account its only order, or its orders by id.
+    """Per account its only order, or its orders by id, in many small dicts (matching/shards.py).
 
     Most accounts have one, and a dict for each of them would take more memory than the orders.
     """
 
-    __slots__ = ("owned",)
+    __slots__ = ("shards",)
 
     def __init__(self, orders: Iterable["RestingOrder"]) -> None:
-        self.owned: Sharded[Any] = Sharded()
+        self.shards: tuple[dict[int, Any], ...] = tuple({} for _ in range(SHARDS))
         for order in orders:
             self.add(order)
+
+    def __iter__(self) -> Iterator[int]:
+        return (account_id for shard in self.shards for account_id in shard)
 
     def add(self, order: "RestingOrder") -> None:
         """Take in an order that rests from now on."""
         account_id = order.account_id
-        owned = self.owned.get(account_id)
+        shard = self.shards[account_id % SHARDS]
+        owned = shard.get(account_id)
         if owned is None:
-            self.owned[account_id] = order
+            shard[account_id] = order
         elif type(owned) is dict:
             owned[order.order_id] = order
         else:
-            self.owned[account_id] = {owned.order_id: owned, order.order_id: order}
+            shard[account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: "RestingOrder") -> None:
         """Forget an order that leaves the book."""
         account_id = order.account_id
-        owned = self.owned[account_id]
+        shard = self.shards[account_id % SHARDS]
+        owned = shard[account_id]
         if owned is not order and len(owned) > 1:
             del owned[order.order_id]
         else:
-            del self.owned[account_id]
+            del shard[account_id]
 
     def orders_of(self, account_id: int) -> list["RestingOrder"]:
         """Return the resting orders of an account, in no particular order."""
-        owned = self.owned.get(account_id)
+        owned = self.shards[account_id % SHARDS].get(account_id)
         if owned is None:
             return []
         return list(owned.values()) if type(owned) is dict else [owned]
 
     def count_of(self, account_id: int) -> int:
         """Return how many orders of an account rest."""
-        owned = self.owned.get(account_id)
+        owned = self.shards[account_id % SHARDS].get(account_id)
         if owned is None:
             return 0
         return len(owned) if type(owned) is dict else 1
@@ -63,7 +68,8 @@ class AccountIndex:
     def check(self, orders: Mapping[int, "RestingOrder"]) -> None:
         """Assert that it holds these orders and nothing else. O(orders)."""
         total = 0
-        for account_id, owned in self.owned.items():
+        for account_id in self:
+            owned = self.shards[account_id % SHARDS][account_id]
             assert owned, "no account without an order stays"
             for order in self.orders_of(account_id):
                 assert order.account_id == account_id

@@ -46,6 +46,7 @@ from matching.messages import (
     Event,
     Expire,
     OrderAccepted,
+    OrderCancelled,
     OrderRejected,
     Place,
     PlaceList,
@@ -218,7 +219,17 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
     if order is None:
         return [CommandRefused(command.command_id, order_id, NOT_OPEN)]
     book.remove(order)
-    return [end_of(order, BY_USER)]
+    # As `end_of`, written out: of all messages it is the most frequent one.
+    return [
+        OrderCancelled(
+            order_id,
+            order.account_id,
+            order.side,
+            order.price_ticks,
+            order.left_lots + order.hidden_lots,
+            BY_USER,
+        )
+    ]
 
 
 def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:

@@ -93,7 +93,7 @@ def test_orders_that_left_are_freed_without_the_collector() -> None:
         a_day()
     book = engine.book(1)
     assert not book.orders
-    assert not book.by_account().owned
+    assert not list(book.by_account())
     assert not any(side.keys or side.levels for side in (book.bids, book.asks))
     # One leaked order a command would be tens of thousands of blocks.
     assert sys.getallocatedblocks() - blocks < 1_000
