@@ -54,6 +54,8 @@ class Partitioned:
     ahead: int
     # The ledger is never dropped, only detached: a balance is the sum of all of its entries.
     may_drop: bool = True
+    # A row for which this holds is still to be changed: what holds it stays attached.
+    live: str = ""
     append_only: bool = False
 
     def periods(self, now: datetime) -> Iterator[tuple[str, int, int]]:
@@ -76,7 +78,9 @@ class Partitioned:
 
 MONTHS_AHEAD: Final = 3
 DAYS_AHEAD: Final = 14
-ORDERS: Final = Partitioned("orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD)
+ORDERS: Final = Partitioned(
+    "orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD, live="finished_at IS NULL"
+)
 TABLES: Final = (
     ORDERS,
     Partitioned("orders_trade", _day_start, _next_day, "%Y%m%d", DAYS_AHEAD, append_only=True),
@@ -239,8 +243,9 @@ def retain(
 ) -> list[str]:
     """Detach partitions that ended more than `keep_days[table]` days ago; return their names.
 
-    A table that is not named keeps everything. Detached tables stay in the database, to be
-    archived, unless `drop` is set; the ledger's entries stay in any case.
+    A table that is not named keeps everything, and so does a month with an order that still rests.
+    Detached tables stay in the database, to be archived, unless `drop` is set; the ledger's entries
+    stay in any case.
     """
     unknown = keep_days.keys() - {partitioned.table for partitioned in TABLES}
     assert not unknown, f"not partitioned: {sorted(unknown)}"
@@ -253,11 +258,26 @@ def retain(
         for partition in attached(connection, partitioned.table):
             if partition.ends() > now - timedelta(days=days):
                 break
+            if _is_live(connection, partitioned, partition):
+                continue
             detach(connection, partitioned.table, partition.name)
             detached.append(partition.name)
             if drop and partitioned.may_drop:
                 connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(partition.name)))
     return detached
+
+
+def _is_live(
+    connection: psycopg.Connection, partitioned: Partitioned, partition: Partition
+) -> bool:
+    if not partitioned.live:
+        return False
+    statement = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(
+        sql.Identifier(partition.name), sql.SQL(partitioned.live)
+    )
+    found = connection.execute(statement).fetchone()
+    assert found is not None
+    return bool(found[0])
 
 
 def detach(connection: psycopg.Connection, table: str, name: str) -> None:

@@ -169,8 +169,8 @@ class Book:
         order.level = level
         orders = self.orders
         orders[order.order_id] = order
-        if len(orders) == SINGLE_DICT_MAX:
-            self._orders_split()
+        if len(orders) == SINGLE_DICT_MAX and type(orders) is dict:
+            self.orders = Sharded.of(orders)
         if self.accounts is not None:
             self.accounts.add(order)
 
@@ -206,11 +206,6 @@ class Book:
         del self.orders[order.order_id]
         if self.accounts is not None:
             self.accounts.remove(order)
-
-    def _orders_split(self) -> None:
-        split: Sharded[RestingOrder] = Sharded()
-        split.update(self.orders)
-        self.orders = split
 
     def by_account(self) -> AccountIndex:
         """Return whose orders are which; from now on the book keeps that up to date.

@@ -186,6 +186,8 @@ def orders_cancel_all(
         known = catalogue().symbols_by_id
         taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
+    if not taking:
+        return []
     outcomes = intake().submit_all(
         [
             CommandJob(

@@ -4,6 +4,9 @@ import random
 
 import pytest
 
+import matching.book
+from matching import messages as m
+from matching.engine import Engine
 from matching.shards import SHARDS, Sharded
 
 
@@ -45,6 +48,34 @@ def test_it_is_written_like_a_dict() -> None:
     # By the remainder of its key, or it is not found again.
     sharded[SHARDS + 5] = "far"
     assert sharded.shards[5] == {SHARDS + 5: "far"}
+
+
+def test_it_is_made_of_another_mapping() -> None:
+    plain = {key: str(key) for key in range(5, 205, 3)}
+    sharded = Sharded.of(plain)
+    assert sharded == plain
+    assert len(sharded) == len(plain)
+    assert sharded == filled(range(5, 205, 3))
+
+
+def test_a_book_is_split_once_however_often_it_passes_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matching.book, "SINGLE_DICT_MAX", 3)
+    engine = Engine()
+    book = engine.book(1)
+    kinds = []
+    for number in (1, 2, 3):
+        engine.apply(m.Place(number, 0, 1, number, 7, m.BUY, 100, 5))
+        kinds.append(type(book.orders).__name__)
+    assert kinds == ["dict", "dict", "Sharded"]
+    split = book.orders
+    for number in range(4, 9):
+        engine.apply(m.Cancel(number, 0, 1, number - 1))
+        engine.apply(m.Place(number, 0, 1, number, 7, m.BUY, 100, 5))
+        assert len(book.orders) == 3
+        assert book.orders is split
+    engine.check()
 
 
 def test_it_is_true_where_something_is_in_it() -> None:
