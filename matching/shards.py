@@ -19,7 +19,7 @@ D = TypeVar("D")
 
 
 class Sharded(MutableMapping[int, V], Generic[V]):
-    """Use it like a dict. Whoever is in a hurry goes to `shards[key % SHARDS]`, to read only."""
+    """Use it like a dict."""
 
     __slots__ = ("_count", "shards")
 

@@ -186,9 +186,7 @@ def orders_cancel_all(
         known = catalogue().symbols_by_id
         taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
-    if not taking:
-        return []
-    outcomes = intake().submit_all(
+    intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_ALL,
@@ -202,9 +200,6 @@ def orders_cancel_all(
             for rules in taking
         ]
     )
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
     return [rules.units.code for rules in taking]
 
 

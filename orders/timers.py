@@ -46,7 +46,7 @@ def cancel_after_set(
     owner_tag = _owner_tag(principal, scope)
     rules = _symbols(account_id, symbol)
     due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
-    outcomes = intake().submit_all(
+    intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_AFTER,
@@ -60,9 +60,6 @@ def cancel_after_set(
             for one in rules
         ]
     )
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
     return TimerSet(due_ms, [one.units.code for one in rules])
 
 

@@ -25,17 +25,9 @@ LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # without a tier
 
 _ALL_SCOPES: Final = frozenset(Scope)
-# Named here, because a row comes without its columns' names.
-_USER_COLUMNS: Final = (
-    "user_id", "is_suspended", "group_id", "self_trade_prevention", "account_id", "tier_id",
-    "orders_per_second", "may_self_trade",
-)  # fmt: skip
-_KEY_COLUMNS: Final = (
-    "key_number", "secret_encrypted", "can_read", "can_trade", "expires_at", "last_used_at",
-)  # fmt: skip
 _USER: Final = """
-    person.id, person.is_suspended, person.group_id, person.self_trade_prevention, account.id,
-    tier.id, tier.orders_per_second, tier.may_self_trade"""
+    person.id AS user_id, person.is_suspended, person.group_id, person.self_trade_prevention,
+    account.id AS account_id, tier.id AS tier_id, tier.orders_per_second, tier.may_self_trade"""
 _FROM: Final = """
 FROM exchange_user AS person
 LEFT JOIN wallets_account AS account ON account.user_id = person.id
@@ -44,8 +36,8 @@ LEFT JOIN exchange_tier AS tier
 """
 _OF_USER: Final = f"SELECT {_USER} {_FROM} WHERE person.id = %s AND person.is_active"
 _OF_KEY: Final = f"""
-SELECT {_USER}, key.id, key.secret_encrypted, key.can_read, key.can_trade, key.expires_at,
-    key.last_used_at
+SELECT {_USER}, key.id AS key_number, key.secret_encrypted, key.can_read, key.can_trade,
+    key.expires_at, key.last_used_at
 {_FROM} JOIN exchange_apikey AS key ON key.user_id = person.id
 WHERE key.key_id = %s AND key.revoked_at IS NULL AND person.is_active
 """
@@ -118,7 +110,7 @@ def principal_of_key(key_id: str) -> Known:
     known = _cache.get(key_id)
     if known is not None:
         return known
-    row = _row(_OF_KEY, key_id, _USER_COLUMNS + _KEY_COLUMNS)
+    row = _row(_OF_KEY, key_id)
     if row is None:
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
@@ -145,7 +137,7 @@ def principal_of_user(user_id: int) -> Known:
     known = _cache.get(user_id)
     if known is not None:
         return known
-    row = _row(_OF_USER, user_id, _USER_COLUMNS)
+    row = _row(_OF_USER, user_id)
     if row is None:
         raise DomainError(Code.AUTH_REQUIRED)
     return _keep(
@@ -165,15 +157,17 @@ def _keep(key: str | int, known: Known) -> Known:
     return known
 
 
-def _row(statement: str, key: str | int, columns: tuple[str, ...]) -> dict[str, Any] | None:
+def _row(statement: str, key: str | int) -> dict[str, Any] | None:
     """Read who this is; without Postgres nothing can have been taken yet, and that is said."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement, [key])
-            values = cursor.fetchone()
+            values, columns = cursor.fetchone(), cursor.description
     except DATABASE_AWAY as error:
         raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-    return dict(zip(columns, values, strict=True)) if values is not None else None
+    if values is None:
+        return None
+    return {column.name: value for column, value in zip(columns, values, strict=True)}
 
 
 def _principal(

@@ -95,6 +95,15 @@ class Intake:
             self._put(job)
         return [_outcome_of(job) for job in jobs]
 
+    def submit_together(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs that are one wish, as `submit_all` does; raises the first refusal among them.
+
+        The others stand all the same. Without jobs there is nothing to be refused.
+        """
+        for outcome in self.submit_all(jobs) if jobs else ():
+            if isinstance(outcome, Exception):
+                raise outcome
+
     def _put(self, job: Job) -> None:
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)

@@ -28,6 +28,7 @@ from tests.factories.worker import Surroundings
 from wallets.models import Reservation
 
 LASTS_S = 4.0
+AUDIT_PAUSE_S = 0.02  # leaves the processors to what is audited; nothing waits for its end
 BUY, SELL = Side.BUY, Side.SELL
 ACCOUNTS = 3
 TURNS_TO_END_MAX = 200
@@ -92,7 +93,7 @@ def audited(connection: psycopg.Connection) -> None:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         found = holds_are_exact(connection, positions(connection), symbols(connection))
     assert found == [], found
-    time.sleep(0.02)
+    time.sleep(AUDIT_PAUSE_S)
 
 
 class Load:
