@@ -17,6 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from exchange.domain.codes import DESCRIPTIONS
+from exchange.http.address import client_address
 from exchange.http.security import websocket_url
 from exchange.realtime.channels import sockets_close
 from exchange.web.attempts import FailedAttempts
@@ -141,14 +142,6 @@ def brand_logo(request: HttpRequest) -> HttpResponse:
     response = _cached(request, svg, "image/svg+xml")
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     return response
-
-
-def client_address(request: HttpRequest) -> str:
-    """The client's address; behind a proxy that we were told of, the one it reports."""
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
-    if settings.TRUST_PROXY and forwarded:
-        return str(forwarded).rpartition(",")[2].strip()
-    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _target(request: HttpRequest) -> str:
