@@ -15,8 +15,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("exchange.web.urls")),
 ]
 
-admin.site.site_header = admin.site.site_title = "Takas back office"
-
 handler400 = "exchange.api.errors.bad_request"
 handler403 = "exchange.api.errors.permission_denied"
 handler404 = "exchange.api.errors.not_found"

@@ -5,18 +5,15 @@ and rates are held by a token bucket in this process (so a user gets the limit o
 Neither is ever simply open.
 """
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
-
-import redis
-import structlog
+from typing import Final, NamedTuple
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.redis import PREFIX, redis_client
+from exchange.redis import PREFIX
+from exchange.redis_scripts import Script
 
 # A signature can be used until its timestamp leaves the widest window (60 s, plus 1 s of clock).
 # The rest is for what passes between the check of the timestamp and this one, and for the clocks
@@ -24,8 +21,6 @@ from exchange.redis import PREFIX, redis_client
 REPLAY_MS: Final = 70_000
 REPLAYS_MAX: Final = 200_000
 BUCKETS_MAX: Final = 50_000
-# After a failure this process relies on itself for a while, instead of a timeout a request.
-PAUSE_AFTER_FAILURE_S: Final = 1.0
 
 REPLAYED: Final = -1
 # Tokens are kept in thousandths, so that a slow refill is not rounded away.
@@ -54,10 +49,6 @@ redis.call('HSET', KEYS[2], 'tokens', tokens, 'time', now)
 redis.call('PEXPIRE', KEYS[2], 2000)
 return wait
 """
-
-SCRIPT_SHA: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-
-log = structlog.get_logger(__name__)
 
 
 class Ticket(NamedTuple):
@@ -110,8 +101,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._local = LocalGuard(lambda: time.time_ns() // 1_000_000)
-        self._threads = threading.local()
-        self._paused_until = 0.0
+        self._script = Script(SCRIPT)
 
     def check(self, ticket: Ticket) -> None:
         """Raise auth.replayed or risk.order_rate, or let the request pass and count it."""
@@ -131,40 +121,10 @@ class Guard:
 
     def _ask(self, ticket: Ticket) -> int | None:
         """The script's answer, or None when Redis has none."""
-        if time.monotonic() < self._paused_until:
-            return None
-        try:
-            return self._run(ticket)
-        except (redis.RedisError, OSError) as error:
-            self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
-            log.warning("throttling.redis_unavailable", error=str(error))
-            return None
-
-    def _run(self, ticket: Ticket) -> int:
         replay_key = f"{PREFIX}:signature:{ticket.signature}" if ticket.signature else ""
-        args = (2, replay_key, f"{PREFIX}:rate:{ticket.bucket}", REPLAY_MS, ticket.rate)
-        connection = self._connection()
-        try:
-            try:
-                return self._call(connection, "EVALSHA", SCRIPT_SHA, *args)
-            except redis.exceptions.NoScriptError:  # Redis is new, or was emptied
-                return self._call(connection, "EVAL", SCRIPT, *args)
-        except Exception:  # whatever is still on its way must not answer the next request
-            connection.disconnect()
-            raise
-
-    @staticmethod
-    def _call(connection: Any, *args: str | int) -> int:
-        connection.send_command(*args)
-        return int(connection.read_response())
-
-    def _connection(self) -> Any:
-        """A connection of this thread's own: the client's pool and retries cost as much again."""
-        connection = getattr(self._threads, "connection", None)
-        if connection is None:
-            connection = redis_client().connection_pool.make_connection()
-            self._threads.connection = connection
-        return connection
+        keys = (replay_key, f"{PREFIX}:rate:{ticket.bucket}")
+        answer = self._script.ask(keys, REPLAY_MS, ticket.rate)
+        return None if answer is None else int(answer)
 
 
 guard: Final = Guard()

@@ -23,6 +23,7 @@ class Code(StrEnum):
     AUTH_REPLAYED = "auth.replayed"
     AUTH_SCOPE_MISSING = "auth.scope_missing"
     AUTH_CSRF = "auth.csrf_failed"
+    AUTH_TOO_MANY_ATTEMPTS = "auth.too_many_attempts"
     ACCOUNT_SUSPENDED = "account.suspended"
     # symbol
     SYMBOL_UNKNOWN = "symbol.unknown"
@@ -145,6 +146,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.AUTH_REPLAYED: (401, "This signed request was already used."),
     Code.AUTH_SCOPE_MISSING: (403, "This API key lacks the scope {scope}."),
     Code.AUTH_CSRF: (403, "The CSRF token is missing or wrong."),
+    Code.AUTH_TOO_MANY_ATTEMPTS: (
+        429,
+        "Too many attempts: try again in {retry_after_s} s.",
+    ),
     Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
     Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
     Code.SYMBOL_HALTED: (409, "Trading in {symbol} is halted; cancels are still taken."),

@@ -1,14 +1,12 @@
 """Pages: sign in and out, trade, API keys. They hold no data of their own: scripts use the API."""
 
 import hashlib
-import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import login, logout
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.forms import AuthenticationForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -17,10 +15,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from exchange.domain.codes import DESCRIPTIONS
-from exchange.http.address import client_address
 from exchange.http.security import websocket_url
 from exchange.realtime.channels import sockets_close
-from exchange.web.attempts import FailedAttempts
+from exchange.signin.forms import SignInForm
+from exchange.signin.service import session_begin
 from exchange.web.brands import BrandShown, brand_for_host
 
 SYMBOL_PREFERRED = "BTC-USDT"
@@ -32,8 +30,6 @@ ORDER_LISTS = (
 )
 # An order says why it ended by a code alone: those are the texts that need no values.
 REASONS = {code.value: text for code, (_, text) in DESCRIPTIONS.items() if "{" not in text}
-
-_attempts = FailedAttempts()
 
 
 def brand_of(request: HttpRequest) -> BrandShown:
@@ -70,18 +66,14 @@ def sign_in(request: HttpRequest) -> HttpResponse:
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
     if request.method == "GET":
-        return _page(request, "web/login.html", {"form": AuthenticationForm(), "next": target})
-    username, address = request.POST.get("username", "")[:150], client_address(request)
-    wait_s = _attempts.wait_s(username, address, time.monotonic())
-    if wait_s:
-        return _too_many(request, target, wait_s)
-    form = AuthenticationForm(request, data=request.POST)
-    if not form.is_valid():
-        _attempts.failed(username, address, time.monotonic())
-        return _page(request, "web/login.html", {"form": form, "next": target}, status=401)
-    _attempts.succeeded(username, address)
-    login(request, form.get_user())
-    return HttpResponseRedirect(target)
+        return _page(request, "web/login.html", {"form": SignInForm(), "next": target})
+    form = SignInForm(request, data=request.POST)
+    if form.is_valid():
+        session_begin(request, form.get_user())
+        return HttpResponseRedirect(target)
+    if form.wait_s:
+        return _too_many(request, target, form.wait_s)
+    return _page(request, "web/login.html", {"form": form, "next": target}, status=401)
 
 
 @require_POST
@@ -154,7 +146,7 @@ def _target(request: HttpRequest) -> str:
 
 
 def _too_many(request: HttpRequest, target: str, wait_s: int) -> HttpResponse:
-    context = {"form": AuthenticationForm(), "next": target, "wait_s": wait_s}
+    context = {"form": SignInForm(), "next": target, "wait_s": wait_s}
     response = _page(request, "web/login.html", context, status=429)
     response["Retry-After"] = str(wait_s)
     return response

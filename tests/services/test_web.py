@@ -8,14 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from exchange.models import Brand, User
-from exchange.web import views
-from exchange.web.attempts import (
-    ADDRESS_FAILURES_MAX,
-    FAILURES_MAX,
-    KEYS_MAX,
-    WINDOW_S,
-    FailedAttempts,
-)
+from exchange.redis import redis_client
 from exchange.web.brands import brands_forget
 from tests.factories.reference import symbol_make
 
@@ -23,10 +16,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh() -> None:
     """No brand and no failed attempt of an earlier test is remembered."""
     brands_forget()
-    monkeypatch.setattr(views, "_attempts", FailedAttempts())
+    redis_client().flushdb()
     symbol_make("BTC-USDT", position=2)
     symbol_make("ETH-USDT", position=1)
 
@@ -118,33 +111,6 @@ def test_sign_in_leads_to_no_other_host(client: Client, target: str) -> None:
     User.objects.create_user("ada", password="right")
     values = {"username": "ada", "password": "right", "next": target}
     assert client.post("/login", values)["Location"] == "/"
-
-
-def test_failed_sign_ins_have_to_wait_even_with_the_right_password(client: Client) -> None:
-    User.objects.create_user("ada", password="right")
-    assert [sign_in(client, "wrong") for _ in range(FAILURES_MAX)] == [401] * FAILURES_MAX
-    response = client.post("/login", {"username": "ADA", "password": "right"})
-    assert response.status_code == 429
-    assert int(response["Retry-After"]) > 0
-
-
-def test_attempts_are_forgotten_after_the_window_and_bounded() -> None:
-    attempts = FailedAttempts()
-    for _ in range(FAILURES_MAX):
-        attempts.failed("ada", "1.2.3.4", 100.0)
-    assert attempts.wait_s("ada", "1.2.3.4", 100.0) == WINDOW_S
-    assert attempts.wait_s("ada", "5.6.7.8", 100.0) == 0, "another address is not locked out"
-    assert attempts.wait_s("ada", "1.2.3.4", 100.0 + WINDOW_S) == 0
-    for number in range(KEYS_MAX + 10):
-        attempts.failed(f"u{number}", f"a{number}", 200.0)
-    assert len(attempts._windows) == KEYS_MAX
-
-
-def test_one_address_cannot_try_all_names() -> None:
-    attempts = FailedAttempts()
-    for number in range(ADDRESS_FAILURES_MAX):
-        attempts.failed(f"u{number}", "1.2.3.4", 0.0)
-    assert attempts.wait_s("somebody", "1.2.3.4", 0.0) > 0
 
 
 def brand_make() -> Brand:

@@ -8,6 +8,9 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
 SECRETS_KEY = ENV.secrets_key
 
+# The only one: whoever asks for a password passes the throttle.
+AUTHENTICATION_BACKENDS = ["exchange.signin.backend.ThrottledBackend"]
+
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.ScryptPasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",

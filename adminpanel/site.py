@@ -1,0 +1,43 @@
+"""The back office's site: its doors are those of everybody (exchange/signin)."""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.auth.views import PasswordChangeView
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from exchange.signin.forms import PasswordChangeForm, StaffSignInForm, answer_with_wait
+
+
+class BackOffice(AdminSite):
+    """Django's admin site behind the one throttle."""
+
+    site_header = site_title = "Takas back office"
+    login_form = StaffSignInForm
+
+    def login(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return answer_with_wait(super().login(request, extra_context))
+
+    def password_change(  # type: ignore[override]  # a redirect is an answer too
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        request.current_app = self.name
+        view = OwnPasswordView.as_view(
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        response = view(request)
+        assert isinstance(response, HttpResponse)
+        return answer_with_wait(response)
+
+
+class OwnPasswordView(PasswordChangeView):
+    """A new password for who is signed in, against the old one."""
+
+    form_class = PasswordChangeForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "request": self.request}

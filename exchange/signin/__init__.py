@@ -1,0 +1,1 @@
+"""The one way in with a password, whichever page asks (docs/limits.md)."""

@@ -1,0 +1,61 @@
+"""The forms of the doors: Django's, with an honest word when somebody has to wait."""
+
+from typing import Any
+
+from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from exchange.domain.errors import DomainError
+from exchange.signin.service import password_confirmed
+
+
+class SignInForm(AuthenticationForm):
+    """Of the page."""
+
+    wait_s = 0  # seconds until the next attempt, when this one was refused
+
+    def clean(self) -> dict[str, Any]:
+        try:
+            return super().clean()
+        except DomainError as refusal:
+            self.wait_s = int(refusal.params["retry_after_s"])
+            raise ValidationError(refusal.detail, code=refusal.code.value) from refusal
+
+
+class StaffSignInForm(SignInForm, AdminAuthenticationForm):
+    """Of the back office."""
+
+
+class PasswordChangeForm(AdminPasswordChangeForm):
+    """Asks for the old password as a door does: a stolen session must not guess it here."""
+
+    wait_s = 0
+
+    def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._request = request
+
+    def clean_old_password(self) -> str:
+        old_password: str = self.cleaned_data["old_password"]
+        try:
+            is_right = password_confirmed(self._request, self.user, old_password)
+        except DomainError as refusal:
+            self.wait_s = int(refusal.params["retry_after_s"])
+            raise ValidationError(refusal.detail, code=refusal.code.value) from refusal
+        if not is_right:
+            text = self.error_messages["password_incorrect"]
+            raise ValidationError(text, code="password_incorrect")
+        return old_password
+
+
+def answer_with_wait(response: HttpResponse) -> HttpResponse:
+    """The page of a form, with the status that says when to come again."""
+    if isinstance(response, TemplateResponse):
+        wait_s = getattr((response.context_data or {}).get("form"), "wait_s", 0)
+        if wait_s:
+            response.status_code = 429
+            response.headers["Retry-After"] = str(wait_s)
+    return response
