@@ -12,12 +12,13 @@ SPEED ?= 1
 THROUGH ?= api
 KILLS ?= 30
 SECONDS ?= 60
+ROUNDS ?= 10000
 COMMANDS ?= 1000000
 FOR ?= 3600
 FILES ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench audit replay crash fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test check bench audit replay crash funds fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +70,9 @@ replay: $(STAMP) ## Send a recorded market through the exchange: FLOW=recording.
 
 crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 for a long run
 	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash -m crash --timeout=0 -s
+
+funds: $(STAMP) ## Cancel and place, buy and sell with all there is, again and again: ROUNDS=10000
+	@ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/concurrency/test_settling.py --timeout=0
 
 fuzz: $(STAMP) ## Compare the engine with the naive book: COMMANDS=1000000, at most FOR=3600 seconds
 	@$(BIN)/python -m tests.fuzz --commands $(COMMANDS) --seconds $(FOR)

@@ -108,6 +108,7 @@ class Code(StrEnum):
     FUNDS_INSUFFICIENT = "funds.insufficient"
     # engine and platform
     ENGINE_BUSY = "engine.busy"
+    ENGINE_SETTLING = "engine.settling"
     ENGINE_UNAVAILABLE = "engine.unavailable"
     ENGINE_OUTCOME_UNKNOWN = "engine.outcome_unknown"
     INTERNAL_ERROR = "internal.error"
@@ -262,6 +263,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "This needs {needed} {asset}; {available} is available.",
     ),
     Code.ENGINE_BUSY: (503, "Too many orders are waiting: nothing was taken, try again."),
+    Code.ENGINE_SETTLING: (
+        503,
+        "What was traded or freed is still being booked: nothing was taken, try again.",
+    ),
     Code.ENGINE_UNAVAILABLE: (503, "Orders cannot be taken right now: nothing was taken."),
     Code.ENGINE_OUTCOME_UNKNOWN: (
         503,

@@ -19,6 +19,7 @@ from orders.intake.funds import AssetKey
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from orders.intake.repeats import answer_repeated
 from orders.intake.rows import BalanceKey, ClaimRow, OpenOrdersKey, encode_rows
+from orders.intake.settling import early_refusals_defer
 
 _NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 
@@ -50,12 +51,15 @@ def commit_batch(
     *,
     next_id: Callable[[], int],
     wait_for_locks: bool = False,
+    waits_for_settlement: bool = False,
 ) -> list[Job]:
     """Commit a batch, publish it and set the jobs' outcomes; return the jobs to run again.
 
     A job is returned without an outcome when a balance it needs is locked (never with
-    `wait_for_locks`) or when the client id it asked for was given up by a job in this batch. The
-    caller resolves the others. Raises psycopg.Error when nothing was committed, and CommitUnknown.
+    `wait_for_locks`), when the client id it asked for was given up by a job in this batch, or,
+    with `waits_for_settlement`, when settlement may prove its refusal wrong: `settled_at` tells
+    what to wait for. The caller resolves the others. Raises psycopg.Error when nothing was
+    committed, and CommitUnknown.
     """
     for job in jobs:
         job.command_id = next_id()
@@ -66,6 +70,8 @@ def commit_batch(
     try:
         known = _read(connection, jobs, wait_for_locks)
         decisions = decide(jobs, known)
+        if waits_for_settlement:
+            early_refusals_defer(connection, decisions, known)
         _write(connection, decisions)
     except BaseException:
         _roll_back(connection)

@@ -51,10 +51,12 @@ Outcome = Accepted | AcceptedList | Replayed | Exception
 class Job:
     """Common to all jobs: who waits for it, until when, and what came of it."""
 
-    __slots__ = ("_done", "command_id", "deferrals", "expires_at", "outcome")
+    __slots__ = ("_done", "command_id", "deferrals", "expires_at", "outcome", "settled_at")
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
+        # By partition: what must be settled before a refusal is believed (orders/intake/settling).
+        self.settled_at: Mapping[int, int] | None = None
         self.command_id = 0
         self.deferrals = 0
         self.expires_at = 0.0

@@ -24,6 +24,7 @@ from exchange.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
 from orders.intake.publish import RedisPublisher
+from orders.intake.settling import SETTLING_POLL_S, Settling
 
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
 BATCH_MAX: Final = 128
@@ -62,6 +63,7 @@ class Intake:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._connection: psycopg.Connection[Any] | None = None
         self._deferred: list[Job] = []
+        self._settling = Settling()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
@@ -141,16 +143,20 @@ class Intake:
                 except Exception:  # a bug must cost one batch its answer, not every later one
                     log.exception("intake.batch_failed", jobs=len(jobs))
                     self._settle_unanswered(jobs)
-            if is_last and not self._deferred:
+            if is_last and not self._deferred and not len(self._settling):
                 return
 
     def _gather(self) -> tuple[list[Job], bool]:
-        """The next batch: the deferred, then the queued; waits while there is neither."""
-        jobs, self._deferred = self._deferred, []
+        """The next batch: the deferred, then the queued; waits while there is neither.
+
+        While jobs wait for settlement it comes back without any, to look after them.
+        """
+        jobs, self._deferred = self._deferred + self._settled(), []
         is_last = False
+        pause = SETTLING_POLL_S if len(self._settling) else None
         try:
             while len(jobs) < self._batch_max:
-                job = self._queue.get_nowait() if jobs else self._queue.get()
+                job = self._queue.get_nowait() if jobs else self._queue.get(timeout=pause)
                 if job is None:
                     is_last = True
                     break
@@ -158,6 +164,20 @@ class Intake:
         except Empty:
             pass
         return jobs, is_last
+
+    def _settled(self) -> list[Job]:
+        """The jobs that settlement has caught up with; those it left waiting too long end here."""
+        if not len(self._settling):
+            return []
+        try:
+            ready, late = self._settling.look(self._connected())
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.error("intake.database_unavailable", error=str(error))
+            self._fail(self._settling.give_up_all(), Code.ENGINE_UNAVAILABLE)
+            return []
+        for job in late:
+            _answer(job, DomainError(Code.ENGINE_SETTLING))
+        return ready
 
     def _process(self, jobs: list[Job]) -> None:
         live = [job for job in jobs if not job.is_expired()]
@@ -183,6 +203,7 @@ class Intake:
                 self._publisher,
                 next_id=self._next_id,
                 wait_for_locks=wait_for_locks,
+                waits_for_settlement=True,
             )
         except CommitUnknown:
             self._fail(jobs, Code.ENGINE_OUTCOME_UNKNOWN)
@@ -202,7 +223,9 @@ class Intake:
             _batch_size.observe(len(jobs))
             _commit_seconds.observe(time.perf_counter() - started)
             decided = [job for job in jobs if job.outcome is not None]
-            self._defer(deferred)  # may answer some of them: a job is answered once
+            # These may answer some of them: a job is answered once.
+            self._settle_first([job for job in deferred if job.settled_at])
+            self._defer([job for job in deferred if not job.settled_at])
             for job in decided:
                 job.resolve()
 
@@ -215,6 +238,12 @@ class Intake:
             return
         log.error("intake.job_failed", error=repr(error), exc_info=error)
         _answer(jobs[0], DomainError(Code.INTERNAL_ERROR))
+
+    def _settle_first(self, jobs: Sequence[Job]) -> None:
+        """Have jobs wait until settlement has come to where their refusal can be believed."""
+        for job in jobs:
+            if not self._settling.take(job):
+                _answer(job, DomainError(Code.ENGINE_SETTLING))
 
     def _defer(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -234,9 +263,13 @@ class Intake:
 
     def _settle_unanswered(self, jobs: Sequence[Job]) -> None:
         self._fail(
-            [job for job in jobs if job.outcome is None and job not in self._deferred],
+            [job for job in jobs if job.outcome is None and not self._is_kept(job)],
             Code.ENGINE_OUTCOME_UNKNOWN,
         )
+
+    def _is_kept(self, job: Job) -> bool:
+        """Whether the job will be run again."""
+        return job in self._deferred or job in self._settling
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Composable, Composed
 from exchange.domain.enums import OrderStatus, Side
 from exchange.realtime.publish import SymbolText
 from orders.changes import Outcome
+from orders.intake.settling import CLOCK_SLACK_S, UNSETTLED
 from orders.result_rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
 from wallets.locks import BALANCES_APPLY
@@ -60,3 +61,13 @@ def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: D
 
     assert "balance_one_per_asset" in text
     assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
+
+
+def test_what_a_refusal_waits_for_is_found_by_the_account(db: psycopg.Connection) -> None:
+    text = plan(db, SQL(UNSETTLED), (CLOCK_SLACK_S, [1, 2]))
+
+    assert "account_id = asked.account_id" in text
+    assert "Index Cond: (id = ANY" in text
+    assert "Seq Scan on orders_order" not in text
+    assert "Seq Scan on wallets_reservation" not in text
+    assert "journal_position" in text

@@ -1,0 +1,378 @@
+"""What a client was told is free is free for the next order, though it is not booked yet (L4, L5).
+
+`make funds` runs the long ones with ROUNDS=10000.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Final
+
+import psycopg
+import pytest
+
+from exchange.database import connect
+from exchange.domain.codes import Code
+from exchange.domain.enums import Side
+from exchange.domain.errors import DomainError
+from exchange.domain.ids import IdGenerator
+from orders.intake import settling
+from orders.intake.jobs import Accepted, Job, Outcome
+from orders.intake.thread import Intake
+from orders.settlement import settle_batch
+from tests.concurrency.test_pairs_under_load import audited
+from tests.concurrency.test_races import assert_reserved_is_explained
+from tests.factories.market import Market, market_make
+from tests.factories.worker import Surroundings, WorkerProcess
+from wallets.models import Reservation
+
+ROUNDS: Final = int(os.environ.get("ROUNDS", "60"))
+GUARD_S: Final = 60.0  # only against hanging
+BUY, SELL = Side.BUY, Side.SELL
+ADA, BORIS = 0, 1
+# A buy of so many lots at so many ticks, fee included, takes all quote that an account has.
+TICKS: Final = 100_000
+LOTS: Final = 1_000
+FUNDS: Final = Decimal("1001")
+
+
+@pytest.fixture
+def market(transactional_db: None) -> Market:
+    ids = IdGenerator(7, lambda: time.time_ns() // 1_000_000)
+    return market_make(ids=ids, accounts=2, funds=FUNDS)
+
+
+@pytest.fixture
+def around(market: Market) -> Iterator[Surroundings]:
+    surroundings = Surroundings(market)
+    yield surroundings
+    surroundings.close()
+
+
+@pytest.fixture
+def worker(around: Surroundings) -> WorkerProcess:
+    return around.start()
+
+
+@pytest.fixture
+def intake(market: Market) -> Iterator[Intake]:
+    intake = Intake(
+        open_connection=lambda: connect("test-intake"),
+        publisher=market.outbox,
+        next_id=market.ids.next_id,
+    )
+    yield intake
+    intake.stop()
+
+
+@pytest.fixture
+def db() -> Iterator[psycopg.Connection]:
+    with connect("test") as connection:
+        yield connection
+
+
+class Asked:
+    """A job in a thread of its own, as a request has one."""
+
+    def __init__(self, intake: Intake, job: Job) -> None:
+        self.outcome: Outcome | None = None
+        self._intake, self._job = intake, job
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.outcome = self._intake.submit(self._job)
+        except DomainError as refusal:
+            self.outcome = refusal
+
+    def answer(self) -> Outcome:
+        self._thread.join(GUARD_S)
+        assert self.outcome is not None
+        return self.outcome
+
+
+def until(condition: Callable[[], object]) -> None:
+    give_up_at = time.monotonic() + GUARD_S
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.0005)
+
+
+def waits(intake: Intake, job: Job) -> Asked:
+    """Ask for the job; back when it waits for settlement."""
+    asked = Asked(intake, job)
+    until(lambda: len(intake._settling) or asked.outcome)
+    assert asked.outcome is None, asked.outcome
+    return asked
+
+
+def match(around: Surroundings, worker: WorkerProcess) -> None:
+    """Let the engine do, and tell, what was asked for; nothing is booked."""
+    around.deliver()
+    worker.run()
+
+
+def settle(db: psycopg.Connection, market: Market) -> None:
+    while settle_batch(db, market.partition_id) is not None:
+        pass
+
+
+def accepted(intake: Intake, job: Job) -> int:
+    assert isinstance(intake.submit(job), Accepted)
+    return job.command_id
+
+
+def cancelled(
+    intake: Intake, market: Market, around: Surroundings, worker: WorkerProcess, *orders: int
+) -> None:
+    for order_id in orders:
+        accepted(intake, market.cancel_job(ADA, order_id))
+    match(around, worker)
+
+
+def test_money_of_a_cancelled_order_pays_for_the_next_one(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    match(around, worker)
+    cancelled(intake, market, around, worker, first)
+    again = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    accepted(intake, market.place_job(BORIS, BUY, 1, TICKS - 1))  # nobody else waits for it
+    settle(db, market)
+    assert isinstance(again.answer(), Accepted)
+    assert_reserved_is_explained(market)
+
+
+def test_what_was_bought_can_be_sold_at_once(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    accepted(intake, market.place_job(BORIS, SELL, LOTS, TICKS))
+    accepted(intake, market.place_job(ADA, BUY, 400, TICKS))
+    match(around, worker)
+    # All there is: what it had, and the fill that a frame has told of.
+    sale = waits(intake, market.place_job(ADA, SELL, 1_001_000 + 400, TICKS + 1))
+    settle(db, market)
+    assert isinstance(sale.answer(), Accepted)
+    assert_reserved_is_explained(market)
+
+
+def test_what_an_amend_gave_back_pays_for_the_next_order(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    match(around, worker)
+    accepted(intake, market.amend_job(ADA, first, BUY, quantity_lots=LOTS // 2))
+    match(around, worker)
+    second = waits(intake, market.place_job(ADA, BUY, LOTS // 2, TICKS))
+    settle(db, market)
+    assert isinstance(second.answer(), Accepted)
+
+
+def test_an_amend_that_was_answered_does_not_bar_the_next_one(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    first = accepted(intake, market.place_job(ADA, BUY, 10, 100))
+    match(around, worker)
+    accepted(intake, market.amend_job(ADA, first, BUY, price_ticks=101))
+    match(around, worker)
+    second = waits(intake, market.amend_job(ADA, first, BUY, price_ticks=102))
+    settle(db, market)
+    assert isinstance(second.answer(), Accepted)
+    third = Asked(intake, market.amend_job(ADA, first, BUY, price_ticks=103)).answer()
+    assert isinstance(third, DomainError)
+    assert third.code is Code.ORDER_AMEND_PENDING, "the engine has not answered the second one"
+
+
+def test_an_order_that_ended_counts_as_open_no_more(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    first = accepted(intake, market.place_job(ADA, BUY, 10, 100))
+    match(around, worker)
+    cancelled(intake, market, around, worker, first)
+    job = market.place_job(ADA, BUY, 10, 100)
+    job.open_orders_max = 1
+    second = waits(intake, job)
+    settle(db, market)
+    assert isinstance(second.answer(), Accepted)
+    third = market.place_job(ADA, BUY, 10, 100)
+    third.open_orders_max = 1
+    refusal = Asked(intake, third).answer()
+    assert isinstance(refusal, DomainError)
+    assert refusal.code is Code.RISK_OPEN_ORDERS_MAX
+
+
+def test_who_has_too_little_is_told_so_at_once_where_nothing_is_to_be_booked(
+    market: Market, intake: Intake, around: Surroundings, worker: WorkerProcess
+) -> None:
+    """Others' unbooked orders are no reason to wait."""
+    accepted(intake, market.place_job(BORIS, BUY, 10, 100))
+    match(around, worker)
+    job = market.place_job(ADA, BUY, LOTS + 1, TICKS)
+    refusal = Asked(intake, job).answer()
+    assert isinstance(refusal, DomainError)
+    assert refusal.code is Code.FUNDS_INSUFFICIENT
+    assert job.settled_at == {}
+    assert not Reservation.objects.filter(account_id=market.account_ids[ADA]).exists()
+
+
+def test_who_has_too_little_after_all_is_refused_when_that_is_sure(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    match(around, worker)
+    asked = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    settle(db, market)
+    refusal = asked.answer()
+    assert isinstance(refusal, DomainError)
+    assert refusal.code is Code.FUNDS_INSUFFICIENT
+
+
+def test_without_settlement_nobody_waits_for_ever_and_nothing_untrue_is_said(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settling, "SETTLING_S", 0.05)
+    monkeypatch.setattr(settling, "SETTLING_MAX", 1)
+    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    match(around, worker)
+    cancelled(intake, market, around, worker, first)
+    before = Reservation.objects.count()
+    jobs = [market.place_job(ADA, BUY, LOTS, TICKS) for _ in range(2)]
+    for outcome in intake.submit_all(jobs):
+        assert isinstance(outcome, DomainError)
+        assert outcome.code is Code.ENGINE_SETTLING
+    assert Reservation.objects.count() == before
+
+
+def test_a_process_that_ends_answers_those_that_wait_first(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    match(around, worker)
+    cancelled(intake, market, around, worker, first)
+    again = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+    stopping = threading.Thread(target=intake.stop)
+    stopping.start()
+    settle(db, market)
+    assert isinstance(again.answer(), Accepted)
+    stopping.join(GUARD_S)
+
+
+@contextmanager
+def venue(market: Market, around: Surroundings, worker: WorkerProcess) -> Iterator[None]:
+    """Worker and settlement in threads of their own, the second one always a little late."""
+    is_over = threading.Event()
+    failures: list[BaseException] = []
+
+    def goes(turn: Callable[[], object]) -> Callable[[], None]:
+        def body() -> None:
+            try:
+                while not is_over.is_set():
+                    turn()
+            except BaseException as error:
+                failures.append(error)
+
+        return body
+
+    def work() -> None:
+        around.deliver()
+        worker.run(1)
+        time.sleep(0.0005)
+
+    with connect("test-settlement") as connection:
+
+        def book() -> None:
+            time.sleep(0.01)
+            settle_batch(connection, market.partition_id)
+
+        threads = [threading.Thread(target=goes(turn)) for turn in (work, book)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            for thread in threads:
+                thread.join(GUARD_S)
+    assert failures == []
+
+
+def told(db: psycopg.Connection, order_id: int, status: str) -> None:
+    """Wait until the order is shown like this."""
+    statement = "SELECT status FROM orders_order WHERE id = %s"
+    until(lambda: db.execute(statement, (order_id,)).fetchone() == (status,))
+
+
+def test_cancel_then_place_with_the_whole_balance_again_and_again(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    with venue(market, around, worker):
+        for _ in range(ROUNDS):
+            order_id = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
+            told(db, order_id, "open")
+            accepted(intake, market.cancel_job(ADA, order_id))
+            told(db, order_id, "cancelled")
+    settle(db, market)
+    assert not Reservation.objects.exists()
+    assert_reserved_is_explained(market)
+    audited(db)
+
+
+def test_buy_then_sell_all_of_it_again_and_again(
+    market: Market,
+    intake: Intake,
+    around: Surroundings,
+    worker: WorkerProcess,
+    db: psycopg.Connection,
+) -> None:
+    """All base there is goes to and fro: each time its buyer sells it on at once."""
+    owned = 1_001_000
+    seller, buyer = ADA, BORIS
+    with venue(market, around, worker):
+        for _ in range(ROUNDS):
+            accepted(intake, market.place_job(seller, SELL, owned, 1))
+            bought = accepted(intake, market.place_job(buyer, BUY, owned, 1))
+            told(db, bought, "filled")
+            seller, buyer, owned = buyer, seller, 2_002_000
+    settle(db, market)
+    assert_reserved_is_explained(market)
+    audited(db)
