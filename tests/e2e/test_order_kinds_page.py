@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.browser import Page
-from tests.e2e.test_trading_page import place, wait_price
+from tests.e2e.test_trading_page import cancel_all, place, wait_price
 
 
 @pytest.fixture(autouse=True)
@@ -13,8 +13,7 @@ def nothing_open(ada: Page, boris: Page) -> Iterator[None]:
     yield
     for page in (ada, boris):
         if page.text("open-count") != "0":
-            page.click("cancel-all")
-            page.wait_text("open-count", "0")
+            cancel_all(page)
 
 
 def trade_at(buyer: Page, seller: Page, price: str, quantity: str = "0.001") -> None:

@@ -17,6 +17,12 @@ def place(page: Page, side: str, quantity: str, price: str) -> None:
     page.click("submit")
 
 
+def cancel_all(page: Page) -> None:
+    page.click("cancel-all")
+    page.click("ask-yes")
+    page.wait_text("open-count", "0")
+
+
 def first(page: Page, row: str) -> str:
     """The price cell of a book row, without the spaces that group its digits."""
     script = f"document.querySelector('[data-testid=\"{row}\"] .price').textContent"
@@ -85,8 +91,7 @@ def test_market_order_by_amount_meets_the_book(ada: Page, boris: Page) -> None:
     time.sleep(2 * TOP_AGE_MAX_S)  # intake may look at the best prices of a moment ago
     ada.click("submit")
     ada.wait_text("toasts", "illed: Buy 130 USDT at market")
-    boris.click("cancel-all")
-    boris.wait_text("open-count", "0")
+    cancel_all(boris)
 
 
 def test_api_key_is_shown_once_and_can_be_revoked(ada: Page, stack_url: str) -> None:
@@ -99,8 +104,9 @@ def test_api_key_is_shown_once_and_can_be_revoked(ada: Page, stack_url: str) -> 
     ada.goto(f"{stack_url}/keys")
     ada.wait_text("keys", "bot")
     assert ada.text("new-secret") == ""
-    ada.run("window.confirm = () => true")
     ada.click("key-revoke")
+    ada.wait_text("ask", "Revoke bot?")
+    ada.click("ask-yes")
     ada.wait_text("keys", "revoked")
 
 
@@ -145,9 +151,100 @@ def test_decimals_of_the_page_are_those_of_python(ada: Page) -> None:
             assert [Decimal(one) for one in found] == expected
 
 
-def test_typed_numbers_take_a_comma_and_refuse_what_is_ambiguous(ada: Page) -> None:
-    script = """import('/static/takas/decimal.js').then((D) => ['1,5', '1.5', ' .5 ', '7.', '1 000',
-        '1,000.5', '-1', '1e3', '', 'x', '0x10'].map((typed) => {
-            const value = D.parseTyped(typed); return value === null ? null : D.text(value); }))"""
-    expected = ["1.5", "1.5", "0.5", "7", "1000", None, None, None, None, None, None]
-    assert ada.run(script) == expected
+# What is typed, and the value that is read; None: refused, with a hint.
+TYPED = {
+    "1,5": "1.5", "1.5": "1.5", " .5 ": "0.5", "7.": "7", "0.125": "0.125", "0,125": "0.125",
+    "1000": "1000", "1000.125": "1000.125", "1.1250": "1.125", "12,5000": "12.5",
+    "1,000": None, "2,500": None, "1.000": None, "999,999": None, "1.000,5": None, "1,000.5": None,
+    "1,000,000": None, "1'000": None, "1 000": None, "1\u00a0000": None, "1\u2009000": None,
+    "1_000": None, "\u0661\u0662": None, "\uff11\uff12": None, "1e3": None, "-1": None, "+1": None,
+    "0x10": None, ".": None, "x": None,
+}  # fmt: skip
+
+
+def test_typed_numbers_are_read_where_they_can_mean_one_thing_only(ada: Page) -> None:
+    script = f"""import('/static/takas/decimal.js').then((D) => {json.dumps(list(TYPED))}.map(
+        (typed) => {{ const {{ value, fault }} = D.readTyped(typed);
+            return [value === null ? null : D.text(value), fault]; }}))"""
+    read = dict(zip(TYPED, ada.run(script), strict=True))
+    assert {typed: value for typed, (value, _) in read.items()} == TYPED
+    for typed, (value, fault) in read.items():
+        assert bool(fault) == (value is None), (typed, fault)
+    assert read["1,000"][1] == '"1,000" can mean 1000 or 1.000: write 1000, or 1.0000'
+
+
+def test_what_the_page_fills_in_is_read_back_as_the_same_value(ada: Page) -> None:
+    values = ["1.125", "999.999", "0.125", "1000.125", "12", "1.5"]
+    script = f"""import('/static/takas/decimal.js').then((D) => {json.dumps(values)}.map(
+        (value) => D.text(D.readTyped(D.typed(D.parse(value))).value)))"""
+    assert ada.run(script) == values
+
+
+def test_an_ambiguous_number_is_refused_with_a_hint_and_nothing_is_sent(ada: Page) -> None:
+    place(ada, "buy", "2,500", "100")
+    ada.wait_text("form-error", '"2,500" can mean 2500 or 2.500')
+    ada.fill("quantity", "1 000")
+    ada.wait_text("form-error", "plain digits without spaces")
+    assert ada.text("open-count") == "0"
+    assert ada.text("estimate-notional") == "—"
+
+
+def test_a_limit_far_through_the_market_is_asked_for(ada: Page, boris: Page) -> None:
+    place(boris, "sell", "0.001", "64000")
+    wait_price(ada, "ask-0", "64000.00")
+    place(ada, "buy", "0.001", "68000")
+    ada.wait_text("ask", "The limit 68000 is 6.2 % above the market at 64000")
+    ada.click("ask-no")
+    assert ada.run("document.querySelector('[data-testid=ask]')") is None
+    assert ada.text("toasts") == ""
+    place(ada, "buy", "0.0005", "67000")  # not far: no question
+    ada.wait_text("toasts", "Filled: Buy 0.0005 BTC")
+    place(ada, "buy", "0.0005", "68000")
+    ada.click("ask-yes")
+    ada.wait_text("toasts", "Filled: Buy 0.0005 BTC at 68000")
+
+
+def test_cancel_all_says_what_it_cancels_and_asks(ada: Page) -> None:
+    place(ada, "buy", "0.001", "60000")
+    place_done(ada, "1")
+    place(ada, "buy", "0.001", "60001")
+    place_done(ada, "2")
+    ada.click("cancel-all")
+    ada.wait_text("ask", "Cancel 2 orders in BTC-USDT?")
+    ada.wait_text("ask", "You have no orders in other symbols.")
+    ada.click("ask-no")
+    assert ada.text("open-count") == "2"
+    cancel_all(ada)
+
+
+def place_done(page: Page, count: str) -> None:
+    page.wait_text("open-count", count)
+    page.wait("!document.querySelector('[data-testid=submit]').disabled")
+
+
+def test_what_became_of_an_order_is_told_after_it_was_accepted(ada: Page, boris: Page) -> None:
+    place(boris, "sell", "0.001", "64000")
+    wait_price(ada, "ask-0", "64000.00")
+    # A slow answer: the frames overtake it.
+    ada.run("""(() => {
+        const fetched = window.fetch;
+        window.fetch = async (path, options) => {
+            const answer = await fetched(path, options);
+            const recent = document.querySelector('[data-testid=recent-orders]');
+            while (options.method === 'POST' && !recent.textContent.includes('filled'))
+                await new Promise((resolve) => setTimeout(resolve, 20));
+            return answer;
+        }; })()""")
+    ada.run("document.querySelector('[data-testid=recent-orders]').replaceChildren()")
+    place(ada, "buy", "0.001", "64000")
+    ada.wait_text("toasts", "Filled: Buy 0.001 BTC at 64000")
+    told = ada.text("toasts")
+    assert told.index("Accepted: Buy 0.001") < told.index("Filled: Buy 0.001"), told
+
+
+def test_times_of_another_day_keep_the_time(ada: Page) -> None:
+    script = """import('/static/takas/clock.js').then(({ moment }) => {
+        const now = new Date(2026, 10, 28, 0, 0, 1);
+        return [moment(now, now), moment(new Date(2026, 10, 27, 23, 59, 59), now),
+            moment(new Date(2025, 11, 31, 8, 0, 0), now)]; })"""
+    assert ada.run(script) == ["00:00:01", "27 Nov 23:59:59", "31 Dec 2025 08:00:00"]

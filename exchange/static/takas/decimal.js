@@ -11,12 +11,32 @@ export function parse(text) {
   return BigInt(match[1]) * ONE + BigInt((match[2] || "").padEnd(PLACES, "0"));
 }
 
-// What a person typed: spaces go, one comma or one dot is the decimal mark, both is ambiguous.
-export function parseTyped(text) {
-  const marked = text.trim().replaceAll(/[\s_]/g, "");
-  if (marked.includes(",") && marked.includes(".")) return null;
-  const plain = marked.replace(",", ".");
-  return parse(plain.startsWith(".") ? `0${plain}` : plain.replace(/\.$/, ""));
+// What a person typed: plain digits with at most one decimal mark, a dot or a comma. Nothing that
+// may group digits is read: "1,000" is a thousand to one person, and one to another.
+const TYPED = /^(\d{0,20})(?:[.,](\d{0,18}))?$/;
+const MAY_BE_GROUPED = /^[1-9]\d{0,2}[.,]\d{3}$/;
+const TYPED_RULE = "write plain digits without spaces or grouping, with one dot or comma before the decimals";
+
+// { value, fault }: the value, or null and why; an empty text has neither.
+export function readTyped(text) {
+  const typed = text.trim();
+  if (!typed) return { value: null, fault: "" };
+  if (MAY_BE_GROUPED.test(typed)) {
+    const [whole, fraction] = typed.split(/[.,]/);
+    const fault = `"${typed}" can mean ${whole}${fraction} or ${whole}.${fraction}: write ${whole}${fraction}, or ${whole}.${fraction}0`;
+    return { value: null, fault };
+  }
+  const match = TYPED.exec(typed);
+  if (!match || !/\d/.test(typed)) return { value: null, fault: `"${typed}" is not read: ${TYPED_RULE}` };
+  return { value: parse(`${match[1] || "0"}${match[2] ? `.${match[2]}` : ""}`), fault: "" };
+}
+
+export const parseTyped = (text) => readTyped(text).value;
+
+// The text of a value that a person could have typed: it is read back as the same value.
+export function typed(value) {
+  const plain = text(value);
+  return MAY_BE_GROUPED.test(plain) ? `${plain}0` : plain;
 }
 
 // Plain notation without trailing zeros, as the API wants it.

@@ -1,9 +1,11 @@
 // The order form: what is typed, what it would cost, and sending it. Amounts are exact decimals.
 
 import { ApiError } from "./api.js";
+import { ask } from "./ask.js";
 import * as D from "./decimal.js";
-import { FIELDS, Incomplete, KINDS, OPTIONS, orderBody, pairBodies } from "./kinds.js";
+import { FIELDS, Incomplete, KINDS, OPTIONS, orderBody, pairBodies, unclear } from "./kinds.js";
 import { byTestId, repaint, setText } from "./loop.js";
+import { farLine } from "./market.js";
 import { describe } from "./orders.js";
 import { toast } from "./toasts.js";
 
@@ -30,7 +32,10 @@ export class OrderForm {
       this.submit();
     });
     form.addEventListener("input", () => this.changed());
-    form.addEventListener("change", () => this.changed());
+    form.addEventListener("change", (event) => {
+      this.changed();
+      if (event.target.inputMode === "decimal") this.fail(unclear(form, event.target.name));
+    });
     form.querySelectorAll("[data-percent]").forEach((button) =>
       button.addEventListener("click", () => this.percent(BigInt(button.dataset.percent))));
     this.changed();
@@ -76,7 +81,7 @@ export class OrderForm {
 
   pick(level) {
     if (!KINDS[this.kind].needs.includes("price")) this.field("type").value = "limit";
-    this.field("price").value = D.text(level.price);
+    this.field("price").value = D.typed(level.price);
     this.changed();
   }
 
@@ -142,7 +147,7 @@ export class OrderForm {
   }
 
   percentOfBase(amount) {
-    this.field("quantity").value = D.text(D.floorTo(amount, this.rules.lot));
+    this.field("quantity").value = D.typed(D.floorTo(amount, this.rules.lot));
     return "";
   }
 
@@ -150,15 +155,15 @@ export class OrderForm {
   percentOfQuote(amount) {
     if (this.isMarket) {
       this.field("by").value = "quote_amount";
-      this.field("quote_amount").value = D.text(D.floorTo(amount, this.rules.quoteUnit));
+      this.field("quote_amount").value = D.typed(D.floorTo(amount, this.rules.quoteUnit));
       return "";
     }
     if (this.kind === "limit" && !this.value("price") && this.book.bestAsk) {
-      this.field("price").value = D.text(this.book.bestAsk.price);
+      this.field("price").value = D.typed(this.book.bestAsk.price);
     }
     const price = this.worstPrice();
     if (!price) return this.kind === "trailing_stop" ? "Give a distance and an activation price first" : "Give a price first";
-    this.field("quantity").value = D.text(D.floorTo(D.overDown(amount, price), this.rules.lot));
+    this.field("quantity").value = D.typed(D.floorTo(D.overDown(amount, price), this.rules.lot));
     return "";
   }
 
@@ -180,7 +185,7 @@ export class OrderForm {
   paintSubmit() {
     const button = byTestId("submit");
     const stale = this.isMarket && !this.isLive();
-    const closed = CLOSED_STATES[this.rules.state];
+    const closed = this.rules.isListed ? CLOSED_STATES[this.rules.state] : "Not listed: no new orders";
     button.disabled = this.isSending || stale || Boolean(closed);
     const reason = closed || (stale ? "No market orders while prices are stale"
         : this.isSending ? "Sending…" : `${this.isBuy ? "Buy" : "Sell"} ${this.rules.base}`);
@@ -211,9 +216,37 @@ export class OrderForm {
     }
   }
 
+  // The price that an order of this side meets now, or the last one.
+  marketPrice(isBuy) {
+    return (isBuy ? this.book.bestAsk : this.book.bestBid)?.price ?? this.lastPrice;
+  }
+
+  // What is asked before it is sent: limits far through the market, or through their own trigger.
+  warnings() {
+    const { isBuy } = this;
+    const market = { isBuy, reference: this.marketPrice(isBuy), what: "the market at" };
+    const trigger = { isBuy, reference: this.value("stop_price"), what: "its trigger" };
+    const needs = (name) => KINDS[this.kind].needs.includes(name);
+    const limits = [];
+    if (this.kind === "oco") {
+      limits.push({ ...market, limit: this.value("price") }, { ...trigger, limit: this.value("stop_limit_price") });
+    } else if (needs("price")) {
+      limits.push({ ...(needs("stop_price") ? trigger : market), limit: this.value("price") });
+    }
+    return limits.map(farLine).filter(Boolean);
+  }
+
+  async confirmed() {
+    const lines = this.warnings();
+    const verb = this.isBuy ? "Buy" : "Sell";
+    return !lines.length || ask({ title: "Is this the price you mean?", lines, yes: `${verb} with this limit` });
+  }
+
   async submit() {
     const request = this.isSending ? null : this.request();
-    if (!request) return;
+    if (!request || !(await this.confirmed())) return;
+    const ids = (request.body.orders ?? [request.body]).map((order) => order.client_order_id);
+    this.orders.hold(ids);
     const sizes = ["quantity", "quote_amount"].map((name) => [name, this.field(name).value]);
     this.isSending = true;
     this.paintSubmit();
@@ -228,6 +261,7 @@ export class OrderForm {
       this.fail(error.message);
       toast("error", "Order refused", error.message);
     } finally {
+      this.orders.release(ids);
       this.isSending = false;
       repaint(this.paint);
     }

@@ -1,6 +1,7 @@
 // API keys: list, create (the secret is shown this once), revoke.
 
 import { ApiError, get, post, remove } from "./api.js";
+import { ask } from "./ask.js";
 import { byTestId, element } from "./loop.js";
 import { toast } from "./toasts.js";
 
@@ -30,9 +31,10 @@ function row(key) {
     type: "button", "data-testid": "key-revoke", "aria-label": `Revoke ${key.label || key.key}`,
   });
   button.textContent = "Revoke";
-  button.addEventListener("click", () => {
-    if (!confirm(`Revoke ${key.label || key.key}? Programs that use it stop working.`)) return;
-    attempt(async () => {
+  button.addEventListener("click", async () => {
+    const lines = ["Programs that use it stop working."];
+    if (!(await ask({ title: `Revoke ${key.label || key.key}?`, lines, yes: "Revoke it" }))) return;
+    await attempt(async () => {
       await remove(`/keys/${key.key}`);
       await list();
     });

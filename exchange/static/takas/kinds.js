@@ -38,8 +38,9 @@ export class Incomplete extends Error {
 function decimal(form, name, isNeeded) {
   const typed = form.elements[name].value.trim();
   if (!typed && !isNeeded) return null;
-  const value = D.parseTyped(typed);
-  if (!value) throw new Incomplete(name, `The ${NAMES[name]} is missing or not a number.`);
+  const { value, fault } = D.readTyped(typed);
+  if (fault) throw new Incomplete(name, `The ${NAMES[name]} is not clear: ${fault}.`);
+  if (!value) throw new Incomplete(name, `The ${NAMES[name]} is missing or zero.`);
   return D.text(value);
 }
 
@@ -76,6 +77,12 @@ function options(form, kind) {
   }
   if (kind.options.includes("trigger_source")) chosen.trigger_source = form.elements.trigger_source.value;
   return chosen;
+}
+
+// What is not clear in a number field as it stands, or nothing.
+export function unclear(form, name) {
+  const { fault } = D.readTyped(form.elements[name].value);
+  return fault && `The ${NAMES[name]} is not clear: ${fault}.`;
 }
 
 // The body of POST /orders without symbol, side and client id. Throws Incomplete.

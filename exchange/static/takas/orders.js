@@ -1,15 +1,16 @@
 // Own orders: open ones with cancel and amend, recent ones with how they ended.
 
 import { ApiError, get, patch, post, remove } from "./api.js";
+import { ask } from "./ask.js";
+import { fullMoment, moment } from "./clock.js";
 import * as D from "./decimal.js";
 import { element, repaint, setText } from "./loop.js";
+import { farLine } from "./market.js";
 import { toast } from "./toasts.js";
 
 const LIVE = new Set(["new", "waiting", "open", "partially_filled"]);
 const RECENT_MAX = 30;
-const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const DAY = new Intl.DateTimeFormat("en-GB", { dateStyle: "short" });
-const FULL = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
+const LIST_MAX = 200;
 const WORDS = { partially_filled: "partly filled" };
 // A fraction has six places, so as a percentage four: "-0.0005" is "-0.05 %".
 const percent = (fraction) => `${Number((Number(fraction) * 100).toFixed(4))} %`;
@@ -45,8 +46,9 @@ export const describe = (order) => {
 };
 
 export class Orders {
-  constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve }) {
-    Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve });
+  constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve, marketPrice }) {
+    Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve, marketPrice });
+    this.held = new Map(); // client_order_id of an order being placed -> its notices
     this.byId = new Map();
     this.rows = new Map();
     this.paint = this.paint.bind(this);
@@ -55,7 +57,7 @@ export class Orders {
   async refetch() {
     const query = `symbol=${this.symbol}`;
     const [open, recent] = await Promise.all([
-      get(`/orders?${query}&status=live&limit=200`), get(`/orders?${query}&limit=${RECENT_MAX}`),
+      get(`/orders?${query}&status=live&limit=${LIST_MAX}`), get(`/orders?${query}&limit=${RECENT_MAX}`),
     ]);
     const seen = [...open.items, ...recent.items];
     const ids = new Set(seen.map((order) => order.id));
@@ -80,6 +82,24 @@ export class Orders {
   takeFrame({ order, fills }) {
     const known = this.byId.get(order.id);
     if (!this.put(order) && order.symbol === this.symbol) return;
+    const notice = () => this.tell(order, fills, known);
+    const held = this.held.get(order.client_order_id);
+    if (held) held.push(notice);
+    else notice();
+  }
+
+  // A frame may overtake the answer: what became of an order is told after "Accepted".
+  hold(ids) {
+    ids.forEach((id) => this.held.set(id, []));
+  }
+
+  release(ids) {
+    const notices = ids.flatMap((id) => this.held.get(id));
+    ids.forEach((id) => this.held.delete(id));
+    notices.forEach((notice) => notice());
+  }
+
+  tell(order, fills, known) {
     if (order.status === "rejected") {
       toast("error", `Refused: ${describe(order)}`, this.reason(order));
     } else if (fills.length) {
@@ -144,9 +164,8 @@ export class Orders {
     const kind = KIND_WORDS[order.type] || order.type;
     row.node.className = order.side;
     const at = new Date(order.created_at);
-    const isToday = DAY.format(at) === DAY.format(new Date());
-    setText(row.cells.time, isToday ? CLOCK.format(at) : DAY.format(at));
-    row.cells.time.title = FULL.format(at);
+    setText(row.cells.time, moment(at));
+    row.cells.time.title = fullMoment(at);
     setText(row.cells.side, `${order.side === "buy" ? "Buy" : "Sell"} ${kind} ${extra}`.trim());
     const waits = order.status === "waiting" || order.status === "new"
       ? triggerCell(order, (text) => number(text, price)) : "";
@@ -196,8 +215,8 @@ export class Orders {
         inputmode: "decimal", "aria-label": `New ${name}`, "data-testid": `amend-${name}`, autocomplete: "off",
       }), { value });
     };
-    const price = input(row.cells.price, "price", order.price);
-    const quantity = input(row.cells.quantity, "quantity", order.quantity);
+    const price = input(row.cells.price, "price", D.typed(D.parse(order.price)));
+    const quantity = input(row.cells.quantity, "quantity", D.typed(D.parse(order.quantity)));
     row.cells.actions.replaceChildren();
     const end = () => {
       row.editing = false;
@@ -220,18 +239,31 @@ export class Orders {
   async amend(order, priceTyped, quantityTyped) {
     const changes = {};
     for (const [name, typed] of [["price", priceTyped], ["quantity", quantityTyped]]) {
-      const value = D.parseTyped(typed);
-      if (value === null) {
-        toast("error", `The new ${name} is not a number`, typed);
+      const { value, fault } = D.readTyped(typed);
+      if (!value) {
+        toast("error", `The new ${name} is ${fault ? "not clear" : "missing or zero"}`, fault);
         return false;
       }
       if (value !== D.parse(order[name])) changes[name] = D.text(value);
     }
     if (!Object.keys(changes).length) return true;
+    if (changes.price && !(await this.priceMeant(order, D.parse(changes.price)))) return false;
     return this.attempt(`Amend refused: ${describe(order)}`, async () => {
       this.answered(await patch(`/orders/${order.id}`, changes));
       toast("info", `Amend sent: ${describe(order)}`);
     });
+  }
+
+  // Asks where a new limit is far through the market, or through the trigger that is waited for.
+  async priceMeant(order, limit) {
+    const isBuy = order.side === "buy";
+    const waits = order.status === "waiting" && order.stop_price;
+    const line = farLine({
+      isBuy, limit,
+      reference: waits ? D.parse(order.stop_price) : this.marketPrice(isBuy),
+      what: waits ? "its trigger" : "the market at",
+    });
+    return !line || ask({ title: "Is this the price you mean?", lines: [line], yes: "Amend to this price" });
   }
 
   cancel(id) {
@@ -243,8 +275,28 @@ export class Orders {
 
   cancelAll() {
     return this.attempt("Cancel all refused", async () => {
+      if (!(await this.cancelMeant())) return;
       await remove(`/orders?symbol=${this.symbol}`);
       toast("info", `Cancelling all orders in ${this.symbol}`);
+    });
+  }
+
+  // Asks, with what the exchange counts now: this page may not know of every order.
+  async cancelMeant() {
+    const count = async (query) => {
+      const { items, next } = await get(`/orders?${query}status=live&limit=${LIST_MAX}`);
+      return { items, words: (some) => `${next ? "at least " : ""}${some} ${some === 1 && !next ? "order" : "orders"}` };
+    };
+    const [here, all] = await Promise.all([count(`symbol=${this.symbol}&`), count("")]);
+    const others = new Map();
+    for (const { symbol } of all.items) {
+      if (symbol !== this.symbol) others.set(symbol, (others.get(symbol) ?? 0) + 1);
+    }
+    const kept = [...others].map(([symbol, some]) => `${all.words(some)} in ${symbol}`).join(", ");
+    return ask({
+      title: `Cancel ${here.words(here.items.length)} in ${this.symbol}?`,
+      lines: [kept ? `Orders in other symbols stay: ${kept}.` : "You have no orders in other symbols."],
+      yes: "Cancel them all",
     });
   }
 

@@ -1,5 +1,6 @@
 // The market's state in words: nothing while it is simply open.
 
+import { moment } from "./clock.js";
 import * as D from "./decimal.js";
 
 const WORDS = {
@@ -8,7 +9,6 @@ const WORDS = {
   closed: "Closed",
 };
 const PHASES = { none: "", limit: "At the price band", pause: "Paused after a sharp move", auction: "Auction after a pause" };
-const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 export function stateText(frame, rules) {
   const parts = [PHASES[frame.phase] || WORDS[frame.state] || ""];
@@ -16,6 +16,6 @@ export function stateText(frame, rules) {
     const price = D.shown(D.parse(frame.indicative_price), rules.pricePlaces);
     parts.push(`would trade ${frame.indicative_quantity} at ${price}`);
   }
-  if (frame.due_at) parts.push(`until ${CLOCK.format(new Date(frame.due_at))}`);
+  if (frame.due_at) parts.push(`until ${moment(new Date(frame.due_at))}`);
   return parts.filter(Boolean).join(" · ");
 }

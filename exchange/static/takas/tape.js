@@ -1,10 +1,10 @@
 // The latest trades, newest first, in a fixed pool of rows.
 
+import { moment } from "./clock.js";
 import * as D from "./decimal.js";
 import { element, repaint, setText } from "./loop.js";
 
 const ROWS = 40;
-const CLOCK = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
 export class Tape {
   constructor({ root, pricePlaces, quantityPlaces, onLast }) {
@@ -41,7 +41,7 @@ export class Tape {
       const arrow = isBuy ? "▲" : "▼"; // colour alone would not tell
       setText(cells[0], `${D.shown(D.parse(trade.price), this.pricePlaces)} ${arrow}`);
       setText(cells[1], D.shown(D.parse(trade.quantity), this.quantityPlaces));
-      setText(cells[2], CLOCK.format(new Date(trade.time)));
+      setText(cells[2], moment(new Date(trade.time)));
     });
   }
 }

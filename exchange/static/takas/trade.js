@@ -16,8 +16,8 @@ const BALANCES_MS = 150; // after an order of ours: what it reserved is not push
 const REFETCH_MS = 30_000; // balances and orders once more: a private frame may have been lost
 const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Stale" };
 
-function rulesOf(symbols, name) {
-  const one = symbols.find((item) => item.symbol === name);
+function rulesOf(one) {
+  const name = one.symbol;
   const [base, quote] = name.split("-");
   const tick = D.parse(one.tick);
   const lot = D.parse(one.lot);
@@ -28,9 +28,10 @@ function rulesOf(symbols, name) {
     quantityPlaces: D.placesOf(lot),
     quoteUnit: D.ONE / 10n ** BigInt(quoteScale),
     quoteShown: Math.min(quoteScale, 8),
-    takerPpm: BigInt(one.taker_fee_ppm ?? 1000),
+    takerPpm: BigInt(document.body.dataset.takerPpm),
     slippagePpm: BigInt(one.slippage_ppm ?? 0),
     state: one.state,
+    isListed: one.is_listed,
   };
 }
 
@@ -40,9 +41,9 @@ function socketUrl() {
 }
 
 class Page {
-  constructor(symbols) {
-    const { symbol } = document.body.dataset;
-    this.rules = rulesOf(symbols, symbol);
+  constructor(one) {
+    const { symbol } = one;
+    this.rules = rulesOf(one);
     this.state = "connecting";
     const { base, quote, pricePlaces, quantityPlaces } = this.rules;
     const reasons = JSON.parse(document.getElementById("reasons").textContent);
@@ -64,6 +65,7 @@ class Page {
       symbol, openRoot: byTestId("open-orders"), recentRoot: byTestId("recent-orders"),
       places: { price: pricePlaces, quantity: quantityPlaces }, reasons,
       onOpen: (open) => this.open(open), onReserve: () => this.balancesSoon(),
+      marketPrice: (isBuy) => this.form.marketPrice(isBuy),
     });
     this.form = new OrderForm({
       form: byTestId("order-form"), rules: this.rules, book: this.book, balances: this.balances,
@@ -180,7 +182,7 @@ function tabs(list) {
 
 document.querySelectorAll("[role=tablist]").forEach(tabs);
 byTestId("symbol").addEventListener("change", (event) => location.assign(`/trade/${event.target.value}`));
-get("/symbols").then(
-  (symbols) => new Page(symbols.items),
+get(`/symbols?symbol=${document.body.dataset.symbol}`).then(
+  ({ items: [one] }) => new Page(one),
   (error) => toast("error", "The exchange does not answer", error.message),
 );
