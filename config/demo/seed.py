@@ -67,11 +67,9 @@ def maker_tier_ensure() -> Tier:
 
 
 def brand_seed() -> None:
-    """Make the default brand. It shows the demonstration's symbols, not those of replays."""
-    if Brand.objects.filter(is_default=True).exists():
-        return
-    brand = Brand.objects.create(slug="takas", name="Takas", is_default=True)
-    brand.symbols.set(Symbol.objects.filter(code__in=[symbol.code for symbol in SYMBOLS]))
+    """Make the default brand. Without a list of its own it shows every listed symbol."""
+    if not Brand.objects.filter(is_default=True).exists():
+        Brand.objects.create(slug="takas", name="Takas", is_default=True)
 
 
 @transaction.atomic

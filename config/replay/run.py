@@ -9,7 +9,7 @@ from typing import Final, Literal
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from config.replay.venue import ReplayVenue, run_next, venue_open
+from config.replay.venue import ReplayVenue, replays_unlist, run_next, venue_open
 from exchange.database import connect, node_number
 from exchange.domain.ids import IdGenerator
 from exchange.market.comparison import TradeComparison, trades_compare
@@ -48,6 +48,7 @@ def replay(plan: ReplayPlan, write: Write) -> bool:
         f"{plan.flow.name}: {extent.commands:,} commands, {extent.orders:,} orders,"
         f" {extent.cancels:,} cancels; tick {extent.tick:f}, lot {extent.lot:f}"
     )
+    replays_unlist()
     venue = venue_open(extent, run=run_next(), accounts_per_side=plan.accounts_per_side)
     write(f"symbol {venue.symbol.code}, {len(venue.bots)} accounts, through {plan.through}")
     progress = Progress(plan.limit or extent.commands, write)

@@ -61,6 +61,11 @@ def venue_open(
     return ReplayVenue(symbol, tier.pk, terms, bots)
 
 
+def replays_unlist() -> None:
+    """Unlist what earlier runs made: it stays readable, and only the newest run is shown."""
+    Symbol.objects.filter(code__regex=REPLAY_CODE, is_listed=True).update(is_listed=False)
+
+
 def brand_show(symbol: Symbol) -> None:
     """Show the newest replay on the default brand's pages, in the place of older ones."""
     brand = Brand.objects.filter(is_default=True).first()
