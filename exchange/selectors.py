@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from exchange.domain.codes import Code
 from exchange.domain.enums import SymbolState
+from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.models import Asset, FeeSchedule, Symbol
+from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
 MAKER_FEE_PPM: Final = 500
@@ -31,6 +33,7 @@ class FeeRates:
     taker_ppm: int
 
 
+FeeKey = tuple[int | None, int | None]  # (tier id, symbol id); None: any
 DEFAULT_FEES: Final = FeeRates(MAKER_FEE_PPM, TAKER_FEE_PPM)
 
 
@@ -48,20 +51,30 @@ class Catalogue:
     """One consistent reading of the reference data."""
 
     symbols: dict[str, SymbolRules]  # listed only
+    symbols_by_code: dict[str, SymbolRules]  # all
     symbols_by_id: dict[int, SymbolRules]  # all
     assets: dict[int, AssetInfo]
-    fees: dict[tuple[int | None, int | None], FeeRates]  # (tier id, symbol id), None: any
+    fees: dict[FeeKey, FeeRates]
+    tier_default_id: int | None  # of users without a tier of their own
 
     def fee_rates(self, *, tier_id: int | None, symbol_id: int) -> FeeRates:
-        """The most specific schedule: tier and symbol, then tier, then symbol, then any."""
-        fees = self.fees
-        return (
-            fees.get((tier_id, symbol_id))
-            or fees.get((tier_id, None))
-            or fees.get((None, symbol_id))
-            or fees.get((None, None))
-            or DEFAULT_FEES
-        )
+        """What a tier pays on a symbol; users without a tier pay as the default tier does."""
+        key = self.fee_key(tier_id=tier_id, symbol_id=symbol_id)
+        return self.fees[key] if key is not None else DEFAULT_FEES
+
+    def fee_key(self, *, tier_id: int | None, symbol_id: int) -> FeeKey | None:
+        """Which row counts: tier and symbol, then tier, then symbol, then any; None: no row."""
+        if tier_id is None:
+            tier_id = self.tier_default_id
+        for key in (
+            (tier_id, symbol_id),
+            (tier_id, None),
+            (None, symbol_id),
+            (None, None),
+        ):
+            if key in self.fees:
+                return key
+        return None
 
 
 class _Kept:
@@ -93,6 +106,30 @@ def catalogue() -> Catalogue:
         kept.lock.release()
 
 
+def symbol_known(code: str) -> SymbolRules:
+    """The rules of a symbol that exists, listed or not; raises symbol.unknown.
+
+    For what concerns orders and trades that are there: they outlive the listing.
+    """
+    rules = catalogue().symbols_by_code.get(code)
+    if rules is None:
+        raise DomainError(Code.SYMBOL_UNKNOWN, field="symbol", symbol=code[:25])
+    return rules
+
+
+def symbol_listed(code: str) -> SymbolRules:
+    """The rules of a symbol that takes new orders; raises symbol.unknown, symbol.not_listed."""
+    rules = symbol_known(code)
+    listing_check(rules)
+    return rules
+
+
+def listing_check(rules: SymbolRules) -> None:
+    """Raise symbol.not_listed where nothing new may come in."""
+    if not rules.is_listed:
+        raise DomainError(Code.SYMBOL_NOT_LISTED, field="symbol", symbol=rules.units.code)
+
+
 def catalogue_forget() -> None:
     """Make the next reader read afresh (after a change in this process, and between tests)."""
     with _kept.lock:
@@ -105,6 +142,7 @@ def catalogue_read() -> Catalogue:
     rules = [(symbol, symbol_rules(symbol)) for symbol in symbols]
     return Catalogue(
         symbols={symbol.code: one for symbol, one in rules if symbol.is_listed},
+        symbols_by_code={symbol.code: one for symbol, one in rules},
         symbols_by_id={one.units.symbol_id: one for _, one in rules},
         assets={
             asset.pk: AssetInfo(asset.pk, asset.code, asset.scale) for asset in Asset.objects.all()
@@ -113,6 +151,7 @@ def catalogue_read() -> Catalogue:
             (fee.tier_id, fee.symbol_id): FeeRates(fee.maker_ppm, fee.taker_ppm)
             for fee in FeeSchedule.objects.all()
         },
+        tier_default_id=Tier.objects.filter(is_default=True).values_list("pk", flat=True).first(),
     )
 
 
@@ -140,6 +179,7 @@ def symbol_rules(symbol: Symbol) -> SymbolRules:
         interruption_limit_s=symbol.interruption_limit_s,
         interruption_pause_s=symbol.interruption_pause_s,
         interruption_auction_s=symbol.interruption_auction_s,
+        is_listed=symbol.is_listed,
     )
 
 

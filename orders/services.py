@@ -16,7 +16,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue, listing_check, symbol_known, symbol_listed
 from orders.commands import BOTH_SIDES
 from orders.fingerprint import fingerprint_of
 from orders.intake.decide import conflict
@@ -31,6 +31,7 @@ from orders.validation_amends import (
     amend_terms,
     bound_check,
     bound_ticks_after,
+    is_more,
 )
 from orders.validation_states import (
     amend_state_check,
@@ -50,14 +51,6 @@ class Placed:
     order: Mapping[str, Any]
     symbol: str
     is_replay: bool
-
-
-def symbol_rules_of(code: str) -> SymbolRules:
-    """The rules of a listed symbol, or symbol.unknown."""
-    rules = catalogue().symbols.get(code)
-    if rules is None:
-        raise DomainError(Code.SYMBOL_UNKNOWN, field="symbol", symbol=code[:25])
-    return rules
 
 
 def order_place(principal: Principal, request: OrderRequest) -> Placed:
@@ -81,7 +74,7 @@ def _place(principal: Principal, request: OrderRequest) -> Placed:
     account_id = account_of(principal)
     fingerprint = fingerprint_of(request)
     try:
-        rules = symbol_rules_of(request.symbol)
+        rules = symbol_listed(request.symbol)
         draft = draft_of(principal, request, rules)
     except DomainError as refusal:
         return _repeated(account_id, request.client_order_id, fingerprint, refusal)
@@ -179,7 +172,7 @@ def orders_cancel_all(
         rule = "only for requests that an API key signs"
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="key", rule=rule)
     if symbol is not None:
-        named = symbol_rules_of(symbol)
+        named = symbol_known(symbol)
         cancel_state_check(named)
         taking = [named]
     else:
@@ -221,7 +214,10 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     order = order_of_account(order_id=order_id, account_id=account_id)
     rules = catalogue().symbols_by_id[order["symbol_id"]]
     amend_state_check(rules)
-    terms = _amend_terms(request, _amended(order, rules.units), rules)
+    amended = _amended(order, rules.units)
+    terms = _amend_terms(request, amended, rules)
+    if is_more(terms, amended):
+        listing_check(rules)
     outcome = intake().submit(
         AmendJob(
             account_id=account_id,
@@ -271,6 +267,7 @@ def _amended(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
         is_listed=row["list_id"] is not None,
         quantity_lots=lots("quantity"),
         display_lots=lots("display_quantity"),
+        price_ticks=ticks("price"),
         stop_ticks=ticks("stop_price"),
         bound_ticks=ticks("bound_price"),
     )

@@ -10,11 +10,11 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue, symbol_known
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.selectors import symbols_with_open_orders
-from orders.services import account_of, symbol_rules_of
+from orders.services import account_of
 
 TIMEOUT_MIN_MS: Final = 1_000
 TIMEOUT_MAX_MS: Final = 86_400_000
@@ -78,7 +78,7 @@ def _owner_tag(principal: Principal, scope: str | None) -> int:
 def _symbols(account_id: int, symbol: str | None) -> list[SymbolRules]:
     """The symbol named; or all that are listed, and those where the account still has orders."""
     if symbol is not None:
-        return [symbol_rules_of(symbol)]
+        return [symbol_known(symbol)]
     known = catalogue()
     ids = {one.units.symbol_id for one in known.symbols.values()}
     ids.update(symbols_with_open_orders(account_id))

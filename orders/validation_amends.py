@@ -52,6 +52,7 @@ class AmendedOrder:
     display_lots: int
     stop_ticks: int
     bound_ticks: int
+    price_ticks: int = 0  # of its limit
 
     @property
     def meets_the_book(self) -> bool:
@@ -92,6 +93,15 @@ def amend_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> N
         display_check(terms.display_lots, quantity_lots, rules)
     elif terms.quantity_lots:
         parts_check(order.display_lots, quantity_lots, rules)
+
+
+def is_more(terms: AmendTerms, order: AmendedOrder) -> bool:
+    """Whether the amend asks for what a new order would: another price, or a larger quantity."""
+    return (
+        terms.price_ticks not in (0, order.price_ticks)
+        or terms.stop_ticks not in (0, order.stop_ticks)
+        or terms.quantity_lots > order.quantity_lots
+    )
 
 
 def bound_ticks_after(order: AmendedOrder, usual_ticks: int, new_usual_ticks: int) -> int:

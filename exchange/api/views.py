@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from msgspec import Struct
 from rest_framework import serializers
@@ -12,17 +12,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView, plain_request
-from exchange.api.errors import ANY_METHOD, api_view
+from exchange.api.errors import problem_response
 from exchange.api.keys import LABEL_MAX, api_key_create, api_key_revoke
-from exchange.api.requests import body_decode
-from exchange.api.schema import decimal, listed, responses
+from exchange.api.requests import body_decode, query_check
+from exchange.api.schema import decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import plain
 from exchange.models import ApiKey
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue, symbol_known
 
 KEYS_PER_USER_MAX: Final = 20
 
@@ -36,6 +36,7 @@ class SymbolSerializer(serializers.Serializer[Any]):
     base_scale = serializers.IntegerField()
     quote_scale = serializers.IntegerField()
     state = serializers.ChoiceField([state.value for state in SymbolState])
+    is_listed = serializers.BooleanField(help_text="Whether new orders may come in.")
     tick = decimal()
     lot = decimal()
     price_min = decimal()
@@ -72,6 +73,7 @@ def symbol_json(rules: SymbolRules) -> dict[str, Any]:
         "base_scale": units.base_scale,
         "quote_scale": units.quote_scale,
         "state": rules.state.value,
+        "is_listed": rules.is_listed,
         "tick": plain(units.tick),
         "lot": plain(units.lot),
         "price_min": plain(units.price(rules.price_ticks_min)),
@@ -96,12 +98,19 @@ def symbol_json(rules: SymbolRules) -> dict[str, Any]:
 class SymbolsView(ApiView):
     @extend_schema(
         operation_id="symbols_list",
-        responses=responses(body=listed("Symbols", SymbolSerializer(many=True), paged=False)),
+        parameters=[query("symbol", "This one alone, listed or not.")],
+        responses=responses(
+            body=listed("Symbols", SymbolSerializer(many=True), paged=False), refusals=(400, 404)
+        ),
         auth=[],
     )
     def get(self, request: Request) -> Response:
-        """All listed symbols and what they allow."""
-        return Response({"items": [symbol_json(one) for one in catalogue().symbols.values()]})
+        """All listed symbols and what they allow; or the one that is named, listed or not."""
+        django_request = plain_request(request)
+        query_check(django_request, ("symbol",))
+        code = django_request.GET.get("symbol")
+        shown = catalogue().symbols.values() if code is None else [symbol_known(code)]
+        return Response({"items": [symbol_json(one) for one in shown]})
 
 
 class TimeSerializer(serializers.Serializer[Any]):
@@ -225,7 +234,7 @@ class KeyView(ApiView):
         return Response(status=204)
 
 
-@api_view(ANY_METHOD)
 def unknown_address(request: HttpRequest) -> HttpResponseBase:
     """Whatever the API has nothing at."""
-    raise DomainError(Code.REQUEST_NOT_FOUND)
+    response: HttpResponse = problem_response(DomainError(Code.REQUEST_NOT_FOUND), request)
+    return response

@@ -27,6 +27,7 @@ class Code(StrEnum):
     ACCOUNT_SUSPENDED = "account.suspended"
     # symbol
     SYMBOL_UNKNOWN = "symbol.unknown"
+    SYMBOL_NOT_LISTED = "symbol.not_listed"
     SYMBOL_HALTED = "symbol.halted"
     SYMBOL_PRE_OPEN = "symbol.pre_open"
     SYMBOL_IN_AUCTION = "symbol.in_auction"
@@ -153,6 +154,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     ),
     Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
     Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
+    Code.SYMBOL_NOT_LISTED: (
+        409,
+        "{symbol} is not listed: it takes no new orders and no new prices; cancels are taken.",
+    ),
     Code.SYMBOL_HALTED: (409, "Trading in {symbol} is halted; cancels are still taken."),
     Code.SYMBOL_PRE_OPEN: (409, "{symbol} is not open yet: only orders that may rest are taken."),
     Code.SYMBOL_IN_AUCTION: (409, "{symbol} is in an auction, which does not take this now."),

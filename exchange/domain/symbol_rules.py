@@ -32,3 +32,4 @@ class SymbolRules:
     interruption_limit_s: int = 0
     interruption_pause_s: int = 0
     interruption_auction_s: int = 0
+    is_listed: bool = True  # shown, and open to new orders; what exists stays readable without

@@ -35,6 +35,11 @@ class NotExact(ValueError):
     """The value is not a whole number of the unit asked for."""
 
 
+def percent_text(ppm: int) -> str:
+    """Millionths as a percentage, such as 0.05 for 500."""
+    return plain(Decimal(ppm).scaleb(-4))
+
+
 def to_units(value: Decimal, unit: Decimal) -> int:
     """How many of `unit` make up `value`; raises NotExact unless it is a whole number."""
     assert unit > 0

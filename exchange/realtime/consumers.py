@@ -14,7 +14,6 @@ from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from exchange.http.address import network_of, socket_address
 from exchange.models import Symbol, User
 from exchange.realtime import protocol
 from exchange.realtime.feed import FeedHub
@@ -40,7 +39,6 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
     async def connect(self) -> None:
         self.hub = hub_running()
         self.outbox = Outbox()
-        self._network = network_of(socket_address(self.scope))
         await self._principal_from_session()
         now_s = time.monotonic()
         self._bucket = protocol.TokenBucket(
@@ -130,7 +128,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         """Sign in with an API key; once a connection, and never over a session's user."""
         if self.outbox.user_id is not None:
             raise DomainError(Code.FEED_MESSAGE_INVALID)
-        principal = await database_sync_to_async(_login_verify)(message, self._network)
+        principal = await database_sync_to_async(_login_verify)(message)
         self.outbox.user_id = principal.user_id
         self.outbox.account_id = principal.account_id or None
         self.outbox.put(protocol.answer("logged_in", message_id=message.id))
@@ -173,7 +171,7 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
         outbox.expires_at_s = session.get_expiry_date().timestamp()
 
 
-def _login_verify(message: protocol.Login, network: str) -> Principal:
+def _login_verify(message: protocol.Login) -> Principal:
     """The key's Principal, or the same refusals as a signed request gets."""
     principal = keys.verify(
         key_id=message.key,
@@ -182,7 +180,6 @@ def _login_verify(message: protocol.Login, network: str) -> Principal:
         method="GET",
         path=protocol.LOGIN_PATH,
         body=b"",
-        network=network,
     )
     if Scope.READ not in principal.scopes:
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=Scope.READ.value)
@@ -194,13 +191,11 @@ SYMBOL_KNOWN_S = 60.0
 
 
 async def _symbol_exists(code: str) -> bool:
-    """Whether the symbol is listed; a yes is remembered for a minute, a no is asked again."""
+    """Whether there is such a symbol; a yes is remembered for a minute, a no is asked again."""
     now_s = time.monotonic()
     if _symbols.get(code, 0.0) > now_s:
         return True
-    listed: bool = await database_sync_to_async(
-        lambda: Symbol.objects.filter(code=code, is_listed=True).exists()
-    )()
-    if listed:
+    exists: bool = await database_sync_to_async(lambda: Symbol.objects.filter(code=code).exists())()
+    if exists:
         _symbols[code] = now_s + SYMBOL_KNOWN_S
-    return listed
+    return exists

@@ -13,7 +13,10 @@ HOSTS_MAX: Final = 500  # host names are the client's choice: remember a bounded
 
 @dataclass(frozen=True, slots=True)
 class BrandShown:
-    """What pages need of a brand. `symbols` are the codes it may show, in display order."""
+    """What pages need of a brand. `symbols` are the listed codes it shows, in display order.
+
+    `unlisted` can be opened by address: who has orders or a history there must reach them.
+    """
 
     slug: str
     name: str
@@ -21,9 +24,10 @@ class BrandShown:
     colour_accent: str
     logo_svg: str
     symbols: tuple[str, ...]
+    unlisted: frozenset[str]
 
 
-UNBRANDED: Final = BrandShown("takas", "Takas", "#0b6cff", "#f0a020", "", ())
+UNBRANDED: Final = BrandShown("takas", "Takas", "#0b6cff", "#f0a020", "", (), frozenset())
 
 _lock = threading.Lock()
 _known: dict[str, tuple[float, BrandShown]] = {}
@@ -55,11 +59,13 @@ def _brand_load(host: str) -> BrandShown:
         Brand.objects.filter(host__iexact=host).first()
         or Brand.objects.filter(is_default=True).first()
     )
-    listed = Symbol.objects.filter(is_listed=True).order_by("position", "code")
+    chosen = set(brand.symbols.values_list("pk", flat=True)) if brand is not None else set()
+    rows = Symbol.objects.order_by("position", "code").values_list("pk", "code", "is_listed")
+    shown = [(code, is_listed) for pk, code, is_listed in rows if not chosen or pk in chosen]
+    codes = tuple(code for code, is_listed in shown if is_listed)
+    unlisted = frozenset(code for code, is_listed in shown if not is_listed)
     if brand is None:
-        return replace(UNBRANDED, symbols=tuple(listed.values_list("code", flat=True)))
-    chosen = set(brand.symbols.values_list("pk", flat=True))
-    codes = tuple(symbol.code for symbol in listed if not chosen or symbol.pk in chosen)
+        return replace(UNBRANDED, symbols=codes, unlisted=unlisted)
     return BrandShown(
         slug=brand.slug,
         name=brand.name,
@@ -67,4 +73,5 @@ def _brand_load(host: str) -> BrandShown:
         colour_accent=brand.colour_accent,
         logo_svg=brand.logo_svg,
         symbols=codes,
+        unlisted=unlisted,
     )

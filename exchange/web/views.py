@@ -14,9 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from exchange.api.principals import principal_of_user
 from exchange.domain.codes import DESCRIPTIONS
+from exchange.domain.units import percent_text
 from exchange.http.security import websocket_url
 from exchange.realtime.channels import sockets_close
+from exchange.selectors import catalogue
 from exchange.signin.forms import SignInForm
 from exchange.signin.service import session_begin
 from exchange.web.brands import BrandShown, brand_for_host
@@ -91,14 +94,22 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 @require_GET
 def trade(request: HttpRequest, symbol: str) -> HttpResponse:
     brand = brand_of(request)
-    if symbol not in brand.symbols:
+    is_listed = symbol in brand.symbols
+    rules = catalogue().symbols_by_code.get(symbol)
+    if rules is None or not (is_listed or symbol in brand.unlisted):
         raise Http404
     base, _, quote = symbol.partition("-")
+    tier_id = principal_of_user(request.user.pk or 0).principal.tier_id
+    fees = catalogue().fee_rates(tier_id=tier_id, symbol_id=rules.units.symbol_id)
     context = {
         "symbol": symbol,
         "base": base,
         "quote": quote,
-        "symbols": brand.symbols,
+        "symbols": brand.symbols if is_listed else (*brand.symbols, symbol),
+        "is_listed": is_listed,
+        "fees": fees,
+        "maker_percent": percent_text(fees.maker_ppm),
+        "taker_percent": percent_text(fees.taker_ppm),
         "websocket_url": websocket_url(request),
         "percents": PERCENTS,
         "order_lists": ORDER_LISTS,

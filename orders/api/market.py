@@ -21,8 +21,8 @@ from exchange.api.schema import CURSOR, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.redis import book_key, redis_client
+from exchange.selectors import symbol_known
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
-from orders.services import symbol_rules_of
 
 DEPTH_DEFAULT: Final = 20
 DEPTH_MAX: Final = 1_000
@@ -101,11 +101,11 @@ def _book(code: str) -> bytes | None:
 
 
 def symbol_code_of(request: HttpRequest) -> str:
-    """The `symbol` parameter, which must name a listed symbol."""
+    """The `symbol` parameter, which must name a symbol that exists."""
     code = request.GET.get("symbol")
     if code is None:
         raise DomainError(Code.REQUEST_FIELD_MISSING, field="symbol")
-    return symbol_rules_of(code).units.code
+    return symbol_known(code).units.code
 
 
 class TradeSerializer(serializers.Serializer[Any]):
@@ -135,7 +135,7 @@ class TradesView(ApiView):
         limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
         scope = f"trades:{code}"
         before_id = cursor_read(request.query_params.get("cursor"), scope=scope)
-        symbol_id = symbol_rules_of(code).units.symbol_id
+        symbol_id = symbol_known(code).units.symbol_id
         trades = trades_of_symbol(symbol_id, limit=limit + 1, before_id=before_id)
         more = len(trades) > limit
         trades = trades[:limit]

@@ -16,9 +16,9 @@ from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, respo
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
+from exchange.selectors import symbol_known
 from orders.prevented import prevented_matches_of
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
-from orders.services import symbol_rules_of
 
 _ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
 _OTHER_SIDE: Final = f"{ID} Null where the order is another account's of the same group."
@@ -67,7 +67,7 @@ class PreventedMatchesView(ApiView):
         matches = prevented_matches_of(
             account_id,
             limit=limit + 1,
-            symbol_id=symbol_rules_of(code).units.symbol_id if code is not None else None,
+            symbol_id=symbol_known(code).units.symbol_id if code is not None else None,
             order_id=_order_id_of(django_request),
             before_id=cursor_read(django_request.GET.get("cursor"), scope=scope),
         )

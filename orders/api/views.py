@@ -18,7 +18,7 @@ from exchange.api.requests import body_decode, limit_of, order_id_of, query_chec
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue, symbol_known
 from orders import selectors, services
 from orders.api.schema import OrderDocumentation, OrdersDocumentation
 from orders.validation import AmendRequest, OrderRequest, client_order_id_check
@@ -46,7 +46,7 @@ def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
 
 
 def _place(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
+    principal = authenticate(request, Scope.TRADE, counts_as_order=True)
     placed = services.order_place(principal, body_decode(request, _place_decoder))
     body = selectors.order_json(placed.order, placed.symbol)
     if placed.is_replay:
@@ -64,7 +64,7 @@ def _list(request: HttpRequest) -> HttpResponse:
     if client_order_id is not None:
         client_order_id_check(client_order_id)
     wanted = selectors.OrderFilter(
-        symbol_id=services.symbol_rules_of(symbol).units.symbol_id if symbol is not None else None,
+        symbol_id=symbol_known(symbol).units.symbol_id if symbol is not None else None,
         statuses=_statuses(request.GET.get("status")),
         client_order_id=client_order_id,
         from_ms=time_ms_of(request, "from"),

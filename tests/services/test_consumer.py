@@ -195,6 +195,15 @@ def test_unknown_channels_are_refused_and_nothing_is_subscribed() -> None:
     play(scenario)
 
 
+def test_an_unlisted_symbol_keeps_its_channels() -> None:
+    async def scenario(socket: Socket) -> None:
+        await socket.say(op="subscribe", channels=["OLD-USDT@depth", "OLD-USDT@trade"], id=1)
+        assert len((await socket.hear("subscribed"))["channels"]) == 2
+
+    symbol_make("OLD-USDT", is_listed=False)
+    play(scenario)
+
+
 def test_private_channels_need_someone_to_be_signed_in() -> None:
     async def scenario(socket: Socket) -> None:
         await socket.say(op="subscribe", channels=["orders"])

@@ -7,8 +7,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from exchange.models import Brand, User
+from exchange.api.principals import principals_forget
+from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
 from exchange.redis import redis_client
+from exchange.selectors import catalogue_forget
 from exchange.web.brands import brands_forget
 from tests.factories.reference import symbol_make
 
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.django_db
 def fresh() -> None:
     """No brand and no failed attempt of an earlier test is remembered."""
     brands_forget()
+    catalogue_forget()
+    principals_forget()
     redis_client().flushdb()
     symbol_make("BTC-USDT", position=2)
     symbol_make("ETH-USDT", position=1)
@@ -141,6 +145,33 @@ def test_brand_shows_its_own_symbols_only(ada: Client) -> None:
     assert ada.get("/trade/BTC-USDT").status_code == 404
 
 
+def test_brand_without_a_list_shows_every_listed_symbol(ada: Client) -> None:
+    Brand.objects.create(slug="main", name="Main", is_default=True)
+    symbol_make("NEW-USDT", position=3)
+    page = ada.get("/trade/NEW-USDT").content.decode()
+    for code in ("BTC-USDT", "ETH-USDT", "NEW-USDT"):
+        assert f'<option value="{code}"' in page
+
+
+def test_the_page_of_an_unlisted_symbol_stays_and_is_not_offered(ada: Client) -> None:
+    Symbol.objects.filter(code="BTC-USDT").update(is_listed=False)
+    brands_forget()
+    catalogue_forget()
+    assert "BTC-USDT (not listed)" in ada.get("/trade/BTC-USDT").content.decode()
+    assert "BTC-USDT" not in ada.get("/trade/ETH-USDT").content.decode()
+    assert ada.get("/")["Location"] == "/trade/ETH-USDT"
+    assert ada.get("/trade/NO-SUCH").status_code == 404
+
+
+def test_the_page_tells_the_users_own_fees_in_percent(ada: Client) -> None:
+    tier = Tier.objects.create(name="vip")
+    FeeSchedule.objects.create(tier=tier, symbol=None, maker_ppm=0, taker_ppm=450)
+    User.objects.update(tier=tier)
+    page = ada.get("/trade/BTC-USDT").content.decode()
+    assert "0&#8239;% / 0.045&#8239;%" in page
+    assert 'data-taker-ppm="450"' in page
+
+
 def test_brand_logo_runs_nothing(client: Client) -> None:
     assert client.get("/brand/logo.svg").status_code == 404
     brand_make()
@@ -156,8 +187,6 @@ def test_brand_css_is_not_sent_twice(client: Client) -> None:
 
 
 def test_page_without_any_symbol_says_so(client: Client) -> None:
-    from exchange.models import Symbol
-
     Symbol.objects.update(is_listed=False)
     response = client.get(reverse("home"))
     assert response.status_code == 503
