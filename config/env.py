@@ -167,6 +167,17 @@ class Environment:
     hsts_seconds: int = _variable(
         31_536_000, "HSTS lifetime in seconds (production)", check=_between(0, 63_072_000)
     )
+    public_weight_per_second: int = _variable(
+        50,
+        "weight a second of one address that signs nothing (docs/limits.md), in each web process; "
+        "0: no limit",
+        check=_between(0, 1_000_000),
+    )
+    read_weight_per_second: int = _variable(
+        100,
+        "weight of reads a second of a user whose tier does not say (docs/limits.md); 0: no limit",
+        check=_between(0, 1_000_000),
+    )
     db_pool_max: int = _variable(
         24, "database connections of a web process, at most", check=_between(2, 200)
     )

@@ -30,6 +30,17 @@ class Tier(models.Model):
     orders_per_second = models.PositiveIntegerField(
         default=10, help_text="Orders a second and user; 0 means no limit."
     )
+    cancels_per_second = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Cancels a second and user; empty: five for each order; 0 means no limit.",
+    )
+    reads_per_second = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Weight of reads a second and user (docs/limits.md); empty: what the settings"
+        " say, and no limit where orders have none; 0 means no limit.",
+    )
     may_self_trade = models.BooleanField(
         default=False, help_text="May switch self-trade prevention off (market makers)."
     )

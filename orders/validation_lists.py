@@ -20,6 +20,7 @@ from orders.validation_values import word_of
 
 ORDERS_OF: Final = {ListKind.OCO: 2, ListKind.OTO: 2, ListKind.OTOCO: 3}
 assert set(ORDERS_OF) == set(ListKind)
+LIST_ORDERS_MAX: Final = max(ORDERS_OF.values())
 _KINDS: Final = {kind.value: kind for kind in ListKind}
 
 

@@ -43,7 +43,14 @@ class AssetAdmin(admin.ModelAdmin):
 
 @admin.register(Tier)
 class TierAdmin(admin.ModelAdmin):
-    list_display = ("name", "orders_per_second", "may_self_trade", "is_default")
+    list_display = (
+        "name",
+        "orders_per_second",
+        "cancels_per_second",
+        "reads_per_second",
+        "may_self_trade",
+        "is_default",
+    )
 
 
 @admin.register(FeeSchedule)

@@ -5,6 +5,7 @@ from pathlib import Path
 from config.env import BASE_DIR, ENV
 from config.settings.parts.auth import *  # noqa: F403 - a settings module is its parts' names
 from config.settings.parts.database import *  # noqa: F403
+from config.settings.parts.limits import *  # noqa: F403
 from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.redis import *  # noqa: F403
 from config.settings.parts.security import *  # noqa: F403

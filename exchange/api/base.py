@@ -9,8 +9,10 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from exchange.api.admission import public_admit, rate_headers
 from exchange.api.errors import exception_handler
 from exchange.api.keys import authenticate
 from exchange.api.principals import Principal
@@ -35,11 +37,20 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before DRF, which replaces the session's user by nobody as it has no authenticators.
+        public_admit(request._request)
         if self.scope is not None:
             self.principal = authenticate(request._request, self.scope)
             if self.session_only and self.principal.key_id is not None:
                 raise DomainError(Code.AUTH_SCOPE_MISSING, scope="session")
         super().initial(request, *args, **kwargs)
+
+    def finalize_response(
+        self, request: Request, response: Any, *args: Any, **kwargs: Any
+    ) -> Response:
+        final = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in rate_headers(request._request).items():
+            final.headers[name] = value
+        return final
 
     def get_exception_handler(self) -> Callable[..., Any]:
         return exception_handler

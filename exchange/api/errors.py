@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from exchange.api.admission import public_admit, rate_headers
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.request_id import request_id
@@ -40,6 +41,7 @@ _TITLES: Final = {
 }
 # What the driver, Django and the pool raise when Postgres is not there (any more).
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
+ANY_METHOD: Final[Sequence[str]] = ()
 _encode: Final = msgspec.json.Encoder().encode
 _DRF_CODES: Final[dict[type[Exception], Code]] = {
     exceptions.ParseError: Code.REQUEST_MALFORMED,
@@ -115,12 +117,19 @@ def api_view(
         view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
     ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
         def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if request.method not in methods:
-                refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
-                response = problem_response(refusal, request)
-                response.headers["Allow"] = allowed
-                return response
+            response = respond(request, *args, **kwargs)
+            for name, value in rate_headers(request).items():
+                response.headers[name] = value
+            return response
+
+        def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             try:
+                public_admit(request)
+                if methods is not ANY_METHOD and request.method not in methods:
+                    refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
+                    response = problem_response(refusal, request)
+                    response.headers["Allow"] = allowed
+                    return response
                 return view(request, *args, **kwargs)
             except DomainError as error:
                 return problem_response(error, request)

@@ -9,11 +9,13 @@ import hmac
 import re
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
 from django.http import HttpRequest
 
+from exchange.api.admission import user_admit
 from exchange.api.principals import (
     Principal,
     principal_of_key,
@@ -22,10 +24,12 @@ from exchange.api.principals import (
 )
 from exchange.api.requests import body_of
 from exchange.api.secrets import secret_encrypt
-from exchange.api.throttling import Ticket, guard
+from exchange.api.strangers import strangers
+from exchange.api.throttling import UNLIMITED, Ticket, guard
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
+from exchange.http.address import client_address, network_of
 from exchange.models import ApiKey
 
 WINDOW_DEFAULT_MS: Final = 5_000
@@ -39,11 +43,14 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 
 
-def authenticate(request: HttpRequest, scope: Scope, *, counts_as_order: bool = False) -> Principal:
+def authenticate(
+    request: HttpRequest, scope: Scope, *, times: Callable[[], int] | None = None
+) -> Principal:
     """The Principal of a request that has this scope; raises the auth refusals of the contract.
 
-    `counts_as_order` also takes from the tier's order rate. A session was checked against CSRF
-    by the middleware before any view ran.
+    The request is counted against the user's rates: its weight once, or so many times as `times`
+    says once the signature is known to be right. A session was checked against CSRF by the
+    middleware before any view ran.
     """
     key_id = request.META.get("HTTP_X_TAKAS_KEY")
     signature = ""
@@ -53,8 +60,8 @@ def authenticate(request: HttpRequest, scope: Scope, *, counts_as_order: bool = 
         principal = _of_session(request)
     if scope not in principal.scopes:
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
-    rate = principal.orders_per_second if counts_as_order else 0
-    guard.check(Ticket(signature, f"orders:{principal.user_id}", rate))
+    count = times() if times is not None else 1
+    user_admit(request, principal.user_id, principal.limits, signature, times=count)
     if scope is Scope.TRADE and principal.is_suspended:
         raise DomainError(Code.ACCOUNT_SUSPENDED)
     return principal
@@ -74,6 +81,7 @@ def verify(
     method: str,
     path: str,
     body: bytes,
+    network: str,
     window: str = "",
 ) -> Principal:
     """The Principal of a signature that was never used before; raises the auth refusals.
@@ -81,23 +89,24 @@ def verify(
     For requests that are not HTTP, such as the feed's login.
     """
     signed = string_to_sign(timestamp, method, path, body)
-    principal = _signature_check(key_id, timestamp, window, signature, signed)
-    guard.check(Ticket(signature, "", 0))
+    principal = _signature_check(key_id, timestamp, window, signature, signed, network)
+    guard.check(Ticket(signature, "", UNLIMITED))
     return principal
 
 
 def _signature_check(
-    key_id: str, timestamp: str, window: str, signature: str, signed: bytes
+    key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
 ) -> Principal:
     if not _KEY(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     _timestamp_check(timestamp, window)
-    kept = principal_of_key(key_id)
-    expected = hmac.digest(kept.secret, signed, "sha256").hex()
-    if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
-        raise DomainError(Code.AUTH_SIGNATURE_INVALID)
-    if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
-        raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    with strangers.attempt(key_id, network):
+        kept = principal_of_key(key_id)
+        expected = hmac.digest(kept.secret, signed, "sha256").hex()
+        if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
+            raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+        if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
+            raise DomainError(Code.AUTH_KEY_UNKNOWN)
     if kept.last_used_due:
         kept.last_used_due = False
         ApiKey.objects.filter(key_id=key_id).update(last_used_at=datetime.now(UTC))
@@ -112,7 +121,8 @@ def _signed(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
     path = f"{request.path}?{query}" if query else request.path
     signed = string_to_sign(timestamp, request.method or "", path, body_of(request))
     window = meta.get("HTTP_X_TAKAS_WINDOW", "")
-    return _signature_check(key_id, timestamp, window, signature, signed), signature
+    network = network_of(client_address(request))
+    return _signature_check(key_id, timestamp, window, signature, signed, network), signature
 
 
 def _timestamp_check(timestamp: str, window: str) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection
 
 from exchange.api.errors import DATABASE_AWAY
 from exchange.api.secrets import secret_decrypt
+from exchange.api.weights import Limits
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
@@ -23,11 +25,14 @@ PRINCIPAL_AGE_MAX_S: Final = 2.0
 PRINCIPALS_MAX: Final = 20_000
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # without a tier
+CANCELS_PER_ORDER: Final = 5  # where the tier names no rate of its own
+UNKNOWN_MAX: Final = 20_000
 
 _ALL_SCOPES: Final = frozenset(Scope)
 _USER: Final = """
     person.id AS user_id, person.is_suspended, person.group_id, person.self_trade_prevention,
-    account.id AS account_id, tier.id AS tier_id, tier.orders_per_second, tier.may_self_trade"""
+    account.id AS account_id, tier.id AS tier_id, tier.orders_per_second,
+    tier.cancels_per_second, tier.reads_per_second, tier.may_self_trade"""
 _FROM: Final = """
 FROM exchange_user AS person
 LEFT JOIN wallets_account AS account ON account.user_id = person.id
@@ -53,7 +58,7 @@ class Principal:
     user_id: int
     account_id: int  # 0: this user has no account, as staff may not
     tier_id: int | None
-    orders_per_second: int  # 0: no limit
+    limits: Limits
     may_self_trade: bool
     is_suspended: bool
     scopes: frozenset[Scope]
@@ -97,12 +102,36 @@ class _Cache:
             self._kept.clear()
 
 
+class _Unknown:
+    """Keys that nobody has, for as long: one who sends the same again costs no statement."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    def has(self, key: str) -> bool:
+        return self._until.get(key, 0.0) > time.monotonic()
+
+    def put(self, key: str) -> None:
+        with self._lock:
+            self._until.pop(key, None)
+            self._until[key] = time.monotonic() + PRINCIPAL_AGE_MAX_S
+            while len(self._until) > UNKNOWN_MAX:
+                del self._until[next(iter(self._until))]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._until.clear()
+
+
 _cache: Final = _Cache()
+_unknown: Final = _Unknown()
 
 
 def principals_forget() -> None:
     """Read keys and users afresh (after a change in this process, and between tests)."""
     _cache.clear()
+    _unknown.clear()
 
 
 def principal_of_key(key_id: str) -> Known:
@@ -110,8 +139,11 @@ def principal_of_key(key_id: str) -> Known:
     known = _cache.get(key_id)
     if known is not None:
         return known
+    if _unknown.has(key_id):
+        raise DomainError(Code.AUTH_KEY_UNKNOWN)
     row = _row(_OF_KEY, key_id)
     if row is None:
+        _unknown.put(key_id)
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
     last_used = row["last_used_at"]
@@ -170,6 +202,17 @@ def _row(statement: str, key: str | int) -> dict[str, Any] | None:
     return {column.name: value for column, value in zip(columns, values, strict=True)}
 
 
+def _limits(row: dict[str, Any]) -> Limits:
+    """The rates of a tier. Without a limit for orders there is none for what it does not name."""
+    orders = row["orders_per_second"]
+    cancels, reads = row.get("cancels_per_second"), row.get("reads_per_second")
+    return Limits(
+        orders=orders,
+        cancels=orders * CANCELS_PER_ORDER if cancels is None else cancels,
+        reads=(settings.READ_WEIGHT_PER_SECOND if orders else 0) if reads is None else reads,
+    )
+
+
 def _principal(
     row: dict[str, Any], *, scopes: frozenset[Scope], key_id: str | None, key_number: int
 ) -> Principal:
@@ -183,7 +226,7 @@ def _principal(
         user_id=row["user_id"],
         account_id=row["account_id"] or 0,
         tier_id=row["tier_id"],
-        orders_per_second=row["orders_per_second"] if has_tier else ORDERS_PER_SECOND,
+        limits=_limits(row) if has_tier else _limits({"orders_per_second": ORDERS_PER_SECOND}),
         may_self_trade=may_self_trade,
         is_suspended=row["is_suspended"],
         scopes=scopes,

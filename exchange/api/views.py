@@ -4,7 +4,7 @@ import time
 from typing import Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from msgspec import Struct
 from rest_framework import serializers
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView, plain_request
-from exchange.api.errors import problem_response
+from exchange.api.errors import ANY_METHOD, api_view
 from exchange.api.keys import LABEL_MAX, api_key_create, api_key_revoke
 from exchange.api.requests import body_decode, query_check
 from exchange.api.schema import decimal, listed, query, responses
@@ -234,7 +234,7 @@ class KeyView(ApiView):
         return Response(status=204)
 
 
+@api_view(ANY_METHOD)
 def unknown_address(request: HttpRequest) -> HttpResponseBase:
     """Whatever the API has nothing at."""
-    response: HttpResponse = problem_response(DomainError(Code.REQUEST_NOT_FOUND), request)
-    return response
+    raise DomainError(Code.REQUEST_NOT_FOUND)

@@ -14,6 +14,7 @@ from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
+from exchange.http.address import network_of, socket_address
 from exchange.models import Symbol, User
 from exchange.realtime import protocol
 from exchange.realtime.feed import FeedHub
@@ -39,6 +40,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
     async def connect(self) -> None:
         self.hub = hub_running()
         self.outbox = Outbox()
+        self._network = network_of(socket_address(self.scope))
         await self._principal_from_session()
         now_s = time.monotonic()
         self._bucket = protocol.TokenBucket(
@@ -128,7 +130,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         """Sign in with an API key; once a connection, and never over a session's user."""
         if self.outbox.user_id is not None:
             raise DomainError(Code.FEED_MESSAGE_INVALID)
-        principal = await database_sync_to_async(_login_verify)(message)
+        principal = await database_sync_to_async(_login_verify)(message, self._network)
         self.outbox.user_id = principal.user_id
         self.outbox.account_id = principal.account_id or None
         self.outbox.put(protocol.answer("logged_in", message_id=message.id))
@@ -171,7 +173,7 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
         outbox.expires_at_s = session.get_expiry_date().timestamp()
 
 
-def _login_verify(message: protocol.Login) -> Principal:
+def _login_verify(message: protocol.Login, network: str) -> Principal:
     """The key's Principal, or the same refusals as a signed request gets."""
     principal = keys.verify(
         key_id=message.key,
@@ -180,6 +182,7 @@ def _login_verify(message: protocol.Login) -> Principal:
         method="GET",
         path=protocol.LOGIN_PATH,
         body=b"",
+        network=network,
     )
     if Scope.READ not in principal.scopes:
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=Scope.READ.value)

@@ -25,7 +25,7 @@ from orders.api.schema import OrderPlaceSerializer, OrderSerializer
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
 from orders.selectors_lists import list_json, list_of_account, lists_of_account
 from orders.validation import OrderTermsRequest
-from orders.validation_lists import in_list, list_kind_of, list_size_check
+from orders.validation_lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
 
 _KINDS: Final = f"One of {', '.join(ListKind)}."
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
@@ -138,7 +138,7 @@ def order_list(request: HttpRequest, list_id: str) -> HttpResponseBase:
 
 
 def _place(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE, counts_as_order=True)
+    principal = authenticate(request, Scope.TRADE, times=lambda: _orders_in(request))
     body = body_decode(request, _list_decoder)
     kind = list_kind_of(body.type)
     list_size_check(kind, len(body.orders))
@@ -148,6 +148,15 @@ def _place(request: HttpRequest) -> HttpResponse:
     if placed.is_replay:
         return json_response(answer, 200, _REPLAYED)
     return json_response(answer, 201)
+
+
+def _orders_in(request: HttpRequest) -> int:
+    """How many orders the request is counted as: each of its list, and one where there is none."""
+    try:
+        orders = body_decode(request, _list_decoder).orders
+    except DomainError:
+        return 1
+    return min(max(1, len(orders)), LIST_ORDERS_MAX)
 
 
 def _order(index: int, raw: msgspec.Raw) -> OrderTermsRequest:

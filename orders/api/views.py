@@ -46,7 +46,7 @@ def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
 
 
 def _place(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE, counts_as_order=True)
+    principal = authenticate(request, Scope.TRADE)
     placed = services.order_place(principal, body_decode(request, _place_decoder))
     body = selectors.order_json(placed.order, placed.symbol)
     if placed.is_replay:

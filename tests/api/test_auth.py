@@ -82,15 +82,6 @@ def test_the_signature_covers_method_path_query_and_body(ada: Trader) -> None:
     assert not Order.objects.exists()
 
 
-def test_a_signature_serves_once(ada: Trader) -> None:
-    body = encode(order_body())
-    headers = ada.headers("POST", "/api/v1/orders", body)
-    send = [Client().post("/api/v1/orders", body, JSON, headers=headers) for _ in range(2)]
-    assert send[0].status_code == 201
-    assert refused(send[1]) == (401, "auth.replayed")
-    assert Order.objects.count() == 1
-
-
 def test_a_revoked_key_is_unknown(ada: Trader) -> None:
     assert ada.get("/balances").status_code == 200
     ApiKey.objects.update(revoked_at="2026-01-01T00:00:00Z")

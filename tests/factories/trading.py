@@ -16,6 +16,7 @@ from django.test import Client
 
 from exchange.api.keys import api_key_create
 from exchange.api.principals import principals_forget
+from exchange.api.strangers import strangers
 from exchange.models import Asset, Tier, User
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
@@ -161,6 +162,7 @@ def process_begin() -> None:
     catalogue_forget()
     order_limits_forget()
     principals_forget()
+    strangers.forget()
     tops_forget()
 
 

@@ -1,6 +1,12 @@
 """What a process relies on when Redis is away: replays are caught, rates are held, both bounded."""
 
-from exchange.api.throttling import BUCKETS_MAX, REPLAY_MS, LocalGuard
+import pytest
+
+from exchange.api import buckets
+from exchange.api.buckets import LocalBuckets, Rate
+from exchange.api.throttling import REPLAY_MS, ReplayMemory
+
+TEN = Rate(per_second=10, burst=10)
 
 
 class Clock:
@@ -13,35 +19,59 @@ class Clock:
 
 def test_a_signature_is_a_replay_until_its_time_is_over() -> None:
     clock = Clock()
-    guard = LocalGuard(clock)
-    assert not guard.is_replay("a")
+    memory = ReplayMemory(clock)
+    assert not memory.is_replay("a")
     clock.ms += REPLAY_MS - 1
-    assert guard.is_replay("a")
+    assert memory.is_replay("a")
     clock.ms += 2
-    assert not guard.is_replay("a")
+    assert not memory.is_replay("a")
 
 
 def test_a_full_bucket_empties_and_refills_at_its_rate() -> None:
     clock = Clock()
-    guard = LocalGuard(clock)
-    assert [guard.wait_ms("ada", 10) for _ in range(10)] == [0] * 10
-    assert 0 < guard.wait_ms("ada", 10) <= 101
+    local = LocalBuckets(clock)
+    assert [local.take("ada", TEN, 1) for _ in range(10)] == [
+        (0, left) for left in range(9, -1, -1)
+    ]
+    assert 0 < local.take("ada", TEN, 1).wait_ms <= 101
     clock.ms += 100
-    assert guard.wait_ms("ada", 10) == 0
-    assert guard.wait_ms("ada", 10) > 0
-    assert guard.wait_ms("boris", 10) == 0
+    assert local.take("ada", TEN, 1).wait_ms == 0
+    assert local.take("ada", TEN, 1).wait_ms > 0
+    assert local.take("boris", TEN, 1).wait_ms == 0
 
 
-def test_a_bucket_never_holds_more_than_a_second() -> None:
+def test_a_bucket_never_holds_more_than_its_burst() -> None:
     clock = Clock()
-    guard = LocalGuard(clock)
-    guard.wait_ms("ada", 5)
+    local = LocalBuckets(clock)
+    local.take("ada", TEN, 5)
     clock.ms += 60_000
-    assert sum(guard.wait_ms("ada", 5) == 0 for _ in range(20)) == 5
+    assert sum(local.take("ada", TEN, 1).wait_ms == 0 for _ in range(20)) == 10
 
 
-def test_buckets_are_bounded() -> None:
-    guard = LocalGuard(Clock())
-    for number in range(BUCKETS_MAX + 10):
-        guard.wait_ms(str(number), 1)
-    assert len(guard._buckets) == BUCKETS_MAX
+def test_a_request_takes_its_weight_and_what_is_given_back_is_there_again() -> None:
+    clock = Clock()
+    local = LocalBuckets(clock)
+    assert local.take("ada", TEN, 8).left == 2
+    assert local.take("ada", TEN, 3).wait_ms == 101
+    assert local.take("ada", TEN, 2).left == 0
+    local.give_back("ada", TEN, 2)
+    assert local.take("ada", TEN, 2).wait_ms == 0
+    local.give_back("ada", TEN, 1_000)
+    assert local.take("ada", TEN, 1).left == 9
+
+
+def test_what_weighs_more_than_a_bucket_holds_passes_when_it_is_full_and_leaves_a_debt() -> None:
+    clock = Clock()
+    local = LocalBuckets(clock)
+    assert local.take("ada", TEN, 30).wait_ms == 0
+    assert local.take("ada", TEN, 1).wait_ms == 2_101
+    clock.ms += 2_101
+    assert local.take("ada", TEN, 1).wait_ms == 0
+
+
+def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buckets, "BUCKETS_MAX", 100)
+    local = LocalBuckets(Clock())
+    for number in range(110):
+        local.take(str(number), TEN, 1)
+    assert len(local._buckets) == 100

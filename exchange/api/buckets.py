@@ -1,0 +1,65 @@
+"""Token buckets within this process: bounded in number, in memory, without a round trip.
+
+For what is counted by address, and in place of Redis while it is away. Pure but for its lock.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+BUCKETS_MAX: Final = 50_000
+
+
+class Rate(NamedTuple):
+    """So many tokens a second, and so many at once."""
+
+    per_second: int
+    burst: int
+
+
+class Verdict(NamedTuple):
+    """0, or how long until there are enough tokens; and how many are left."""
+
+    wait_ms: int
+    left: int
+
+
+class LocalBuckets:
+    """Buckets by name. One that nobody named for long is full, so the oldest may be forgotten."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._lock = threading.Lock()
+        self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def take(self, name: str, rate: Rate, weight: int) -> Verdict:
+        """Take `weight` tokens if there are as many, or if the bucket is full.
+
+        What weighs more than a bucket holds leaves a debt, so that it can pass at all.
+        """
+        now = self._now_ms()
+        with self._lock:
+            tokens = self._tokens(name, rate, now)
+            missing = min(weight, rate.burst) - tokens
+            if missing <= 0:
+                tokens -= weight
+            self._put(name, tokens, now)
+        wait_ms = int(missing * 1000 / rate.per_second) + 1 if missing > 0 else 0
+        return Verdict(wait_ms, max(0, int(tokens)))
+
+    def give_back(self, name: str, rate: Rate, weight: int) -> None:
+        """Return tokens that were taken for nothing."""
+        now = self._now_ms()
+        with self._lock:
+            self._put(name, min(float(rate.burst), self._tokens(name, rate, now) + weight), now)
+
+    def _tokens(self, name: str, rate: Rate, now: int) -> float:
+        tokens, time_ms = self._buckets.get(name, (float(rate.burst), now))
+        return min(float(rate.burst), tokens + max(0, now - time_ms) * rate.per_second / 1000)
+
+    def _put(self, name: str, tokens: float, now: int) -> None:
+        self._buckets[name] = (tokens, now)
+        self._buckets.move_to_end(name)
+        while len(self._buckets) > BUCKETS_MAX:
+            self._buckets.popitem(last=False)

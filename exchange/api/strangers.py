@@ -1,0 +1,78 @@
+"""Keys that nobody has, and signatures that are wrong: counted by network, within this process.
+
+A network that sent too many of them is refused before anything is read or computed, but a key that
+was right before is still looked at: a stranger behind the same address cannot shut its owner out.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from exchange.api.buckets import LocalBuckets, Rate
+from exchange.api.throttling import now_ms
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+BAD_KEYS: Final = Rate(per_second=5, burst=50)  # a network
+PROVEN_KEYS_MAX: Final = 20_000
+
+
+class Strangers:
+    """Which keys were right, and how many tries each network has left."""
+
+    def __init__(self) -> None:
+        self._buckets = LocalBuckets(now_ms)
+        self._lock = threading.Lock()
+        self._proven: OrderedDict[str, None] = OrderedDict()
+
+    @contextmanager
+    def attempt(self, key_id: str, network: str) -> Iterator[None]:
+        """Look at a key within this. A refusal counts; raises auth.too_many_attempts.
+
+        A key that was never right is counted before it is looked at, so that many at once cannot
+        pass the limit either.
+        """
+        is_proven = key_id in self._proven
+        wait_ms = 0 if is_proven else self._take(network)
+        if wait_ms:
+            raise DomainError(Code.AUTH_TOO_MANY_ATTEMPTS, retry_after_s=-(-wait_ms // 1000))
+        try:
+            yield
+        except DomainError as refusal:
+            if refusal.code not in (Code.AUTH_KEY_UNKNOWN, Code.AUTH_SIGNATURE_INVALID):
+                self._give_back(network, is_proven)  # Postgres is away: nothing was looked at
+            elif is_proven:
+                self._failed(key_id, network, refusal)
+            raise
+        self._give_back(network, is_proven)
+        self._prove(key_id)
+
+    def forget(self) -> None:
+        """Begin anew (between tests)."""
+        self._buckets = LocalBuckets(now_ms)
+        self._proven.clear()
+
+    def _take(self, network: str) -> int:
+        return self._buckets.take(network, BAD_KEYS, 1).wait_ms
+
+    def _give_back(self, network: str, is_proven: bool) -> None:
+        if not is_proven:
+            self._buckets.give_back(network, BAD_KEYS, 1)
+
+    def _failed(self, key_id: str, network: str, refusal: DomainError) -> None:
+        self._take(network)
+        if refusal.code is Code.AUTH_KEY_UNKNOWN:  # revoked or expired
+            with self._lock:
+                self._proven.pop(key_id, None)
+
+    def _prove(self, key_id: str) -> None:
+        with self._lock:
+            self._proven[key_id] = None
+            self._proven.move_to_end(key_id)
+            while len(self._proven) > PROVEN_KEYS_MAX:
+                self._proven.popitem(last=False)
+
+
+strangers: Final = Strangers()
