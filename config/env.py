@@ -178,6 +178,15 @@ class Environment:
         "weight of reads a second of a user whose tier does not say (docs/limits.md); 0: no limit",
         check=_between(0, 1_000_000),
     )
+    web_workers: int = _variable(
+        1,
+        "processes that serve HTTP, each with threads and database connections of its own; more "
+        "than one needs PROMETHEUS_MULTIPROC_DIR",
+        check=_between(1, 64),
+    )
+    web_threads: int = _variable(
+        64, "requests that a web process works on at once", check=_between(1, 512)
+    )
     db_pool_max: int = _variable(
         24, "database connections of a web process, at most", check=_between(2, 200)
     )
@@ -198,7 +207,9 @@ class Environment:
         0, "port of a role's /metrics, /livez, /readyz; 0: none", check=_between(0, 65_535)
     )
     prometheus_multiproc_dir: str = _variable(
-        "", "Celery worker only: an empty folder where its children leave their metrics"
+        "",
+        "worker, and web with several processes: an empty folder, one for each role, where they "
+        "leave their metrics",
     )
     data_dir: str = _variable(".data", "folder of `manage.py stack`: databases, logs, pid files")
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -77,9 +78,18 @@ def metrics_text() -> bytes:
     """Return this role's metrics; those of all children where they share a folder."""
     if not settings.PROMETHEUS_MULTIPROC_DIR:
         return generate_latest(REGISTRY)
+    _dead_forget(Path(settings.PROMETHEUS_MULTIPROC_DIR))
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
+
+
+def _dead_forget(folder: Path) -> None:
+    """Drop what killed processes said of their present state; their counts stay."""
+    pids = {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}
+    for pid in pids:
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            multiprocess.mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
 
 
 def serve(
@@ -92,7 +102,8 @@ def serve(
 ) -> ThreadingHTTPServer | None:
     """Answer on `port` (0: not at all) from daemon threads; return the server to shut it down.
 
-    Raises OSError when the port is taken.
+    Processes that share a folder of metrics share the port too: the system gives a question to
+    any of them, and each answers for all. Raises OSError when the port is taken.
     """
     if port == 0:
         return None
@@ -121,6 +132,7 @@ def serve(
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    allow_reuse_port = bool(settings.PROMETHEUS_MULTIPROC_DIR)
 
 
 # --- Checks -------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
 """The numbers every role measures, under one set of names. Times are seconds, as Prometheus asks.
 
 Hot code binds its label once (`ACCEPT = metrics.STAGE_SECONDS.labels("accept")`) and then only
-observes. In the Celery worker the children's numbers are gathered from PROMETHEUS_MULTIPROC_DIR;
-a gauge there shows what was set last, by whichever child.
+observes. Where a role has several processes (the Celery worker's children, more than one of web)
+their numbers are gathered from PROMETHEUS_MULTIPROC_DIR; a gauge there shows what was set last, by
+whichever process, or the sum of those that live.
 """
 
 import time
@@ -88,6 +89,12 @@ API_SECONDS = Histogram(
     ["method", "status"],
     buckets=SECONDS_BUCKETS,
 )
+# What web's door has in hand (exchange/http/door.py).
+WEB_REQUESTS = Gauge(
+    "takas_web_requests", "Requests in threads, or waiting for one", multiprocess_mode="livesum"
+)
+WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")
+WEB_REFUSED = Counter("takas_web_refused", "Requests that got no thread, by code", ["code"])
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from config.settings.parts.limits import *  # noqa: F403
 from config.settings.parts.logging import *  # noqa: F403
 from config.settings.parts.redis import *  # noqa: F403
 from config.settings.parts.security import *  # noqa: F403
+from config.settings.parts.web import *  # noqa: F403
 
 DEBUG = False
 DEMO = ENV.demo

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 from config.env import BASE_DIR, ENV
 from config.stack.servers import Server, child_command
 
-WEB_THREADS: Final = 64
 # A kept-alive connection holds its place: well above the clients that stay connected at once.
-WEB_CONNECTIONS_MAX: Final = 1_024
+WEB_CONNECTIONS_MAX: Final = 4_096
 WEB_BACKLOG: Final = 2_048
+# For the whole head of a request, and for the wait between two on one connection.
+WEB_HEAD_TIMEOUT_MS: Final = 15_000
+WEB_HEAD_BUFFER_BYTES: Final = 64 * 1024
 WORKER_PROCESSES: Final = 2
 PROBE_SECONDS: Final = 5.0
 ALL: Final = ("matching", "worker", "beat", "web", "ws")
@@ -82,23 +85,24 @@ def server_role(server: Server) -> Role:
     )
 
 
-def exchange_roles(layout: Layout) -> list[Role]:
+def exchange_roles(layout: Layout, *, web_workers: int = ENV.web_workers) -> list[Role]:
     """Return the five roles of the exchange, in the order in which they start."""
+    several = {"worker", "web"} if web_workers > 1 else {"worker"}
     commands = {
         "matching": manage("run_matching"),
         "worker": [*_celery("worker"), "--pool=prefork", f"--concurrency={WORKER_PROCESSES}",
                    "--without-gossip", "--without-mingle", "--without-heartbeat"],
         "beat": _celery("beat"),
-        "web": _web(layout),
+        "web": _web(layout, web_workers),
         "ws": _ws(layout),
     }  # fmt: skip
-    metrics = layout.data / "worker-metrics"
     roles = []
     for name in ALL:
         port = layout.health_ports[name]
         url = f"http://127.0.0.1:{port}"
         environment = {"ROLE": name, "METRICS_PORT": str(port), "METRICS_HOST": "127.0.0.1"}
-        if name == "worker":
+        metrics = layout.data / f"{name}-metrics" if name in several else None
+        if metrics is not None:
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
         roles.append(
             Role(
@@ -108,7 +112,7 @@ def exchange_roles(layout: Layout) -> list[Role]:
                 is_ready=_all_of(http_probe("127.0.0.1", port, "/readyz"), *_listens(layout, name)),
                 is_alive=http_probe("127.0.0.1", port, "/livez"),
                 health_url=url,
-                before_start=(lambda: folder_empty(metrics)) if name == "worker" else None,
+                before_start=None if metrics is None else partial(folder_empty, metrics),
             )
         )
     return roles
@@ -133,12 +137,14 @@ def _celery(what: str) -> list[str]:
     return [sys.executable, "-m", "celery", "--quiet", "-A", "config.celery", what]
 
 
-def _web(layout: Layout) -> list[str]:
+def _web(layout: Layout, workers: int) -> list[str]:
     return [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application",
-        "--host", layout.host, "--port", str(layout.port), "--workers", "1",
-        "--blocking-threads", str(WEB_THREADS), "--backpressure", str(WEB_CONNECTIONS_MAX),
-        "--backlog", str(WEB_BACKLOG), "--no-ws", "--log-level", "error",
+        sys.executable, "-m", "granian", "--interface", "asginl", "config.web:application",
+        "--host", layout.host, "--port", str(layout.port), "--workers", str(workers),
+        "--http", "1", "--no-ws", "--http1-header-read-timeout", str(WEB_HEAD_TIMEOUT_MS),
+        "--http1-buffer-size", str(WEB_HEAD_BUFFER_BYTES),
+        "--backpressure", str(WEB_CONNECTIONS_MAX), "--backlog", str(WEB_BACKLOG),
+        "--respawn-failed-workers", "--log-level", "error",
     ]  # fmt: skip
 
 

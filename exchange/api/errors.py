@@ -31,11 +31,15 @@ _TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    406: "Not acceptable",
+    408: "Too slow",
     409: "Conflict",
+    411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
     422: "Refused",
     429: "Too many requests",
+    431: "Head too large",
     500: "Internal error",
     503: "Unavailable",
 }
@@ -58,13 +62,18 @@ log = structlog.get_logger(__name__)
 
 def problem(error: DomainError, request: HttpRequest) -> dict[str, Any]:
     """The body of a refusal."""
+    return problem_of(error, request_id(request))
+
+
+def problem_of(error: DomainError, instance: str) -> dict[str, Any]:
+    """The same for a request that no view has seen."""
     status, detail, code = error.http_status, error.detail, error.code.value
     body: dict[str, Any] = {
         "type": f"/errors/{code}",
         "title": _TITLES[status],
         "status": status,
         "detail": detail,
-        "instance": request_id(request),
+        "instance": instance,
         "code": code,
         "params": error.params,
         "errors": [],

@@ -1,7 +1,7 @@
 """Who asks: a signed API key, or the session of a page. The rest of the API sees a Principal.
 
-A signature is the hex HMAC-SHA256 over timestamp, method, path with query and the hash of the
-body, one a line (string_to_sign).
+A signature is the hex HMAC-SHA256 over timestamp, method, path with query as they are sent and the
+hash of the body, one a line (string_to_sign, docs/authentication.md).
 """
 
 import hashlib
@@ -9,9 +9,9 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from django.http import HttpRequest
 
@@ -30,6 +30,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.http.address import client_address, network_of
+from exchange.http.environ import wire_target
 from exchange.models import ApiKey
 
 WINDOW_DEFAULT_MS: Final = 5_000
@@ -94,16 +95,32 @@ def verify(
     return principal
 
 
-def _signature_check(
-    key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
-) -> Principal:
+def head_check(environ: Mapping[str, Any]) -> None:
+    """What the head of a signed request tells by itself, for refusals before its body is read."""
+    _words_check(
+        environ["HTTP_X_TAKAS_KEY"],
+        environ.get("HTTP_X_TAKAS_TIMESTAMP", ""),
+        environ.get("HTTP_X_TAKAS_WINDOW", ""),
+        environ.get("HTTP_X_TAKAS_SIGNATURE", ""),
+    )
+
+
+def _words_check(key_id: str, timestamp: str, window: str, signature: str) -> None:
     if not _KEY(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     _timestamp_check(timestamp, window)
+    if not _SIGNATURE(signature):
+        raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+
+
+def _signature_check(
+    key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
+) -> Principal:
+    _words_check(key_id, timestamp, window, signature)
     with strangers.attempt(key_id, network):
         kept = principal_of_key(key_id)
         expected = hmac.digest(kept.secret, signed, "sha256").hex()
-        if not _SIGNATURE(signature) or not hmac.compare_digest(expected, signature):
+        if not hmac.compare_digest(expected, signature):
             raise DomainError(Code.AUTH_SIGNATURE_INVALID)
         if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
             raise DomainError(Code.AUTH_KEY_UNKNOWN)
@@ -117,9 +134,8 @@ def _signed(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
     meta = request.META
     timestamp = meta.get("HTTP_X_TAKAS_TIMESTAMP", "")
     signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
-    query = meta.get("QUERY_STRING", "")
-    path = f"{request.path}?{query}" if query else request.path
-    signed = string_to_sign(timestamp, request.method or "", path, body_of(request))
+    target = wire_target(request)
+    signed = string_to_sign(timestamp, request.method or "", target, body_of(request))
     window = meta.get("HTTP_X_TAKAS_WINDOW", "")
     network = network_of(client_address(request))
     return _signature_check(key_id, timestamp, window, signature, signed, network), signature

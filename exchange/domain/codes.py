@@ -15,6 +15,13 @@ class Code(StrEnum):
     REQUEST_NOT_FOUND = "request.not_found"
     REQUEST_METHOD_NOT_ALLOWED = "request.method_not_allowed"
     REQUEST_RATE_LIMITED = "request.rate_limited"
+    REQUEST_HEAD_MALFORMED = "request.head_malformed"
+    REQUEST_HEAD_TOO_LARGE = "request.head_too_large"
+    REQUEST_LENGTH_REQUIRED = "request.length_required"
+    REQUEST_TOO_SLOW = "request.too_slow"
+    REQUEST_HOST_UNKNOWN = "request.host_unknown"
+    REQUEST_NOT_ACCEPTABLE = "request.not_acceptable"
+    SERVER_BUSY = "server.busy"
     # authentication
     AUTH_REQUIRED = "auth.required"
     AUTH_KEY_UNKNOWN = "auth.key_unknown"
@@ -138,6 +145,13 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.REQUEST_NOT_FOUND: (404, "There is nothing at this address."),
     Code.REQUEST_METHOD_NOT_ALLOWED: (405, "This address does not take this method."),
     Code.REQUEST_RATE_LIMITED: (429, "Too many requests: wait {retry_after_s} s."),
+    Code.REQUEST_HEAD_MALFORMED: (400, "The head of the request breaks a rule: {rule}."),
+    Code.REQUEST_HEAD_TOO_LARGE: (431, "The head is larger than {bytes_max} bytes."),
+    Code.REQUEST_LENGTH_REQUIRED: (411, "A body needs a Content-Length."),
+    Code.REQUEST_TOO_SLOW: (408, "The body did not come in time: nothing was taken."),
+    Code.REQUEST_HOST_UNKNOWN: (400, "This host name is not served here."),
+    Code.REQUEST_NOT_ACCEPTABLE: (406, "This answers in application/json alone."),
+    Code.SERVER_BUSY: (503, "Too many requests are under way: nothing was taken, try again."),
     Code.AUTH_REQUIRED: (401, "Sign in, or sign the request with an API key."),
     Code.AUTH_KEY_UNKNOWN: (401, "This API key is unknown, revoked or expired."),
     Code.AUTH_SIGNATURE_INVALID: (401, "The signature does not match the request."),

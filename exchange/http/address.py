@@ -13,8 +13,13 @@ IPV6_PREFIX: Final = 64  # one subscriber has at least that much
 
 def client_address(request: HttpRequest) -> str:
     """The client's address; behind a proxy that we were told of, the one it reports."""
-    meta = request.META
-    return _address(str(meta.get("REMOTE_ADDR", "")), str(meta.get("HTTP_X_FORWARDED_FOR", "")))
+    return environ_address(request.META)
+
+
+def environ_address(environ: Mapping[str, Any]) -> str:
+    """The same for a WSGI environ, before there is a request."""
+    forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", ""))
+    return _address(str(environ.get("REMOTE_ADDR", "")), forwarded)
 
 
 def socket_address(scope: Mapping[str, Any]) -> str:

@@ -17,6 +17,11 @@ _PROCESS: Final = secrets.token_hex(6)
 _next: Final = itertools.count(1).__next__
 
 
+def request_id_choose(given: str | None) -> str:
+    """The given id if it may be taken over, else a new one."""
+    return given if given and ACCEPTABLE(given) else f"{_PROCESS}-{_next():x}"
+
+
 def request_id(request: HttpRequest) -> str:
     """Return the id the middleware gave to the request."""
     return str(request.META["takas.request_id"])
@@ -32,8 +37,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        given = request.META.get("HTTP_X_REQUEST_ID")
-        chosen = given if given and ACCEPTABLE(given) else f"{_PROCESS}-{_next():x}"
+        chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
         request.META["takas.request_id"] = chosen
         tokens = bind_contextvars(request_id=chosen)
         try:

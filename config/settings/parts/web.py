@@ -1,0 +1,5 @@
+"""The web processes: config/web.py is what they serve."""
+
+from config.env import ENV
+
+WEB_THREADS = ENV.web_threads

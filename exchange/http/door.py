@@ -1,0 +1,108 @@
+"""The door of `web`: lets complete requests in to a WSGI application, and nothing else.
+
+It is an ASGI application of its own on the server's event loop. There the head is checked and the
+body is read whole, under bounds (exchange/http/bodies.py); what can be refused by the head alone is
+refused before any of the body is read. Only then does the request get a thread
+(docs/adr/0030).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from django.conf import settings
+
+from exchange.api.errors import CONTENT_TYPE, headers, problem_of
+from exchange.api.keys import head_check
+from exchange.api.requests import BODY_BYTES_MAX
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.http.address import environ_address, network_of
+from exchange.http.bodies import Bodies, ClientGone, Receive
+from exchange.http.environ import Environ, environ_of
+from exchange.http.request_id import HEADER, request_id_choose
+from exchange.http.threads import Threads
+from exchange.http.wsgi import Application, Messages, messages_of
+from exchange.metrics import WEB_REFUSED
+
+API_PREFIX: Final = "/api/"
+_LENGTH_DIGITS: Final = 12
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Door:
+    """An ASGI application around a WSGI application."""
+
+    def __init__(
+        self, application: Application, *, threads: int, bodies: Bodies | None = None
+    ) -> None:
+        self._application = application
+        self.bodies = Bodies() if bodies is None else bodies
+        self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(threads, self._respond)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", scope["type"]
+        try:
+            start, body = await self._answer(scope, receive)
+        except ClientGone:
+            WEB_REFUSED.labels("client_gone").inc()
+            return
+        await send(start)
+        await send(body)
+
+    async def _answer(self, scope: dict[str, Any], receive: Receive) -> Messages:
+        environ: Environ = {}
+        try:
+            environ = environ_of(scope)
+            body = await self._body(environ, receive)
+            return await self.threads.call((environ, body))
+        except DomainError as refusal:
+            return _refused(refusal, environ.get("HTTP_X_REQUEST_ID"))
+
+    async def _body(self, environ: Environ, receive: Receive) -> bytes:
+        length = _length_of(environ)
+        if "HTTP_X_TAKAS_KEY" in environ and environ["PATH_INFO"].startswith(API_PREFIX):
+            head_check(environ)
+        if length == 0:
+            return b""
+        network = network_of(environ_address(environ))
+        return await self.bodies.read(receive, length, network)
+
+    def _respond(self, request: tuple[Environ, bytes]) -> Messages:
+        return messages_of(self._application, *request)
+
+
+def _length_of(environ: Environ) -> int:
+    """How long the body will be. Raises for one of unknown length, or of too great a one."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise DomainError(Code.REQUEST_LENGTH_REQUIRED)
+    text = environ.get("CONTENT_LENGTH", "0")
+    if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS):
+        raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="Content-Length a number")
+    is_api = environ["PATH_INFO"].startswith(API_PREFIX)
+    bytes_max = BODY_BYTES_MAX if is_api else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if int(text) > bytes_max:
+        raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=bytes_max)
+    return int(text)
+
+
+def _refused(refusal: DomainError, given_id: str | None) -> Messages:
+    """The answer to what is not let in. The connection ends: the rest of it was not read."""
+    WEB_REFUSED.labels(refusal.code.value).inc()
+    request_id = request_id_choose(given_id)
+    body = msgspec.json.encode(problem_of(refusal, request_id))
+    fields = {
+        "content-type": CONTENT_TYPE,
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        "connection": "close",
+        "x-content-type-options": "nosniff",
+        HEADER.lower(): request_id,
+        **{name.lower(): value for name, value in headers(refusal).items()},
+    }
+    encoded = [(name.encode(), value.encode()) for name, value in fields.items()]
+    return (
+        {"type": "http.response.start", "status": refusal.http_status, "headers": encoded},
+        {"type": "http.response.body", "body": body},
+    )

@@ -1,0 +1,87 @@
+"""One call of a WSGI application with a complete request, and its answer as the messages of ASGI.
+
+An answer is bytes, whole, before the first of them is sent: a slow reader is the server's business
+and never a thread's. A file is answered by its name and read by the server.
+"""
+
+import io
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+
+from exchange.http.environ import Environ
+
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+
+Message = dict[str, Any]
+Messages = tuple[Message, Message]
+StartResponse = Callable[..., Any]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+log = structlog.get_logger(__name__)
+_FAULT: Final = (
+    {"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain")]},
+    {"type": "http.response.body", "body": b"Internal error"},
+)
+
+
+class AnswerTooLarge(Exception):
+    """A view made an answer beyond ANSWER_BYTES_MAX: a bug, as every list has pages."""
+
+
+class _File:
+    """What `wsgi.file_wrapper` stands for: a file, whole or a part of one."""
+
+    def __init__(self, file: Any, block_size: int = 8192) -> None:
+        self.file = file
+        self.path = file.name if isinstance(file, io.BufferedReader) else None
+
+    def __iter__(self) -> Any:
+        return iter(lambda: self.file.read(64 * 1024), b"")
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def messages_of(application: Application, environ: Environ, body: bytes) -> Messages:
+    """Call the application; never raises, as a fault of it is an answer too."""
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.file_wrapper"] = _File
+    started: list[Any] = []
+    try:
+        chunks = application(environ, lambda *parts: started.extend(parts))
+        try:
+            return _start(*started[:2]), _body(chunks, environ["REQUEST_METHOD"])
+        finally:
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+    except Exception:  # what is left of a request whose application failed is its answer
+        log.exception("web.fault", path=environ["PATH_INFO"])
+        return _FAULT
+
+
+def _start(status: str, headers: list[tuple[str, str]]) -> Message:
+    return {
+        "type": "http.response.start",
+        "status": int(status[:3]),
+        "headers": [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
+        ],
+    }
+
+
+def _body(chunks: Iterable[bytes], method: str) -> Message:
+    if method == "HEAD":
+        return {"type": "http.response.body", "body": b""}
+    if isinstance(chunks, _File) and chunks.path is not None:
+        return {"type": "http.response.pathsend", "path": chunks.path}
+    parts, size = [], 0
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > ANSWER_BYTES_MAX:
+            raise AnswerTooLarge(ANSWER_BYTES_MAX)
+    return {"type": "http.response.body", "body": b"".join(parts)}

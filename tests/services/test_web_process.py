@@ -1,0 +1,170 @@
+"""The web role as it runs: slow senders, several processes, the end of one, and a stop."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from exchange.client import Response
+from exchange.models import Symbol
+from tests.factories.reference import symbol_make
+from tests.factories.trading import (
+    Trader,
+    fast_tier,
+    order_body,
+    process_begin,
+    process_end,
+    trader_make,
+)
+from tests.factories.web import READY_S, Running, role_running, wait_for
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+]
+
+SLOW_SENDERS = 200
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(transactional_db: None) -> Iterator[None]:
+    process_begin()
+    yield
+    process_end()
+
+
+@pytest.fixture
+def symbol() -> Symbol:
+    return symbol_make("BTC-USDT")
+
+
+@pytest.fixture
+def ada(symbol: Symbol) -> Trader:
+    return trader_make("ada", tier=fast_tier())
+
+
+def slow_head(at: int, ada: Trader) -> bytes:
+    """The head of a request that is well formed as far as it goes: a stranger's, a user's, a
+    form's. One byte of the body follows."""
+    stamp = time.time_ns() // 1_000_000
+    key, path = ("tk_aaaaaaaaaa", ada.key)[at % 2], "/api/v1/orders"
+    keys = f"X-Takas-Key: {key}\r\nX-Takas-Timestamp: {stamp}\r\nX-Takas-Signature: {'0' * 64}\r\n"
+    if at % 3 == 2:
+        keys, path = "", "/login"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{keys}Content-Length: 1000\r\n\r\n"
+    return head.encode() + b"{"
+
+
+def test_slow_senders_hold_no_thread_and_others_trade(ada: Trader, tmp_path: Path) -> None:
+    with role_running("web", tmp_path) as web:
+        senders: list[socket.socket] = []
+        for at in range(SLOW_SENDERS):
+            senders.append(web.connect(f"127.0.0.{2 + at % 4}"))
+            senders[-1].sendall(slow_head(at, ada))
+
+        def held() -> bool:
+            given_up = web.metric("takas_web_refused_total")
+            return web.metric("takas_web_bodies") + given_up == SLOW_SENDERS
+
+        wait_for(held, "the slow senders never got in", web.log)
+        assert web.metric("takas_web_requests") == 0, "a thread for a request that is not there yet"
+        with web.client(ada) as client:
+            answers = [client.order_place(order_body()).status for _ in range(20)]
+        assert answers == [201] * 20
+        for sender in senders:
+            sender.settimeout(READY_S)
+            assert sender.recv(4_096).startswith(b"HTTP/1.1 408 ")
+            sender.close()
+        wait_for(lambda: web.metric("takas_web_bodies") == 0, "bodies are left over", web.log)
+
+
+def test_two_workers_share_one_port_of_health_and_survive_the_death_of_one(
+    ada: Trader, tmp_path: Path
+) -> None:
+    with role_running("web", tmp_path, web_workers=2) as web:
+        wait_for(lambda: len(pids_of_metrics(web)) == 2, "two workers never measured", web.log)
+        placed = trade_until_both_served(web, ada)
+        assert web.health("/readyz")[0] == 200
+
+        first, second = web.children()
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: first not in web.children(), "the worker did not die", web.log)
+        with web.client(ada) as client:
+            assert client.order_place(order_body()).status == 201
+        wait_for(lambda: len(web.children()) == 2, "no worker in its place", web.log)
+        assert second in web.children()
+        assert web.health("/readyz")[0] == 200
+        counted = web.metric("takas_orders_accepted_total")
+        assert counted == placed + 1, "what the dead one counted stays"
+
+
+def pids_of_metrics(web: Running) -> list[int]:
+    """Workers whose own samples are in the folder that all answer from."""
+    folder = Path(web.log.parent, "web-metrics")
+    assert web.health("/metrics")[0] == 200
+    return sorted({int(path.stem.rpartition("_")[2]) for path in folder.glob("counter_*.db")})
+
+
+def trade_until_both_served(web: Running, ada: Trader) -> int:
+    """Place orders on fresh connections until each worker has accepted some; return how many."""
+    placed = 0
+
+    def both() -> bool:
+        nonlocal placed
+        with web.client(ada) as client:
+            assert client.order_place(order_body()).status == 201
+        placed += 1
+        return all(worker_accepted(web, pid) for pid in web.children())
+
+    wait_for(both, "one of the workers was never asked", web.log)
+    assert web.metric("takas_orders_accepted_total") == placed
+    return placed
+
+
+def worker_accepted(web: Running, pid: int) -> bool:
+    path = Path(web.log.parent, "web-metrics", f"counter_{pid}.db")
+    return path.exists() and b"takas_orders_accepted" in path.read_bytes()
+
+
+def test_a_stop_answers_what_was_accepted(ada: Trader, tmp_path: Path) -> None:
+    with role_running("web", tmp_path) as web:
+        answers: list[Response] = []
+
+        def ask() -> None:
+            with web.client(ada) as client:
+                answers.append(client.get("/api/v1/balances"))
+
+        with psycopg.connect(**database()) as locker:
+            locker.execute("LOCK TABLE exchange_apikey IN ACCESS EXCLUSIVE MODE")
+            asking = Thread(target=ask)
+            asking.start()
+            wait_for(lambda: web.metric("takas_web_requests") == 1, "not in a thread", web.log)
+            web.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: refuses(web), "it goes on listening", web.log)
+        asking.join(READY_S)
+        assert [answer.status for answer in answers] == [200]
+        assert web.process.wait(READY_S) == 0
+
+
+def refuses(web: Running) -> bool:
+    try:
+        web.connect().close()
+    except OSError:
+        return True
+    return False
+
+
+def database() -> dict[str, Any]:
+    """How to connect beside Django's own connection."""
+    settings = connection.settings_dict
+    names = {"NAME": "dbname", "HOST": "host", "USER": "user", "PORT": "port"}
+    return {theirs: settings[ours] for ours, theirs in names.items() if settings[ours]}
