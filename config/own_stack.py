@@ -27,7 +27,8 @@ from config.stack.state import (
     state_read,
 )
 
-READY_SECONDS: Final = 120.0
+# The stack gives up itself where nothing moves (config/stack/patience.py): for one that hangs.
+READY_SECONDS_MAX: Final = 1_800.0
 STOP_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 LOG_NAME: Final = "stack.log"
@@ -114,7 +115,7 @@ def _started(folder: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def _when_ready(folder: Path, process: "subprocess.Popen[bytes]") -> RunningStack:
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline and process.poll() is None:
         stack = running_stack(folder)
         if stack is not None:

@@ -27,7 +27,9 @@ UNPRIVILEGED_USER: Final = "nobody"
 DATABASE_NAME: Final = "takas"
 CONNECTIONS_MAX: Final = 200
 SOCKET_PATH_LENGTH_MAX: Final = 100  # the kernel's limit is 107 bytes
-READY_SECONDS: Final = 60
+READY_SECONDS_MAX: Final = (
+    300  # only guards against hanging: a server that ended is noticed at once
+)
 STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02
 # In order of preference: CAP_DAC_READ_SEARCH is enough, some containers only have the other.
@@ -293,7 +295,7 @@ def server_start(server: Server, log: Path) -> Running:
             process_group=0,
         )
     running = Running(server, process)
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + READY_SECONDS_MAX
     while not server.is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
             running.stop()

@@ -77,6 +77,9 @@ class Stack:
                 self.supervisor.stopping.set()
             await starting
             return await self._serve(interrupted)
+        except state.StackRefused as refused:
+            say(f"cannot start: {refused}")  # whatever the stopping has to say after it
+            raise
         finally:
             say("stopping")
             await self.supervisor.stop()
@@ -129,8 +132,7 @@ class Stack:
         if self.supervisor.stopping.is_set():
             return
         wanted = [role for role in group if role.name not in self.options.without]
-        starts = [asyncio.create_task(self.supervisor.start(role)) for role in wanted]
-        await asyncio.gather(*starts)
+        await self.supervisor.start_all(wanted)
 
     async def _server_roles(self) -> list[roles.Role]:
         """Check the servers that were given; return roles for those that were not."""

@@ -6,7 +6,9 @@
 """
 
 import base64
+import contextlib
 import fcntl
+import itertools
 import json
 import os
 import secrets
@@ -21,7 +23,13 @@ from config.env import pairs_read
 
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024
 LEFTOVER_STOP_SECONDS: Final = 10
+# Below those that the kernel gives to connections going out (32768 and above).
+PORTS_FROM: Final = 20_000
+PORTS_TO: Final = 32_000
+PORTS_EACH: Final = 64
 POLL_SECONDS: Final = 0.05
+
+_ports_tried = itertools.count()
 
 
 class StackRefused(Exception):
@@ -77,13 +85,21 @@ def port_check(host: str, port: int, option: str) -> None:
 
 
 def ports_free(count: int) -> list[int]:
-    """Return ports that nobody listens on now."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Return ports that nobody listens on now.
+
+    Every process looks in a place of its own, and gives no port twice in a row: what starts at
+    the same time does not meet. No connection going out takes one before it is listened on.
+    """
+    ports: list[int] = []
+    for _ in range(PORTS_TO - PORTS_FROM):
+        if len(ports) == count:
+            return ports
+        port = PORTS_FROM + (os.getpid() * PORTS_EACH + next(_ports_tried)) % (
+            PORTS_TO - PORTS_FROM
+        )
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            ports.append(port)
+    raise StackRefused(f"every port from {PORTS_FROM} to {PORTS_TO} of 127.0.0.1 is taken")
 
 
 # --- stack.env ----------------------------------------------------------------------------------

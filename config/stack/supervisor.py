@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from config.env import child_environment
+from config.stack import patience
+from config.stack.patience import Patience, group_cpu_seconds
 from config.stack.roles import Role
 from config.stack.state import StackRefused, group_signal, process_birth
 
-READY_SECONDS: Final = 90.0
 READY_POLL_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 1.0  # between two looks at whether a role that is not ready still moves
+STILL_SECONDS: Final = 30.0  # between two lines about what takes long
 LIVE_POLL_SECONDS: Final = 5.0
 LIVE_FAILURES_MAX: Final = 3
 BACK_OFF_FIRST_SECONDS: Final = 0.25
@@ -45,6 +48,8 @@ class Child:
     restarts: int = 0
     done: bool = False
     ready: bool = False
+    lines: int = 0  # that it has printed
+    given_up: str = ""  # why it was not waited for any longer
     reader: asyncio.Task[None] | None = None
 
 
@@ -57,6 +62,21 @@ class Supervisor:
     children: list[Child] = field(default_factory=list)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start_all(self, roles: Sequence[Role]) -> None:
+        """Start roles together; when one does not get there, no other is being started any more.
+
+        Raises StackRefused.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                for role in roles:
+                    group.create_task(self.start(role))
+        except* StackRefused as refused:
+            reasons = "; ".join(map(str, refused.exceptions))
+        else:
+            return
+        raise StackRefused(reasons)
 
     async def start(self, role: Role) -> None:
         """Start a role and wait until it is ready; raise StackRefused if it does not get there."""
@@ -72,7 +92,7 @@ class Supervisor:
             if self.stopping.is_set():
                 return
         raise StackRefused(
-            f"{role.name} did not become ready: its lines above say why "
+            f"{role.name} did not become ready ({child.given_up}): its lines above say why "
             f"(command: {' '.join(role.command)})"
         )
 
@@ -82,7 +102,7 @@ class Supervisor:
         self.children.append(child)
         await self._spawn(child)
         assert child.process is not None
-        code = await child.process.wait()
+        code = await self._until_over(child, child.process)
         await self._forget(child)
         self.children.remove(child)
         if code != 0 and not self.stopping.is_set():
@@ -136,10 +156,10 @@ class Supervisor:
             limit=LINE_BYTES_MAX,
         )
         child.birth = process_birth(child.process.pid)
-        child.reader = asyncio.create_task(self._relay(child.process, role.name))
+        child.reader = asyncio.create_task(self._relay(child, child.process))
         self.changed()
 
-    async def _relay(self, process: asyncio.subprocess.Process, name: str) -> None:
+    async def _relay(self, child: Child, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         while True:
             try:
@@ -148,19 +168,44 @@ class Supervisor:
                 continue
             if not line:
                 return
-            say(line.decode(errors="replace").rstrip(), name)
+            child.lines += 1
+            say(line.decode(errors="replace").rstrip(), child.role.name)
+
+    async def _until_over(self, child: Child, process: asyncio.subprocess.Process) -> int:
+        """Wait for the end of a step, however long it takes: nobody else may cut a migration."""
+        began = time.monotonic()
+        while True:
+            try:
+                return await asyncio.wait_for(process.wait(), STILL_SECONDS)
+            except TimeoutError:
+                say(f"{child.role.name} is still at work after {time.monotonic() - began:.0f} s")
 
     async def _became_ready(self, child: Child) -> bool:
+        """Wait until a role is ready, as long as it moves (config/stack/patience.py)."""
         assert child.process is not None
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline and not self.stopping.is_set():
-            if child.process.returncode is not None and not child.role.once:
+        process = child.process
+        waiting = Patience(patience.QUIET_SECONDS, patience.READY_SECONDS_MAX)
+        looked = told = 0.0
+        while not self.stopping.is_set():
+            if process.returncode is not None and not child.role.once:
+                child.given_up = "it ended"
                 break
             if child.role.is_ready is None or await child.role.is_ready():
                 child.ready = True
                 self.changed()
                 return True
             await asyncio.sleep(READY_POLL_SECONDS)
+            waited = waiting.waited_seconds
+            if waited < looked + LOOK_SECONDS:
+                continue
+            looked = waited
+            waiting.look(child.lines, group_cpu_seconds(process.pid))
+            if (why := waiting.ended_why()) is not None:
+                child.given_up = why
+                break
+            if waited >= told + STILL_SECONDS:
+                told = waited
+                say(f"{child.role.name} is not ready after {waited:.0f} s, but moves")
         await self._end_group(child)
         return False
 
@@ -236,9 +281,11 @@ class Supervisor:
         await self._forget(child)
 
     async def _forget(self, child: Child) -> None:
-        if child.reader is not None:
+        # Taken before anything is waited for: whoever comes meanwhile finds nothing left to end.
+        reader, child.reader = child.reader, None
+        child.process, child.birth, child.ready = None, None, False
+        if reader is not None:
             # A grandchild outside the group may hold the pipe: its last words are not waited for.
-            await asyncio.wait([child.reader], timeout=1)
-            child.reader.cancel()
-        child.process, child.reader, child.birth, child.ready = None, None, None, False
+            await asyncio.wait([reader], timeout=1)
+            reader.cancel()
         self.changed()

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from config.stack import state, supervisor
+from config.stack import patience, state, supervisor
+from config.stack.patience import Patience
 from config.stack.roles import Layout, Role, exchange_roles, http_probe, traffic_role
 from config.stack.servers import child_command, private_folder, socket_folder
 from config.stack.supervisor import Supervisor
+from tests.waiting import HANG_S
 
-WAIT_SECONDS = 20
 SLEEPER = "import time; print('at work', flush=True); time.sleep(600)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -31,7 +32,7 @@ def role(name: str, program: str, **more: Any) -> Role:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
+    async with asyncio.timeout(HANG_S):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -85,7 +86,7 @@ def test_roles_stop_in_reverse_and_the_deaf_are_killed(capsys: pytest.CaptureFix
         await boss.start(role("first", SLEEPER))
         await boss.start(role("deaf", STUBBORN, stop_seconds=0.2))
         pids = [pid_of(boss, "first"), pid_of(boss, "deaf")]
-        await asyncio.sleep(0.5)
+        await until(lambda: boss.children[1].lines > 0)
         await boss.stop()
         assert [state.process_birth(pid) for pid in pids] == [None, None]
 
@@ -103,7 +104,7 @@ def test_whatever_a_role_started_ends_with_it() -> None:
         )
 
         async def scenario(boss: Supervisor) -> None:
-            await boss.start(role("web", program))
+            await boss.start(role("web", program, stop_seconds=0.2))
             await until(lambda: bool(Path(noted.name).read_text()))
             grandchild = int(Path(noted.name).read_text())
             assert state.process_birth(grandchild) is not None
@@ -113,15 +114,132 @@ def test_whatever_a_role_started_ends_with_it() -> None:
         run(scenario)
 
 
-def test_a_role_that_never_gets_ready_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never() -> bool:
-        return False
+async def never() -> bool:
+    return False
 
+
+def test_a_role_that_never_gets_ready_is_named() -> None:
     async def scenario(boss: Supervisor) -> None:
-        with pytest.raises(state.StackRefused, match="matching did not become ready"):
+        with pytest.raises(state.StackRefused, match=r"matching did not become ready \(it ended\)"):
             await boss.start(role("matching", "raise SystemExit(3)", is_ready=never))
 
     run(scenario)
+
+
+def test_a_role_that_does_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "QUIET_SECONDS", 0.2)
+
+    async def scenario(boss: Supervisor) -> None:
+        with pytest.raises(state.StackRefused, match=r"web did not become ready \(nothing moved"):
+            await boss.start(role("web", SLEEPER, is_ready=never))
+
+    run(scenario)
+
+
+def test_a_role_that_only_talks_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "READY_SECONDS_MAX", 0.5)
+    talker = "import time\nwhile True: print('soon', flush=True); time.sleep(0.01)"
+
+    async def scenario(boss: Supervisor) -> None:
+        with pytest.raises(state.StackRefused, match=r"web did not become ready \(it had 0.5 s"):
+            await boss.start(role("web", talker, is_ready=never))
+
+    run(scenario)
+
+
+def test_what_a_group_computes_is_counted_with_its_children() -> None:
+    program = (
+        "import subprocess, sys, time\n"
+        "subprocess.run([sys.executable, '-c', 'for _ in range(10**7): pass'])\n"
+        "print('done', flush=True); time.sleep(600)"
+    )
+
+    async def scenario(boss: Supervisor) -> None:
+        await boss.start(role("web", program))
+        await until(lambda: boss.children[0].lines > 0)
+        assert patience.group_cpu_seconds(pid_of(boss, "web")) > 0.1
+        assert patience.group_cpu_seconds(1) == 0.0
+
+    run(scenario)
+
+
+def test_a_start_that_fails_ends_the_others_and_says_why() -> None:
+    """One role ends while two more are waited for: the stop finds nobody else at work on them."""
+
+    async def scenario(boss: Supervisor) -> None:
+        others = [role(name, SLEEPER, is_ready=never) for name in ("web", "ws")]
+        with pytest.raises(state.StackRefused, match=r"^worker did not become ready \(it ended\)"):
+            await boss.start_all([*others, role("worker", "raise SystemExit(3)", is_ready=never)])
+        pids = [pid_of(boss, "web"), pid_of(boss, "ws")]
+        assert all(pids)
+        await boss.stop()
+        assert [state.process_birth(pid) for pid in pids] == [None, None]
+
+    run(scenario)
+
+
+def test_a_stop_while_a_role_is_being_ended_ends_it_once() -> None:
+    """The child's last words are waited for by the one, when the other comes."""
+    holder = "import time; time.sleep(2)"  # holds the pipe
+    program = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {holder!r}], start_new_session=True)\n"
+        "print('begun', flush=True); time.sleep(600)"
+    )
+
+    async def scenario(boss: Supervisor) -> None:
+        await boss.start(role("web", program))
+        await until(lambda: boss.children[0].lines > 0)
+        process = boss.children[0].process
+        assert process is not None
+        assert process.stdout is not None
+        os.kill(process.pid, signal.SIGKILL)
+        await until(lambda: process.returncode is not None)
+        ending = asyncio.create_task(boss._end_group(boss.children[0]))
+        await asyncio.sleep(0.05)  # until it waits for the last words
+        await boss.stop()
+        await ending
+        await until(process.stdout.at_eof)
+
+    run(scenario)
+
+
+class Hours:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.time = 1_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_who_moves_is_waited_for_who_stands_still_is_not() -> None:
+    clock = Hours()
+    waiting = Patience(quiet_seconds=90, seconds_max=900, now=clock)
+    for lines in range(1, 9):  # a line a minute and a half, less a second
+        clock.time += 89
+        waiting.look(lines, 0.0)
+        assert waiting.ended_why() is None
+    for number in range(1, 3):  # then no more lines, but work
+        clock.time += 89
+        waiting.look(8, number * patience.CPU_SECONDS_PER_SIGN)
+        assert waiting.ended_why() is None
+    clock.time += 9
+    assert waiting.ended_why() is None
+    clock.time += 1
+    assert waiting.ended_why() == "it had 900 s", "moving or not"
+
+
+def test_answering_that_it_is_not_ready_is_no_progress() -> None:
+    clock = Hours()
+    waiting = Patience(quiet_seconds=90, seconds_max=900, now=clock)
+    for number in range(1, 91):
+        clock.time += 1
+        waiting.look(0, number * 0.02)
+    assert waiting.ended_why() == "nothing moved for 90 s"
 
 
 def test_a_step_that_fails_is_named_and_its_lines_are_shown(
@@ -149,10 +267,10 @@ def test_a_recording_is_played_once() -> None:
 
 def test_asked_twice_everything_ends_at_once() -> None:
     async def scenario(boss: Supervisor) -> None:
-        await boss.start(role("deaf", STUBBORN, stop_seconds=60))
+        await boss.start(role("deaf", STUBBORN, stop_seconds=10 * HANG_S))
         boss.stopping.set()
         boss.kill()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANG_S):
             await boss.stop()
 
     run(scenario)
