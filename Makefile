@@ -16,9 +16,13 @@ ROUNDS ?= 10000
 COMMANDS ?= 1000000
 FOR ?= 3600
 FILES ?=
+RUNS ?= 10
+# As many processes as there are processors, but two at least (tests/conftest.py); PROCESSES=0: one.
+PROCESSES ?= auto
+SHARED_OUT = -n $(PROCESSES) --dist=loadgroup --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench audit replay crash funds fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +41,10 @@ demo: $(STAMP) ## Start everything with a living market: PORT=8000, FLOW=recordi
 	@$(MANAGE) stack --port $(PORT) --demo $(if $(FLOW),--flow $(FLOW) --speed $(SPEED))
 
 test: $(STAMP) ## Run all tests on embedded servers, with coverage (>= 85 %)
-	@$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=85
+	@$(BIN)/python -m pytest $(SHARED_OUT) --cov --cov-report=term --cov-fail-under=85
+
+flakes: $(STAMP) ## Run all tests RUNS=10 times beside two processes that only compute
+	@$(BIN)/python -m tests.flakes --runs $(RUNS) $(SHARED_OUT) -q
 
 check: lint types arch ## Everything but the tests: lint, types, layers, migrations, security, deployment
 	@# No server is asked: the models are compared with the migration files.

@@ -1,13 +1,15 @@
-"""Real servers for the tests: Postgres 18 and Redis out of wheels, once per session.
+"""Real servers for the tests: Postgres 18 once for all, Redis for each process; both out of wheels.
 
 They are started before Django reads its settings. Set DATABASE_URL and REDIS_URL to test against
-servers of your own instead.
+servers of your own instead (with `-n 0`). tests/README.md says how the processes share the work.
 """
 
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Final
 
 import django
 import pytest
@@ -16,7 +18,13 @@ from django.db import connection
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from config.stack.servers import postgres_prepare, redis_prepare, server_start
+from config.stack.servers import Server, postgres_prepare, redis_prepare, server_start
+
+PROCESSES_MIN: Final = 2
+PROCESSES_MAX: Final = 4  # more would want more connections than the one Postgres has
+# Long tests begin first, so that no processor is left with one at the end.
+LONG_FIRST: Final = ("crash", "e2e", "simulation", "property", "concurrency")
+SHARED_STACK: Final = "stack_url"  # the fixture of a whole stack: those who use it stay together
 
 # A busy machine is not a slow test; a failure prints what reproduces it.
 hypothesis_settings.register_profile("takas", deadline=None, print_blob=True)
@@ -25,17 +33,56 @@ hypothesis_settings.load_profile("takas")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Start what this process needs: it runs tests, or shares them out, or both at once."""
+    is_worker = hasattr(config, "workerinput")
+    shares_out = not is_worker and bool(config.getoption("tx", None))
+    if shares_out and os.environ.get("REDIS_URL"):
+        raise pytest.UsageError("Channels of one Redis are heard by all: with REDIS_URL use -n 0")
+    if not is_worker and not os.environ.get("DATABASE_URL"):
+        folder = _folder(config)
+        os.environ["DATABASE_URL"] = _serve(config, postgres_prepare(folder, durable=False), folder)
+    if shares_out:
+        # All must collect the same tests: ids made of sets come in one order then.
+        os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(2**32)))
+        return  # Django's settings would want a Redis here, and no test runs here
+    if is_worker or not os.environ.get("REDIS_URL"):
+        folder = _folder(config)
+        os.environ["REDIS_URL"] = _serve(config, redis_prepare(folder, durable=False), folder)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
+    django.setup()
+
+
+def pytest_report_header() -> str:
+    return f"PYTHONHASHSEED: {os.environ.get('PYTHONHASHSEED', 'random')}"
+
+
+def _folder(config: pytest.Config) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="takas-tests-"))
     folder.chmod(0o711)  # Postgres may run as another user than ours and has to pass through
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    for variable, prepare in (("DATABASE_URL", postgres_prepare), ("REDIS_URL", redis_prepare)):
-        if not os.environ.get(variable):
-            server = prepare(folder, durable=False)
-            running = server_start(server, folder / f"{server.name}.log")
-            config.add_cleanup(running.stop)
-            os.environ[variable] = server.url
-    os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
-    django.setup()
+    return folder
+
+
+def _serve(config: pytest.Config, server: Server, folder: Path) -> str:
+    running = server_start(server, folder / f"{server.name}.log")
+    config.add_cleanup(running.stop)
+    return server.url
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes `-n auto` means."""
+    return min(max(len(os.sched_getaffinity(0)), PROCESSES_MIN), PROCESSES_MAX)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        if SHARED_STACK in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("browser"))
+    rank = {folder: place for place, folder in enumerate(LONG_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG_FIRST)))
 
 
 # What migrations insert: a transactional test's flush empties these tables as well.

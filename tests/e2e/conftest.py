@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +12,9 @@ from typing import Final
 import pytest
 
 from tests.e2e.browser import Page, chromium_path, page_open
+from tests.waiting import HANG_S, wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-START_S: Final = 120.0
-LIFE_S: Final = 400  # the stack ends by itself, should this process die
-STOP_S: Final = 40.0
 
 
 @pytest.fixture(scope="session")
@@ -26,13 +23,14 @@ def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("no chromium here: install it, or set CHROMIUM to its path")
     # Not at the top: named on the command line, this file is read before the servers of the tests
     # are in the environment, and the settings with it.
+    from config.stack.servers import child_command
     from config.stack.state import ports_free
 
     folder = tmp_path_factory.mktemp("stack")
     web_port, ws_port = ports_free(2)
     command = [
         sys.executable, "manage.py", "stack", "--data", str(folder), "--headless",
-        "--demo", "--no-market", "--for", str(LIFE_S),
+        "--demo", "--no-market",
         "--port", str(web_port), "--ws-port", str(ws_port),
     ]  # fmt: skip
     # The stack finds its own servers: those of the other tests are not its business.
@@ -41,7 +39,11 @@ def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log_path = folder / "stack.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            child_command(command, signal.SIGINT),
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             _wait_ready(f"http://127.0.0.1:{web_port}", process, log_path)
@@ -49,7 +51,7 @@ def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             process.send_signal(signal.SIGINT)
             try:
-                process.wait(STOP_S)
+                process.wait(HANG_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -57,16 +59,18 @@ def stack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _wait_ready(url: str, process: "subprocess.Popen[bytes]", log_path: Path) -> None:
     """Wait until the stack says so: web answers before the engine and the feed are up."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if "ready: http" in log_path.read_text(errors="replace"):
-            with urllib.request.urlopen(f"{url}/login", timeout=10) as answer:  # noqa: S310
-                assert answer.status == 200
-            return
-        time.sleep(0.2)
-    pytest.fail("the stack did not start:\n" + log_path.read_text(errors="replace")[-4_000:])
+
+    def says_so() -> bool:
+        assert process.poll() is None, f"the stack ended: {_tail(log_path)}"
+        return "ready: http" in log_path.read_text(errors="replace")
+
+    wait_until(says_so, lambda: f"the stack is ready: {_tail(log_path)}")
+    with urllib.request.urlopen(f"{url}/login", timeout=HANG_S) as answer:  # noqa: S310
+        assert answer.status == 200
+
+
+def _tail(log_path: Path) -> str:
+    return log_path.read_text(errors="replace")[-4_000:]
 
 
 def sign_in(page: Page, url: str, username: str) -> None:

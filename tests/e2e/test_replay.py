@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -24,11 +23,10 @@ from exchange.market.flow import FlowTrade, flow_write, trades_write
 from exchange.market.generator import MarketGenerator, MarketShape
 from tests.e2e.covered import ROOT, manage
 from tests.e2e.test_stack import clean_environment, stack_start, wait_ready
+from tests.waiting import HANG_S, wait_until
 
 COMMANDS = 1_500
 SEED = 7
-REPLAY_SECONDS = 240
-SERVER_SECONDS = 30
 SHAPE = MarketShape(
     price=Decimal("250.00"),
     tick=Decimal("0.01"),
@@ -38,7 +36,7 @@ SHAPE = MarketShape(
 )
 SYSTEM_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def replay(folder: Path, *words: str, **environment: str) -> str:
         env={**clean_environment(), "DATA_DIR": str(folder / "data"), **environment},
         capture_output=True,
         text=True,
-        timeout=REPLAY_SECONDS,
+        timeout=HANG_S,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-3_000:] + result.stderr[-3_000:]
@@ -89,10 +87,11 @@ def running_data() -> Iterator[Path]:
     wait_ready(made, stack)
     yield made
     stack.send_signal(signal.SIGTERM)
-    assert stack.wait(SERVER_SECONDS) == 0
+    assert stack.wait(HANG_S) == 0
     shutil.rmtree(made)
 
 
+@pytest.mark.xdist_group("replay")  # both on one stack
 @pytest.mark.parametrize("through", ["api", "intake"])
 def test_market_makes_exactly_the_expected_trades(
     folder: Path, running_data: Path, through: str
@@ -129,7 +128,7 @@ def system_postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://takas@/takas?host={data}"
     finally:
         process.terminate()
-        process.wait(SERVER_SECONDS)
+        process.wait(HANG_S)
 
 
 @contextmanager
@@ -144,19 +143,18 @@ def system_redis(folder: Path, program: str) -> Iterator[str]:
         yield f"unix://{socket}"
     finally:
         process.terminate()
-        process.wait(SERVER_SECONDS)
+        process.wait(HANG_S)
 
 
 def wait_for(answer: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SERVER_SECONDS
-    while True:
+    def answers() -> bool:
         try:
             answer()
         except (psycopg.OperationalError, redis.ConnectionError):
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.1)
-        else:
-            return
+            return False
+        return True
+
+    wait_until(answers, "the server answers")
 
 
 def test_market_on_servers_of_the_system(folder: Path) -> None:

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,15 @@ import psycopg
 import pytest
 
 from config.env import Environment
+from config.stack.servers import child_command
 from config.stack.state import ports_free, process_birth, state_read
 from tests.e2e.covered import ROOT, manage
+from tests.waiting import HANG_S, wait_until
 
-START_SECONDS = 150
-END_SECONDS = 60
 # Enough to see the supervisor at work; `make crash` kills the others too.
 ONLY_WEB = [f"--without={role}" for role in ("matching", "worker", "beat", "ws")]
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -48,7 +47,12 @@ def stack_start(data: Path, *words: str) -> subprocess.Popen[str]:
     command += ["--no-demo", "--port", str(port), "--ws-port", str(ws_port), *words]
     with (data / "test.log").open("a") as log:
         return subprocess.Popen(
-            command, cwd=ROOT, env=clean_environment(), stdout=log, stderr=log, text=True
+            child_command(command, signal.SIGTERM),
+            cwd=ROOT,
+            env=clean_environment(),
+            stdout=log,
+            stderr=log,
+            text=True,
         )
 
 
@@ -59,27 +63,25 @@ def stack_try(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=START_SECONDS,
+        timeout=HANG_S,
         check=False,
     )
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, data: Path) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, (data / "test.log").read_text()[-3_000:]
-        time.sleep(0.1)
+def log_of(data: Path) -> Callable[[], str]:
+    """What the stack said last, for when something never comes true."""
+    return lambda: (data / "test.log").read_text()[-3_000:]
 
 
 def wait_ready(data: Path, stack: subprocess.Popen[str]) -> dict[str, Any]:
     """Wait until this very stack is ready: an earlier one may have left its stack.json."""
 
     def ready() -> bool:
-        assert stack.poll() is None, (data / "test.log").read_text()[-3_000:]
+        assert stack.poll() is None, log_of(data)()
         state = state_read(data)
         return state.get("pid") == stack.pid and bool(state["ready"])
 
-    wait_until(ready, START_SECONDS, data)
+    wait_until(ready, log_of(data))
     return state_read(data)
 
 
@@ -106,7 +108,7 @@ def wait_started_again(data: Path, name: str, killed: int) -> None:
     def ready_anew() -> bool:
         return role_pid(data, name) not in (0, killed) and state_read(data)["roles"][name]["ready"]
 
-    wait_until(ready_anew, END_SECONDS, data)
+    wait_until(ready_anew, log_of(data))
 
 
 def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> None:
@@ -125,8 +127,8 @@ def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> No
 
         # The supervisor itself is killed: its children notice.
         stack.kill()
-        stack.wait(END_SECONDS)
-        wait_until(lambda: not processes_in(data), END_SECONDS, data)
+        stack.wait(HANG_S)
+        wait_until(lambda: not processes_in(data), log_of(data))
         assert state_read(data)["ready"], "stack.json is what the next start goes by"
 
         # A second start continues with the same data, and a stop leaves nothing behind.
@@ -142,13 +144,13 @@ def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> No
         assert f"pid {stack.pid}" in second.stderr
 
         stack.send_signal(signal.SIGTERM)
-        assert stack.wait(END_SECONDS) == 0
+        assert stack.wait(HANG_S) == 0
         assert processes_in(data) == []
         assert not (data / "stack.json").exists()
     finally:
         if stack.poll() is None:
             stack.terminate()
-            stack.wait(END_SECONDS)
+            stack.wait(HANG_S)
 
 
 def test_a_bounded_run_ends_by_itself(data: Path) -> None:

@@ -1,0 +1,26 @@
+"""Waiting for what another process, thread or machine does: the tests' one guard against hanging.
+
+`HANG_S` promises nothing about speed: it is what no machine needs, however slow and however busy.
+A test that passes never waits for it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+HANG_S: Final = 240.0
+POLL_S: Final = 0.02
+
+
+def wait_until(
+    condition: Callable[[], object],
+    what: str | Callable[[], str] = "it",
+    *,
+    seconds: float = HANG_S,
+) -> None:
+    """Return when the condition is true; fail with what never came true if nothing ever moves."""
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up_at:
+            raise AssertionError(f"never: {what if isinstance(what, str) else what()}")
+        time.sleep(POLL_S)
