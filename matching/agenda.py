@@ -178,7 +178,7 @@ class Agenda:
             events = engine.apply(command)
         except Exception as error:
             raise EngineFailed(command, error) from error
-        return Sequenced(engine.sequence, command, events)
+        return Sequenced(engine.sequence, command, events, engine.rules)
 
     def _look_ahead(self, symbol_id: int) -> None:
         """Remember when the symbol's next `Expire` is due."""

@@ -83,7 +83,8 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     order.hidden_lots = 0
     order.display_lots = display_lots
     order.priority = sequence
-    if book.state == OPEN and take(book, order, events):
+    order.since = 0
+    if book.state == OPEN and take(book, order, events, _edge_passed(book, order)):
         cancelled(order, SELF_TRADE, events)
     elif not order.left_lots:
         return
@@ -128,9 +129,16 @@ def _refusal(
         if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
             return POST_ONLY_WOULD_TAKE
     desk = book.desk
-    if desk is not None and command.price_ticks and state not in GATHERING:
-        return PRICE_OUTSIDE_BAND if bands.is_outside(desk, order.side, price_ticks) else None
-    return None
+    if desk is None or not command.price_ticks or state in GATHERING:
+        return None
+    is_refused = bands.is_outside(desk, order.side, price_ticks) or bands.is_barred(
+        book, order.side, price_ticks, _edge_passed(book, order)
+    )
+    return PRICE_OUTSIDE_BAND if is_refused else None
+
+
+def _edge_passed(book: Book, order: RestingOrder) -> int:
+    return 0 if book.desk is None else bands.edge_passed(book, book.desk, order.side)
 
 
 def _amend_waiting(

@@ -1,7 +1,8 @@
 """Market states, and the auction that ends a time in which orders only gather.
 
 The price of an auction is the one at which most trades; among those the one that leaves the least
-on one side; among those the one closest to the reference; among those the lowest.
+on one side; among those the one closest to the reference; among those the lowest. Prevented matches
+are taken out before it is found (matching/pairing.py).
 """
 
 from itertools import accumulate
@@ -12,7 +13,7 @@ from matching.book import Book, BookSide, RestingOrder
 from matching.codes import SYMBOL_CLOSED
 from matching.desk import Desk
 from matching.ending import end_order, sweep
-from matching.entry import GATHERING
+from matching.entry import AUCTIONS, GATHERING, STATE_CODES
 from matching.messages import (
     CLOSED,
     MARKET_REST,
@@ -29,9 +30,11 @@ from matching.messages import (
     StateChanged,
     Trade,
 )
+from matching.pairing import counted
 from matching.parts import LAST, Uncross
 from matching.taking import cancelled, is_same_owner, refreshed
 from matching.triggers import price_seen
+from matching.versions import RULES_MENDED
 
 _STATES: Final = range(OPEN, CLOSED + 1)
 
@@ -70,6 +73,9 @@ def _enter(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
     events.append(StateChanged(book.symbol_id, state))
     if state == CLOSED:
         sweep(desk, -1, SYMBOL_CLOSED)
+    elif desk.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:
+        code = STATE_CODES.get(state, MARKET_REST)
+        desk.cancels.extend((order_id, code) for order_id in sorted(desk.at_open))
 
 
 def _is_crossed(book: Book) -> bool:
@@ -81,6 +87,35 @@ def uncross_step(book: Book, desk: Desk, sequence: int, events: list[Event]) -> 
     """Make the auction's next match, or end the auction where there is none."""
     uncross = desk.uncross
     assert uncross is not None
+    if book.rules < RULES_MENDED:
+        _uncross_step_first(book, desk, uncross, sequence, events)
+        return
+    if not _is_crossed(book):
+        _uncross_end(book, desk, uncross, events)
+        return
+    older, younger = _fronts(book)
+    if is_same_owner(younger, older):
+        _prevent(book, older, younger, older.price_ticks, events)
+        return
+    # The first time: what trades after that was all counted in.
+    if not -book.asks.keys[-1] <= uncross.price_ticks <= book.bids.keys[-1]:
+        uncross.price_ticks = indication(book, desk).price_ticks
+    uncross.traded_lots += _match(book, older, younger, uncross.price_ticks, sequence, events)
+
+
+def _fronts(book: Book) -> tuple[RestingOrder, RestingOrder]:
+    """The two orders whose turn it is, the older one first."""
+    bids, asks = book.bids, book.asks
+    bid, ask = bids.levels[bids.keys[-1]].head, asks.levels[asks.keys[-1]].head
+    assert bid is not None
+    assert ask is not None
+    return (bid, ask) if bid.age < ask.age else (ask, bid)
+
+
+def _uncross_step_first(
+    book: Book, desk: Desk, uncross: Uncross, sequence: int, events: list[Event]
+) -> None:
+    """Under the first rules the price is found before prevented matches, and again after them."""
     bids, asks = book.bids, book.asks
     price_ticks = uncross.price_ticks
     if not price_ticks or not (
@@ -89,14 +124,9 @@ def uncross_step(book: Book, desk: Desk, sequence: int, events: list[Event]) -> 
         if not _is_crossed(book):
             _uncross_end(book, desk, uncross, events)
             return
-        # Once, unless self-trade prevention took orders out that the price was made with.
         uncross.price_ticks = price_ticks = indication(book, desk).price_ticks
         uncross.first_ticks = uncross.first_ticks or price_ticks
-    bid, ask = bids.levels[bids.keys[-1]].head, asks.levels[asks.keys[-1]].head
-    assert bid is not None
-    assert ask is not None
-    is_bid_older = (bid.priority, bid.order_id) < (ask.priority, ask.order_id)
-    older, younger = (bid, ask) if is_bid_older else (ask, bid)
+    older, younger = _fronts(book)
     if is_same_owner(younger, older):
         _prevent(book, older, younger, price_ticks, events)
     else:
@@ -156,7 +186,7 @@ def _uncross_end(book: Book, desk: Desk, uncross: Uncross, events: list[Event]) 
     desk.uncross = None
     for order_id in sorted(desk.at_open):
         end_order(book, desk, order_id, MARKET_REST, events)
-    price_ticks = uncross.first_ticks if uncross.traded_lots else 0
+    price_ticks = (uncross.first_ticks or uncross.price_ticks) if uncross.traded_lots else 0
     events.append(AuctionUncrossed(book.symbol_id, price_ticks, uncross.traded_lots))
     _enter(book, desk, uncross.state_after, events)
     if not uncross.traded_lots:
@@ -170,12 +200,18 @@ def _uncross_end(book: Book, desk: Desk, uncross: Uncross, events: list[Event]) 
 
 
 def indication(book: Book, desk: Desk | None) -> Indication:
-    """Return what an auction would give now; nothing crossed: all zero. O(crossed prices)."""
+    """Return what an auction would give now; nothing would trade: all zero. O(crossed prices)."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is None or ask is None or bid < ask:
         return Indication(0, 0, 0)
+    if book.rules < RULES_MENDED:
+        bought, sold = _totals(book.bids, ask), _totals(book.asks, -bid)
+    else:
+        bought, sold = counted(book, bid, ask)
+        if not bought or not sold or max(bought) < min(sold):
+            return Indication(0, 0, 0)
+        bid, ask = max(bought), min(sold)
     reference_ticks = _reference(desk)
-    bought, sold = _totals(book.bids, ask), _totals(book.asks, -bid)
     # Between two prices of orders nothing changes: the end that is closer to the reference will do.
     prices = {near for price in (*bought, *sold) for near in (price - 1, price, price + 1)}
     prices.add(reference_ticks)

@@ -26,6 +26,7 @@ from matching.messages import (
     SetBand,
 )
 from matching.parts import PPM, Band
+from matching.versions import RULES_MENDED
 
 MEAN_OVER_MS: Final = 300_000
 # Trades of so long a time are added up: five minutes are 60 numbers, however many trades there are.
@@ -33,11 +34,13 @@ BUCKET_MS: Final = 5_000
 
 
 def is_outside(desk: Desk, side: int, price_ticks: int) -> bool:
-    """Tell whether a limit would pay more, or take less, than the band allows."""
+    """Tell whether a limit is worse for its owner than the band allows, or beyond either edge."""
     band = desk.band
     if band is None or not band.reference_ticks:
         return False
     low_ticks, high_ticks = edges(desk, band)
+    if band.both_sides:
+        return not low_ticks <= price_ticks <= high_ticks
     return price_ticks > high_ticks if side == BUY else price_ticks < low_ticks
 
 
@@ -48,6 +51,31 @@ def clamped(desk: Desk, side: int, price_ticks: int) -> int:
         return price_ticks
     low_ticks, high_ticks = edges(desk, band)
     return min(price_ticks, high_ticks) if side == BUY else max(price_ticks, low_ticks)
+
+
+def edge_passed(book: Book, desk: Desk, side: int) -> int:
+    """The edge beyond which orders stand that an order of this side would meet; 0: none does.
+
+    An auction left them there, or the band moved. What is met of them trades at the edge.
+    """
+    band = desk.band
+    if band is None or not band.reference_ticks or book.rules < RULES_MENDED:
+        return 0
+    low_ticks, high_ticks = edges(desk, band)
+    if side == BUY:
+        keys = book.asks.keys
+        return low_ticks if keys and -keys[-1] < low_ticks else 0
+    keys = book.bids.keys
+    return high_ticks if keys and keys[-1] > high_ticks else 0
+
+
+def is_barred(book: Book, side: int, price_ticks: int, edge_ticks: int) -> bool:
+    """Tell whether a limit would be met only beyond the edge, at which it would not trade."""
+    if not edge_ticks:
+        return False
+    opposite = book.sides[side][1]
+    accepts_edge = price_ticks >= edge_ticks if side == BUY else price_ticks <= edge_ticks
+    return not accepts_edge and opposite.keys[-1] >= price_ticks * opposite.sign
 
 
 def edges(desk: Desk, band: Band) -> tuple[int, int]:
@@ -79,10 +107,13 @@ def set_band(book: Book, desk: Desk, command: SetBand, events: list[Event]) -> N
         command.limit_ms,
         command.pause_ms,
         command.call_ms,
+        both_sides=command.both_sides,
     )
     if old is not None:
         band.reference_ticks, band.moved_ms = old.reference_ticks, old.moved_ms
         band.phase, band.due_ms = old.phase, old.due_ms
+        if band.phase == PHASE_LIMIT and not band.limit_ms and book.rules >= RULES_MENDED:
+            phase_set(book, desk, PHASE_NONE, 0, events)
     if command.reference_ticks:
         reference_set(book, desk, command.reference_ticks, events)
 

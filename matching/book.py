@@ -18,6 +18,7 @@ from msgspec import Struct
 from matching.accounts import AccountIndex
 from matching.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
 from matching.shards import SINGLE_DICT_MAX, Sharded
+from matching.versions import RULES_MENDED, RULES_NOW
 
 if TYPE_CHECKING:
     from matching.desk import Desk
@@ -30,7 +31,8 @@ class RestingOrder(Struct, gc=False, eq=False):
 
     `quantity_lots` is the order's total, `left_lots` what is open of it, or what an iceberg shows
     of that: then `hidden_lots` is the rest. `priority` is the engine sequence at which it took its
-    present place in the queue. The links belong to the book.
+    present place in the queue; `since` is the one at which an iceberg came in that has shown a
+    further slice since then, or 0: `age`. The links belong to the book.
     """
 
     order_id: int
@@ -47,9 +49,15 @@ class RestingOrder(Struct, gc=False, eq=False):
     display_lots: int = 0
     hidden_lots: int = 0
     expire_ms: int = 0
+    since: int = 0
     level: "Level | None" = None
     prev: "RestingOrder | None" = None
     next: "RestingOrder | None" = None
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What sorts orders from the oldest on; an iceberg is as old as its first slice."""
+        return self.since or self.priority, self.order_id
 
     def __repr__(self) -> str:
         return (
@@ -102,6 +110,7 @@ class Book:
         "bids",
         "desk",
         "orders",
+        "rules",
         "sides",
         "state",
         "symbol_id",
@@ -110,6 +119,7 @@ class Book:
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
+        self.rules = RULES_NOW  # the engine sets another one to replay old journal rows
         # By id. A dict until it is a large one: see matching/shards.py.
         self.orders: dict[int, RestingOrder] | Sharded[RestingOrder] = {}
         # What only some symbols need; None until a command asks for any of it (matching/desk.py).
@@ -227,6 +237,8 @@ class Book:
             self.remove(order)
             order.left_lots = 0
             if hidden_lots:
+                if not order.since and self.rules >= RULES_MENDED:
+                    order.since = order.priority
                 order.priority = sequence
                 self.add_sliced(order)
             return hidden_lots

@@ -2,9 +2,11 @@
 
 from matching.book import Book
 from matching.desk import Desk
+from matching.entry import AUCTIONS
 from matching.messages import OPEN, PHASE_CALL, PHASE_NONE
 from matching.parts import ELECTED, HELD, LAST, WATCHING, is_trailing
 from matching.triggers import is_reached
+from matching.versions import RULES_MENDED
 
 
 def desk_check(book: Book, desk: Desk, sequence: int) -> None:
@@ -17,6 +19,9 @@ def desk_check(book: Book, desk: Desk, sequence: int) -> None:
     assert all(due_ms > 0 for due_ms in desk.timers.values())
     assert all(limit >= 0 for pair in desk.limits.values() for limit in pair)
     assert desk.at_open <= book.orders.keys()
+    if book.rules >= RULES_MENDED and not desk.has_work():
+        assert not desk.at_open or book.state in AUCTIONS, "no market order outlives its auction"
+    assert desk.trailing_live == sum(is_trailing(one.terms) for one in desk.waiting.values())
     assert not (desk.is_last_fresh and book.state != OPEN)
     if book.state == OPEN and desk.is_last_fresh and not desk.has_work():
         for waiting in desk.waiting.values():

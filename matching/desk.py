@@ -46,6 +46,7 @@ class Desk:
         "tally",
         "timers",
         "trailing",
+        "trailing_live",
         "triggers",
         "uncross",
         "waiting",
@@ -64,6 +65,7 @@ class Desk:
             (source, direction): Ranked() for source in (LAST, BID, ASK) for direction in (UP, DOWN)
         }
         self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
+        self.trailing_live = 0  # trailing stops that wait, whatever for
         self.elected: deque[Waiting] = deque()
         self.elected_live = 0  # of these: the others ended while they waited for their turn
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
@@ -133,6 +135,7 @@ class Desk:
         """Keep an order outside the book; whoever calls says next what it waits for."""
         command = waiting.command
         self.waiting[command.order_id] = waiting
+        self.trailing_live += waiting.terms.trigger == TRIGGER_TRAILING
         self.waiting_by_account.setdefault(command.account_id, {})[command.order_id] = waiting
         self.expiry_add(command.order_id, waiting.terms.expire_ms)
 
@@ -170,6 +173,7 @@ class Desk:
             if not self.elected_live:
                 self.elected.clear()
         del self.waiting[command.order_id]
+        self.trailing_live -= waiting.terms.trigger == TRIGGER_TRAILING
         owned = self.waiting_by_account[command.account_id]
         del owned[command.order_id]
         if not owned:
@@ -186,6 +190,10 @@ class Desk:
         expire_ms = self.expiry_of.pop(order_id, 0)
         if expire_ms:
             self.expiries.remove(expire_ms, 0, order_id)
+
+    def trailing_watching(self) -> int:
+        """Return how many trailing stops watch a price."""
+        return sum(map(len, self.trailing.values()))
 
     def trailing_orders(self) -> list[Waiting]:
         """Return all trailing stops that watch, in the order of their ids."""

@@ -70,7 +70,7 @@ def _desk_digest(desk: Desk, total: int) -> str:
         (len(desk.cancels), list(islice(desk.cancels, QUEUE_HASHED_MAX))),
         total,
         sorted(desk.features),
-        msgspec.structs.astuple(desk.band) if desk.band is not None else None,
+        desk.band.parts() if desk.band is not None else None,
         list(desk.samples),
         msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
     )

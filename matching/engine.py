@@ -16,6 +16,7 @@ from matching.amending import amend
 from matching.auction import Indication, indication
 from matching.book import Book, RestingOrder
 from matching.checking import desk_check
+from matching.codec import Sequenced
 from matching.messages import (
     ALL_ACCOUNTS,
     BUY,
@@ -59,6 +60,7 @@ from matching.messages import (
 )
 from matching.sequencing import apply_at_desk, fault_refusal
 from matching.taking import cancelled, end_of, fillable, take, take_for_budget
+from matching.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 
 # Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
 CANCELS_AT_ONCE_MAX: Final = 2_000
@@ -67,10 +69,11 @@ CANCELS_AT_ONCE_MAX: Final = 2_000
 class Engine:
     """Books of one partition, and the count of commands applied to them."""
 
-    __slots__ = ("books", "sequence")
+    __slots__ = ("books", "rules", "sequence")
 
     def __init__(self) -> None:
         self.sequence = 0
+        self.rules = RULES_NOW
         self.books: dict[int, Book] = {}
 
     def apply(self, command: Command) -> list[Event]:
@@ -90,12 +93,29 @@ class Engine:
         self.sequence = sequence
         return events
 
+    def apply_again(self, row: Sequenced) -> list[Event]:
+        """Apply a journal row's command under the rules that it was applied under.
+
+        Whoever goes on with new commands after the last row sets RULES_NOW.
+        """
+        if row.rules != self.rules:
+            self.rules_set(row.rules)
+        return self.apply(row.command)
+
     def book(self, symbol_id: int) -> Book:
         """Return the symbol's book; an unknown symbol gets an empty one, open for trading."""
         book = self.books.get(symbol_id)
         if book is None:
             book = self.books[symbol_id] = Book(symbol_id)
+            book.rules = self.rules
         return book
+
+    def rules_set(self, rules: int) -> None:
+        """Go on under another version of the rules: that of the journal row to be replayed."""
+        assert RULES_FIRST <= rules <= RULES_NOW, "a journal of a later release"
+        self.rules = rules
+        for book in self.books.values():
+            book.rules = rules
 
     def restore(self, symbol_id: int, state: int, orders: Iterable[RestingOrder]) -> None:
         """Fill an empty book with the orders that were open, given by ascending priority.
@@ -233,6 +253,8 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
 
 
 def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
+    if command.display_lots and book.rules >= RULES_MENDED:
+        return apply_at_desk(book, command, sequence)  # an iceberg is restored from an image
     events: list[Event] = []
     amend(book, command, sequence, events)
     return events

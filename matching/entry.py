@@ -1,6 +1,6 @@
 """How an order comes in where a symbol has a desk: refusals, waiting, taking, resting."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from matching import bands
 from matching.book import Book, RestingOrder
@@ -46,10 +46,12 @@ from matching.messages import (
     OrderAccepted,
     OrderRejected,
     Place,
+    Terms,
 )
 from matching.parts import HELD, NO_TERMS, TRAILING_ORDERS_PER_SYMBOL_MAX, Waiting, assert_terms
 from matching.taking import cancelled, fillable, take, take_for_budget
 from matching.triggers import start_watching
+from matching.versions import RULES_MENDED
 
 STATE_CODES: Final = {
     HALT: SYMBOL_HALTED,
@@ -62,6 +64,8 @@ STATE_CODES: Final = {
 }
 # Orders gather without trading.
 GATHERING: Final = frozenset({PRE_OPEN, AUCTION, AUCTION_CUTOFF})
+# Of these the ones that take market orders, which live as long as the auction.
+AUCTIONS: Final = frozenset({AUCTION, AUCTION_CUTOFF})
 
 
 def place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Event]) -> None:
@@ -129,12 +133,29 @@ def waits(command: Place) -> bool:
     return command.terms is not None and command.terms.trigger != TRIGGER_NONE
 
 
+class Ahead(NamedTuple):
+    """How many orders of its list come before an order: all, those that wait, trailing stops."""
+
+    orders: int = 0
+    waiting: int = 0
+    trailing: int = 0
+
+
+_ALONE: Final = Ahead()
+
+
 def entry_refusal(
-    book: Book, desk: Desk, command: Place, time_ms: int, more_orders: int = 0
+    book: Book,
+    desk: Desk,
+    command: Place,
+    time_ms: int,
+    ahead: Ahead = _ALONE,
+    *,
+    is_held: bool = False,
 ) -> str | None:
     """Return why the order may not be taken at all: state, id, time, limits; the first one tells.
 
-    `more_orders` of its list are counted in before it.
+    It is held where it waits for the first order of its list.
     """
     code = state_refusal(book, command)
     if code is not None:
@@ -145,12 +166,18 @@ def entry_refusal(
     terms = command.terms or NO_TERMS
     if terms.expire_ms and terms.expire_ms <= time_ms:
         return EXPIRED_AT_ENTRY
-    is_trailing = terms.trigger == TRIGGER_TRAILING
-    if is_trailing and sum(map(len, desk.trailing.values())) >= TRAILING_ORDERS_PER_SYMBOL_MAX:
-        return TRAILING_ORDERS_MAX
-    if command.time_in_force == GTC or waits(command):
-        return _limit_refusal(book, desk, command, more_orders)
+    if terms.trigger == TRIGGER_TRAILING:
+        trailing = desk.trailing_live if book.rules >= RULES_MENDED else desk.trailing_watching()
+        if trailing + ahead.trailing >= TRAILING_ORDERS_PER_SYMBOL_MAX:
+            return TRAILING_ORDERS_MAX
+    is_waiting = is_held or waits(command)
+    if command.time_in_force == GTC or is_waiting or _waits_for_auction(book, command):
+        return _limit_refusal(book, desk, command, ahead, is_waiting=is_waiting)
     return None
+
+
+def _waits_for_auction(book: Book, command: Place) -> bool:
+    return command.market and book.state in AUCTIONS and book.rules >= RULES_MENDED
 
 
 def state_refusal(book: Book, command: Place) -> str | None:
@@ -168,7 +195,9 @@ def state_refusal(book: Book, command: Place) -> str | None:
     return None if is_taken else STATE_CODES[state]
 
 
-def _limit_refusal(book: Book, desk: Desk, command: Place, more_orders: int) -> str | None:
+def _limit_refusal(
+    book: Book, desk: Desk, command: Place, ahead: Ahead, *, is_waiting: bool
+) -> str | None:
     limits = desk.limits
     if not limits:
         return None
@@ -177,9 +206,9 @@ def _limit_refusal(book: Book, desk: Desk, command: Place, more_orders: int) -> 
     waiting = len(desk.waiting_by_account.get(account_id, ()))
     if open_max:
         resting = book.by_account().count_of(account_id)
-        if resting + waiting + more_orders >= open_max:
+        if resting + waiting + ahead.orders >= open_max:
             return OPEN_ORDERS_MAX
-    if stops_max and waits(command) and waiting + more_orders >= stops_max:
+    if stops_max and is_waiting and waiting + ahead.waiting >= stops_max:
         return STOP_ORDERS_MAX
     return None
 
@@ -193,14 +222,32 @@ def at_market_refusal(book: Book, desk: Desk, command: Place, order: RestingOrde
         if opposite.keys and opposite.keys[-1] >= order.price_ticks * opposite.sign:
             best_ticks = opposite.keys[-1] * opposite.sign
             one_away = best_ticks - 1 if order.side == BUY else best_ticks + 1
-            if not (command.terms or NO_TERMS).reprice or one_away < 1:
+            terms = command.terms or NO_TERMS
+            if not terms.reprice or one_away < 1 or _is_beyond(order.side, one_away, terms):
                 return POST_ONLY_WOULD_TAKE
             order.price_ticks = one_away
-    if not command.market and bands.is_outside(desk, order.side, order.price_ticks):
+    if not command.market and _band_refuses(book, desk, order):
         return PRICE_OUTSIDE_BAND
     if command.time_in_force == FOK and not fillable(book, order):
         return FOK_UNFILLABLE
     return None
+
+
+def _is_beyond(side: int, price_ticks: int, terms: Terms) -> bool:
+    """Tell whether a post-only order may not be moved that far."""
+    limit_ticks = terms.reprice_limit_ticks
+    if not limit_ticks:
+        return False
+    return price_ticks < limit_ticks if side == BUY else price_ticks > limit_ticks
+
+
+def _band_refuses(book: Book, desk: Desk, order: RestingOrder) -> bool:
+    if desk.band is None:
+        return False
+    side, price_ticks = order.side, order.price_ticks
+    return bands.is_outside(desk, side, price_ticks) or bands.is_barred(
+        book, side, price_ticks, bands.edge_passed(book, desk, side)
+    )
 
 
 def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: list[Event]) -> None:
@@ -210,26 +257,47 @@ def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: lis
             desk.at_open_add(order.order_id)
         rest(book, desk, order)
         return
-    bound_ticks = order.price_ticks
+    edge_ticks = bands.edge_passed(book, desk, order.side) if desk.band is not None else 0
+    code: str | None = IOC_REST
     if command.market:
-        order.price_ticks = bands.clamped(desk, order.side, bound_ticks)
-    if command.budget_ticklots:
-        code = take_for_budget(book, order, command.budget_ticklots, events)
-    elif take(book, order, events):
+        code = _trade_market(book, desk, command, order, edge_ticks, events)
+    elif take(book, order, events, edge_ticks):
         code = SELF_TRADE
     elif not order.left_lots:
-        return
+        code = None
     elif command.time_in_force == GTC:
         rest(book, desk, order)
-        return
-    else:
-        code = MARKET_REST if command.market else IOC_REST
+        code = None
+    if code is not None:
+        cancelled(order, code, events)
+
+
+def _trade_market(
+    book: Book,
+    desk: Desk,
+    command: Place,
+    order: RestingOrder,
+    edge_ticks: int,
+    events: list[Event],
+) -> str | None:
+    """Let a market order trade within its bound and the band; return why its rest ends, if any."""
+    side, bound_ticks = order.side, order.price_ticks
+    if bands.is_barred(book, side, bound_ticks, edge_ticks):
+        return BAND_REST
+    code: str | None = MARKET_REST
+    order.price_ticks = bands.clamped(desk, side, bound_ticks)
+    if command.budget_ticklots:
+        code = take_for_budget(book, order, command.budget_ticklots, events, edge_ticks)
+    elif take(book, order, events, edge_ticks):
+        code = SELF_TRADE
+    elif not order.left_lots:
+        code = None
     if order.price_ticks != bound_ticks and code == MARKET_REST:
-        opposite = book.sides[order.side][1]
+        opposite = book.sides[side][1]
         if opposite.keys and opposite.keys[-1] >= bound_ticks * opposite.sign:
             code = BAND_REST
     order.price_ticks = bound_ticks
-    cancelled(order, code, events)
+    return code
 
 
 def rest(book: Book, desk: Desk, order: RestingOrder) -> None:

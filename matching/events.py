@@ -25,7 +25,11 @@ class OrderRejected(Struct, tag=2, array_like=True, gc=False):
 
 
 class Trade(Struct, tag=3, array_like=True, gc=False):
-    """One match, at the maker's price. `*_left_lots` is what each order has open after it."""
+    """One match, at the maker's price. `*_left_lots` is what each order has open after it.
+
+    `maker_price_ticks` is where the maker stands if that is beyond the band's edge, at which the
+    two traded then; else 0.
+    """
 
     maker_order_id: int
     taker_order_id: int
@@ -36,6 +40,7 @@ class Trade(Struct, tag=3, array_like=True, gc=False):
     quantity_lots: int
     maker_left_lots: int
     taker_left_lots: int  # 0 for a taker by quote amount
+    maker_price_ticks: int = 0
 
 
 class OrderCancelled(Struct, tag=4, array_like=True, gc=False):

@@ -41,6 +41,7 @@ class _OrderImage(Struct, array_like=True, gc=False):
     display_lots: int
     hidden_lots: int
     expire_ms: int
+    since: int = 0
 
 
 assert _OrderImage.__struct_fields__ == RestingOrder.__struct_fields__[:-3]
@@ -75,7 +76,7 @@ class _DeskImage(Struct, array_like=True):
     at_open: list[int]
     limits: list[tuple[int, int, int]]
     features: list[int]
-    band: tuple[int, ...] | None
+    band: tuple[int | bool, ...] | None
     samples: list[list[int]]
     uncross: tuple[int, ...] | None
 
@@ -150,7 +151,7 @@ def _desk_image(desk: Desk) -> _DeskImage:
         at_open=sorted(desk.at_open),
         limits=sorted((account_id, *pair) for account_id, pair in desk.limits.items()),
         features=sorted(desk.features),
-        band=msgspec.structs.astuple(desk.band) if desk.band is not None else None,
+        band=desk.band.parts() if desk.band is not None else None,
         samples=list(desk.samples),
         uncross=msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
     )
@@ -190,8 +191,14 @@ def _desk_fill(book: Book, desk: Desk, image: _DeskImage) -> None:
     desk.at_open = set(image.at_open)
     desk.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
     desk.features = set(image.features)
-    desk.band = Band(*image.band) if image.band is not None else None
+    desk.band = _band_of(image.band) if image.band is not None else None
     desk.samples.extend(image.samples)
     desk.sum_ticks = sum(sample[1] for sample in desk.samples)
     desk.sum_trades = sum(sample[2] for sample in desk.samples)
     desk.uncross = Uncross(*image.uncross) if image.uncross is not None else None
+
+
+def _band_of(parts: tuple[int | bool, ...]) -> Band:
+    band = msgspec.convert(dict(zip(Band.__struct_fields__, parts, strict=False)), Band)
+    assert band.parts() == parts
+    return band

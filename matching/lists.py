@@ -5,6 +5,7 @@ from matching.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
 from matching.desk import Desk
 from matching.ending import end_order
 from matching.entry import (
+    Ahead,
     accepted,
     assert_place,
     at_market_refusal,
@@ -19,6 +20,7 @@ from matching.messages import (
     OTO,
     OTOCO,
     STP_DECREMENT,
+    TRIGGER_TRAILING,
     Event,
     ListAccepted,
     OrderRejected,
@@ -28,6 +30,7 @@ from matching.messages import (
 )
 from matching.parts import HELD, OrderList, Waiting
 from matching.triggers import start_watching
+from matching.versions import RULES_MENDED
 
 
 def place_list(
@@ -100,22 +103,36 @@ def _refusals(
 ) -> list[str | None]:
     """The reason against each order, seen as the list's orders come in one after another."""
     codes: list[str | None] = []
+    ahead = Ahead()
     for place, order in zip(command.orders, orders, strict=True):
-        code = entry_refusal(book, desk, place, command.time_ms, len(codes))
-        if code is None and not _is_held(command, place):
+        is_held = _is_held(command, place)
+        counts_held = is_held and book.rules >= RULES_MENDED
+        code = entry_refusal(book, desk, place, command.time_ms, ahead, is_held=counts_held)
+        if code is None and not is_held:
             code = at_market_refusal(book, desk, place, order)
         codes.append(code)
+        ahead = _counted_in(book, ahead, place, is_held or waits(place))
     return codes
 
 
-def traded(book: Book, desk: Desk, order_id: int, is_filled: bool, events: list[Event]) -> None:
-    """Follow a trade of a list's order: release what waits for it, or end its other one."""
+def _counted_in(book: Book, ahead: Ahead, place: Place, is_waiting: bool) -> Ahead:
+    orders, waiting, trailing = ahead
+    if book.rules < RULES_MENDED:
+        return Ahead(orders + 1, orders + 1)
+    is_trail = place.terms is not None and place.terms.trigger == TRIGGER_TRAILING
+    return Ahead(orders + 1, waiting + is_waiting, trailing + is_trail)
+
+
+def traded(
+    book: Book, desk: Desk, order_id: int, is_filled: bool, events: list[Event]
+) -> list[Waiting]:
+    """Follow a trade of a list's order: end its other one, or return what waited for its fill."""
     order_list = desk.list_of[order_id]
     if order_list.parent_id == order_id:
-        if is_filled:
-            _release(book, desk, order_list, events)
-    elif not order_list.parent_id:
+        return _released(book, desk, order_list, events) if is_filled else []
+    if not order_list.parent_id:
         _dissolve(book, desk, order_list, order_id, LIST_OTHER_TRADED, events)
+    return []
 
 
 def triggered(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
@@ -139,7 +156,7 @@ def ended(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
     desk.list_noted(order_list)
 
 
-def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event]) -> None:
+def _released(book: Book, desk: Desk, order_list: OrderList, events: list[Event]) -> list[Waiting]:
     parent_id = order_list.parent_id
     order_list.parent_id = 0
     order_list.order_ids.remove(parent_id)
@@ -148,12 +165,20 @@ def _release(book: Book, desk: Desk, order_list: OrderList, events: list[Event])
     if len(children) == 1:
         del desk.list_of[children[0]]
     desk.list_noted(order_list)
-    for order_id in children:
-        waiting = desk.waiting[order_id]
-        if waits(waiting.command):
-            start_watching(book, desk, waiting, events)
-        else:
-            desk.elect([waiting], 0)
+    released = [desk.waiting[order_id] for order_id in children]
+    if book.rules >= RULES_MENDED:
+        return released
+    for waiting in released:  # at once, and so with the last price from before
+        release(book, desk, waiting, events)
+    return []
+
+
+def release(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:
+    """Let an order watch its price from now on, or come in as soon as its turn is there."""
+    if waits(waiting.command):
+        start_watching(book, desk, waiting, events)
+    else:
+        desk.elect([waiting], 0)
 
 
 def _dissolve(

@@ -152,7 +152,9 @@ class Terms(Struct, array_like=True, gc=False):
     `trail_ppm` is the distance of a trailing stop, which follows from the start or from
     `activation_ticks` on.
     `display_lots` makes an iceberg. `expire_ms` ends the order by an `Expire` command. `reprice`
-    moves a post-only order that would trade to one tick before the best opposite price.
+    moves a post-only order that would trade to one tick before the best opposite price, no further
+    than `reprice_limit_ticks`. `bound_ppm` lets the bound of a trailing market order follow its
+    stop price at that distance.
     """
 
     trigger: int = TRIGGER_NONE
@@ -164,6 +166,8 @@ class Terms(Struct, array_like=True, gc=False):
     display_lots: int = 0
     expire_ms: int = 0
     reprice: bool = False
+    bound_ppm: int = 0
+    reprice_limit_ticks: int = 0
 
 
 class Place(Struct, tag=1, array_like=True, gc=False):
@@ -313,7 +317,8 @@ class SetBand(Struct, tag=12, array_like=True, gc=False):
     """Give a symbol its price band, or take it away (`band_ppm` 0).
 
     `reference_ticks` 0 keeps the present reference, or lets the next trade be the first one.
-    `limit_ms` 0 means a band without volatility interruptions.
+    `limit_ms` 0 means a band without volatility interruptions. `both_sides` binds limits on their
+    better side as well.
     """
 
     command_id: int
@@ -326,6 +331,7 @@ class SetBand(Struct, tag=12, array_like=True, gc=False):
     limit_ms: int = 0
     pause_ms: int = 0
     call_ms: int = 0
+    both_sides: bool = False
 
 
 class SetLimits(Struct, tag=13, array_like=True, gc=False):

@@ -4,6 +4,7 @@ from bisect import bisect_left, insort
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from matching.messages import (
     BUY,
@@ -66,6 +67,20 @@ class Waiting(Struct, gc=False, eq=False):
         if self.terms.source == SOURCE_BEST:
             return ASK if self.command.side == BUY else BID
         return LAST
+
+    def bound_ticks(self) -> int:
+        """The price that the order would come in with now: a trailing bound follows the stop."""
+        bound_ticks, ppm, stop_ticks = (
+            self.command.price_ticks,
+            self.terms.bound_ppm,
+            self.stop_ticks,
+        )
+        if not ppm or not stop_ticks:
+            return bound_ticks
+        # Never worse than what it came with: no more money is held than that needs.
+        if self.command.side == BUY:
+            return min(bound_ticks, stop_ticks * (PPM + ppm) // PPM)
+        return max(bound_ticks, -(-stop_ticks * (PPM - ppm) // PPM))
 
     def end(self, code: str) -> OrderCancelled:
         """Return the event of its end."""
@@ -137,6 +152,12 @@ class Band(Struct, eq=False):
     moved_ms: int = 0
     phase: int = PHASE_NONE
     due_ms: int = 0
+    both_sides: bool = False
+
+    def parts(self) -> tuple[int | bool, ...]:
+        """Return all that it is; what was added later only where it is used."""
+        values = astuple(self)
+        return values if self.both_sides else values[:-1]
 
     def low(self) -> int:
         """The lowest price that may trade, in ticks."""
@@ -151,8 +172,8 @@ class Uncross(Struct, eq=False):
     """An auction's end under way: at this price, and what state comes after it."""
 
     state_after: int
-    price_ticks: int = 0  # of the round under way
-    first_ticks: int = 0  # of the first round: the auction's price
+    price_ticks: int = 0  # 0 until something trades
+    first_ticks: int = 0  # of the first of several rounds, under the first rules only
     traded_lots: int = 0
 
 
@@ -178,3 +199,6 @@ def assert_terms(command: Place) -> None:
     assert terms.display_lots >= 0
     assert terms.expire_ms >= 0
     assert not terms.reprice or command.post_only
+    assert terms.reprice_limit_ticks >= 0
+    assert 0 <= terms.bound_ppm < PPM
+    assert not terms.bound_ppm or (command.market and terms.trigger == TRIGGER_TRAILING)

@@ -8,7 +8,7 @@ left are taken before it, so what happens, and in which order, does not depend o
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -108,7 +108,7 @@ def _step(book: Book, desk: Desk, events: list[Event]) -> None:
 def _come_in(book: Book, desk: Desk, waiting: Waiting, sequence: int, events: list[Event]) -> None:
     """Let an elected order in, as if it came now; refusals are its end."""
     desk.drop(waiting)
-    place = _without_trigger(waiting.command)
+    place = _without_trigger(waiting)
     order_id = place.order_id
     at_ticks = waiting.at_ticks
     events.append(OrderTriggered(order_id, place.account_id, place.side, at_ticks))
@@ -135,24 +135,23 @@ def _repriced(place: Place, order: RestingOrder) -> OrderRepriced:
     )
 
 
-def _without_trigger(place: Place) -> Place:
+def _without_trigger(waiting: Waiting) -> Place:
+    place = waiting.command
     if place.terms is None:
         return place
     terms = msgspec.structs.replace(place.terms, trigger=TRIGGER_NONE)
-    return msgspec.structs.replace(place, terms=terms)
+    return msgspec.structs.replace(place, price_ticks=waiting.bound_ticks(), terms=terms)
 
 
 def _follow(book: Book, desk: Desk, events: list[Event], start: int) -> None:
     """Follow up the events of one step: lists, times, the last price, bands, triggers."""
     if len(events) > start:
-        first_ticks, last_ticks = _follow_orders(book, desk, events, start)
-        if last_ticks and book.state == OPEN:
-            desk.last_ticks = last_ticks
-            desk.is_last_fresh = True
-            if desk.waiting:
-                price_seen(desk, LAST, first_ticks)
-                if last_ticks != first_ticks:
-                    price_seen(desk, LAST, last_ticks)
+        followed = _follow_orders(book, desk, events, start)
+        if followed.last_ticks and book.state == OPEN:
+            _follow_prices(book, desk, followed, events)
+        else:
+            for waiting, _ in followed.released:
+                lists.release(book, desk, waiting, events)
     if book.state != OPEN or desk.uncross is not None:
         return
     if desk.band is not None:
@@ -162,9 +161,33 @@ def _follow(book: Book, desk: Desk, events: list[Event], start: int) -> None:
         best_prices_seen(book, desk)
 
 
-def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> tuple[int, int]:
-    """Tell lists and times of trades and ends; return the first and last price of open trading."""
+class _Followed(NamedTuple):
+    """What a step's trades leave to be followed up: prices, and what was released at which one."""
+
+    first_ticks: int
+    last_ticks: int
+    released: list[tuple[Waiting, int]]
+
+
+def _follow_prices(book: Book, desk: Desk, followed: _Followed, events: list[Event]) -> None:
+    """Let what waits see the prices, in their order: the released see none from before."""
+    first_ticks, last_ticks, released = followed
+    desk.last_ticks = first_ticks
+    desk.is_last_fresh = True
+    if desk.waiting:
+        price_seen(desk, LAST, first_ticks)
+        for waiting, price_ticks in released:
+            desk.last_ticks = price_ticks
+            lists.release(book, desk, waiting, events)
+        if last_ticks != first_ticks:
+            price_seen(desk, LAST, last_ticks)
+    desk.last_ticks = last_ticks
+
+
+def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> _Followed:
+    """Tell lists and times of trades and ends; return what else follows from them."""
     first_ticks = last_ticks = 0
+    released: list[tuple[Waiting, int]] = []
     is_trading = book.state == OPEN
     at = start
     while at < len(events):  # what a list does to its other orders is followed up, too
@@ -182,12 +205,13 @@ def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> t
                 if left_lots == 0:
                     _forget(desk, order_id)
                 if order_id in desk.list_of:
-                    lists.traded(book, desk, order_id, left_lots == 0, events)
+                    one = lists.traded(book, desk, order_id, left_lots == 0, events)
+                    released += [(waiting, last_ticks) for waiting in one]
         elif type(event) is OrderCancelled:
             _forget(desk, event.order_id)
             if event.order_id in desk.list_of:
                 lists.ended(book, desk, event.order_id, events)
-    return first_ticks, last_ticks
+    return _Followed(first_ticks, last_ticks, released)
 
 
 def _forget(desk: Desk, order_id: int) -> None:

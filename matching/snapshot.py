@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from matching.book import Book, RestingOrder
 from matching.digest import desks_digest as desks_digest
@@ -28,7 +29,9 @@ from matching.messages import (
     OrderRepriced,
     OrderTriggered,
     OrderWaiting,
+    Place,
     SelfTradePrevented,
+    Terms,
     Trade,
 )
 from matching.parts import Waiting
@@ -40,6 +43,8 @@ from matching.tally import DIGEST_BYTES, MODULUS, contribution
 _VERSION: Final = "takas-state-1"
 
 _encode = msgspec.msgpack.Encoder().encode
+_PLACE_TAG: Final = Place.__struct_config__.tag
+_TERMS_FIRST: Final = Terms.__struct_fields__.index("bound_ppm")
 
 
 def state_hash(engine: Engine) -> str:
@@ -141,7 +146,7 @@ def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
     # Text, because it has no integer width to overflow. All that can change later events is in it.
     if isinstance(order, Waiting):
         # Where its trigger stands is in the desk's digest: that moves without an event.
-        text = f"waiting,{symbol_id},{order.priority},{_encode(order.command).hex()}"
+        text = f"waiting,{symbol_id},{order.priority},{_command_bytes(order.command).hex()}"
     else:
         text = (
             f"{symbol_id},{order.order_id},{order.account_id},{order.side},{order.price_ticks},"
@@ -153,7 +158,17 @@ def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
                 f",{order.group_id},{order.owner_tag},{order.display_lots},"
                 f"{order.hidden_lots},{order.expire_ms}"
             )
+            if order.since:
+                text += f",{order.since}"
     return contribution(text)
+
+
+def _command_bytes(command: Place) -> bytes:
+    """The bytes of an order's command, without fields that were added later and are not used."""
+    terms = command.terms
+    if terms is None or terms.bound_ppm or terms.reprice_limit_ticks:
+        return _encode(command)
+    return _encode((_PLACE_TAG, *astuple(command)[:-1], astuple(terms)[:_TERMS_FIRST]))
 
 
 def _hexdigest(total: int, sequence: int, states: Mapping[int, int], desks: str) -> str:

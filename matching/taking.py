@@ -6,6 +6,7 @@ from typing import Final
 from matching.book import Book, Level, RestingOrder
 from matching.messages import (
     BUDGET_SPENT,
+    BUY,
     FEATURE_REPORT_PREVENTED,
     MARKET_REST,
     SELF_TRADE,
@@ -21,15 +22,17 @@ from matching.messages import (
     SelfTradePrevented,
     Trade,
 )
+from matching.versions import RULES_MENDED
 
 # Stands for "no account" and "no group" where an order may trade with its own account's orders.
 _NOBODY: Final = -1
 
 
-def take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
+def take(book: Book, taker: RestingOrder, events: list[Event], edge_ticks: int = 0) -> bool:
     """Trade with the best opposite orders up to the taker's limit.
 
-    Return True where self-trade prevention ends the taker; what it has left then is cancelled.
+    Those that stand beyond a band's edge, if one is given, trade at the edge. Return True where
+    self-trade prevention ends the taker; what it has left then is cancelled.
     """
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
@@ -48,20 +51,25 @@ def take(book: Book, taker: RestingOrder, events: list[Event]) -> bool:
         if lots > left_lots:
             lots = left_lots
         if maker.account_id == own_account or maker.group_id == own_group:
-            if prevent(book, taker, maker, lots, events):
+            if prevent(book, taker, maker, lots, events, edge_ticks):
                 return True
             left_lots = taker.left_lots
             continue
         left_lots -= lots
         taker.left_lots = left_lots
-        trade(book, taker, maker, lots, events)
+        trade(book, taker, maker, lots, events, edge_ticks)
     return False
 
 
 def take_for_budget(
-    book: Book, taker: RestingOrder, budget_ticklots: int, events: list[Event]
+    book: Book,
+    taker: RestingOrder,
+    budget_ticklots: int,
+    events: list[Event],
+    edge_ticks: int = 0,
 ) -> str:
     """Trade until the budget buys no further lot; return why it ended."""
+    spent = BUDGET_SPENT
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
     limit_key = taker.price_ticks * opposite.sign
@@ -69,19 +77,29 @@ def take_for_budget(
     while budget_ticklots and keys and keys[-1] >= limit_key:
         maker = opposite.levels[keys[-1]].head
         assert maker is not None
-        lots = min(maker.left_lots, budget_ticklots // maker.price_ticks)
+        price_ticks = match_ticks(maker, edge_ticks)
+        lots = min(maker.left_lots, budget_ticklots // price_ticks)
         if lots == 0:
-            return BUDGET_SPENT
+            return spent
         if maker.account_id == own_account or maker.group_id == own_group:
-            price_ticks = maker.price_ticks
-            if prevent(book, taker, maker, lots, events):
+            if prevent(book, taker, maker, lots, events, edge_ticks):
                 return SELF_TRADE
             if taker.self_trade == STP_DECREMENT:
                 budget_ticklots -= lots * price_ticks
+                spent = SELF_TRADE if book.rules >= RULES_MENDED else BUDGET_SPENT
             continue
-        budget_ticklots -= lots * maker.price_ticks
-        trade(book, taker, maker, lots, events)
-    return MARKET_REST if budget_ticklots else BUDGET_SPENT
+        budget_ticklots -= lots * price_ticks
+        spent = BUDGET_SPENT
+        trade(book, taker, maker, lots, events, edge_ticks)
+    return MARKET_REST if budget_ticklots else spent
+
+
+def match_ticks(maker: RestingOrder, edge_ticks: int) -> int:
+    """The price of a match: the maker's, who was in the book first; at most the band's edge."""
+    price_ticks = maker.price_ticks
+    if not edge_ticks:
+        return price_ticks
+    return min(price_ticks, edge_ticks) if maker.side == BUY else max(price_ticks, edge_ticks)
 
 
 def _owner(taker: RestingOrder) -> tuple[int, int]:
@@ -99,7 +117,12 @@ def is_same_owner(taker: RestingOrder, maker: RestingOrder) -> bool:
 
 
 def prevent(
-    book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
+    book: Book,
+    taker: RestingOrder,
+    maker: RestingOrder,
+    lots: int,
+    events: list[Event],
+    edge_ticks: int,
 ) -> bool:
     """Do what the taker's mode says instead of a match of `lots`. True: the taker ends."""
     mode = taker.self_trade
@@ -116,7 +139,7 @@ def prevent(
             maker.account_id,
             taker.account_id,
             taker.side,
-            maker.price_ticks,
+            match_ticks(maker, edge_ticks),
             lots,
             mode,
         )
@@ -173,10 +196,18 @@ def _shrunk(order: RestingOrder, before_lots: int, kept: bool, events: list[Even
 
 
 def trade(
-    book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
+    book: Book,
+    taker: RestingOrder,
+    maker: RestingOrder,
+    lots: int,
+    events: list[Event],
+    edge_ticks: int,
 ) -> None:
     """One match at the maker's price; the caller has already taken the lots off the taker."""
     is_slice_gone = lots == maker.left_lots
+    price_ticks = stands_ticks = maker.price_ticks
+    if edge_ticks:
+        price_ticks = match_ticks(maker, edge_ticks)
     events.append(
         Trade(
             maker.order_id,
@@ -185,10 +216,11 @@ def trade(
             taker.account_id,
             taker.side,
             # The maker's price: it was in the book first, and the taker agreed to at least this.
-            maker.price_ticks,
+            price_ticks,
             lots,
             book.fill(maker, lots, taker.priority),
             taker.left_lots,
+            0 if price_ticks == stands_ticks else stands_ticks,
         )
     )
     if is_slice_gone and maker.left_lots:

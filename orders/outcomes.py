@@ -133,7 +133,8 @@ def _traded(outcome: Outcome, row: Sequenced, event: Trade) -> None:
     symbol_id = command.symbol_id
     index = len(outcome.trades)
     outcome.trades.append((symbol_id, row.sequence, event))
-    outcome.touch(symbol_id, 1 - event.taker_side, event.price_ticks)
+    maker_ticks = event.maker_price_ticks or event.price_ticks
+    outcome.touch(symbol_id, 1 - event.taker_side, maker_ticks)
     if outcome.state_of(symbol_id) != OPEN:  # both rested, at prices of their own
         outcome.auctions.add(symbol_id)
     outcome.needs_settlement = True

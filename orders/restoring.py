@@ -22,6 +22,7 @@ from matching.lease import Lease, lease_extend
 from matching.messages import HALT, OPEN
 from matching.protocols import LeaseLost
 from matching.snapshot import StateHash, desks_digest
+from matching.versions import RULES_NOW
 from orders.images import engines_kept, has_images
 from orders.resting import books_differ, books_fill
 from orders.words import STATES
@@ -182,6 +183,7 @@ def _from_images(connection: psycopg.Connection, lease: Lease) -> Restored | Non
                 error=str(broken),
             )
             continue
+        engine.rules_set(RULES_NOW)
         kept = StateHash.of(engine)
         log.info("matching.restored", partition=lease.partition_id, image=begun_seq)
         if _is_hash_equal(engine, kept, lease):
@@ -232,7 +234,7 @@ def _apply_again(engine: Engine, row: Sequenced) -> None:
     if row.sequence != engine.sequence + 1:
         raise JournalBroken(f"{row.sequence} comes after {engine.sequence}")
     try:
-        events = engine.apply(row.command)
+        events = engine.apply_again(row)
     except Exception as error:
         raise JournalBroken(f"at {row.sequence} the engine raised {error!r}") from error
     if events != row.events:

@@ -183,7 +183,7 @@ def _replay(
 
 def _replay_row(engine: Engine, encoded: bytes, report: BooksReport) -> bool:
     for row in decode_journal(encoded):
-        if engine.apply(row.command) != row.events:
+        if engine.apply_again(row) != row.events:
             detail = f"command {row.sequence} gives other events when it is applied again"
             report.add(detail, row.command.symbol_id)
             return False

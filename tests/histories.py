@@ -138,6 +138,8 @@ class History:
             else:
                 terms.trail_ppm = chance.choice((1_000, 20_000, 50_000))
             terms.activation_ticks = chance.choice((0, near))
+            if inner in ("market", "quote"):
+                terms.bound_ppm = chance.choice((0, 20_000, 60_000))
         if terms.trigger:
             terms.source = chance.choice((m.SOURCE_LAST, m.SOURCE_LAST, m.SOURCE_BEST))
         if tif == m.GTC and (kind == "iceberg" or chance.random() < 0.1):
@@ -146,6 +148,7 @@ class History:
             terms.expire_ms = self.now_ms + chance.choice((0, 1, 30_000, 90_000))
         if inner == "post":
             terms.reprice = chance.random() < 0.5
+            terms.reprice_limit_ticks = chance.choice((0, 0, near))
         return None if terms == m.Terms() and chance.random() < 0.9 else terms
 
     def list(self, symbol: int) -> m.PlaceList:
@@ -206,4 +209,5 @@ class History:
             limit_ms=chance.choice((0, 15_000)),
             pause_ms=chance.choice((0, 60_000)),
             call_ms=chance.choice((0, 60_000)),
+            both_sides=chance.random() < 0.2,
         )

@@ -43,7 +43,7 @@ FAULTS: Final = (
     Fault(
         "a trade at the taker's price",
         "taking.py",
-        "            maker.price_ticks,\n            lots,\n            book.fill",
+        "            price_ticks,\n            lots,\n            book.fill",
         "            taker.price_ticks,\n            lots,\n            book.fill",
     ),
     Fault(
@@ -61,8 +61,8 @@ FAULTS: Final = (
     Fault(
         "a refreshed slice keeps its place",
         "book.py",
-        "            if hidden_lots:\n                order.priority = sequence\n",
-        "            if hidden_lots:\n",
+        "                order.priority = sequence\n",
+        "",
     ),
     Fault(
         "a stale price wakes after a halt",
@@ -79,14 +79,14 @@ FAULTS: Final = (
     Fault(
         "the other order of an OCO lives on after a part of a fill",
         "lists.py",
-        "    elif not order_list.parent_id:\n        _dissolve",
-        "    elif not order_list.parent_id and is_filled:\n        _dissolve",
+        "[]\n    if not order_list.parent_id:\n        _dissolve",
+        "[]\n    if not order_list.parent_id and is_filled:\n        _dissolve",
     ),
     Fault(
         "an OTO is released by a part of a fill",
         "lists.py",
-        "        if is_filled:\n            _release",
-        "        if True:\n            _release",
+        "return _released(book, desk, order_list, events) if is_filled else []",
+        "return _released(book, desk, order_list, events)",
     ),
     Fault(
         "an auction forgets what is left over",
@@ -147,6 +147,82 @@ FAULTS: Final = (
         "bands.py",
         "kept is None or kept[0] != band.reference_ticks or",
         "kept is None or",
+    ),
+    Fault(
+        "what is released sees a price from before",
+        "sequencing.py",
+        "            desk.last_ticks = price_ticks\n",
+        "",
+    ),
+    Fault(
+        "what is released sees the first price of the order that filled its own",
+        "sequencing.py",
+        "        price_seen(desk, LAST, first_ticks)\n        for waiting, price_ticks in released:\n"
+        "            desk.last_ticks = price_ticks\n"
+        "            lists.release(book, desk, waiting, events)\n",
+        "        for waiting, price_ticks in released:\n            desk.last_ticks = price_ticks\n"
+        "            lists.release(book, desk, waiting, events)\n"
+        "        price_seen(desk, LAST, first_ticks)\n",
+    ),
+    Fault(
+        "an auction's price counts what self-trade prevention ends",
+        "auction.py",
+        "bought, sold = counted(book, bid, ask)",
+        "bought, sold = _totals(book.bids, ask), _totals(book.asks, -bid)",
+    ),
+    Fault(
+        "an iceberg's parts are as young as their place",
+        "book.py",
+        "return self.since or self.priority, self.order_id",
+        "return self.priority, self.order_id",
+    ),
+    Fault(
+        "a market order outlives its auction",
+        "auction.py",
+        "elif desk.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:",
+        "elif False:",
+    ),
+    Fault(
+        "what stands beyond the band trades at its own price",
+        "entry.py",
+        "edge_ticks = bands.edge_passed(book, desk, order.side) if desk.band is not None else 0",
+        "edge_ticks = 0",
+    ),
+    Fault(
+        "an amend trades beyond the band",
+        "amending.py",
+        "return 0 if book.desk is None else bands.edge_passed(book, book.desk, order.side)",
+        "return 0",
+    ),
+    Fault(
+        "a limit that waits for nothing counts as waiting in its list",
+        "lists.py",
+        "waiting + is_waiting",
+        "waiting + 1",
+    ),
+    Fault(
+        "a trailing bound gets worse than the one that was paid for",
+        "parts.py",
+        "return min(bound_ticks, stop_ticks * (PPM + ppm) // PPM)",
+        "return stop_ticks * (PPM + ppm) // PPM",
+    ),
+    Fault(
+        "what prevention took of a quote amount counts as spent",
+        "taking.py",
+        "spent = SELF_TRADE if book.rules >= RULES_MENDED else BUDGET_SPENT",
+        "spent = BUDGET_SPENT",
+    ),
+    Fault(
+        "a limit state outlives its interruption",
+        "bands.py",
+        "if band.phase == PHASE_LIMIT and not band.limit_ms and book.rules >= RULES_MENDED:",
+        "if False:",
+    ),
+    Fault(
+        "a post-only order moves beyond its furthest price",
+        "entry.py",
+        "or one_away < 1 or _is_beyond(order.side, one_away, terms):",
+        "or one_away < 1:",
     ),
     Fault(
         "a restart forgets what was elected",

@@ -48,7 +48,9 @@ class NaiveEntry(NaiveSession):
                 return command.account_id == m.ALL_ACCOUNTS or len(mine) > CANCELS_AT_ONCE_MAX
             case m.SetState():
                 return command.state not in (m.OPEN, m.HALT)
-            case m.Cancel() | m.Amend() | m.RefuseFaulty():
+            case m.Amend():
+                return command.display_lots > 0
+            case m.Cancel() | m.RefuseFaulty():
                 return False
         return True
 
@@ -99,34 +101,47 @@ class NaiveEntry(NaiveSession):
     def follow(self, start: int) -> None:
         """Follow up the events of a step: lists, the last price, bands, triggers."""
         prices = []
+        released = []
         at = start
         while at < len(self.out):
             event = self.out[at]
             at += 1
             if isinstance(event, m.Trade):
                 prices.append(event.price_ticks)
-                self.list_traded(event.maker_order_id, event.maker_left_lots == 0)
-                self.list_traded(event.taker_order_id, event.taker_left_lots == 0)
+                children = self.list_traded(event.maker_order_id, event.maker_left_lots == 0)
+                children += self.list_traded(event.taker_order_id, event.taker_left_lots == 0)
+                released += [(child, event.price_ticks) for child in children]
             elif isinstance(event, m.OrderCancelled):
                 self.list_ended(event.order_id)
         if not self.desk_open or self.state != m.OPEN or self.state_after is not None:
+            for child, _ in released:
+                self.release(child)
             return
         self.trades += [(self.now_ms // 5_000, price) for price in prices]
-        if prices:
-            self.last_ticks, self.is_last_fresh = prices[-1], True
-        # One order's trades run in one direction: their first and last price say it all.
-        for price in dict.fromkeys(prices[:1] + prices[-1:]):
-            self.seen(price, (m.SOURCE_LAST, None))
+        self.see_trades(prices, released)
         self.follow_band(start)
         for side in (m.SELL, m.BUY):  # sells watch the best bid, buys the best ask
             if self.best(1 - side):
                 self.seen(self.best(1 - side), (m.SOURCE_BEST, side))
 
+    def see_trades(self, prices: list[int], released: list[tuple[NaiveOrder, int]]) -> None:
+        """Let what waits see the first price, then what was released its own, then all the last."""
+        if not prices:
+            return
+        self.last_ticks, self.is_last_fresh = prices[0], True
+        self.seen(prices[0], (m.SOURCE_LAST, None))
+        for child, price in released:
+            self.last_ticks = price
+            self.release(child)
+        self.last_ticks = prices[-1]
+        if prices[-1] != prices[0]:
+            self.seen(prices[-1], (m.SOURCE_LAST, None))
+
     # --- orders come in
 
     def place(self, command: m.Place) -> None:
         order = naive_order(command, self.sequence)
-        code = self.entry_refusal(command, 0) or self.book_refusal(order, order.waits)
+        code = self.entry_refusal(command, []) or self.book_refusal(order, order.waits)
         if code:
             self.out.append(m.OrderRejected(order.order_id, order.account_id, code))
             return
@@ -152,7 +167,7 @@ class NaiveEntry(NaiveSession):
         codes = []
         for number, order in enumerate(orders):
             is_child = command.kind != m.OCO and number > 0
-            code = self.entry_refusal(order.command, number)
+            code = self.entry_refusal(order.command, orders[:number], is_child=is_child)
             codes.append(code or ("" if is_child else self.book_refusal(order, order.waits)))
         if any(codes):
             for order, code in zip(orders, codes, strict=True):
@@ -184,8 +199,10 @@ class NaiveEntry(NaiveSession):
         for order in now:
             self.run(order)
 
-    def entry_refusal(self, command: m.Place, before: int) -> str:
-        """Return why an order may not be taken at all, or nothing."""
+    def entry_refusal(
+        self, command: m.Place, before: list[NaiveOrder], *, is_child: bool = False
+    ) -> str:
+        """Return why an order may not be taken at all, or nothing; `before` are its list's."""
         waits = bool(command.terms and command.terms.trigger)
         code = self.state_refusal(command, waits)
         if code:
@@ -194,16 +211,25 @@ class NaiveEntry(NaiveSession):
             return m.DUPLICATE_ORDER_ID
         if command.terms and 0 < command.terms.expire_ms <= command.time_ms:
             return c.EXPIRED_AT_ENTRY
-        if command.time_in_force != m.GTC and not waits:
+        is_trailing = command.terms is not None and command.terms.trigger == m.TRIGGER_TRAILING
+        trailing = sum(order.is_trailing for order in self.waiting + before)
+        if is_trailing and trailing >= TRAILING_MAX:
+            return c.TRAILING_ORDERS_MAX
+        in_auction = command.market and self.state in (m.AUCTION, m.AUCTION_CUTOFF)
+        if command.time_in_force != m.GTC and not waits and not in_auction:
             return ""
+        # Of the orders before a child all but the first one are children, too.
+        waiting_before = sum(
+            order.waits or (is_child and number > 0) for number, order in enumerate(before)
+        )
         account = command.account_id
         waiting = sum(order.account_id == account for order in self.waiting)
         resting = sum(order.account_id == account for order in self.orders)
         general = self.limits.get(m.ALL_ACCOUNTS, (0, 0))
         open_max, stops_max = self.limits.get(account, general)
-        if open_max and waiting + resting + before >= open_max:
+        if open_max and waiting + resting + len(before) >= open_max:
             return c.OPEN_ORDERS_MAX
-        if stops_max and waits and waiting + before >= stops_max:
+        if stops_max and (waits or is_child) and waiting + waiting_before >= stops_max:
             return c.STOP_ORDERS_MAX
         return ""
 
@@ -237,10 +263,13 @@ class NaiveEntry(NaiveSession):
         if command.post_only and self.matches(order):
             best = self.best(1 - order.side)
             price = best - 1 if order.side == m.BUY else best + 1
+            furthest = order.terms.reprice_limit_ticks
             if not order.terms.reprice or price < 1:
                 return m.POST_ONLY_WOULD_TAKE
+            if furthest and (price < furthest if order.side == m.BUY else price > furthest):
+                return m.POST_ONLY_WOULD_TAKE
             order.price_ticks = price
-        if not command.market and self.is_outside(order.side, order.price_ticks):
+        if not command.market and self.band_refuses(order):
             return c.PRICE_OUTSIDE_BAND
         if command.time_in_force == m.FOK and not self.is_fillable(order):
             return m.FOK_UNFILLABLE
@@ -268,9 +297,9 @@ class NaiveEntry(NaiveSession):
             return
         else:
             code = m.MARKET_REST if command.market else m.IOC_REST
-        was_clamped = order.price_ticks != bound
         order.price_ticks = bound
-        if was_clamped and code == m.MARKET_REST and self.matches(order):
+        # What its bound accepts and it did not trade with, only the band kept from it.
+        if command.market and code == m.MARKET_REST and self.matches(order):
             code = c.BAND_REST
         self.out.append(order.cancelled(code))
 
@@ -283,11 +312,11 @@ class NaiveEntry(NaiveSession):
         if waiting.at_ticks and one and one.parent is None:
             self.dissolve(one, waiting.order_id, c.LIST_OTHER_TRADED)
         order = naive_order(waiting.command, self.sequence)
+        asked = order.price_ticks = waiting.bound_ticks
         code = self.state_refusal(order.command, False) or self.book_refusal(order, False)
         if code:
             self.out.append(order.cancelled(code))
             return
-        asked = waiting.command.price_ticks
         if order.price_ticks != asked:
             self.out.append(
                 m.OrderRepriced(

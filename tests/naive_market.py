@@ -5,6 +5,7 @@ from matching import messages as m
 from tests.naive_order import ELECTED, HELD, WATCHING, NaiveOrder, naive_order
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
+PPM = 1_000_000
 
 
 class NaiveList:
@@ -42,7 +43,7 @@ class NaiveMarket:
         self.trades: list[tuple[int, int]] = []
         self.desk_open = False
         self.state_after: int | None = None
-        self.auction_ticks = self.first_auction_ticks = self.auction_lots = 0
+        self.auction_ticks = self.auction_lots = 0
 
     # --- the book
 
@@ -84,6 +85,7 @@ class NaiveMarket:
             return False
         self.orders.remove(order)
         if order.left_lots:
+            order.first_age = order.first_age or order.age
             order.age = self.sequence
             self.rest(order)
         return order.left_lots > 0
@@ -96,9 +98,30 @@ class NaiveMarket:
 
     # --- trading
 
+    def low(self) -> int:
+        """Return the lowest price inside the band."""
+        assert self.band is not None
+        exact = self.reference_ticks * (PPM - self.band.band_ppm)
+        return max(1, exact // PPM + (exact % PPM > 0))
+
+    def high(self) -> int:
+        """Return the highest price inside the band."""
+        assert self.band is not None
+        return self.reference_ticks * (PPM + self.band.band_ppm) // PPM
+
+    def inside(self, price: int) -> int:
+        """Return a price moved into the band, if there is one."""
+        if self.band is None or not self.reference_ticks:
+            return price
+        return max(self.low(), min(price, self.high()))
+
+    def takes(self, taker: NaiveOrder) -> list[NaiveOrder]:
+        """Return the orders that the taker trades with, at a price that its limit accepts."""
+        return [o for o in self.matches(taker) if taker.accepts(self.inside(o.price_ticks))]
+
     def take(self, taker: NaiveOrder) -> bool:
         """Trade what trades. True: self-trade prevention ends the taker."""
-        while taker.left_lots and (makers := self.matches(taker)):
+        while taker.left_lots and (makers := self.takes(taker)):
             lots = min(taker.left_lots, makers[0].shown_lots)
             if taker.same_owner(makers[0]):
                 if self.prevent(taker, makers[0], lots):
@@ -110,28 +133,33 @@ class NaiveMarket:
 
     def spend(self, taker: NaiveOrder, budget: int) -> str:
         """Trade while the budget buys a lot; return why it ended."""
+        spent = m.BUDGET_SPENT
         while budget:
-            makers = self.matches(taker)
+            makers = self.takes(taker)
             if not makers:
                 return m.MARKET_REST
-            lots = min(makers[0].shown_lots, budget // makers[0].price_ticks)
+            price = self.inside(makers[0].price_ticks)
+            lots = min(makers[0].shown_lots, budget // price)
             if lots == 0:
-                return m.BUDGET_SPENT
-            price = makers[0].price_ticks
+                return spent
             if taker.same_owner(makers[0]):
                 if self.prevent(taker, makers[0], lots):
                     return m.SELF_TRADE
                 if taker.command.self_trade == m.STP_CANCEL_RESTING:
                     continue
+                spent = m.SELF_TRADE
             else:
                 self.trade(taker, makers[0], lots)
+                spent = m.BUDGET_SPENT
             budget -= lots * price
-        return m.BUDGET_SPENT
+        return spent
 
     def trade(self, taker: NaiveOrder, maker: NaiveOrder, lots: int) -> None:
-        price = maker.price_ticks
+        price = self.inside(maker.price_ticks)
         is_refreshed = self.fill(maker, lots)
-        self.out.append(self.traded(maker, taker, price, lots))
+        event = self.traded(maker, taker, price, lots)
+        event.maker_price_ticks = maker.price_ticks if price != maker.price_ticks else 0
+        self.out.append(event)
         if is_refreshed:
             self.refreshed(maker)
 
@@ -151,13 +179,14 @@ class NaiveMarket:
     def prevent(self, taker: NaiveOrder, maker: NaiveOrder, lots: int) -> bool:
         """Do what the taker's mode says instead of a match. True: the taker ends."""
         mode = taker.command.self_trade
+        price = self.inside(maker.price_ticks)
         if mode == m.STP_DECREMENT and self.releases_others(maker):
             # Its fills pay for what it releases, so it loses nothing.
             incoming = m.STP_CANCEL_INCOMING
-            self.out.append(self.prevented(maker, taker, maker.price_ticks, lots, incoming))
+            self.out.append(self.prevented(maker, taker, price, lots, incoming))
             return True
         if mode != m.STP_CANCEL_INCOMING or m.FEATURE_REPORT_PREVENTED in self.features:
-            self.out.append(self.prevented(maker, taker, maker.price_ticks, lots, mode))
+            self.out.append(self.prevented(maker, taker, price, lots, mode))
         if mode == m.STP_CANCEL_INCOMING:
             return True
         if mode in (m.STP_CANCEL_RESTING, m.STP_CANCEL_BOTH):
@@ -300,10 +329,11 @@ class NaiveMarket:
         one = self.list_of(order.order_id)
         return one is not None and one.parent is not None and one.parent.order_id == order.order_id
 
-    def list_traded(self, order_id: int, is_filled: bool) -> None:
+    def list_traded(self, order_id: int, is_filled: bool) -> list[NaiveOrder]:
+        """End the other order of a pair, or return what the fill releases."""
         one = self.list_of(order_id)
         if one is None:
-            return
+            return []
         if one.parent is None:
             self.dissolve(one, order_id, c.LIST_OTHER_TRADED)
         elif one.parent.order_id == order_id and is_filled:
@@ -311,11 +341,14 @@ class NaiveMarket:
             one.parent, one.orders = None, list(children)
             if len(children) == 1:
                 self.lists.remove(one)
-            for child in children:
-                if child.waits:
-                    self.watch(child)
-                else:
-                    self.elect(child, 0)
+            return children
+        return []
+
+    def release(self, child: NaiveOrder) -> None:
+        if child.waits:
+            self.watch(child)
+        else:
+            self.elect(child, 0)
 
     def list_ended(self, order_id: int) -> None:
         one = self.list_of(order_id)

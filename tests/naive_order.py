@@ -26,6 +26,22 @@ class NaiveOrder:
     stop_ticks: int = 0
     mark_ticks: int = 0
     at_ticks: int = 0
+    first_age: int = 0  # of an iceberg: its age before its parts had ages of their own
+
+    @property
+    def seniority(self) -> tuple[int, int]:
+        """Return what tells the older order: the parts of an iceberg are as old as it is."""
+        return self.first_age or self.age, self.order_id
+
+    @property
+    def bound_ticks(self) -> int:
+        """Return the price it would come in with now."""
+        asked, ppm, stop = self.command.price_ticks, self.terms.bound_ppm, self.stop_ticks
+        if not ppm or not stop:
+            return asked
+        exact = stop * (1_000_000 + ppm if self.side == m.BUY else 1_000_000 - ppm)
+        whole, rest = divmod(exact, 1_000_000)
+        return min(asked, whole) if self.side == m.BUY else max(asked, whole + (rest > 0))
 
     @property
     def terms(self) -> m.Terms:

@@ -6,10 +6,9 @@ import msgspec
 
 from matching import codes as c
 from matching import messages as m
-from tests.naive_market import GATHERING, NaiveMarket
+from tests.naive_market import GATHERING, PPM, NaiveMarket
 from tests.naive_order import HELD, WATCHING, NaiveOrder
 
-PPM = 1_000_000
 DUE_MAX = 5_000
 
 
@@ -120,7 +119,7 @@ class NaiveSession(NaiveMarket):
         at_price = replace(order, price_ticks=price)
         if (order.command.post_only or self.state == m.POST_ONLY) and self.matches(at_price):
             return m.POST_ONLY_WOULD_TAKE
-        if command.price_ticks and self.is_outside(order.side, price):
+        if command.price_ticks and self.band_refuses(at_price):
             return c.PRICE_OUTSIDE_BAND
         return ""
 
@@ -150,7 +149,7 @@ class NaiveSession(NaiveMarket):
             order.shown_lots = min(order.shown_lots, order.left_lots)
             return
         self.orders.remove(order)
-        order.age = self.sequence
+        order.age, order.first_age = self.sequence, 0
         if self.state == m.OPEN and self.take(order):
             self.out.append(order.cancelled(m.SELF_TRADE))
         elif order.left_lots:
@@ -218,7 +217,7 @@ class NaiveSession(NaiveMarket):
         crossed = 0 < self.best(m.SELL) <= self.best(m.BUY)
         if state in (m.OPEN, m.POST_ONLY) and (self.state in GATHERING or crossed):
             self.state_after = state
-            self.auction_ticks = self.first_auction_ticks = self.auction_lots = 0
+            self.auction_ticks = self.auction_lots = 0
         else:
             self.enter(state)
 
@@ -229,40 +228,69 @@ class NaiveSession(NaiveMarket):
         self.out.append(m.StateChanged(self.symbol_id, state))
         if state == m.CLOSED:
             self.cancels += [(order_id, c.SYMBOL_CLOSED) for order_id in self.all_ids(-1)]
+        elif state not in (m.AUCTION, m.AUCTION_CUTOFF):
+            called_off = sorted(one.order_id for one in self.at_open if one in self.orders)
+            self.cancels += [(order_id, self.state_code()) for order_id in called_off]
+            self.at_open = []
+
+    def counting_lots(self) -> dict[int, int]:
+        """Return by order id what counts for an auction's price, by playing it with copies."""
+        rehearsal = NaiveSession(self.symbol_id)
+        rehearsal.orders = [replace(order) for order in self.orders]
+        rehearsal.places = self.places
+        left = {order.order_id: order.left_lots for order in rehearsal.orders}
+        while pair := rehearsal.pair():
+            older, younger, lots = pair
+            if younger.same_owner(older):
+                left[younger.order_id] -= younger.left_lots
+                rehearsal.orders.remove(younger)
+            else:
+                for order in (older, younger):
+                    rehearsal.fill(order, lots)
+        return left
+
+    def pair(self) -> tuple[NaiveOrder, NaiveOrder, int] | None:
+        """Return the two orders that meet next, the older one first, and what both show."""
+        bids, asks = self.queue(m.BUY), self.queue(m.SELL)
+        if not bids or not asks or bids[0].price_ticks < asks[0].price_ticks:
+            return None
+        older, younger = sorted((bids[0], asks[0]), key=lambda order: order.seniority)
+        return older, younger, min(older.shown_lots, younger.shown_lots)
 
     def auction_price(self) -> tuple[int, int, int]:
         """Return price, volume and surplus, by trying every price."""
-        best_bid, best_ask = self.best(m.BUY), self.best(m.SELL)
+        lots = self.counting_lots()
+        counting = [order for order in self.orders if lots[order.order_id]]
+        best_bid = max((o.price_ticks for o in counting if o.side == m.BUY), default=0)
+        best_ask = min((o.price_ticks for o in counting if o.side == m.SELL), default=0)
         if not best_ask or best_bid < best_ask:
             return 0, 0, 0
         reference = (self.band and self.reference_ticks) or self.last_ticks
         found = []
         for price in range(best_ask, best_bid + 1):
-            willing = [order for order in self.orders if order.accepts(price)]
-            buy = sum(order.left_lots for order in willing if order.side == m.BUY)
-            sell = sum(order.left_lots for order in willing if order.side == m.SELL)
+            willing = [order for order in counting if order.accepts(price)]
+            buy = sum(lots[order.order_id] for order in willing if order.side == m.BUY)
+            sell = sum(lots[order.order_id] for order in willing if order.side == m.SELL)
             rank = (-min(buy, sell), abs(buy - sell), abs(price - reference), price)
             found.append((rank, (price, min(buy, sell), buy - sell)))
         return min(found)[1]
 
     def uncross(self) -> None:
         """Make the next match of an auction, or end it."""
-        price = self.auction_ticks
-        bids = [order for order in self.queue(m.BUY) if order.price_ticks >= price]
-        asks = [order for order in self.queue(m.SELL) if order.price_ticks <= price]
-        if not price or not bids or not asks:
-            self.auction_ticks = price = self.auction_price()[0] or price
-            bids, asks = self.queue(m.BUY), self.queue(m.SELL)
-            if not bids or not asks or bids[0].price_ticks < asks[0].price_ticks:
-                self.end_auction()
-                return
-            self.first_auction_ticks = self.first_auction_ticks or price
-        older, younger = sorted((bids[0], asks[0]), key=lambda order: (order.age, order.order_id))
-        lots = min(older.shown_lots, younger.shown_lots)
+        # What self-trade prevention will end counts for no price: found once, before all else.
+        self.auction_ticks = self.auction_ticks or self.auction_price()[0]
+        price, pair = self.auction_ticks, self.pair()
+        if pair is None:
+            self.end_auction()
+            return
+        older, younger, lots = pair
         if younger.same_owner(older):
-            self.out.append(self.prevented(older, younger, price, lots, m.STP_CANCEL_INCOMING))
+            at, mode = older.price_ticks, m.STP_CANCEL_INCOMING
+            self.out.append(self.prevented(older, younger, at, lots, mode))
             self.end(younger.order_id, m.SELF_TRADE)
             return
+        assert older.accepts(price), "an auction's price suits all that trade in it"
+        assert younger.accepts(price), "an auction's price suits all that trade in it"
         refreshed = [order for order in (older, younger) if self.fill(order, lots)]
         self.out.append(self.traded(older, younger, price, lots))
         for order in refreshed:
@@ -276,36 +304,27 @@ class NaiveSession(NaiveMarket):
             if order in self.orders:
                 self.end(order.order_id, m.MARKET_REST)
         self.at_open = []
-        self.out.append(
-            m.AuctionUncrossed(
-                self.symbol_id,
-                self.first_auction_ticks if self.auction_lots else 0,
-                self.auction_lots,
-            )
-        )
+        price = self.auction_ticks if self.auction_lots else 0
+        self.out.append(m.AuctionUncrossed(self.symbol_id, price, self.auction_lots))
         self.enter(state)
-        if not self.auction_lots:
+        if not price:
             return
-        self.last_ticks = self.auction_ticks
+        self.last_ticks = price
         self.is_last_fresh = state == m.OPEN
         if self.band:
-            self.set_reference(self.auction_ticks)
+            self.set_reference(price)
         if state == m.OPEN:
-            self.seen(self.last_ticks, (m.SOURCE_LAST, None))
+            self.seen(price, (m.SOURCE_LAST, None))
 
     # --- bands
 
-    def low(self) -> int:
-        assert self.band is not None
-        exact = self.reference_ticks * (PPM - self.band.band_ppm)
-        return max(1, exact // PPM + (exact % PPM > 0))
-
-    def high(self) -> int:
-        assert self.band is not None
-        return self.reference_ticks * (PPM + self.band.band_ppm) // PPM
-
-    def is_outside(self, side: int, price: int) -> bool:
-        return self.into_band(side, price) != price
+    def band_refuses(self, order: NaiveOrder) -> bool:
+        """Tell whether a limit is outside the band, or would be met only beyond its far edge."""
+        price = order.price_ticks
+        if self.band is not None and self.band.both_sides and self.inside(price) != price:
+            return True
+        met = self.matches(order)
+        return self.into_band(order.side, price) != price or (bool(met) and not self.takes(order))
 
     def into_band(self, side: int, price: int) -> int:
         if self.band is None or not self.reference_ticks:
@@ -322,6 +341,8 @@ class NaiveSession(NaiveMarket):
         if self.band is None:
             self.trades = []
         self.band = command
+        if self.phase == m.PHASE_LIMIT and not command.limit_ms:
+            self.set_phase(m.PHASE_NONE, 0)
         if command.reference_ticks:
             self.set_reference(command.reference_ticks)
 

@@ -8,11 +8,12 @@
     halt resume pre-open auction cutoff post-only cancel-only close | indication
     last 100                        two strangers trade a lot at 100; prices are followed from here
     clock 5000 | expire [#1] | timer by=7 60000 [tag=5] | feature 1 on
-    band 100000 ref=100 move=10000 after=30000 limit=15000 pause=60000 call=60000
+    band 100000 ref=100 move=10000 after=30000 limit=15000 pause=60000 call=60000 both=1
     limits by=7|everyone 10 5       open orders, waiting orders
 
 Options of orders: post ioc fok market exempt cancel-resting cancel-both decrement best reprice
-by=ACCOUNT group=3 tag=5 stop=96 take=96 trail=3 trail=20000ppm active=99 show=2 until=5000.
+by=ACCOUNT group=3 tag=5 stop=96 take=96 trail=3 trail=20000ppm active=99 show=2 until=5000
+bound=50000 (of a trailing bound, in ppm) furthest=110 (of a reprice).
 
 Events: `rest #1 5@101` (in the book after its own command) · `#1x#3 5@101` (maker x taker) ·
 `no #4 code` · `gone #2 2 code` (code left out when the user cancelled) · `now #1 4/6@100 [kept]`
@@ -177,8 +178,9 @@ def _setting(
         case "band":
             names = {"ref": "reference_ticks", "move": "move_ppm", "after": "move_after_ms"}
             names |= {"limit": "limit_ms", "pause": "pause_ms", "call": "call_ms"}
+            both_sides = bool(int(values.pop("both", 0)))
             options = {names[key]: int(value) for key, value in values.items()}
-            return m.SetBand(*head, numbers[0], **options)
+            return m.SetBand(*head, numbers[0], both_sides=both_sides, **options)
     raise ValueError(f"unknown verb: {verb}")
 
 
@@ -232,6 +234,8 @@ def _special_terms(values: dict[str, str], flags: set[str]) -> m.Terms | None:
         display_lots=int(values.get("show", 0)),
         expire_ms=int(values.get("until", 0)),
         reprice="reprice" in flags,
+        bound_ppm=int(values.get("bound", 0)),
+        reprice_limit_ticks=int(values.get("furthest", 0)),
     )
     return None if terms == m.Terms() else terms
 

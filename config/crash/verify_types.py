@@ -39,7 +39,7 @@ def verify_types(
     expected: list[MadeTrade] = []
     commands = 0
     for row in _journal(connection, symbol.partition_id):
-        if engine.apply(row.command) != row.events:
+        if engine.apply_again(row) != row.events:
             faults.append(f"command {row.sequence} gives other events when it is applied again")
             break
         if row.command.symbol_id == symbol.pk:

@@ -37,7 +37,7 @@ def test_any_history_settles_exactly(seed: int, steps_max: int) -> None:
 def test_histories_show_what_they_are_for() -> None:
     """Each of these comes up again and again, or the test above shows nothing."""
     seen: Counter[str] = Counter()
-    for seed in range(8):
+    for seed in range(16):
         seen += run(seed, steps_max=3)
     wanted = {
         "Trade": 100,
