@@ -29,6 +29,7 @@ from matching.messages import (
 from matching.parts import Waiting
 from matching.taking import cancelled, take
 from matching.triggers import start_watching
+from matching.versions import RULES_MENDED
 
 _AMENDING: Final = frozenset({OPEN, POST_ONLY, PRE_OPEN, AUCTION})
 
@@ -118,6 +119,8 @@ def _refusal(
         return STATE_CODES[state]
     if command.stop_ticks:
         return AMEND_NO_TRIGGER
+    if command.display_lots and _ends_with_auction(book, order):
+        return AMEND_NO_DISPLAY
     if quantity_lots <= order.quantity_lots - order.left_lots - order.hidden_lots:
         return AMEND_BELOW_FILLED
     if command.keep_priority:
@@ -135,6 +138,11 @@ def _refusal(
         book, order.side, price_ticks, _edge_passed(book, order)
     )
     return PRICE_OUTSIDE_BAND if is_refused else None
+
+
+def _ends_with_auction(book: Book, order: RestingOrder) -> bool:
+    desk = book.desk
+    return desk is not None and order.order_id in desk.at_open and book.rules >= RULES_MENDED
 
 
 def _edge_passed(book: Book, order: RestingOrder) -> int:

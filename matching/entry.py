@@ -285,14 +285,17 @@ def _trade_market(
     if bands.is_barred(book, side, bound_ticks, edge_ticks):
         return BAND_REST
     code: str | None = MARKET_REST
-    order.price_ticks = bands.clamped(desk, side, bound_ticks)
+    limit_ticks = bands.clamped(desk, side, bound_ticks)
+    if book.rules < RULES_MENDED:
+        order.price_ticks = limit_ticks  # which `OrderAmended` then told
     if command.budget_ticklots:
-        code = take_for_budget(book, order, command.budget_ticklots, events, edge_ticks)
-    elif take(book, order, events, edge_ticks):
+        budget = command.budget_ticklots
+        code = take_for_budget(book, order, budget, events, edge_ticks, limit_ticks)
+    elif take(book, order, events, edge_ticks, limit_ticks):
         code = SELF_TRADE
     elif not order.left_lots:
         code = None
-    if order.price_ticks != bound_ticks and code == MARKET_REST:
+    if limit_ticks != bound_ticks and code == MARKET_REST:
         opposite = book.sides[side][1]
         if opposite.keys and opposite.keys[-1] >= bound_ticks * opposite.sign:
             code = BAND_REST

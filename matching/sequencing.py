@@ -52,6 +52,7 @@ from matching.messages import (
 from matching.parts import LAST, Waiting
 from matching.taking import cancelled
 from matching.triggers import best_prices_seen, price_seen
+from matching.versions import RULES_MENDED
 
 # Measured: a step is an elected order, a cancel or an auction's match, 3 to 15 microseconds each.
 STEPS_PER_COMMAND_MAX: Final = 100
@@ -117,6 +118,8 @@ def _come_in(book: Book, desk: Desk, waiting: Waiting, sequence: int, events: li
     order = entry.incoming(place, sequence)
     code = entry.state_refusal(book, place) or entry.at_market_refusal(book, desk, place, order)
     if code is not None:
+        if book.rules >= RULES_MENDED:
+            order.price_ticks = place.price_ticks  # it was not told of another one
         cancelled(order, code, events)
         return
     if order.price_ticks != place.price_ticks:

@@ -28,15 +28,21 @@ from matching.versions import RULES_MENDED
 _NOBODY: Final = -1
 
 
-def take(book: Book, taker: RestingOrder, events: list[Event], edge_ticks: int = 0) -> bool:
-    """Trade with the best opposite orders up to the taker's limit.
+def take(
+    book: Book,
+    taker: RestingOrder,
+    events: list[Event],
+    edge_ticks: int = 0,
+    limit_ticks: int = 0,
+) -> bool:
+    """Trade with the best opposite orders up to the taker's limit, or a limit closer than that.
 
     Those that stand beyond a band's edge, if one is given, trade at the edge. Return True where
     self-trade prevention ends the taker; what it has left then is cancelled.
     """
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
-    limit_key = taker.price_ticks * opposite.sign
+    limit_key = (limit_ticks or taker.price_ticks) * opposite.sign
     if not keys or keys[-1] < limit_key:
         return False
     levels = opposite.levels
@@ -67,12 +73,13 @@ def take_for_budget(
     budget_ticklots: int,
     events: list[Event],
     edge_ticks: int = 0,
+    limit_ticks: int = 0,
 ) -> str:
     """Trade until the budget buys no further lot; return why it ended."""
     spent = BUDGET_SPENT
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
-    limit_key = taker.price_ticks * opposite.sign
+    limit_key = (limit_ticks or taker.price_ticks) * opposite.sign
     own_account, own_group = _owner(taker)
     while budget_ticklots and keys and keys[-1] >= limit_key:
         maker = opposite.levels[keys[-1]].head

@@ -157,7 +157,8 @@ FAULTS: Final = (
     Fault(
         "what is released sees the first price of the order that filled its own",
         "sequencing.py",
-        "        price_seen(desk, LAST, first_ticks)\n        for waiting, price_ticks in released:\n"
+        "        price_seen(desk, LAST, first_ticks)\n"
+        "        for waiting, price_ticks in released:\n"
         "            desk.last_ticks = price_ticks\n"
         "            lists.release(book, desk, waiting, events)\n",
         "        for waiting, price_ticks in released:\n            desk.last_ticks = price_ticks\n"

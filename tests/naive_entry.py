@@ -283,9 +283,6 @@ class NaiveEntry(NaiveSession):
                 self.at_open.append(order)
             self.rest(order)
             return
-        bound = order.price_ticks
-        if command.market:
-            order.price_ticks = self.into_band(order.side, bound)
         if command.budget_ticklots:
             code = self.spend(order, command.budget_ticklots)
         elif self.take(order):
@@ -297,7 +294,6 @@ class NaiveEntry(NaiveSession):
             return
         else:
             code = m.MARKET_REST if command.market else m.IOC_REST
-        order.price_ticks = bound
         # What its bound accepts and it did not trade with, only the band kept from it.
         if command.market and code == m.MARKET_REST and self.matches(order):
             code = c.BAND_REST
@@ -315,6 +311,7 @@ class NaiveEntry(NaiveSession):
         asked = order.price_ticks = waiting.bound_ticks
         code = self.state_refusal(order.command, False) or self.book_refusal(order, False)
         if code:
+            order.price_ticks = asked
             self.out.append(order.cancelled(code))
             return
         if order.price_ticks != asked:

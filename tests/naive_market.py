@@ -117,7 +117,12 @@ class NaiveMarket:
 
     def takes(self, taker: NaiveOrder) -> list[NaiveOrder]:
         """Return the orders that the taker trades with, at a price that its limit accepts."""
-        return [o for o in self.matches(taker) if taker.accepts(self.inside(o.price_ticks))]
+        makers = [o for o in self.matches(taker) if taker.accepts(self.inside(o.price_ticks))]
+        if not taker.command.market or self.band is None or not self.reference_ticks:
+            return makers
+        if taker.side == m.BUY:
+            return [maker for maker in makers if maker.price_ticks <= self.high()]
+        return [maker for maker in makers if maker.price_ticks >= self.low()]
 
     def take(self, taker: NaiveOrder) -> bool:
         """Trade what trades. True: self-trade prevention ends the taker."""

@@ -109,6 +109,8 @@ class NaiveSession(NaiveMarket):
             return self.state_code()
         if command.stop_ticks:
             return c.AMEND_NO_TRIGGER
+        if command.display_lots and order.command.market:
+            return c.AMEND_NO_DISPLAY
         if quantity <= order.quantity_lots - order.left_lots:
             return m.AMEND_BELOW_FILLED
         if command.keep_priority:
