@@ -14,6 +14,7 @@ from exchange.realtime.publish import (
     Level,
     MarketState,
     SymbolText,
+    command_frame,
     depth_delta,
     order_frame,
     state_frame,
@@ -38,6 +39,7 @@ from matching.worker import Batch
 from orders.changes import Outcome
 from orders.loading import SymbolFeed
 from orders.selectors import order_json
+from orders.selectors_commands import OWN_KINDS, command_json
 from orders.words import SIDE_TEXTS, STATE_TEXTS
 
 PHASE_TEXTS: Final = {
@@ -151,6 +153,17 @@ class FrameMaker:
             for symbol_id in public.markets
         ]
         return frames + [self._order_frame(outcome, trade_ids, row) for row in rows]
+
+    def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Frame]:
+        """What became of commands, for the accounts that gave them. `rows`: of orders_command."""
+        return [
+            command_frame(
+                row["account_id"],
+                command=command_json(row, self.text(row["symbol_id"]).code),
+            )
+            for row in rows
+            if row["account_id"] and row["kind"] in OWN_KINDS
+        ]
 
     def _order_frame(
         self, outcome: Outcome, trade_ids: Sequence[int], row: Mapping[str, Any]

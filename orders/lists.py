@@ -17,7 +17,7 @@ from exchange.selectors import catalogue, symbol_listed
 from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.intake.decide import list_conflict
 from orders.intake.holds import brought_in_atoms, is_covered
-from orders.intake.jobs import AcceptedList, CommandJob, ListJob, PlaceJob
+from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob
 from orders.intake.thread import intake
 from orders.lifecycle import is_final
 from orders.selectors import client_order_find
@@ -152,8 +152,15 @@ def _repeated(
     return AcceptedList(orders[0]["list_id"], kind, orders, is_replay=True)
 
 
-def list_cancel(principal: Principal, *, list_id: int) -> ListOfOrders:
-    """Send a cancel of each order of the list that lives on its way; return the list as it stands.
+class ListUnderWay(NamedTuple):
+    """Cancels that are durable, and the list that they are about, as it stands still."""
+
+    command_ids: Sequence[int]
+    found: ListOfOrders
+
+
+def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
+    """Send a cancel of each order of the list that lives on its way.
 
     Each one, although the end of one mostly ends the others: which of them live is known here a
     moment late, and none may be left. Raises order.list_not_found, order.not_open when all have
@@ -182,4 +189,5 @@ def list_cancel(principal: Principal, *, list_id: int) -> ListOfOrders:
         ended = isinstance(refusal, DomainError) and refusal.code is Code.ORDER_NOT_OPEN
         if not ended or len(refusals) == len(outcomes):
             raise refusal
-    return found
+    sent = [one.command_id for one in outcomes if isinstance(one, Accepted)]
+    return ListUnderWay(sent, found)

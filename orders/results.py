@@ -142,8 +142,9 @@ class PostgresResults:
         state_hash = self._hash.hexdigest(engine.sequence, states, desks_digest(engine))
         trade_ids = [self._ids.next_id() for _ in outcome.trades]
         public = self._frame_maker.advance(batch, outcome)
-        rows = self._write(batch, outcome, trade_ids, state_hash)
+        rows, answers = self._write(batch, outcome, trade_ids, state_hash)
         frames = self._frames(batch, outcome, public, trade_ids, rows)
+        frames += self._frame_maker.answers(answers)
         partition_id, time = self._lease.partition_id, time_of(batch.time_ms)
         journal = (
             partition_id,
@@ -233,8 +234,11 @@ class PostgresResults:
 
     def _write(
         self, batch: Batch, outcome: Outcome, trade_ids: Sequence[int], state_hash: str
-    ) -> list[dict[str, Any]]:
-        """First round trip: everything but the journal. Return the touched orders' rows."""
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """First round trip: everything but the journal.
+
+        Return the touched orders' rows and those of the commands that were answered.
+        """
         time = time_of(batch.time_ms)
         connection = self._connection
         texts = self._frame_maker.text
@@ -246,7 +250,9 @@ class PostgresResults:
             for statement, params in order_statements(outcome, texts, time):
                 order_cursors.append(rows_as_dicts(connection).execute(statement, params))
             if outcome.commands:
-                commands = connection.execute(COMMANDS, (json_text(answer_rows(outcome)),))
+                commands = rows_as_dicts(connection).execute(
+                    COMMANDS, (json_text(answer_rows(outcome)),)
+                )
             if outcome.trades:
                 trades = trade_rows(outcome, trade_ids, texts)
                 connection.execute(TRADES, (time, json_text(trades)))
@@ -261,8 +267,9 @@ class PostgresResults:
             raise LeaseLost(self._lease.epoch)
         rows = [row for cursor in order_cursors for row in cursor]
         assert len(rows) == len(outcome.orders), "every order of the batch changed, exactly once"
-        assert commands is None or commands.rowcount == len(outcome.commands)
-        return rows
+        answers = [] if commands is None else commands.fetchall()
+        assert len(answers) == len(outcome.commands)
+        return rows, answers
 
     def _checkpoint(self, batch: Batch, state_hash: str) -> dict[str, Any]:
         sequences = {str(symbol_id): feed.sequence for symbol_id, feed in self._feeds.items()}

@@ -10,7 +10,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import FINAL_STATUSES, LIVE_STATUSES, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import ID_MAX, TIME_SHIFT, id_floor
-from exchange.domain.units import EXACT, SymbolUnits, atoms_to_decimal, plain
+from exchange.domain.units import plain
 from orders.order_texts import (
     ENDED_EARLY,
     NO_TERMS,
@@ -21,11 +21,9 @@ from orders.order_texts import (
     terms_json,
     time_text,
 )
-from wallets.fees import fee_of_fill
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
-FILLS_MAX: Final = 1_000
 # Orders and trades get their ids by the clocks of two processes, which may differ by this much.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT
 
@@ -182,37 +180,6 @@ def symbols_with_open_orders(account_id: int) -> list[int]:
         (account_id,),
     )
     return [row["symbol_id"] for row in rows]
-
-
-def fills_of_order(order: Mapping[str, Any], units: SymbolUnits) -> list[dict[str, Any]]:
-    """The order's fills in order, each with the fee it paid (see wallets/fees.py)."""
-    trades = _select(
-        """
-        SELECT id, price, quantity, quote_amount, maker_order_id, created_at FROM orders_trade
-        WHERE (maker_order_id = %s OR taker_order_id = %s) AND id >= %s
-        ORDER BY engine_seq, id LIMIT %s
-        """,
-        (order["id"], order["id"], max(0, order["id"] - CLOCK_SLACK), FILLS_MAX),
-    )
-    fills, accrued = [], 0
-    for trade in trades:
-        is_maker = trade["maker_order_id"] == order["id"]
-        fee_ppm = order["maker_fee_ppm"] if is_maker else order["taker_fee_ppm"]
-        notional_atoms = int(EXACT.scaleb(trade["quote_amount"], units.quote_scale))
-        fee_atoms, accrued = fee_of_fill(accrued, notional_atoms, fee_ppm)
-        fills.append(
-            {
-                "trade_id": str(trade["id"]),
-                "price": plain(trade["price"]),
-                "quantity": plain(trade["quantity"]),
-                "quote_amount": plain(trade["quote_amount"]),
-                "role": "maker" if is_maker else "taker",
-                "fee": plain(atoms_to_decimal(fee_atoms, units.quote_scale)),
-                "fee_asset": units.code.rpartition("-")[2],
-                "time": time_text(trade["created_at"]),
-            }
-        )
-    return fills
 
 
 def trades_of_symbol(

@@ -6,7 +6,7 @@ Everything here ends in a row before it is answered. Refusals are DomainErrors.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from exchange.api.principals import Principal
 from exchange.domain.codes import Code
@@ -42,6 +42,13 @@ from orders.validation_terms import expiry_check
 from risk.order_limits import open_orders_max_of
 from risk.rules import slipped_ticks
 from risk.services import draft_check, price_check
+
+
+class UnderWay(NamedTuple):
+    """A command that is durable, and the order that it is about, as it stands still."""
+
+    command_id: int
+    order: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +140,8 @@ def _repeated(
     return Placed(known, known["symbol"], is_replay=True)
 
 
-def order_cancel(principal: Principal, *, order_id: int) -> Mapping[str, Any]:
-    """Send a cancel on its way and return the order as it stands now.
+def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
+    """Send a cancel on its way.
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
@@ -149,9 +156,14 @@ def order_cancel(principal: Principal, *, order_id: int) -> Mapping[str, Any]:
         order_id=order_id,
         requested_by=principal.user_id,
     )
+    return _under_way(job)
+
+
+def _under_way(job: CommandJob | AmendJob) -> UnderWay:
     outcome = intake().submit(job)
+    assert isinstance(outcome, Accepted)
     assert outcome.order is not None
-    return outcome.order
+    return UnderWay(outcome.command_id, outcome.order)
 
 
 def orders_cancel_all(
@@ -160,8 +172,10 @@ def orders_cancel_all(
     symbol: str | None = None,
     side: str | None = None,
     own_key: bool = False,
-) -> list[str]:
-    """Send a cancel-all for each symbol in which the account has orders; return their codes.
+) -> dict[str, int]:
+    """Send a cancel-all for each symbol in which the account has orders.
+
+    Returns the ids of the commands by symbol.
 
     `own_key`: only of orders that the same API key placed. Shortly before an auction's end a
     symbol takes no cancels: refused when it is named, else left out.
@@ -179,7 +193,7 @@ def orders_cancel_all(
         known = catalogue().symbols_by_id
         taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
-    intake().submit_together(
+    command_ids = intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_ALL,
@@ -193,7 +207,8 @@ def orders_cancel_all(
             for rules in taking
         ]
     )
-    return [rules.units.code for rules in taking]
+    codes = [rules.units.code for rules in taking]
+    return dict(zip(codes, command_ids, strict=True))
 
 
 def _side_code(side: str | None) -> int:
@@ -204,8 +219,8 @@ def _side_code(side: str | None) -> int:
     return SIDE_CODES[Side(side)]
 
 
-def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> Mapping[str, Any]:
-    """Reserve what new terms may need and send the amend on its way; return the order as it is.
+def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
+    """Reserve what new terms may need and send the amend on its way.
 
     Raises order.not_found, order.not_open, order.amend_pending, what validation refuses, and
     funds.insufficient.
@@ -218,7 +233,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     terms = _amend_terms(request, amended, rules)
     if is_more(terms, amended):
         listing_check(rules)
-    outcome = intake().submit(
+    return _under_way(
         AmendJob(
             account_id=account_id,
             order_id=order_id,
@@ -231,9 +246,6 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
             display_lots=terms.display_lots,
         )
     )
-    assert isinstance(outcome, Accepted)
-    assert outcome.order is not None
-    return outcome.order
 
 
 def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:

@@ -1,7 +1,7 @@
 """The dead man's switch: an account's orders are cancelled unless it is set again in time."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +27,7 @@ class TimerSet:
     """When the orders are cancelled (Unix milliseconds; 0: not any more), and where."""
 
     due_ms: int
-    symbols: Sequence[str]
+    commands: Mapping[str, int]  # by symbol
 
 
 def cancel_after_set(
@@ -46,7 +46,7 @@ def cancel_after_set(
     owner_tag = _owner_tag(principal, scope)
     rules = _symbols(account_id, symbol)
     due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
-    intake().submit_together(
+    command_ids = intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_AFTER,
@@ -60,7 +60,8 @@ def cancel_after_set(
             for one in rules
         ]
     )
-    return TimerSet(due_ms, [one.units.code for one in rules])
+    codes = [one.units.code for one in rules]
+    return TimerSet(due_ms, dict(zip(codes, command_ids, strict=True)))
 
 
 def _owner_tag(principal: Principal, scope: str | None) -> int:

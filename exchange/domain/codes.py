@@ -80,6 +80,7 @@ class Code(StrEnum):
     ORDER_CLIENT_ID_CONFLICT = "order.client_id_conflict"
     ORDER_NOT_FOUND = "order.not_found"
     ORDER_NOT_OPEN = "order.not_open"
+    COMMAND_NOT_FOUND = "command.not_found"
     ORDER_AMEND_EMPTY = "order.amend_empty"
     ORDER_AMEND_PENDING = "order.amend_pending"
     ORDER_AMEND_BELOW_FILLED = "order.amend_below_filled"
@@ -240,6 +241,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "This client order id belongs to an order with other parameters.",
     ),
     Code.ORDER_NOT_FOUND: (404, "There is no such order."),
+    Code.COMMAND_NOT_FOUND: (404, "There is no such command."),
     Code.ORDER_NOT_OPEN: (409, "The order is no longer open: it is {order_status}."),
     Code.ORDER_AMEND_EMPTY: (422, "Give a new price, quantity, stop price or displayed quantity."),
     Code.ORDER_AMEND_PENDING: (409, "An amend of this order is still under way."),

@@ -90,6 +90,12 @@ class CommandKind(StrEnum):
     SET_FEATURE = "set_feature"
 
 
+class CommandState(StrEnum):
+    PENDING = "pending"  # durable, on its way to the engine
+    DONE = "done"
+    REFUSED = "refused"
+
+
 class AccountKind(StrEnum):
     USER = "user"
     HOUSE = "house"  # fees earned

@@ -204,6 +204,12 @@ def order_frame(
     return account_topic(account_id), _json.encode(body)
 
 
+def command_frame(account_id: int, *, command: Mapping[str, Any]) -> Frame:
+    """What became of a command that an account gave, as REST shows it."""
+    body = {"channel": "orders", "type": "command", "command": command}
+    return account_topic(account_id), _json.encode(body)
+
+
 def balance_frame(
     account_id: int, *, asset: str, available: str, reserved: str, sequence: int
 ) -> Frame:

@@ -21,6 +21,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
 from orders import lists
+from orders.api.commands import COMMAND_ID
 from orders.api.schema import OrderPlaceSerializer, OrderSerializer
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
 from orders.selectors_lists import list_json, list_of_account, lists_of_account
@@ -76,6 +77,12 @@ class OrderListSerializer(serializers.Serializer[Any]):
     orders = OrderSerializer(many=True)
 
 
+class OrderListUnderWaySerializer(OrderListSerializer):
+    """A list as it still stands, and the cancels that are on their way."""
+
+    command_ids = serializers.ListField(child=serializers.CharField(), help_text=COMMAND_ID)
+
+
 class OrderListsDocumentation(ApiView):
     @extend_schema(
         operation_id="order_lists_list",
@@ -118,7 +125,9 @@ class OrderListDocumentation(ApiView):
 
     @extend_schema(
         operation_id="order_lists_cancel",
-        responses=responses(ok=202, body=OrderListSerializer(), refusals=(401, 403, 404, 409, 503)),
+        responses=responses(
+            ok=202, body=OrderListUnderWaySerializer(), refusals=(401, 403, 404, 409, 503)
+        ),
     )
     def delete(self, request: Request, list_id: str) -> Response:
         """Cancel what is left of a list. 202: the cancels are durable; shown as it still stands."""
@@ -196,8 +205,9 @@ def _detail(request: HttpRequest, list_id: str) -> HttpResponse:
 
 def _cancel(request: HttpRequest, list_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    found = lists.list_cancel(principal, list_id=_id_of(list_id))
-    return json_response(list_json(found), 202)
+    sent = lists.list_cancel(principal, list_id=_id_of(list_id))
+    command_ids = [str(command_id) for command_id in sent.command_ids]
+    return json_response({**list_json(sent.found), "command_ids": command_ids}, 202)
 
 
 def _id_of(text: str) -> int:

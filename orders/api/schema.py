@@ -4,7 +4,8 @@
 
 from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +20,8 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
+from orders.api.commands import COMMAND_ID, CommandSerializer, CommandsSentSerializer
+from orders.selectors_detail import FILLS_DEFAULT, FILLS_MAX
 from orders.validation_terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
 
 _SIDES: Final = [side.value for side in Side]
@@ -182,15 +185,20 @@ class FillSerializer(serializers.Serializer[Any]):
 
 
 class OrderDetailSerializer(OrderSerializer):
-    """An order with its fills."""
+    """An order with its fills, oldest first, and its last amend: all of one moment."""
 
-    fills = FillSerializer(many=True)
+    last_amend = CommandSerializer(allow_null=True)
+    fills = FillSerializer(many=True, help_text=f"The first {FILLS_DEFAULT}.")
+    fills_total = serializers.IntegerField()
+    fills_next = serializers.CharField(
+        allow_null=True, help_text="Cursor for `/orders/{id}/fills`, null where these are all."
+    )
 
 
-class CancelAllSerializer(serializers.Serializer[Any]):
-    """Where a cancel-all is under way."""
+class OrderUnderWaySerializer(OrderSerializer):
+    """An order as it still stands, and the command that is on its way."""
 
-    symbols = serializers.ListField(child=serializers.CharField())
+    command_id = serializers.CharField(help_text=COMMAND_ID)
 
 
 class OrdersDocumentation(ApiView):
@@ -240,7 +248,7 @@ class OrdersDocumentation(ApiView):
             query("key", "Only what the same API key placed.", enum=["own"]),
         ],
         responses=responses(
-            ok=202, body=CancelAllSerializer(), refusals=(400, 401, 403, 404, 409, 503)
+            ok=202, body=CommandsSentSerializer(), refusals=(400, 401, 403, 404, 409, 503)
         ),
     )
     def delete(self, request: Request) -> Response:
@@ -252,7 +260,7 @@ class OrdersDocumentation(ApiView):
 class OrderDocumentation(ApiView):
     @extend_schema(
         operation_id="orders_get",
-        responses=responses(body=OrderDetailSerializer(), refusals=(401, 403, 404)),
+        responses=responses(body=OrderDetailSerializer(), refusals=(400, 401, 403, 404)),
     )
     def get(self, request: Request, order_id: str) -> Response:
         """One order with its fills."""
@@ -260,20 +268,55 @@ class OrderDocumentation(ApiView):
 
     @extend_schema(
         operation_id="orders_cancel",
-        responses=responses(ok=202, body=OrderSerializer(), refusals=(401, 403, 404, 409, 503)),
+        responses=responses(
+            ok=202, body=OrderUnderWaySerializer(), refusals=(401, 403, 404, 409, 503)
+        ),
     )
     def delete(self, request: Request, order_id: str) -> Response:
-        """Cancel an order. 202: the cancel is durable; the order is shown as it still stands."""
+        """Cancel an order. 202: the cancel is durable; the order is shown as it still stands.
+        What became of it: `/commands/{id}`, or a frame of the `orders` channel."""
         raise NotImplementedError
 
     @extend_schema(
         operation_id="orders_amend",
         request=OrderAmendSerializer(),
         responses=responses(
-            ok=202, body=OrderSerializer(), refusals=(400, 401, 403, 404, 409, 413, 415, 422, 503)
+            ok=202,
+            body=OrderUnderWaySerializer(),
+            refusals=(400, 401, 403, 404, 409, 413, 415, 422, 503),
         ),
     )
     def patch(self, request: Request, order_id: str) -> Response:
         """Give an order a new price, quantity, stop price or displayed quantity. It goes to the
-        back of its queue, unless `keep_priority`. What it may need on top is reserved at once."""
+        back of its queue, unless `keep_priority`. What it may need on top is reserved at once.
+        202: durable, but not done: `/commands/{id}`, the order's `last_amend`, or a frame of the
+        `orders` channel tells what became of it."""
+        raise NotImplementedError
+
+
+class OrderFillsDocumentation(ApiView):
+    @extend_schema(
+        operation_id="orders_fills",
+        parameters=[
+            OpenApiParameter(
+                "limit",
+                OpenApiTypes.INT,
+                description=f"1 to {FILLS_MAX}; default {FILLS_DEFAULT}.",
+            ),
+            CURSOR,
+        ],
+        responses=responses(
+            body=inline_serializer(
+                "Fills",
+                fields={
+                    "items": FillSerializer(many=True),
+                    "total": serializers.IntegerField(),
+                    "next": serializers.CharField(allow_null=True),
+                },
+            ),
+            refusals=(400, 401, 403, 404),
+        ),
+    )
+    def get(self, request: Request, order_id: str) -> Response:
+        """An order's fills, oldest first."""
         raise NotImplementedError

@@ -16,6 +16,7 @@ from exchange.api.keys import authenticate
 from exchange.api.requests import body_decode
 from exchange.api.schema import responses
 from exchange.domain.enums import Scope
+from orders.api.commands import CommandsSentSerializer, commands_json
 from orders.intake.rows import moment_text
 from orders.timers import (
     SCOPE_ACCOUNT,
@@ -51,11 +52,10 @@ class CancelAfterSerializer(serializers.Serializer[Any]):
     )
 
 
-class CancelAfterSetSerializer(serializers.Serializer[Any]):
+class CancelAfterSetSerializer(CommandsSentSerializer):
     """When and where the orders will be cancelled."""
 
     due_at = serializers.DateTimeField(allow_null=True)
-    symbols = serializers.ListField(child=serializers.CharField())
 
 
 class CancelAfterDocumentation(ApiView):
@@ -82,4 +82,4 @@ def cancel_after(request: HttpRequest) -> HttpResponseBase:
         principal, timeout_ms=body.timeout_ms, symbol=body.symbol, scope=body.scope
     )
     due_at = moment_text(timer.due_ms) if timer.due_ms else None
-    return json_response({"due_at": due_at, "symbols": timer.symbols}, 202)
+    return json_response({"due_at": due_at, **commands_json(timer.commands)}, 202)

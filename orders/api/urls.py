@@ -1,11 +1,13 @@
 from django.urls import path
 
-from orders.api import lists, market, prevented, timers, views
+from orders.api import commands, lists, market, prevented, timers, views
 
 urlpatterns = [
     path("orders", views.orders, name="api-orders"),
     path("orders/cancel-after", timers.cancel_after, name="api-cancel-after"),
     path("orders/<str:order_id>", views.order, name="api-order"),
+    path("orders/<str:order_id>/fills", views.order_fills, name="api-order-fills"),
+    path("commands/<str:command_id>", commands.command, name="api-command"),
     path("order-lists", lists.order_lists, name="api-order-lists"),
     path("order-lists/<str:list_id>", lists.order_list, name="api-order-list"),
     path("depth", market.depth, name="api-depth"),

@@ -20,7 +20,18 @@ from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
 from exchange.selectors import catalogue, symbol_known
 from orders import selectors, services
-from orders.api.schema import OrderDocumentation, OrdersDocumentation
+from orders.api.commands import commands_json
+from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
+from orders.selectors_commands import command_json
+from orders.selectors_detail import (
+    FILLS_DEFAULT,
+    FILLS_MAX,
+    OrderDetail,
+    fill_json,
+    fills_scope,
+    next_fills,
+    order_detail,
+)
 from orders.validation import AmendRequest, OrderRequest, client_order_id_check
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
@@ -98,45 +109,73 @@ def _cancel_all(request: HttpRequest) -> HttpResponse:
     key = request.GET.get("key")
     if key not in (None, _OWN_KEY):
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="key", rule=f"only {_OWN_KEY}")
-    symbols = services.orders_cancel_all(
+    commands = services.orders_cancel_all(
         principal,
         symbol=request.GET.get("symbol"),
         side=request.GET.get("side"),
         own_key=key is not None,
     )
-    return json_response({"symbols": symbols}, 202)
+    return json_response(commands_json(commands), 202)
 
 
 def _detail(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.READ)
-    row = selectors.order_of_account(
-        order_id=order_id_of(order_id), account_id=principal.account_id
-    )
-    units = catalogue().symbols_by_id[row["symbol_id"]].units
+    query_check(request, ())
+    detail = order_detail(order_id=order_id_of(order_id), account_id=principal.account_id)
+    order, amend = detail.order, detail.last_amend
     return json_response(
-        {**selectors.order_json(row), "fills": selectors.fills_of_order(row, units)}
+        {
+            **selectors.order_json(order),
+            "last_amend": None if amend is None else command_json(amend, order["symbol"]),
+            "fills": _fills(detail),
+            "fills_total": detail.fills_total,
+            "fills_next": next_fills(detail),
+        }
+    )
+
+
+def _fills(detail: OrderDetail) -> list[dict[str, Any]]:
+    units = catalogue().symbols_by_id[detail.order["symbol_id"]].units
+    return [fill_json(row, units) for row in detail.fills]
+
+
+@documented_by(OrderFillsDocumentation)
+@api_view(("GET",))
+def order_fills(request: HttpRequest, order_id: str) -> HttpResponseBase:
+    principal = authenticate(request, Scope.READ)
+    query_check(request, ("limit", "cursor"))
+    asked_id = order_id_of(order_id)
+    detail = order_detail(
+        order_id=asked_id,
+        account_id=principal.account_id,
+        after=cursor_read(request.GET.get("cursor"), scope=fills_scope(asked_id)) or 0,
+        limit=limit_of(request, default=FILLS_DEFAULT, maximum=FILLS_MAX),
+    )
+    return json_response(
+        {"items": _fills(detail), "total": detail.fills_total, "next": next_fills(detail)}
     )
 
 
 def _cancel(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    row = services.order_cancel(principal, order_id=order_id_of(order_id))
-    return json_response(_under_way(row), 202)
+    sent = services.order_cancel(principal, order_id=order_id_of(order_id))
+    return json_response(_under_way(sent), 202)
 
 
 def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    row = services.order_amend(
+    sent = services.order_amend(
         principal,
         order_id=order_id_of(order_id),
         request=body_decode(request, _amend_decoder),
     )
-    return json_response(_under_way(row), 202)
+    return json_response(_under_way(sent), 202)
 
 
-def _under_way(row: Any) -> dict[str, Any]:
+def _under_way(sent: services.UnderWay) -> dict[str, Any]:
     """The order as it stands while its command is on its way to the engine."""
-    return selectors.order_json(row, catalogue().symbols_by_id[row["symbol_id"]].units.code)
+    symbol = catalogue().symbols_by_id[sent.order["symbol_id"]].units.code
+    return {**selectors.order_json(sent.order, symbol), "command_id": str(sent.command_id)}
 
 
 _ORDERS: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {

@@ -97,14 +97,16 @@ class Intake:
             self._put(job)
         return [_outcome_of(job) for job in jobs]
 
-    def submit_together(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs that are one wish, as `submit_all` does; raises the first refusal among them.
+    def submit_together(self, jobs: Sequence[Job]) -> list[int]:
+        """Queue jobs that are one wish, as `submit_all` does; return the ids of their commands.
 
-        The others stand all the same. Without jobs there is nothing to be refused.
+        Raises the first refusal among them; the others stand all the same. Without jobs there is
+        nothing to be refused.
         """
         for outcome in self.submit_all(jobs) if jobs else ():
             if isinstance(outcome, Exception):
                 raise outcome
+        return [job.command_id for job in jobs]
 
     def _put(self, job: Job) -> None:
         job.expires_at = time.monotonic() + DEADLINE_S

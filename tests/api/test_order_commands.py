@@ -33,11 +33,14 @@ def test_cancel_is_a_durable_command_after_its_order(ada: Trader) -> None:
     order_id = placed(ada)
     response = ada.cancel(order_id)
     assert response.status_code == 202
-    assert decoded(response) == decoded(ada.get("/orders"))["items"][0]
+    answer = decoded(response)
+    command_id = int(answer.pop("command_id"))
+    assert answer == decoded(ada.get("/orders"))["items"][0]
     command = commands_sent()[-1]
     assert isinstance(command, Cancel)
     assert command.order_id == int(order_id)
-    row = CommandRow.objects.get(pk=command.command_id)
+    assert command.command_id == command_id
+    row = CommandRow.objects.get(pk=command_id)
     assert (row.kind, row.account_id, row.engine_seq) == ("cancel", ada.account_id, None)
     assert decode_command(bytes(row.payload)) == command
 
@@ -85,12 +88,15 @@ def test_final_orders_take_no_commands(ada: Trader, status: str) -> None:
 def test_cancel_all_names_where_it_cancels(ada: Trader, boris: Trader) -> None:
     placed(ada)
     response = ada.send("DELETE", "/orders?side=buy")
-    assert (response.status_code, decoded(response)) == (202, {"symbols": ["BTC-USDT"]})
     command = commands_sent()[-1]
     assert isinstance(command, CancelAll)
     assert (command.account_id, command.side) == (ada.account_id, BUY)
-    assert decoded(boris.send("DELETE", "/orders")) == {"symbols": []}
-    assert decoded(boris.send("DELETE", "/orders?symbol=BTC-USDT")) == {"symbols": ["BTC-USDT"]}
+    sent = [{"symbol": "BTC-USDT", "command_id": str(command.command_id)}]
+    answer = {"symbols": ["BTC-USDT"], "commands": sent}
+    assert (response.status_code, decoded(response)) == (202, answer)
+    assert decoded(boris.send("DELETE", "/orders")) == {"symbols": [], "commands": []}
+    named = decoded(boris.send("DELETE", "/orders?symbol=BTC-USDT"))
+    assert named["symbols"] == ["BTC-USDT"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ def test_schema_is_valid_and_made_without_warnings(schema: dict[str, Any]) -> No
         ("/api/v1/orders", {"get", "post", "delete"}),
         ("/api/v1/orders/{order_id}", {"get", "delete", "patch"}),
         ("/api/v1/orders/cancel-after", {"post"}),
+        ("/api/v1/orders/{order_id}/fills", {"get"}),
+        ("/api/v1/commands/{command_id}", {"get"}),
         ("/api/v1/order-lists", {"get", "post"}),
         ("/api/v1/order-lists/{list_id}", {"get", "delete"}),
         ("/api/v1/prevented-matches", {"get"}),

@@ -47,6 +47,7 @@ def test_an_orders_life_between_two_people_without_a_reload(ada: Page, boris: Pa
     ada.fill("amend-price", "64100")
     ada.click("order-save")
     wait_price(boris, "ask-0", "64100.00")
+    ada.wait_text("toasts", "Amended: Sell 0.1 BTC at 64100")
 
     place(boris, "buy", "0.04", "64100")
     boris.wait_text("toasts", "Filled: Buy 0.04 BTC at 64100")
@@ -61,6 +62,23 @@ def test_an_orders_life_between_two_people_without_a_reload(ada: Page, boris: Pa
     ada.wait_text("reserved-BTC", "0.00")
     ada.wait_text("recent-orders", "cancelled")
     assert ada.run("window.loadedOnce") is True
+
+
+def test_an_amend_that_the_engine_refuses_is_told_with_its_reason(ada: Page, boris: Page) -> None:
+    place(boris, "buy", "0.01", "63000")
+    boris.wait_text("open-count", "1")
+    ada.click("post-only")
+    place(ada, "sell", "0.01", "64000")
+    ada.wait_text("open-count", "1")
+    ada.click("order-amend")
+    ada.fill("amend-price", "62900")
+    ada.click("order-save")
+    ada.wait_text("toast-error", "Amend refused: Sell 0.01 BTC at 64000")
+    ada.wait_text("toast-error", "post-only order would have traded")
+    ada.click("post-only")
+    for page in (ada, boris):
+        page.click("order-cancel")
+        page.wait_text("open-count", "0")
 
 
 def test_a_refusal_says_why_and_changes_nothing(ada: Page) -> None:

@@ -96,7 +96,8 @@ class Desk:
     def own(self, account: int) -> list[tuple[str, str]]:
         """(id, status) of the orders that the last batch told this account of."""
         frames = self.told(f"account:{self.market.account_ids[account]}")
-        return [(one["order"]["id"], one["order"]["status"]) for one in frames]
+        orders = [one["order"] for one in frames if one["type"] == "order"]
+        return [(order["id"], order["status"]) for order in orders]
 
     def symbol_state(self) -> str:
         """The state in the symbol's row."""

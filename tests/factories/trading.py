@@ -28,6 +28,13 @@ from wallets.services import account_open, funds_deposit
 
 _numbers = itertools.count(1)
 JSON = "application/json"
+# What an order's own address shows besides the order, of a new one.
+NOTHING_YET: dict[str, Any] = {
+    "fills": [],
+    "fills_total": 0,
+    "fills_next": None,
+    "last_amend": None,
+}
 
 
 @dataclass(slots=True)

@@ -334,7 +334,7 @@ def check_private_feed(simulation: Simulation) -> None:
         (topic, fill["trade_id"], fill["role"])
         for topic, frame in simulation.feed.frames
         if topic.startswith("account:")
-        for fill in msgspec.json.decode(frame)["fills"]
+        for fill in msgspec.json.decode(frame).get("fills", ())
     }
     for trade_id, maker, taker in rows(
         simulation,

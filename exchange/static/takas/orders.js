@@ -68,11 +68,13 @@ export class Orders {
     seen.forEach((order) => this.put(order));
   }
 
-  // A frame and an answer may cross: the later state stays.
+  // A frame and an answer may cross: the later state stays. What the engine has not seen is earlier
+  // than all it told, whatever the clocks of two processes say.
   put(order) {
     if (order.symbol !== this.symbol) return false;
     const known = this.byId.get(order.id);
-    if (known && (known.updated_at > order.updated_at || !LIVE.has(known.status))) return false;
+    if (known && !LIVE.has(known.status)) return false;
+    if (known && known.status !== "new" && (order.status === "new" || known.updated_at > order.updated_at)) return false;
     this.byId.set(order.id, order);
     repaint(this.paint);
     if (!known || known.quantity !== order.quantity || known.price !== order.price) this.onReserve();
@@ -111,8 +113,22 @@ export class Orders {
     }
   }
 
+  // What became of an amend or a cancel. A cancel that is done is told by the order's own frame; one
+  // that came too late is no refusal to be alarmed by: the order's end was told, too.
+  takeCommand({ kind, order_id: id, state, code, symbol }) {
+    const order = this.byId.get(id);
+    if (symbol !== this.symbol || !order || (kind !== "amend" && kind !== "cancel")) return;
+    const what = kind === "amend" ? "Amend" : "Cancel";
+    if (state === "refused") toast("error", `${what} refused: ${describe(order)}`, this.text(code));
+    else if (kind === "amend") toast("ok", `Amended: ${describe(order)}`);
+  }
+
   reason(order) {
-    return order.reason ? this.reasons[order.reason] || order.reason : "";
+    return this.text(order.reason);
+  }
+
+  text(code) {
+    return code ? this.reasons[code] || code : "";
   }
 
   list() {

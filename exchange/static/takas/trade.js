@@ -95,6 +95,7 @@ class Page {
     else if (frame.type === "trade") this.tape.add([frame]);
     else if (frame.type === "state") this.marketState(frame);
     else if (frame.type === "order") this.orders.takeFrame(frame);
+    else if (frame.type === "command") this.orders.takeCommand(frame.command);
     else if (frame.type === "balance") this.balances.take([frame]);
     else if (frame.type === "error") toast("error", "Feed", frame.detail);
   }
