@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from exchange.api.admission import public_admit, rate_headers
 from exchange.api.errors import exception_handler
 from exchange.api.keys import authenticate
+from exchange.api.parameters import parameters_check
 from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
@@ -38,6 +39,7 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before DRF, which replaces the session's user by nobody as it has no authenticators.
         public_admit(request._request)
+        parameters_check(request._request)
         if self.scope is not None:
             self.principal = authenticate(request._request, self.scope)
             if self.session_only and self.principal.key_id is not None:

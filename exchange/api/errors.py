@@ -16,6 +16,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from exchange.api.admission import public_admit, rate_headers
+from exchange.api.parameters import parameters_check
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.request_id import request_id
@@ -134,6 +135,7 @@ def api_view(
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             try:
                 public_admit(request)
+                parameters_check(request)
                 if methods is not ANY_METHOD and request.method not in methods:
                     refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
                     response = problem_response(refusal, request)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.db import transaction
 from django.http import HttpRequest
 
 from exchange.api.admission import user_admit
@@ -31,13 +32,14 @@ from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.http.address import client_address, network_of
 from exchange.http.environ import wire_target
-from exchange.models import ApiKey
+from exchange.models import ApiKey, User
 
 WINDOW_DEFAULT_MS: Final = 5_000
 WINDOW_MAX_MS: Final = 60_000
 FUTURE_MAX_MS: Final = 1_000
 KEY_PREFIX: Final = "tk_"
 LABEL_MAX: Final = 60
+KEYS_PER_USER_MAX: Final = 20  # live ones
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,40}", re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
@@ -173,6 +175,18 @@ def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey
         can_trade=can_trade,
     )
     return key, secret
+
+
+def api_key_add(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:
+    """Make a key of a user who asks for it; raises auth.keys_max.
+
+    The user's row is locked first: of any number of requests at once, none counts too few.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user_id)
+        if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= KEYS_PER_USER_MAX:
+            raise DomainError(Code.AUTH_KEYS_MAX, limit=KEYS_PER_USER_MAX)
+        return api_key_create(user_id=user_id, label=label, can_trade=can_trade)
 
 
 def api_key_revoke(*, user_id: int, key_id: str) -> None:

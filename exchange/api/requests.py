@@ -1,7 +1,6 @@
 """Bodies and parameters of requests, into typed values: bounded, strict, with clear refusals."""
 
 import re
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
@@ -9,6 +8,7 @@ import msgspec
 from django.http import HttpRequest
 
 from exchange.domain.codes import Code
+from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
 
 BODY_BYTES_MAX: Final = 8 * 1024  # an order is a few hundred
@@ -48,7 +48,10 @@ def body_decode(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
     """The JSON body as the decoder's type; refusals name the field."""
     if request.content_type != "application/json":
         raise DomainError(Code.REQUEST_UNSUPPORTED_MEDIA)
-    return json_decode(body_of(request), decoder)
+    body = body_of(request)
+    decoded = json_decode(body, decoder)
+    duplicates_check(body)
+    return decoded
 
 
 def json_decode(data: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T:
@@ -77,13 +80,6 @@ def _refusal(text: str) -> DomainError:
     if field in _DECIMAL_FIELDS and ("got `int`" in text or "got `float`" in text):
         return DomainError(Code.REQUEST_NUMBER_NOT_STRING, field=field)
     return DomainError(Code.REQUEST_FIELD_INVALID, field=field, rule=text.partition(" - at")[0])
-
-
-def query_check(request: HttpRequest, known: Collection[str]) -> None:
-    """Refuse parameters that this address does not know: a typo must not widen an answer."""
-    for name in request.GET:
-        if name not in known:
-            raise DomainError(Code.REQUEST_FIELD_UNKNOWN, field=name[:64])
 
 
 def order_id_of(text: str) -> int:

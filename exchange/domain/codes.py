@@ -9,6 +9,8 @@ class Code(StrEnum):
     REQUEST_FIELD_MISSING = "request.field_missing"
     REQUEST_FIELD_UNKNOWN = "request.field_unknown"
     REQUEST_FIELD_INVALID = "request.field_invalid"
+    REQUEST_DUPLICATE_FIELD = "request.duplicate_field"
+    REQUEST_BODY_UNEXPECTED = "request.body_unexpected"
     REQUEST_NUMBER_NOT_STRING = "request.number_not_string"
     REQUEST_TOO_LARGE = "request.too_large"
     REQUEST_UNSUPPORTED_MEDIA = "request.unsupported_media"
@@ -31,6 +33,7 @@ class Code(StrEnum):
     AUTH_SCOPE_MISSING = "auth.scope_missing"
     AUTH_CSRF = "auth.csrf_failed"
     AUTH_TOO_MANY_ATTEMPTS = "auth.too_many_attempts"
+    AUTH_KEYS_MAX = "auth.keys_max"
     ACCOUNT_SUSPENDED = "account.suspended"
     # symbol
     SYMBOL_UNKNOWN = "symbol.unknown"
@@ -136,6 +139,8 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.REQUEST_FIELD_MISSING: (400, "The field {field} is missing."),
     Code.REQUEST_FIELD_UNKNOWN: (400, "The field {field} is not known here."),
     Code.REQUEST_FIELD_INVALID: (400, "The field {field} is invalid: {rule}."),
+    Code.REQUEST_DUPLICATE_FIELD: (400, "The field {field} stands more than once."),
+    Code.REQUEST_BODY_UNEXPECTED: (400, "This request takes no body: nothing was read of it."),
     Code.REQUEST_NUMBER_NOT_STRING: (
         400,
         'The field {field} must be a decimal in a JSON string, such as "0.5": '
@@ -167,6 +172,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         429,
         "Too many attempts: try again in {retry_after_s} s.",
     ),
+    Code.AUTH_KEYS_MAX: (422, "There may be at most {limit} live API keys: revoke one first."),
     Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
     Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
     Code.SYMBOL_NOT_LISTED: (

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from exchange.domain.codes import Code
+from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
 
 MESSAGE_BYTES_MAX: Final = 4_096
@@ -64,11 +65,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def message_parse(text: str) -> Message:
-    """Decode one client message. Raises DomainError(feed.message_invalid)."""
+    """Decode one client message. Raises feed.message_invalid and request.duplicate_field."""
     try:
         message: Message = _decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise DomainError(Code.FEED_MESSAGE_INVALID) from error
+    duplicates_check(text.encode())
     return message
 
 

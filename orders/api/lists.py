@@ -15,7 +15,7 @@ from exchange.api.base import ApiView, documented_by
 from exchange.api.errors import api_view, json_response
 from exchange.api.keys import authenticate
 from exchange.api.pagination import cursor_make, cursor_read
-from exchange.api.requests import body_decode, json_decode, limit_of, order_id_of, query_check
+from exchange.api.requests import body_decode, json_decode, limit_of, order_id_of
 from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
@@ -181,7 +181,6 @@ def _order(index: int, raw: msgspec.Raw) -> OrderTermsRequest:
 
 def _all(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.READ)
-    query_check(request, ("limit", "cursor"))
     limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
     scope = f"order-lists:{principal.account_id}"
     before_id = cursor_read(request.GET.get("cursor"), scope=scope)

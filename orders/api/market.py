@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from exchange.api.base import ApiView, documented_by, plain_request
 from exchange.api.errors import api_view, json_response
 from exchange.api.pagination import cursor_make, cursor_read
-from exchange.api.requests import limit_of, query_check
+from exchange.api.requests import limit_of
 from exchange.api.schema import CURSOR, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
@@ -70,7 +70,6 @@ class DepthDocumentation(ApiView):
 @api_view(("GET",))
 def depth(request: HttpRequest) -> HttpResponseBase:
     """Served from what the worker keeps in Redis: no query, nothing computed but the cut."""
-    query_check(request, ("symbol", "limit"))
     code = symbol_code_of(request)
     limit = limit_of(request, default=DEPTH_DEFAULT, maximum=DEPTH_MAX)
     data = _book(code)
@@ -130,7 +129,6 @@ class TradesView(ApiView):
     def get(self, request: Request) -> Response:
         """The symbol's trades, newest first."""
         django_request = plain_request(request)
-        query_check(django_request, ("symbol", "limit", "cursor"))
         code = symbol_code_of(django_request)
         limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
         scope = f"trades:{code}"

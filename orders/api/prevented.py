@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from exchange.api.base import ApiView, plain_request
 from exchange.api.pagination import cursor_make, cursor_read
-from exchange.api.requests import ID_MAX, limit_of, query_check
+from exchange.api.requests import ID_MAX, limit_of
 from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
@@ -59,7 +59,6 @@ class PreventedMatchesView(ApiView):
     def get(self, request: Request) -> Response:
         """The account's prevented matches, newest first."""
         django_request = plain_request(request)
-        query_check(django_request, ("symbol", "order_id", "limit", "cursor"))
         account_id = self.principal.account_id
         scope = f"prevented:{account_id}"
         limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)

@@ -206,7 +206,11 @@ class OrdersDocumentation(ApiView):
         operation_id="orders_list",
         parameters=[
             query("symbol", "Only of this symbol."),
-            query("status", "A status, or `open` (live) or `final`."),
+            query(
+                "status",
+                "A status, or `open` (live) or `final`; may stand several times.",
+                many=True,
+            ),
             query("from", "Placed at or after: RFC 3339 with a zone, or milliseconds."),
             query("to", "Placed before."),
             query("client_order_id", "The order that has this client id."),

@@ -346,5 +346,5 @@ def test_a_stolen_session_cannot_guess_the_password_where_it_is_changed(people: 
 def test_names_that_postgres_cannot_hold_are_nobodys(people: None) -> None:
     assert authenticate(None, username="ro\x00ot", password="right") is None
     for door in DOORS:
-        assert post(door, "ro\x00ot", "right").status_code in (200, 401)
-        assert post(door, "ada", "ri\x00ght").status_code in (200, 401)
+        assert post(door, "ro\x00ot", "right").status_code == 400
+        assert post(door, "ada", "ri\x00ght").status_code == 400

@@ -1,0 +1,40 @@
+"""Whether a name stands twice in an object of a JSON text, at any depth.
+
+msgspec lets the last one win in silence. This runs beside it, on what it has accepted: the
+standard library's scanner, in C, which hands over each object's pairs with their names unescaped.
+"""
+
+import json
+from typing import Any, Final
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+NAME_SHOWN_CHARS: Final = 64
+
+
+class _Twice(Exception):
+    """A name that stands twice."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> None:
+    if len(dict(pairs)) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+
+
+# Numbers stay text and control characters pass: what values may be is not the question here.
+_scan: Final = json.JSONDecoder(
+    object_pairs_hook=_pairs, parse_int=str, parse_float=str, parse_constant=str, strict=False
+).raw_decode
+
+
+def duplicates_check(data: bytes) -> None:
+    """Raise request.duplicate_field, or request.malformed for what is no JSON at all."""
+    try:
+        _scan(data.decode().lstrip())
+    except _Twice as found:
+        name = str(found)[:NAME_SHOWN_CHARS]
+        raise DomainError(Code.REQUEST_DUPLICATE_FIELD, field=name) from found
+    except (StopIteration, ValueError, RecursionError) as error:
+        raise DomainError(Code.REQUEST_MALFORMED) from error
