@@ -37,6 +37,7 @@ TAKES: Final[Mapping[tuple[str, str], Takes]] = {
     ("POST", "api-orders"): _takes(body=True),
     ("DELETE", "api-orders"): _takes("symbol", "side", "key"),
     ("PATCH", "api-order"): _takes(body=True),
+    ("GET", "api-order-fills"): _takes("limit", "cursor"),
     ("GET", "api-order-lists"): _takes("limit", "cursor"),
     ("POST", "api-order-lists"): _takes(body=True),
     ("POST", "api-cancel-after"): _takes(body=True),

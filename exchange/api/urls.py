@@ -5,6 +5,7 @@ imported.
 from django.urls import include, path, re_path
 
 from exchange.api import views
+from exchange.api.weights import weights_check
 
 urlpatterns = [
     path("", include("orders.api.urls")),
@@ -15,3 +16,4 @@ urlpatterns = [
     path("keys/<str:key>", views.KeyView.as_view(), name="api-key"),
     re_path(r"^.*$", views.unknown_address),
 ]
+weights_check(urlpatterns)  # an address that nobody weighed is not served

@@ -3,8 +3,11 @@
 A bucket belongs to a user, or to a network where nobody signed. docs/limits.md tells it to clients.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Bucket(StrEnum):
@@ -39,6 +42,8 @@ COSTS: Final[dict[tuple[str, str], Cost]] = {
     ("GET", "api-orders"): Cost(Bucket.READS, 5),
     ("DELETE", "api-orders"): Cost(Bucket.CANCELS, 5),
     ("GET", "api-order"): Cost(Bucket.READS, 2),
+    ("GET", "api-order-fills"): Cost(Bucket.READS, 5),
+    ("GET", "api-command"): Cost(Bucket.READS, 1),
     ("PATCH", "api-order"): Cost(Bucket.ORDERS, 1, is_once=True),
     ("DELETE", "api-order"): Cost(Bucket.CANCELS, 1),
     ("POST", "api-order-lists"): Cost(Bucket.ORDERS, 1),  # for each order of the list
@@ -61,6 +66,22 @@ NOTHING_THERE: Final = Cost(Bucket.PUBLIC, 1)
 
 
 def cost_of(method: str, name: str | None) -> Cost:
-    """What a request takes. A test walks all addresses: each of them stands in COSTS."""
+    """What a request takes."""
     known = COSTS.get(("GET" if method == "HEAD" else method, name or ""))
     return known if known is not None else NOTHING_THERE
+
+
+def weights_check(patterns: Iterable[Any]) -> None:
+    """Raise unless every method of every address is in COSTS: called when addresses are read.
+
+    `patterns` are Django's, which this module does not know.
+    """
+    for pattern in patterns:
+        inner = getattr(pattern, "url_patterns", None)
+        if inner is not None:
+            weights_check(inner)
+            continue
+        documented = getattr(pattern.callback, "cls", None)
+        for method in METHODS:
+            if hasattr(documented, method.lower()):
+                assert (method, pattern.name) in COSTS, f"{method} {pattern.name} has no weight"

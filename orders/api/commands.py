@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from exchange.api.base import ApiView, documented_by
 from exchange.api.errors import api_view, json_response
 from exchange.api.keys import authenticate
-from exchange.api.requests import order_id_of, query_check
+from exchange.api.requests import order_id_of
 from exchange.api.schema import ID, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandState, Scope
@@ -73,7 +73,6 @@ class CommandDocumentation(ApiView):
 @api_view(("GET",))
 def command(request: HttpRequest, command_id: str) -> HttpResponseBase:
     principal = authenticate(request, Scope.READ)
-    query_check(request, ())
     try:
         asked_id = order_id_of(command_id)
     except DomainError as error:

@@ -116,7 +116,6 @@ def _cancel_all(request: HttpRequest) -> HttpResponse:
 
 def _detail(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.READ)
-    query_check(request, ())
     detail = order_detail(order_id=order_id_of(order_id), account_id=principal.account_id)
     order, amend = detail.order, detail.last_amend
     return json_response(
@@ -139,7 +138,6 @@ def _fills(detail: OrderDetail) -> list[dict[str, Any]]:
 @api_view(("GET",))
 def order_fills(request: HttpRequest, order_id: str) -> HttpResponseBase:
     principal = authenticate(request, Scope.READ)
-    query_check(request, ("limit", "cursor"))
     asked_id = order_id_of(order_id)
     detail = order_detail(
         order_id=asked_id,

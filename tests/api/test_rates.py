@@ -18,13 +18,12 @@ from exchange.api.keys import api_key_create, api_key_revoke
 from exchange.api.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api.strangers import BAD_KEYS
 from exchange.api.throttling import Guard, Ticket, now_ms
-from exchange.api.weights import COSTS, Bucket, Cost
+from exchange.api.weights import COSTS, METHODS, Bucket, Cost, weights_check
 from exchange.models import Symbol, Tier
 from exchange.redis import redis_client
 from orders.models import Order
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body, trader_make
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MANY = 200  # requests that no bucket of a test holds out against
 STRANGERS_KEY = "tk_nobody-has-this"
 
@@ -67,6 +66,17 @@ def test_every_method_of_every_address_has_a_weight_and_nothing_else_has() -> No
         taken |= {(method, address.name) for method in names}
     assert taken == set(COSTS)
     assert all(cost.weight > 0 for cost in COSTS.values())
+
+
+def test_an_address_that_nobody_weighed_is_not_served() -> None:
+    addresses = [one for one in api_addresses() if one.name == "api-time"]
+    weights_check(addresses)
+    name, addresses[0].name = addresses[0].name, "api-new"
+    try:
+        with pytest.raises(AssertionError, match="GET api-new has no weight"):
+            weights_check(addresses)
+    finally:
+        addresses[0].name = name
 
 
 def test_only_addresses_without_a_principal_are_counted_by_network() -> None:
