@@ -54,7 +54,7 @@ def terms_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "trail_amount": decimal_text(read("trail_amount")),
         "trail_bps": trail_ppm // PPM_PER_BPS if trail_ppm else None,
         "activation_price": decimal_text(read("activation_price")),
-        "display_quantity": decimal_text(read("display_quantity")),
+        "display_quantity": _display_text(read("display_quantity"), row["quantity"]),
         "expires_at": time_text(expires_at) if expires_at else None,
         "reprice": bool(read("reprice")),
         "bound_price": decimal_text(read("bound_price")),
@@ -62,6 +62,15 @@ def terms_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "slippage": slippage_text(row),
         "list_id": str(list_id) if list_id else None,
     }
+
+
+def _display_text(
+    display_quantity: Decimal | str | None, quantity: Decimal | str | None
+) -> str | None:
+    """What an iceberg shows at most: never more than it is, though it was made smaller since."""
+    if display_quantity is None or quantity is None:
+        return decimal_text(display_quantity)
+    return decimal_text(min(display_quantity, quantity, key=Decimal))
 
 
 def slippage_text(row: Mapping[str, Any]) -> str | None:

@@ -44,6 +44,7 @@ __all__ = [
     "client_order_id_check",
     "decimal_parse",
     "draft_build",
+    "is_client_order_id",
     "notional_check",
     "time_in_force_default",
 ]
@@ -112,8 +113,13 @@ def draft_build(
 
 def client_order_id_check(client_order_id: str) -> None:
     """Raise unless the id is 1 to 64 of the allowed characters."""
-    if _CLIENT_ORDER_ID(client_order_id) is None:
+    if not is_client_order_id(client_order_id):
         raise DomainError(Code.ORDER_CLIENT_ID_INVALID, field="client_order_id")
+
+
+def is_client_order_id(text: str) -> bool:
+    """Whether a text can be a client order id."""
+    return _CLIENT_ORDER_ID(text) is not None
 
 
 def time_in_force_default(kind: str) -> TimeInForce:

@@ -32,7 +32,7 @@ from orders.selectors_detail import (
     next_fills,
     order_detail,
 )
-from orders.validation import AmendRequest, OrderRequest, client_order_id_check
+from orders.validation import AmendRequest, OrderRequest, is_client_order_id
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)
@@ -67,8 +67,9 @@ def _list(request: HttpRequest) -> HttpResponse:
     scope = f"orders:{principal.account_id}"
     symbol = request.GET.get("symbol")
     client_order_id = request.GET.get("client_order_id")
-    if client_order_id is not None:
-        client_order_id_check(client_order_id)
+    if client_order_id is not None and not is_client_order_id(client_order_id):
+        rule = "1 to 64 of A-Z a-z 0-9 . _ : -"
+        raise DomainError(Code.REQUEST_FIELD_INVALID, field="client_order_id", rule=rule)
     wanted = selectors.OrderFilter(
         symbol_id=symbol_known(symbol).units.symbol_id if symbol is not None else None,
         statuses=_statuses(request.GET.getlist("status")),

@@ -11,6 +11,8 @@ from typing import Any, Final
 from exchange.domain.codes import Code
 from exchange.domain.enums import LIMIT_TYPES, ListKind, OrderStatus, OrderType, Side
 from exchange.domain.errors import DomainError
+from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import plain
 from orders.intake.funds import Deferred
 from orders.intake.jobs import SIDE_CODES, AmendJob
 from orders.lifecycle import is_final
@@ -92,6 +94,8 @@ def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
         if kind not in LIMIT_TYPES and job.side is Side.SELL:
             worth_ticks = _stop_ticks(job, order) or new_price_ticks
         notional_check(worth_ticks, new_quantity_lots, job.rules)
+        if filled_lots and new_quantity_lots < quantity_lots:
+            _rest_check(worth_ticks, new_quantity_lots, filled_lots, job.rules)
     return amend_extra_atoms(
         SIDE_CODES[job.side],
         filled_lots=filled_lots,
@@ -102,6 +106,18 @@ def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
         units=units,
         taker_fee_ppm=order["taker_fee_ppm"],
     )
+
+
+def _rest_check(worth_ticks: int, quantity_lots: int, filled_lots: int, rules: SymbolRules) -> None:
+    """Raise when a smaller quantity would leave less open than a new order may be.
+
+    Where fills made the rest that small the order stays as it is, and may get another price.
+    """
+    left_lots = quantity_lots - filled_lots
+    if left_lots < rules.quantity_lots_min:
+        minimum = plain(rules.units.quantity(filled_lots + rules.quantity_lots_min))
+        raise DomainError(Code.ORDER_QUANTITY_BELOW_MIN, field="quantity", minimum=minimum)
+    notional_check(worth_ticks, left_lots, rules)
 
 
 def _priority_check(

@@ -5,7 +5,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from exchange.models import Symbol
 from exchange.redis import commands_stream, redis_client, top_key
+from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import BUY, Amend, Cancel, CancelAll, Command
 from orders.models import Command as CommandRow
@@ -190,3 +192,49 @@ def test_second_amend_waits_for_the_first(ada: Trader) -> None:
     response = ada.amend(order_id, price="102")
     assert (response.status_code, decoded(response)["code"]) == (409, "order.amend_pending")
     assert ada.balance("USDT") == before
+
+
+def filled_in_part(trader: Trader, filled: str, **changes: str | None) -> str:
+    """An order of 1 at 100 of which so much has traded."""
+    order_id = placed(trader, **changes)
+    Order.objects.filter(pk=order_id).update(
+        engine_seq=1, priority_seq=1, status="partially_filled", filled=Decimal(filled)
+    )
+    return order_id
+
+
+def test_an_amend_does_not_leave_open_less_than_a_new_order_may_be(
+    ada: Trader, symbol: Symbol
+) -> None:
+    """The minimum of a smaller quantity counts for what it leaves open; here 0.01 and 1 USDT."""
+    Symbol.objects.filter(pk=symbol.pk).update(quantity_min=Decimal("0.01"))
+    catalogue_forget()
+    order_id = filled_in_part(ada, "0.5")
+    for quantity, code, minimum in (
+        ("0.5099", "order.quantity_below_min", "0.51"),
+        ("0.0099", "order.quantity_below_min", "0.01"),
+        ("0.5", "order.amend_below_filled", None),
+    ):
+        body = decoded(ada.amend(order_id, quantity=quantity))
+        assert (body["code"], body["params"].get("minimum")) == (code, minimum)
+    assert ada.amend(order_id, quantity="0.51").status_code == 202
+
+
+def test_nor_less_in_value(ada: Trader, symbol: Symbol) -> None:
+    order_id = filled_in_part(ada, "0.5")
+    response = ada.amend(order_id, quantity="0.5099", keep_priority=True)
+    assert decoded(response)["code"] == "order.notional_below_min"
+    assert not Reservation.objects.filter(pending_amend_id__isnull=False).exists()
+    assert ada.amend(order_id, quantity="0.51", keep_priority=True).status_code == 202
+
+
+def test_a_rest_that_fills_made_small_may_get_another_price(ada: Trader) -> None:
+    order_id = filled_in_part(ada, "0.9999")
+    assert ada.amend(order_id, price="101").status_code == 202
+
+
+def test_an_iceberg_shows_at_most_what_it_is(ada: Trader) -> None:
+    order_id = placed(ada, display_quantity="0.5")
+    Order.objects.filter(pk=order_id).update(quantity=Decimal("0.3"))  # kept its priority
+    assert decoded(ada.get(f"/orders/{order_id}"))["display_quantity"] == "0.3"
+    assert decoded(ada.get("/orders"))["items"][0]["display_quantity"] == "0.3"
