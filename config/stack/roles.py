@@ -122,8 +122,7 @@ def _listens(layout: Layout, name: str) -> list[Probe]:
     host = urlsplit(layout.url).hostname or layout.host
     if name == "web":
         return [http_probe(host, layout.port, "/livez")]
-    # Any answer will do: daphne speaks no HTTP here, but it has to be there.
-    return [http_probe(host, layout.ws_port, "/", expect=b"")] if name == "ws" else []
+    return [http_probe(host, layout.ws_port, "/livez")] if name == "ws" else []
 
 
 def _all_of(*probes: Probe) -> Probe:
@@ -149,11 +148,11 @@ def _web(layout: Layout, workers: int) -> list[str]:
 
 
 def _ws(layout: Layout) -> list[str]:
-    command = [
-        sys.executable, "-m", "daphne", "-b", layout.host, "-p", str(layout.ws_port),
-        "--verbosity", "0", "--no-server-name", "config.asgi:application",
+    # Without --proxy-headers: exchange/http/address.py reads what the proxy says, for both doors.
+    return [
+        sys.executable, "-m", "config.ws", "-b", layout.host, "-p", str(layout.ws_port),
+        "--verbosity", "0", "--no-server-name",
     ]  # fmt: skip
-    return [*command, "--proxy-headers"] if ENV.trust_proxy else command
 
 
 def traffic_role(name: str, words: Sequence[str], *, once: bool) -> Role:
