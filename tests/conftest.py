@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import django
 import pytest
@@ -24,7 +24,9 @@ PROCESSES_MIN: Final = 2
 PROCESSES_MAX: Final = 4  # more would want more connections than the one Postgres has
 # Long tests begin first, so that no processor is left with one at the end.
 LONG_FIRST: Final = ("crash", "e2e", "simulation", "property", "concurrency")
-SHARED_STACK: Final = "stack_url"  # the fixture of a whole stack: those who use it stay together
+# Tests that share one stack, by their fixture, are in files of this name and stay together.
+SHARED_STACK: Final = "stack_url"
+SHARED_STACK_FILES: Final = "_page.py"
 
 # A busy machine is not a slow test; a failure prints what reproduces it.
 hypothesis_settings.register_profile("takas", deadline=None, print_blob=True)
@@ -69,18 +71,34 @@ def _serve(config: pytest.Config, server: Server, folder: Path) -> str:
     return server.url
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `-n auto` means."""
     return min(max(len(os.sched_getaffinity(0)), PROCESSES_MIN), PROCESSES_MAX)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share tests out one by one; those of whole stacks by file: a file starts its stack once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):  # type: ignore[misc] # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            if not path.startswith("tests/e2e/"):
+                return nodeid
+            return SHARED_STACK_FILES if path.endswith(SHARED_STACK_FILES) else path
+
+    return Sharing(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        is_sharing = SHARED_STACK in getattr(item, "fixturenames", ())
+        if is_sharing and not item.path.name.endswith(SHARED_STACK_FILES):
+            raise pytest.UsageError(f"{item.path}: name it *{SHARED_STACK_FILES}, see conftest.py")
     if not hasattr(config, "workerinput"):
         return
-    for item in items:
-        if SHARED_STACK in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("browser"))
     rank = {folder: place for place, folder in enumerate(LONG_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG_FIRST)))
 

@@ -12,6 +12,11 @@ HANG_S: Final = 240.0
 POLL_S: Final = 0.02
 
 
+def deadline_in(seconds: float = HANG_S) -> float:
+    """The moment in so many seconds, by the clock that deadlines of jobs and loops go by."""
+    return time.monotonic() + seconds
+
+
 def wait_until(
     condition: Callable[[], object],
     what: str | Callable[[], str] = "it",

@@ -18,10 +18,9 @@ from typing import Any, Final
 
 from websockets.sync.client import ClientConnection, connect
 
+from tests.waiting import HANG_S, deadline_in
+
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-START_S: Final = 30.0
-CALL_S: Final = 30.0
-WAIT_S: Final = 15.0
 POLL_S: Final = 0.05
 MESSAGE_BYTES_MAX: Final = 64 * 1024 * 1024
 FLAGS: Final = (
@@ -63,7 +62,7 @@ class Page:
         message = {"id": number, "method": method, "params": params, "sessionId": self._session_id}
         self._socket.send(json.dumps(message))
         while True:
-            answer = json.loads(self._socket.recv(timeout=CALL_S))
+            answer = json.loads(self._socket.recv(timeout=HANG_S))
             if answer.get("id") == number and answer.get("sessionId") == self._session_id:
                 if "error" in answer:
                     raise PageFault(f"{method}: {answer['error']}")
@@ -110,9 +109,9 @@ class Page:
             raise PageFault(str(answer["exceptionDetails"].get("exception", answer)))
         return answer["result"].get("value")
 
-    def wait(self, condition: str, *, timeout_s: float = WAIT_S) -> Any:
+    def wait(self, condition: str) -> Any:
         """Wait until the expression is true and return it."""
-        deadline = time.monotonic() + timeout_s
+        deadline = deadline_in()
         while True:
             try:
                 value = self.run(condition)
@@ -141,11 +140,8 @@ class Page:
             "node.dispatchEvent(new Event('change', {bubbles: true})); })()"
         )
 
-    def wait_text(self, testid: str, wanted: str, *, timeout_s: float = WAIT_S) -> None:
-        self.wait(
-            f"{_find(testid)} && {_find(testid)}.textContent.includes({json.dumps(wanted)})",
-            timeout_s=timeout_s,
-        )
+    def wait_text(self, testid: str, wanted: str) -> None:
+        self.wait(f"{_find(testid)} && {_find(testid)}.textContent.includes({json.dumps(wanted)})")
 
     def screenshot(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png")["data"]
@@ -166,21 +162,21 @@ def page_open(*, width: int = 1440, height: int = 900) -> Iterator[Page]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             address = _address(process, Path(profile) / "DevToolsActivePort")
-            with connect(address, max_size=MESSAGE_BYTES_MAX, open_timeout=CALL_S) as socket:
+            with connect(address, max_size=MESSAGE_BYTES_MAX, open_timeout=HANG_S) as socket:
                 page = Page(socket, _attach(socket))
                 page.size(width, height)
                 yield page
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(HANG_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
 def _address(process: "subprocess.Popen[bytes]", port_file: Path) -> str:
-    deadline = time.monotonic() + START_S
+    deadline = deadline_in()
     while time.monotonic() < deadline:
         lines = port_file.read_text().split() if port_file.exists() else []
         if len(lines) == 2:
@@ -197,7 +193,7 @@ def _attach(socket: ClientConnection) -> str:
     def call(number: int, method: str, **params: Any) -> dict[str, Any]:
         socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            answer = json.loads(socket.recv(timeout=CALL_S))
+            answer = json.loads(socket.recv(timeout=HANG_S))
             if answer.get("id") == number:
                 result: dict[str, Any] = answer["result"]
                 return result

@@ -91,7 +91,6 @@ def running_data() -> Iterator[Path]:
     shutil.rmtree(made)
 
 
-@pytest.mark.xdist_group("replay")  # both on one stack
 @pytest.mark.parametrize("through", ["api", "intake"])
 def test_market_makes_exactly_the_expected_trades(
     folder: Path, running_data: Path, through: str

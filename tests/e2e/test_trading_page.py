@@ -133,7 +133,7 @@ def test_signing_out_elsewhere_ends_the_socket_and_the_page_goes_to_sign_in(ada:
     header = "{'X-CSRFToken': document.body.dataset.csrf}"
     ada.run(f"void fetch('/logout', {{method: 'POST', headers: {header}}})")
     # Long before the page would notice by itself: it asks the API again every 30 s.
-    ada.wait("location.pathname === '/login'", timeout_s=10)
+    ada.wait("location.pathname === '/login'")
 
 
 def test_page_fits_a_phone_without_scrolling_sideways(ada: Page) -> None:
