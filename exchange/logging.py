@@ -28,7 +28,6 @@ QUIET: Final = (
     "celery.beat",
     "celery.worker.strategy",
     "daphne",
-    "django.request",
     "kombu",
 )
 
@@ -54,6 +53,9 @@ def configure(config: Mapping[str, str]) -> None:
     root.setLevel(config["level"])
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Django writes a line for every refusal, which is a stranger's to repeat: ours are said once,
+    # by who refuses. Faults of the server keep their line.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
 

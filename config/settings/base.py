@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "exchange.http.request_id.RequestIdMiddleware",
+    "exchange.http.host.HostMiddleware",
     "exchange.http.shortcut.ShortcutMiddleware",
     # What follows is the long way: pages, and API requests that a cookie may authenticate.
     "exchange.http.probes.ProbesMiddleware",

@@ -1,10 +1,11 @@
 """The ground of the views that are not hot: Django REST framework with this API's conventions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.permissions import BasePermission
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -21,6 +22,23 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 
+
+class JsonAlone(BaseContentNegotiation):
+    """Every answer is JSON, whatever was asked for, as those of the plain views are."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self,
+        request: Request,
+        renderers: Iterable[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        first = next(iter(renderers))
+        return first, str(first.media_type)
+
+
 View = Callable[..., HttpResponseBase]
 
 
@@ -32,6 +50,7 @@ class ApiView(APIView):
     permission_classes: ClassVar[list[type[BasePermission]]] = []  # type: ignore[misc]
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [JSONRenderer]  # type: ignore[misc]
     parser_classes: ClassVar[list[type[BaseParser]]] = [JSONParser]  # type: ignore[misc]
+    content_negotiation_class = JsonAlone
     scope: ClassVar[Scope | None] = None
     session_only: ClassVar[bool] = False
     principal: Principal

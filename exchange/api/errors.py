@@ -32,7 +32,6 @@ _TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
-    406: "Not acceptable",
     408: "Too slow",
     409: "Conflict",
     411: "Length required",

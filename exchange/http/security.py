@@ -13,6 +13,21 @@ POLICY: Final = (
     "font-src 'self'; connect-src 'self'{socket}; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'; object-src 'none'; manifest-src 'self'"
 )
+API_PREFIX: Final = "/api/v1/"
+# An answer of the API is data: nothing in it may run, be framed, or be kept by anybody between.
+API_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Permissions-Policy": PERMISSIONS,
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+
+
+def api_headers_add(response: HttpResponseBase) -> None:
+    """Add what every answer of the API carries, whichever way it took; a view's own words stay."""
+    for name, value in API_HEADERS.items():
+        if name not in response.headers:
+            response.headers[name] = value
 
 
 def websocket_url(request: HttpRequest) -> str:
@@ -37,6 +52,9 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
+        if request.path_info.startswith(API_PREFIX):
+            api_headers_add(response)
+            return response
         response.headers.setdefault("Content-Security-Policy", self._policy(request))
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         return response

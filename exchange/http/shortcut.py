@@ -8,6 +8,7 @@ request to the API skips them when no cookie could authenticate it:
 
 On the short way there is no `request.user` and no `request.session`, so a view cannot take a
 session for proof. A request with cookies and without a key takes the long way, with CSRF checks.
+Redirects to TLS and the headers of answers are the same on both (tests compare them).
 """
 
 import time
@@ -17,10 +18,11 @@ from typing import Any, Final, cast
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.security import SecurityMiddleware
 
+from exchange.http.security import API_PREFIX, api_headers_add
 from exchange.metrics import API_SECONDS
 
-API_PREFIX: Final = "/api/v1/"
 _METHODS: Final = ("GET", "POST", "DELETE", "PATCH", "PUT")
 _observers: Final = {
     (method, status): API_SECONDS.labels(method, f"{status}xx").observe
@@ -60,7 +62,8 @@ class ShortcutMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.long_way = get_response
-        self.short_way = convert_exception_to_response(_ViewOnly().respond)
+        view = convert_exception_to_response(_ViewOnly().respond)
+        self.short_way = SecurityMiddleware(cast(Callable[[HttpRequest], HttpResponse], view))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not takes_short_way(request):
@@ -68,8 +71,8 @@ class ShortcutMiddleware:
         started = time.perf_counter()
         request.META.pop("HTTP_COOKIE", None)
         response = cast(HttpResponseBase, self.short_way(request))
+        api_headers_add(response)
         headers = response.headers
-        headers["X-Content-Type-Options"] = "nosniff"
         if isinstance(response, HttpResponse) and "Content-Length" not in headers:
             headers["Content-Length"] = str(len(response.content))
         observe = _observers.get((request.method or "", response.status_code // 100))
