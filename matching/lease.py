@@ -13,6 +13,9 @@ from typing import Final
 import psycopg
 
 LEASE_S: Final = 3
+# A worker that restarts is back long before. After so long without one, nobody serves the
+# partition: nothing new is taken for it (orders/served.py), and what waits is an alarm.
+SILENCE_MAX_S: Final = 60
 # Namespaces our advisory locks: (this + partition, epoch).
 _LOCK_SPACE: Final = 0x7A6B_0000
 
@@ -22,6 +25,16 @@ INSERT INTO orders_enginepartition
      updated_at)
 VALUES (%(id)s, 0, '', 0, 0, '0-0', '', '{}', clock_timestamp())
 ON CONFLICT (id) DO NOTHING
+"""
+# With the partition comes the cursor that settles it.
+_ENSURE_CURSOR = """
+INSERT INTO orders_settlementcursor (partition_id, last_seq, updated_at)
+VALUES (%(id)s, 0, clock_timestamp()) ON CONFLICT (partition_id) DO NOTHING
+"""
+# Seconds since anybody served each partition; negative while a lease runs.
+SILENCES: Final = """
+SELECT id, extract(epoch FROM clock_timestamp() - greatest(updated_at, lease_until))::float8
+FROM orders_enginepartition
 """
 # The advisory lock is tried last, and only while the lease still runs: it must not be taken
 # for nothing. It is freed by the owner's session end, never by us.
@@ -71,6 +84,7 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
     params = {"id": partition_id, "owner": owner, "space": space, "lease_s": LEASE_S}
     with connection.transaction():
         connection.execute(_ENSURE, params)
+        connection.execute(_ENSURE_CURSOR, params)
         before = connection.execute(_OWNER, params).fetchone()
         row = connection.execute(_TAKE, params).fetchone()
         if row is None:

@@ -13,7 +13,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
-from exchange.selectors import catalogue, symbol_listed
+from exchange.selectors import catalogue
 from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.intake.decide import list_conflict
 from orders.intake.holds import brought_in_atoms, is_covered
@@ -22,6 +22,7 @@ from orders.intake.thread import intake
 from orders.lifecycle import is_final
 from orders.selectors import client_order_find
 from orders.selectors_lists import ListOfOrders, list_of_account
+from orders.served import symbol_taking
 from orders.services import account_of, draft_of, place_job
 from orders.validation import OrderRequest, OrderTermsRequest, client_order_id_check
 from orders.validation_lists import in_list, list_check
@@ -67,7 +68,7 @@ def _place(
     requests = [_with_symbol(order, symbol) for order in orders]
     fingerprints = list_fingerprints(kind, requests)
     try:
-        rules = symbol_listed(symbol)
+        rules = symbol_taking(symbol)
         job = _list_job(principal, kind, requests, fingerprints, rules)
         _cover_check(job)
     except DomainError as refusal:

@@ -37,7 +37,7 @@ from wallets.models import Account
 # over just these.
 _TOLD = """
 SELECT payload FROM orders_command
-WHERE symbol_id = %s AND kind IN ('set_band', 'set_limits', 'set_feature')
+WHERE symbol_id = %s AND partition_id = %s AND kind IN ('set_band', 'set_limits', 'set_feature')
 ORDER BY engine_seq NULLS LAST, id
 """
 CLOCK_NOTE: Final = "sent by the clock"
@@ -65,7 +65,7 @@ def symbol_rules_send(
     Intake.submit raises, and request.field_invalid for a band that cannot be.
     """
     symbol = Symbol.objects.get(pk=symbol_id)
-    told = _told(symbol_id)
+    told = _told(symbol)
     settings = _settings(symbol, told)
     if again:
         told = {}
@@ -79,7 +79,7 @@ def order_limit_send(limit: OrderLimit, requested_by: int | None = None) -> list
     account that loses its row is told what everyone has, and hears of each change from then on.
     """
     symbol = Symbol.objects.get(pk=limit.symbol_id)
-    told = _told(symbol.pk)
+    told = _told(symbol)
     accounts = set(Account.objects.filter(user_id=limit.user_id).values_list("pk", flat=True))
     settings = {
         key: setting
@@ -136,13 +136,13 @@ def _command_of(build: Callable[..., Command]) -> Callable[[int], Command]:
 # --- what was sent
 
 
-def _told(symbol_id: int) -> dict[Key, Command]:
-    """The latest command of each kind that was sent for a symbol, obeyed yet or not.
+def _told(symbol: Symbol) -> dict[Key, Command]:
+    """The latest command of each kind that was sent to the symbol's engine, obeyed yet or not.
 
     One that the engine refused counts, too: sent again every minute it would fail every minute.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TOLD, (symbol_id,))
+        cursor.execute(_TOLD, (symbol.pk, symbol.partition_id))
         commands = [decode_command(bytes(payload)) for (payload,) in cursor.fetchall()]
     return {_key(command): command for command in commands}
 

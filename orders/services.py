@@ -16,13 +16,14 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
 from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
-from exchange.selectors import catalogue, listing_check, symbol_known, symbol_listed
+from exchange.selectors import catalogue, listing_check, symbol_known
 from orders.commands import BOTH_SIDES
 from orders.fingerprint import fingerprint_of
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
 from orders.intake.thread import intake
 from orders.selectors import client_order_find, order_of_account, symbols_with_open_orders
+from orders.served import served_check, symbol_taking
 from orders.validation import AmendRequest, OrderRequest, client_order_id_check, draft_build
 from orders.validation_amends import (
     AmendedOrder,
@@ -81,7 +82,7 @@ def _place(principal: Principal, request: OrderRequest) -> Placed:
     account_id = account_of(principal)
     fingerprint = fingerprint_of(request)
     try:
-        rules = symbol_listed(request.symbol)
+        rules = symbol_taking(request.symbol)
         draft = draft_of(principal, request, rules)
     except DomainError as refusal:
         return _repeated(account_id, request.client_order_id, fingerprint, refusal)
@@ -229,6 +230,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     order = order_of_account(order_id=order_id, account_id=account_id)
     rules = catalogue().symbols_by_id[order["symbol_id"]]
     amend_state_check(rules)
+    served_check(rules)
     amended = _amended(order, rules.units)
     terms = _amend_terms(request, amended, rules)
     if is_more(terms, amended):

@@ -35,6 +35,7 @@ from orders.market_states import (
     state_ahead_of,
 )
 from orders.schedules import schedules_run
+from orders.served import unsequenced_ages
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
 from wallets.entries import ledger_ids
 
@@ -217,9 +218,11 @@ SELECT id, 0, now() FROM orders_enginepartition ON CONFLICT DO NOTHING
 
 @shared_task
 def settle_all() -> None:
-    """Measure every partition's lag, and settle those that have one: beat's safety net."""
+    """Measure every partition, served or not, and settle those with a lag: beat's safety net."""
     connection = _connection()
     connection.execute(_CURSORS_MISSING)
+    for partition_id, age_s in unsequenced_ages(connection, time.time_ns() // 1_000_000).items():
+        metrics.UNSEQUENCED_AGE_SECONDS.labels(partition_id).set(age_s)
     for partition_id, events, seconds in connection.execute(_LAG).fetchall():
         metrics.SETTLEMENT_LAG.labels(partition_id).set(events)
         metrics.SETTLEMENT_LAG_SECONDS.labels(partition_id).set(seconds)

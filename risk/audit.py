@@ -59,6 +59,8 @@ class Report:
         """Return the codes of the symbols that a breach concerns; all when it cannot be told."""
         affected: set[int] = set()
         for breach in self.breaches:
+            if not breach.freezes:
+                continue
             if breach.symbol_id is not None:
                 affected.add(breach.symbol_id)
             elif breach.asset_id is not None:
@@ -119,6 +121,7 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
         "O1",
         lambda: engine_checks.acknowledged_orders_exist(connection, marks.get(GATE_MARK, 0)),
     )
+    run("O1", lambda: engine_checks.what_waits_is_served(connection))
     if full:  # of all partitions at once
         run("O2", lambda: engine_checks.fills_add_up(connection, None))
     run("B3", lambda: _books(connection, report, known, at))

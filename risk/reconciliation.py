@@ -12,6 +12,7 @@ from typing import Final
 import psycopg
 
 from exchange.domain.ids import TIME_SHIFT
+from matching.lease import SILENCE_MAX_S
 from risk.positions import Position
 from wallets.reconciliation import BREACHES_MAX, Breach
 
@@ -202,6 +203,25 @@ def acknowledged_orders_exist(connection: psycopg.Connection, after_id: int) -> 
             "O1", f"order {order_id} waits for the engine without a reservation", None, symbol_id
         )
         for order_id, symbol_id in bare
+    ]
+
+
+_UNSERVED: Final = """
+SELECT symbol.partition_id FROM exchange_symbol symbol
+WHERE EXISTS (SELECT 1 FROM orders_order placed
+        WHERE placed.engine_seq IS NULL AND placed.symbol_id = symbol.id)
+UNION SELECT partition_id FROM orders_command WHERE engine_seq IS NULL
+EXCEPT SELECT id FROM orders_enginepartition
+    WHERE greatest(updated_at, lease_until) > clock_timestamp() - make_interval(secs => %s)
+ORDER BY 1
+"""
+
+
+def what_waits_is_served(connection: psycopg.Connection) -> list[Breach]:
+    """O1: where orders or commands wait, an engine is at work, or was a moment ago."""
+    return [
+        Breach("O1", f"partition {row[0]}: orders wait, and no engine serves it", freezes=False)
+        for row in connection.execute(_UNSERVED, (SILENCE_MAX_S,)).fetchall()
     ]
 
 

@@ -44,5 +44,7 @@ def report_publish(report: Report) -> None:
     for breach in report.breaches:
         log.critical("audit.breach", invariant=breach.invariant, detail=breach.detail)
     codes = report.symbols_affected()
+    if not codes:
+        return
     broken = ", ".join(sorted({breach.invariant for breach in report.breaches}))
     current_app.send_task(FREEZE_TASK, args=[codes, f"audit: {broken} broken"])

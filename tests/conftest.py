@@ -109,7 +109,7 @@ INSERT INTO wallets_account (kind, created_at)
 VALUES ('house', now()), ('external', now()) ON CONFLICT DO NOTHING;
 INSERT INTO orders_enginepartition (id, epoch, owner, last_seq, published_seq, stream_position,
     state_hash, feed_sequences, updated_at)
-VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT DO NOTHING;
+VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT (id) DO UPDATE SET updated_at = now();
 INSERT INTO orders_settlementcursor (partition_id, last_seq, updated_at)
 VALUES (1, 0, now()) ON CONFLICT DO NOTHING;
 """

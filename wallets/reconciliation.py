@@ -31,6 +31,7 @@ class Breach:
     detail: str
     asset_id: int | None = None
     symbol_id: int | None = None
+    freezes: bool = True  # False: an alarm alone, as to halt what stands still helps nobody
 
 
 def marks_read(connection: psycopg.Connection) -> dict[str, int]:

@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
-RETRY_AFTER_S: Final = 1  # for a 503: the queue drains in far less
+RETRY_AFTER_S: Final = 1  # where the refusal names no time: queues drain in far less
 _TITLES: Final = {
     400: "Bad request",
     401: "Not authenticated",
@@ -85,9 +85,7 @@ def problem_of(error: DomainError, instance: str) -> dict[str, Any]:
 
 def headers(error: DomainError) -> dict[str, str]:
     """Headers that go with a refusal: when to come back, how to authenticate."""
-    if error.http_status == 503:
-        return {"Retry-After": str(RETRY_AFTER_S)}
-    if error.http_status == 429:
+    if error.http_status in (429, 503):
         return {"Retry-After": str(error.params.get("retry_after_s", RETRY_AFTER_S))}
     if error.http_status == 401:
         return {"WWW-Authenticate": "Takas"}

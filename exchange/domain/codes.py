@@ -120,6 +120,7 @@ class Code(StrEnum):
     # engine and platform
     ENGINE_BUSY = "engine.busy"
     ENGINE_SETTLING = "engine.settling"
+    ENGINE_NOT_SERVING = "engine.not_serving"
     ENGINE_UNAVAILABLE = "engine.unavailable"
     ENGINE_OUTCOME_UNKNOWN = "engine.outcome_unknown"
     INTERNAL_ERROR = "internal.error"
@@ -291,6 +292,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.ENGINE_SETTLING: (
         503,
         "What was traded or freed is still being booked: nothing was taken, try again.",
+    ),
+    Code.ENGINE_NOT_SERVING: (
+        503,
+        "No engine is at work for {symbol} now: nothing was taken, cancels are.",
     ),
     Code.ENGINE_UNAVAILABLE: (503, "Orders cannot be taken right now: nothing was taken."),
     Code.ENGINE_OUTCOME_UNKNOWN: (

@@ -9,7 +9,7 @@ from exchange import health
 
 WEB: Final = health.Health(
     "web",
-    ready={**health.standard_checks(), "engine": health.engine_check},
+    ready={**health.standard_checks(), "engine": health.engines_check},
     # Orders are accepted and kept without them: that is what Postgres being the truth means.
     tolerated=("redis", "engine"),
 )

@@ -190,7 +190,6 @@ def market_make(
         for asset in (base, quote):
             key = f"fund:{account.pk}:{asset.pk}"
             funds_deposit(account_id=account.pk, asset_id=asset.pk, amount=funds, key=key)
-    partition_prepare(number)
     return Market(
         partition_id=number,
         rules=symbol_rules(symbol),
@@ -199,10 +198,3 @@ def market_make(
         quote_id=quote.pk,
         ids=ids,
     )
-
-
-def partition_prepare(partition_id: int) -> None:
-    """What a migration does for partition 1."""
-    from orders.models import SettlementCursor
-
-    SettlementCursor.objects.get_or_create(partition_id=partition_id)

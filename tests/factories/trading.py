@@ -21,6 +21,7 @@ from exchange.models import Asset, Tier, User
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
+from orders.served import served_forget
 from risk.order_limits import order_limits_forget
 from risk.selectors import tops_forget
 from wallets.models import Balance
@@ -157,7 +158,10 @@ def fast_tier() -> Tier:
 
 BASE_ROWS = """
 INSERT INTO wallets_account (kind, created_at)
-VALUES ('house', now()), ('external', now()) ON CONFLICT DO NOTHING
+VALUES ('house', now()), ('external', now()) ON CONFLICT DO NOTHING;
+INSERT INTO orders_enginepartition (id, epoch, owner, last_seq, published_seq, stream_position,
+    state_hash, feed_sequences, updated_at)
+VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT (id) DO UPDATE SET updated_at = now();
 """
 
 
@@ -171,6 +175,7 @@ def process_begin() -> None:
     principals_forget()
     strangers.forget()
     tops_forget()
+    served_forget()
 
 
 def process_end() -> None:

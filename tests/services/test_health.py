@@ -16,6 +16,7 @@ from config.env import child_environment
 from config.stack.state import ports_free
 from exchange import health, metrics
 from exchange.redis import matching_key, redis_client
+from exchange.selectors import catalogue_forget
 
 
 def test_a_role_is_ready_only_when_every_check_that_matters_is() -> None:
@@ -74,16 +75,18 @@ def test_the_real_servers_are_found_well() -> None:
     assert connection.connection is None, "the probe gives its connection back"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_silent_engine_is_noticed() -> None:
+    catalogue_forget()
     client = redis_client()
     key = matching_key(1)
     client.delete(key)
-    assert health.engine_check() == "no heartbeat"
+    assert health.engines_check() == "partition 1: no heartbeat"
     now_ms = time.time_ns() // 1_000_000
     client.set(key, json.dumps({"epoch": 1, "sequence": 2, "time_ms": now_ms}), px=5_000)
-    assert health.engine_check() is None
+    assert health.engines_check() is None
     client.set(key, json.dumps({"epoch": 1, "sequence": 2, "time_ms": now_ms - 60_000}), px=5_000)
-    assert (health.engine_check() or "").startswith("silent for")
+    assert (health.engines_check() or "").startswith("partition 1: silent for")
     client.delete(key)
 
 

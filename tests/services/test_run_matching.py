@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 
 import msgspec
@@ -30,6 +31,7 @@ from exchange.redis import (
 from matching.lease import LEASE_S
 from matching.transport import FIELD
 from orders.management.commands.run_matching import EXIT_LEASE_LOST
+from orders.tasks import connection_close, settle_partition
 from tests.factories.market import Market, market_make
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
@@ -54,10 +56,10 @@ def start(market: Market) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
     """Start matching processes of the test's partition; all are gone afterwards."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start_one() -> subprocess.Popen[bytes]:
+    def start_one(partition_id: int = market.partition_id) -> subprocess.Popen[bytes]:
         command = [sys.executable, "manage.py", "run_matching"]
         process = subprocess.Popen(
-            [*command, "--partition", str(market.partition_id)],
+            [*command, "--partition", str(partition_id)],
             cwd=settings.BASE_DIR if hasattr(settings, "BASE_DIR") else None,
             env={**os.environ, "DATABASE_URL": test_database_url(), "METRICS_PORT": "0"},
         )
@@ -153,6 +155,37 @@ def test_an_order_travels_from_the_stream_to_rows_and_frames(
     assert client.exists(settle_flag_key(market.partition_id)), "settlement was woken"
     process.terminate()
     assert process.wait(5) == 0
+
+
+def test_two_partitions_trade_and_settle_side_by_side(
+    start: Callable[..., subprocess.Popen[bytes]],
+    market: Market,
+    db: psycopg.Connection,
+    client: redis.Redis,
+) -> None:
+    other = market_make(ids=market.ids)
+    bought = {}
+    for one in (market, other):
+        one.place(db, 0, Side.SELL, 5, 100)
+        bought[one.partition_id] = one.place(db, 1, Side.BUY, 2, 100)
+        publish(client, one)
+        start(one.partition_id)
+    try:
+        for one in (market, other):
+            order_id = bought[one.partition_id]
+            wait_for(partial(is_filled, db, order_id), START_S_MAX)
+            settle_partition(one.partition_id)
+            held = db.execute(
+                "SELECT available FROM wallets_balance WHERE account_id = %s AND asset_id = %s",
+                (one.account_ids[1], one.base_id),
+            ).fetchone()
+            assert held == (Decimal("1000000.002"),)
+    finally:
+        connection_close()
+
+
+def is_filled(db: psycopg.Connection, order_id: int) -> bool:
+    return status(db, order_id) == "filled"
 
 
 def frames_heard(listener: "redis.client.PubSub") -> list[tuple[str, bytes]]:

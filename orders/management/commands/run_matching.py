@@ -55,8 +55,9 @@ GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 _WAITING_SINCE = """
 SELECT least(
-    (SELECT min(id) FROM orders_order WHERE engine_seq IS NULL),
-    (SELECT min(id) FROM orders_command WHERE engine_seq IS NULL AND partition_id = %s))
+    (SELECT min(id) FROM orders_order WHERE engine_seq IS NULL
+        AND symbol_id IN (SELECT id FROM exchange_symbol WHERE partition_id = %(id)s)),
+    (SELECT min(id) FROM orders_command WHERE engine_seq IS NULL AND partition_id = %(id)s))
 """
 STREAM_ENTRIES: Final = Counter(
     "takas_stream_entries", "Stream entries that were not what they should be", ["what"]
@@ -244,7 +245,7 @@ class MatchingProcess:
     def _gauges(self, connection: psycopg.Connection, worker: Worker, stream: RedisStream) -> None:
         self._gauges_at = self.stepped_at + GAUGES_EVERY_S
         ENGINE_SEQUENCE.labels(self._label).set(worker.committed_seq)
-        row = connection.execute(_WAITING_SINCE, (self.partition_id,)).fetchone()
+        row = connection.execute(_WAITING_SINCE, {"id": self.partition_id}).fetchone()
         since = row[0] if row is not None else None
         age_ms = time.time_ns() // 1_000_000 - id_time_ms(since) if since is not None else 0
         UNSEQUENCED_AGE_SECONDS.labels(self._label).set(max(0, age_ms) / 1_000)
