@@ -10,6 +10,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from adminpanel.admin.actions import CommandActions
+from adminpanel.admin.forms import PlainAdmin
 from adminpanel.admin.readonly import ReadOnlyAdmin
 from exchange.domain.errors import DomainError
 from exchange.models import AccountGroup, ApiKey, User
@@ -91,7 +92,7 @@ class UserAdmin(OrderCancels, DjangoUserAdmin):
 
 
 @admin.register(AccountGroup)
-class AccountGroupAdmin(admin.ModelAdmin):
+class AccountGroupAdmin(PlainAdmin):
     """Its users' orders do not trade with each other; who is in it stands with the user."""
 
     list_display = ("name", "users")
@@ -124,7 +125,7 @@ class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
 
 
 @admin.register(OrderLimit)
-class OrderLimitAdmin(admin.ModelAdmin):
+class OrderLimitAdmin(PlainAdmin):
     """What one user may have on one symbol. The engine is told on each change."""
 
     list_display = ("user", "symbol", "open_orders_max", "stop_orders_max")

@@ -1,21 +1,34 @@
 """Brands, assets and fees."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db import transaction
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
-from exchange.models import Asset, Brand, FeeSchedule, Tier
+from adminpanel.admin.fees import PRECEDENCE, fees_effective, fees_of_tier
+from adminpanel.admin.forms import PlainAdmin
+from exchange.domain.units import percent_text
+from exchange.models import Asset, Brand, FeeSchedule, Symbol, Tier
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brands_forget
 from wallets.models import Balance
 
 
 @admin.register(Brand)
-class BrandAdmin(admin.ModelAdmin):
-    list_display = ("name", "slug", "host", "is_default", "colour_primary", "colour_accent")
+class BrandAdmin(PlainAdmin):
+    list_display = (
+        "name", "slug", "host", "is_default", "shows", "colour_primary", "colour_accent",
+    )  # fmt: skip
     prepopulated_fields = {"slug": ("name",)}
     filter_horizontal = ("symbols",)
+
+    @admin.display(description="shows")
+    def shows(self, brand: Brand) -> str:
+        codes = [symbol.code for symbol in brand.symbols.all() if symbol.is_listed]
+        has_list = bool(brand.symbols.all())
+        return ", ".join(codes) or ("NOTHING" if has_list else "all listed symbols")
 
     def save_related(
         self, request: HttpRequest, form: "ModelForm[Brand]", formsets: object, change: bool
@@ -25,7 +38,7 @@ class BrandAdmin(admin.ModelAdmin):
 
 
 @admin.register(Asset)
-class AssetAdmin(admin.ModelAdmin):
+class AssetAdmin(PlainAdmin):
     """The scale is what integers mean: fixed as soon as anybody has any of the asset."""
 
     list_display = ("code", "name", "scale")
@@ -42,7 +55,8 @@ class AssetAdmin(admin.ModelAdmin):
 
 
 @admin.register(Tier)
-class TierAdmin(admin.ModelAdmin):
+class TierAdmin(PlainAdmin):
+    readonly_fields = ("fees",)
     list_display = (
         "name",
         "orders_per_second",
@@ -52,10 +66,18 @@ class TierAdmin(admin.ModelAdmin):
         "is_default",
     )
 
+    @admin.display(description="effective fees")
+    def fees(self, tier: Tier) -> str:
+        return fees_of_tier(tier)
+
 
 @admin.register(FeeSchedule)
-class FeeScheduleAdmin(admin.ModelAdmin):
-    list_display = ("__str__", "tier", "symbol", "maker_ppm", "taker_ppm")
+class FeeScheduleAdmin(PlainAdmin):
+    list_display = ("__str__", "tier", "symbol", "maker", "taker")
+    fieldsets = (
+        (None, {"fields": ("tier", "symbol", "maker_ppm", "taker_ppm"), "description": PRECEDENCE}),
+    )
+    change_list_template = "admin/exchange/feeschedule/change_list.html"
     list_select_related = ("tier", "symbol")
     list_filter = ("tier", "symbol")
 
@@ -64,3 +86,19 @@ class FeeScheduleAdmin(admin.ModelAdmin):
     ) -> None:
         super().save_model(request, obj, form, change)
         transaction.on_commit(catalogue_forget)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With the rule that the rows go by, and what comes of it."""
+        tiers, symbols = Tier.objects.order_by("name"), Symbol.objects.filter(is_listed=True)
+        context = {"precedence": PRECEDENCE, "effective": fees_effective(tiers, symbols)}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    @admin.display(description="maker", ordering="maker_ppm")
+    def maker(self, fee: FeeSchedule) -> str:
+        return f"{percent_text(fee.maker_ppm)} %"
+
+    @admin.display(description="taker", ordering="taker_ppm")
+    def taker(self, fee: FeeSchedule) -> str:
+        return f"{percent_text(fee.taker_ppm)} %"

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from adminpanel.admin.engines import alarms, silences_read, words_of
 from adminpanel.admin.readonly import PartitionedAdmin, PeriodFilter, ReadOnlyAdmin
 from exchange.selectors import catalogue
 from matching.codec import decode_command
@@ -195,8 +196,27 @@ class BalanceAdmin(ReadOnlyAdmin):
 @admin.register(EnginePartition)
 class EnginePartitionAdmin(ReadOnlyAdmin):
     list_display = (
-        "id", "owner", "epoch", "lease_until", "last_seq", "published_seq", "updated_at",
+        "id", "engine", "symbols", "owner", "epoch", "lease_until", "last_seq", "published_seq",
+        "updated_at",
     )  # fmt: skip
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With an alarm for each partition that has symbols and no engine, row or not."""
+        placed = [(one.units.code, one.partition_id) for one in catalogue().symbols_by_id.values()]
+        for text in alarms(placed, silences_read()):
+            self.message_user(request, text, messages.ERROR)
+        return super().changelist_view(request, extra_context)
+
+    @admin.display(description="engine")
+    def engine(self, partition: EnginePartition) -> str:
+        return words_of(silences_read(), partition.pk)
+
+    @admin.display(description="symbols")
+    def symbols(self, partition: EnginePartition) -> str:
+        rules = catalogue().symbols_by_id.values()
+        return ", ".join(one.units.code for one in rules if one.partition_id == partition.pk)
 
 
 @admin.register(EngineImage)

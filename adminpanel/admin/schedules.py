@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from adminpanel.admin.actions import HALT_PERMISSION
+from adminpanel.admin.forms import PlainAdmin, PlainForm
 from exchange.domain.enums import SymbolState
 from orders.models import ScheduledState
 from orders.schedules import Schedule
@@ -28,7 +29,7 @@ def schedule_of(row: ScheduledState) -> Schedule:
     )
 
 
-class ScheduleForm(forms.ModelForm):
+class ScheduleForm(PlainForm):
     """Weekdays as boxes. Closing for ever is not offered: that is never left to a clock."""
 
     weekdays = forms.MultipleChoiceField(
@@ -84,7 +85,7 @@ def spoken(moment: datetime) -> str:
 
 
 @admin.register(ScheduledState)
-class ScheduledStateAdmin(admin.ModelAdmin):
+class ScheduledStateAdmin(PlainAdmin):
     """Which state a symbol enters when. Whoever may halt a market may also plan its states."""
 
     form = ScheduleForm

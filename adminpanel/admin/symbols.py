@@ -1,23 +1,30 @@
 """Symbols, their market states and their rules: commands to the engine, never an UPDATE."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 
 from adminpanel.admin.actions import CommandActions
+from adminpanel.admin.engines import alarms, serves, silences_read, words_of
+from adminpanel.admin.fees import fees_of_symbol
+from adminpanel.admin.forms import PlainAdmin
 from adminpanel.admin.market_now import markets_read
+from adminpanel.admin.symbol_form import SymbolForm
+from adminpanel.admin.unlisting import Unlisting
+from adminpanel.admin.visibility import brands_by_symbol, shown_words
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
-from exchange.domain.units import PPM, plain
+from exchange.domain.units import percent_text, plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
+from exchange.web.brands import brands_forget
 from orders.market_rules import symbol_rules_send
 from orders.market_states import symbol_state_request
 from orders.mass_cancels import symbol_orders_cancel
@@ -55,29 +62,12 @@ def state_action(name: str, state: SymbolState, text: str) -> Action:
     return act
 
 
-class SymbolForm(forms.ModelForm):
-    """Refuses, in words, rules that the engine could not go by."""
-
-    class Meta:
-        model = Symbol
-        fields: ClassVar[Any] = "__all__"
-
-    def clean(self) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or {}
-        band_ppm = values.get("band_ppm") or 0
-        if band_ppm >= PPM:
-            self.add_error("band_ppm", f"A band is narrower than the price: below {PPM}.")
-        if values.get("interruption_limit_s") and not band_ppm:
-            self.add_error("interruption_limit_s", "Without a price band nothing interrupts.")
-        return values
-
-
 @admin.register(Symbol)
-class SymbolAdmin(CommandActions):
+class SymbolAdmin(Unlisting, PlainAdmin):
     form = SymbolForm
     list_display = (
-        "code", "state", "market_now", "is_listed", "price_step", "size_step", "band_ppm",
-        "position",
+        "code", "state", "engine", "market_now", "is_listed", "shown_on", "price_step",
+        "size_step", "band", "position",
     )  # fmt: skip
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")
@@ -88,7 +78,7 @@ class SymbolAdmin(CommandActions):
         "cancel_orders",
     )
     fieldsets = (
-        (None, {"fields": ("code", "state", "is_listed", "position")}),
+        (None, {"fields": ("code", "state", "is_listed", "shown_on", "position")}),
         ("Grid", {"fields": ("base", "quote", "tick", "lot", "partition_id")}),
         (
             "Orders",
@@ -109,6 +99,7 @@ class SymbolAdmin(CommandActions):
                 "description": "The engine is told when this is saved.",
             },
         ),
+        ("Fees", {"fields": ("fees",)}),
     )  # fmt: skip
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -116,14 +107,58 @@ class SymbolAdmin(CommandActions):
         changelist = super().get_changelist_instance(request)
         symbols = list(changelist.result_list)
         told = markets_read([symbol.code for symbol in symbols])
+        silences, shown = silences_read(), brands_by_symbol()
         for symbol in symbols:
             symbol.told_now = told.get(symbol.code, "")
+            symbol.served = serves(silences, symbol.partition_id)
+            symbol.engine_words = words_of(silences, symbol.partition_id)
+            symbol.shown_words = shown_words(symbol, shown)
         changelist.result_list = symbols
         return changelist
 
     @admin.display(description="market now")
     def market_now(self, symbol: Any) -> str:
         return str(symbol.told_now)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "GET":
+            self._alarm(request, Symbol.objects.all())
+        return super().changelist_view(request, extra_context)
+
+    def render_change_form(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        obj = options.get("obj")
+        if request.method == "GET" and obj is not None:
+            self._alarm(request, Symbol.objects.filter(pk=obj.pk))
+        return super().render_change_form(request, *args, **options)
+
+    def _alarm(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
+        """Nobody should have to look for a symbol that swallows orders."""
+        placed = symbols.values_list("code", "partition_id")
+        for text in alarms(placed, silences_read()):
+            self.message_user(request, text, messages.ERROR)
+
+    @admin.display(description="engine")
+    def engine(self, symbol: Any) -> str:
+        words = f"{symbol.partition_id}: {symbol.engine_words}"
+        if symbol.served:
+            return words
+        return format_html('<strong class="errornote">{}</strong>', words)
+
+    @admin.display(description="shown on")
+    def shown_on(self, symbol: Any) -> str:
+        if hasattr(symbol, "shown_words"):
+            return str(symbol.shown_words)
+        return shown_words(symbol, brands_by_symbol())
+
+    @admin.display(description="band", ordering="band_ppm")
+    def band(self, symbol: Symbol) -> str:
+        return f"{percent_text(symbol.band_ppm)} %" if symbol.band_ppm else "none"
+
+    @admin.display(description="effective fees")
+    def fees(self, symbol: Symbol) -> str:
+        return fees_of_symbol(symbol)
 
     @admin.display(description="tick", ordering="tick")
     def price_step(self, symbol: Symbol) -> str:
@@ -137,7 +172,7 @@ class SymbolAdmin(CommandActions):
         self, request: HttpRequest, obj: Symbol | None = None
     ) -> tuple[str, ...]:
         fixed = GRID if obj is not None and has_orders(obj) else ()
-        return ("state", *fixed)  # the engine's results alone write the state
+        return ("state", "shown_on", "fees", *fixed)  # the engine's results alone write the state
 
     def has_delete_permission(self, request: HttpRequest, obj: Symbol | None = None) -> bool:
         return False  # unlist it: orders and trades name it for ever
@@ -146,9 +181,12 @@ class SymbolAdmin(CommandActions):
         """Write only what the form may change: the engine may have moved the state meanwhile."""
         if change:
             obj.save(update_fields=[name for name in form.changed_data if name != "state"])
+            if "is_listed" in form.changed_data and not obj.is_listed:
+                self.unlisting_send(request, obj)
         else:
             super().save_model(request, obj, form, change)
         transaction.on_commit(catalogue_forget)
+        transaction.on_commit(brands_forget)
         transaction.on_commit(lambda: rules_tell(self, request, obj))
 
     @admin.action(
