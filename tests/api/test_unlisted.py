@@ -50,7 +50,7 @@ def test_own_orders_of_an_unlisted_symbol_are_read_and_cancelled(
     assert ada.get("/prevented-matches?symbol=BTC-USDT").status_code == 200
     assert ada.cancel(order_id).status_code == 202
     answer = ada.send("DELETE", "/orders?symbol=BTC-USDT")
-    assert (answer.status_code, decoded(answer)) == (202, {"symbols": ["BTC-USDT"]})
+    assert (answer.status_code, decoded(answer)["symbols"]) == (202, ["BTC-USDT"])
     assert isinstance(last_command(), CancelAll)
     body = {"timeout_ms": 5_000, "symbol": "BTC-USDT"}
     assert ada.send("POST", "/orders/cancel-after", body).status_code == 202
