@@ -1,0 +1,123 @@
+"""The state of one symbol, and how to ask for something in it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from matching import codes
+from matching import messages as m
+from tests.oracles.order import Order, Where
+
+# What the orders of a list look at.
+TRADED, FILLED, ENDED = "traded", "filled", "ended"
+STATE_CODES = {
+    m.HALT: m.SYMBOL_HALTED,
+    m.PRE_OPEN: codes.SYMBOL_PRE_OPEN,
+    m.AUCTION: codes.SYMBOL_IN_AUCTION,
+    m.AUCTION_CUTOFF: codes.SYMBOL_IN_AUCTION,
+    m.POST_ONLY: codes.SYMBOL_POST_ONLY,
+    m.CANCEL_ONLY: codes.SYMBOL_CANCEL_ONLY,
+    m.CLOSED: codes.SYMBOL_CLOSED,
+}
+GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
+
+
+@dataclass
+class Band:
+    """What `SetBand` said, and where the band stands (22)."""
+
+    width_ppm: int = 0
+    reference: int = 0
+    moved_ms: int = 0
+    move_ppm: int = 0
+    move_after_ms: int = 0
+    limit_ms: int = 0
+    pause_ms: int = 0
+    call_ms: int = 0
+    both_sides: bool = False
+    trades: list[tuple[int, int]] = field(default_factory=list)  # times and prices
+
+
+@dataclass
+class Market:
+    """One symbol. `orders` holds every order that is open, in no particular order."""
+
+    symbol: int
+    state: int = m.OPEN
+    sequence: int = 0
+    now_ms: int = 0
+    ticks: int = 0
+    orders: list[Order] = field(default_factory=list)
+    coming: deque[Order] = field(default_factory=deque)  # woken and released, first come first
+    events: list[m.Event] = field(default_factory=list)
+    news: deque[tuple[str, Order, int]] = field(default_factory=deque)  # for the lists (19)
+    released: list[tuple[Order, int]] = field(default_factory=list)  # and by what price (19.9)
+    step_trades: list[int] = field(default_factory=list)  # prices, since the last follow-up
+    last: int = 0  # price of the last trade, 0 before the first
+    is_last_fresh: bool = False  # traded since the symbol was last opened (12.5)
+    gathered: bool = False  # orders gathered and were not uncrossed yet (20.8)
+    features: set[int] = field(default_factory=set)
+    timers: dict[tuple[int, int], int] = field(default_factory=dict)  # (account, tag) -> due
+    limits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    band: Band = field(default_factory=Band)
+    phase: int = m.PHASE_NONE
+    phase_due_ms: int = 0
+    stopped_at_band: bool = False  # a market order ended there since the last follow-up
+
+    def tell(self, event: m.Event) -> None:
+        self.events.append(event)
+
+    def next_place(self) -> int:
+        self.ticks += 1
+        return self.ticks
+
+    def find(self, order_id: int) -> Order | None:
+        """Return the open order with this id."""
+        return next((order for order in self.orders if order.id == order_id), None)
+
+    def side(self, side: int) -> list[Order]:
+        """2.1, 2.2: the orders of a side of the book, in the order in which they trade."""
+        toward = -1 if side == m.BUY else 1
+        resting = [o for o in self.orders if o.where is Where.BOOK and o.side == side]
+        return sorted(resting, key=lambda order: (toward * order.price, order.place))
+
+    def best(self, side: int) -> int:
+        """Return the best price of a side, 0 where there is none."""
+        queue = self.side(side)
+        return queue[0].price if queue else 0
+
+    def front(self, order: Order) -> Order | None:
+        """Return the oldest order at the best price of the other side."""
+        queue = self.side(other(order.side))
+        return queue[0] if queue else None
+
+    def would_trade(self, order: Order, price: int) -> bool:
+        """5.1, 5.4: to meet the best opposite price exactly is to trade; own orders count."""
+        best = self.best(other(order.side))
+        return best != 0 and (best <= price if order.side == m.BUY else best >= price)
+
+    def rest(self, order: Order) -> None:
+        """3.2, 14.4: take a place behind the orders that are there; an iceberg shows a part."""
+        order.where = Where.BOOK
+        order.place, order.place_sequence = self.next_place(), self.sequence
+        order.shown = min(order.terms.display_lots or order.left, order.left)
+
+    def remove(self, order: Order) -> None:
+        """Take an order out: nothing of it trades any more (7.2)."""
+        order.where = Where.ENDED
+        self.orders.remove(order)
+        if order in self.coming:
+            self.coming.remove(order)
+
+    def cancel(self, order: Order, code: str) -> None:
+        """7.1, 14.6: end the open rest of an order, hidden parts included."""
+        self.remove(order)
+        self.news.append((ENDED, order, 0))
+        self.stopped_at_band |= code == codes.BAND_REST
+        self.tell(
+            m.OrderCancelled(order.id, order.account, order.side, order.price, order.left, code)
+        )
+
+
+def other(side: int) -> int:
+    """Return the opposite side."""
+    return m.SELL if side == m.BUY else m.BUY

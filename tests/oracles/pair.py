@@ -1,0 +1,68 @@
+"""The engine and those who judge it, under the same commands."""
+
+from matching import messages as m
+from matching.codec import decode_command, encode_command
+from matching.engine import Engine
+from tests.oracles.auction import outcome
+from tests.oracles.market import GATHERING
+from tests.oracles.oracle import Oracle
+from tests.oracles.referee import Referee
+
+SHOWN = 5  # events of each side in a message
+
+
+class Differs(AssertionError):
+    """The engine did not do what the rules say."""
+
+
+class Judges:
+    """The oracle, which knows what must happen, and the referee, who knows what must not."""
+
+    def __init__(self) -> None:
+        self.oracle, self.referee = Oracle(), Referee()
+
+    def judge(self, engine: Engine, command: m.Command, told: list[m.Event]) -> None:
+        """Raise AssertionError unless this is what the rules say of the command."""
+        expected = self.oracle.apply(decode_command(encode_command(command)))
+        if told != expected:
+            raise Differs(difference(command, told, expected))
+        self.referee.judge(command, told)
+        self.compare_indication(engine, command.symbol_id)
+
+    def compare_indication(self, engine: Engine, symbol: int) -> None:
+        """21.6: what an auction would give can be seen beforehand."""
+        market = self.oracle.markets[symbol]
+        if market.state not in GATHERING:
+            return
+        found, seen = outcome(market), engine.indication(symbol)
+        if tuple(seen) != (found.price, found.lots, found.surplus):
+            raise Differs(f"21.6: the engine shows {seen}, the rules give {found}")
+
+
+class Beside:
+    """An engine, and its judges beside it."""
+
+    def __init__(self) -> None:
+        self.engine, self.judges = Engine(), Judges()
+
+    def apply(self, command: m.Command) -> list[m.Event]:
+        """Apply one command with all that it sets off; raise AssertionError on a difference."""
+        told = self.engine.apply(decode_command(encode_command(command)))
+        while self.engine.needs_continue(command.symbol_id):
+            told += self.engine.apply(m.Continue(0, command.time_ms, command.symbol_id))
+        told = [event for event in told if type(event) is not m.ContinueNeeded]
+        self.judges.judge(self.engine, command, told)
+        return told
+
+
+def difference(command: m.Command, told: list[m.Event], expected: list[m.Event]) -> str:
+    """Say from where on the answers differ, and how each goes on."""
+    pairs = enumerate(zip(told, expected, strict=False))
+    shortest = min(len(told), len(expected))
+    first = next((place for place, (ours, rules) in pairs if ours != rules), shortest)
+    lines = [f"{command}", f"  the first {first} events are the same; then"]
+    for name, events in (("engine", told), ("rules", expected)):
+        lines += [f"  {name}: {event}" for event in events[first : first + SHOWN]] or [
+            f"  {name}: -"
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""The engine does what the text of its rules says: an oracle and a referee beside it.
+
+`make fuzz` plays many more of these histories.
+"""
+
+import copy
+import random
+import typing
+from collections import Counter
+from itertools import islice
+
+import msgspec
+import pytest
+
+from matching import codes
+from matching import messages as m
+from matching.engine import Engine
+from tests.oracles.generator import SUBJECTS, Corners, history
+from tests.oracles.pair import Beside, Differs, Judges
+from tests.oracles.referee import Foul
+
+HISTORIES = 12  # of each subject
+COMMANDS = 300
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_the_engine_does_what_the_rules_say(subject: str) -> None:
+    for seed in range(HISTORIES):
+        beside = Beside()
+        corners = Corners(random.Random(seed), subject, beside.judges.oracle)
+        for number, command in enumerate(islice(corners, COMMANDS)):
+            try:
+                beside.apply(command)
+            except AssertionError as error:
+                error.add_note(f"command {number} of history {seed} about {subject}")
+                raise
+
+
+def corner_of(event: m.Event) -> object:
+    """Return what is special about an event."""
+    match event:
+        case m.OrderCancelled() | m.OrderRejected() | m.CommandRefused():
+            return event.code
+        case m.StateChanged():
+            return "state", event.state
+        case m.PhaseChanged():
+            return "phase", event.phase
+        case m.SelfTradePrevented():
+            return "mode", event.mode
+        case m.AuctionUncrossed() if event.price_ticks:
+            return "crossed"
+        case m.Trade() if event.maker_price_ticks:
+            return "beyond the edge"
+    return None
+
+
+CORNERS = (
+    *(kind for kind in typing.get_args(m.Event) if kind is not m.ContinueNeeded),
+    *(("state", state) for state in range(m.OPEN, m.CANCEL_ONLY + 1)),
+    *(("phase", phase) for phase in (m.PHASE_LIMIT, m.PHASE_PAUSE, m.PHASE_CALL)),
+    *(("mode", mode) for mode in range(m.STP_CANCEL_INCOMING, m.STP_DECREMENT + 1)),
+    *("crossed", "beyond the edge", codes.BAND_REST, codes.PRICE_OUTSIDE_BAND),
+    *(codes.LIST_OTHER_TRADED, codes.LIST_OTHER_ENDED, codes.LIST_REFUSED),
+    *(codes.OPEN_ORDERS_MAX, codes.STOP_ORDERS_MAX, codes.EXPIRED, codes.BY_TIMER),
+    *(codes.SYMBOL_PRE_OPEN, codes.SYMBOL_IN_AUCTION, codes.SYMBOL_POST_ONLY),
+)
+
+
+def test_the_histories_reach_the_corners() -> None:
+    """A generator that makes dull histories would show nothing."""
+    seen: Counter[object] = Counter()
+    for subject in SUBJECTS:
+        for seed in range(HISTORIES):
+            engine = Engine()
+            told = [
+                event
+                for command in history(subject, seed, COMMANDS)
+                for event in engine.apply(command)
+            ]
+            seen.update(map(type, told))
+            seen.update(map(corner_of, told))
+    assert [corner for corner in CORNERS if seen[corner] < 3] == []
+
+
+def spoiled(event: m.Event) -> m.Event | None:
+    """Return an event as a faulty engine would have told it."""
+    false = msgspec.structs.replace(event)
+    match false:
+        case m.Trade():
+            false.price_ticks += 50
+        case m.AuctionUncrossed() if false.price_ticks:
+            false.price_ticks += 1
+        case m.OrderTriggered() if false.at_ticks:
+            false.at_ticks += 50
+        case m.OrderCancelled() if false.left_lots:
+            false.left_lots += 1
+        case _:
+            return None
+    return false
+
+
+def test_the_judges_see_what_a_faulty_engine_would_tell() -> None:
+    """Each kind of event is spoiled once: neither oracle nor referee lets it pass."""
+    left: set[type] = {m.Trade, m.AuctionUncrossed, m.OrderTriggered, m.OrderCancelled}
+    engine, judges = Engine(), Judges()
+    for command in history("auctions", 1, COMMANDS):
+        told = engine.apply(command)
+        for place, event in enumerate(told):
+            false = spoiled(event)
+            if type(event) not in left or false is None:
+                continue
+            left.discard(type(event))
+            faulty = [*told[:place], false, *told[place + 1 :]]
+            with pytest.raises(Foul):
+                copy.deepcopy(judges).referee.judge(command, faulty)
+            with pytest.raises(Differs):
+                copy.deepcopy(judges).judge(engine, command, faulty)
+        judges.judge(engine, command, told)
+    assert left == set()
