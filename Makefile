@@ -81,7 +81,7 @@ crash: $(STAMP) ## Kill roles and servers at random during a replay: KILLS=300 f
 funds: $(STAMP) ## Cancel and place, buy and sell with all there is, again and again: ROUNDS=10000
 	@ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/concurrency/test_settling.py --timeout=0
 
-fuzz: $(STAMP) ## Compare the engine with the naive book: COMMANDS=1000000, at most FOR=3600 seconds
+fuzz: $(STAMP) ## Compare the engine with the naive book and the oracle: COMMANDS=1000000, at most FOR=3600 seconds
 	@$(BIN)/python -m tests.fuzz --commands $(COMMANDS) --seconds $(FOR)
 
 properties: $(STAMP) ## Let Hypothesis search much longer than `make test` does

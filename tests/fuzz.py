@@ -1,9 +1,11 @@
 """Random commands against the naive book: `python -m tests.fuzz --commands N --seconds S --seed K`.
 
 Engine and naive book must give the same events after every command, every invariant must hold, the
-incremental hash must be the full one, and a restored copy must go on exactly like the original. A
-failure prints the seed, the command and both answers; the same arguments show it again. How far it
-is goes to the standard error, the summary to the standard output; it ends by itself.
+incremental hash must be the full one, and a restored copy must go on exactly like the original.
+Half of the histories go into the corners (`tests/oracles/generator.py`): there the oracle, which
+was written from the text of the rules alone, and the referee must agree, too. A failure prints the
+seed, the command and both answers; the same arguments show it again. How far it is goes to the
+standard error, the summary to the standard output; it ends by itself.
 """
 
 import argparse
@@ -22,8 +24,11 @@ from matching.image import image_decode, image_encode
 from matching.snapshot import StateHash, desks_digest, state_hash
 from tests.histories import History
 from tests.naive_book import NaiveEngine
+from tests.oracles.generator import SUBJECTS, Corners
+from tests.oracles.pair import Judges
 
 COMMANDS_PER_HISTORY = 600
+JUDGED_SEEDS = (1, 2)  # of every four; so both kinds have even and odd ones
 # What costs more than the commands themselves is not done after every one of them.
 RESTORE_EVERY = 97
 TELL_EVERY_S = 10.0
@@ -98,6 +103,35 @@ class Pair:
 
 
 def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
+    """Play one history of the kind that this seed has. Raises AssertionError."""
+    play = judged_run if seed % 4 in JUDGED_SEEDS else crowded_run
+    play(seed, commands, counts)
+
+
+def judged_run(seed: int, commands: int, counts: dict[str, int]) -> None:
+    """Play one history of the corners, with oracle and referee. Some are cut after each step."""
+    chance = random.Random(seed)
+    pair, judges = Pair(), Judges()
+    subject = tuple(SUBJECTS)[seed // 2 % len(SUBJECTS)]
+    history = iter(Corners(chance, subject, judges.oracle))
+    with steps_of(1 if seed % 3 == 0 else sequencing.STEPS_PER_COMMAND_MAX):
+        for number in range(commands):
+            command = next(history)
+            told = without_cuts(pair.apply(command))
+            judges.judge(pair.engine, command, told)
+            count(told, counts)
+            if number % RESTORE_EVERY == 0:
+                pair.restore()
+
+
+def count(told: list[m.Event], counts: dict[str, int]) -> None:
+    """Add the events to the counts of their kinds."""
+    for event in told:
+        name = type(event).__name__
+        counts[name] = counts.get(name, 0) + 1
+
+
+def crowded_run(seed: int, commands: int, counts: dict[str, int]) -> None:
     """Play one history. Every third one cuts work after each step, and seldom goes on at once.
 
     Raises AssertionError.
@@ -109,9 +143,7 @@ def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
     with steps_of(1 if is_cut else sequencing.STEPS_PER_COMMAND_MAX):
         for number in range(commands):
             is_finished = not is_cut or chance.random() < 0.5
-            for event in pair.apply(history.command(), is_finished=is_finished):
-                name = type(event).__name__
-                counts[name] = counts.get(name, 0) + 1
+            count(pair.apply(history.command(), is_finished=is_finished), counts)
             if number % RESTORE_EVERY == 0:
                 pair.restore()
 
@@ -171,6 +203,7 @@ def main() -> None:
     out = sys.stdout
     out.write(f"seeds {run.seed} to {run.seed + run.histories - 1}: {run.histories:,} histories\n")
     out.write(f"{run.commands:,} commands: the same events as the naive book, invariants kept\n")
+    out.write("half of the histories: the same events as the oracle, no foul of the referee's\n")
     out.write(f"{run.restores:,} restores: the same hash in full and kept up to date, same image\n")
     for name, count in sorted(run.events.items()):
         out.write(f"{count:>10,} {name}\n")

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.fuzz import Pair, fuzz, history_run, steps_of
+from tests.fuzz import Pair, crowded_run, fuzz, steps_of
 from tests.histories import COMMANDS, KINDS, History
 
 # Seeds on which something was found once.
@@ -59,4 +59,4 @@ def test_engine_equals_the_naive_book_in_random_histories() -> None:
 
 def test_engine_on_seeds_that_once_failed() -> None:
     for seed in REGRESSIONS:
-        history_run(seed, 600, {})
+        crowded_run(seed, 600, {})
