@@ -12,7 +12,7 @@ from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
-from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
+from exchange.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue
 from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.intake.decide import list_conflict
@@ -45,11 +45,7 @@ def list_place(
     Raises the first refusal, its field named as `orders.N.field`; order.client_id_conflict where
     a client id is in use by anything but this same list; and what Intake.submit_list raises.
     """
-    try:
-        accepted = _place(principal, kind, symbol, orders)
-    except DomainError as error:
-        ORDERS_REFUSED.labels(error.code.value).inc()
-        raise
+    accepted = _place(principal, kind, symbol, orders)
     if not accepted.is_replay:
         ORDERS_ACCEPTED.labels(symbol).inc(len(accepted.orders))
     placed = ListOfOrders(accepted.list_id, accepted.kind, symbol, accepted.orders)

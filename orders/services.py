@@ -15,7 +15,7 @@ from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, Tim
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
-from exchange.metrics import ORDERS_ACCEPTED, ORDERS_REFUSED
+from exchange.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_known
 from orders.commands import BOTH_SIDES
 from orders.fingerprint import fingerprint_of
@@ -67,11 +67,7 @@ def order_place(principal: Principal, request: OrderRequest) -> Placed:
     Raises the first refusal, order.client_id_conflict for an id with other parameters, and what
     Intake.submit raises.
     """
-    try:
-        placed = _place(principal, request)
-    except DomainError as error:
-        ORDERS_REFUSED.labels(error.code.value).inc()
-        raise
+    placed = _place(principal, request)
     if not placed.is_replay:
         ORDERS_ACCEPTED.labels(placed.symbol).inc()
     return placed

@@ -23,6 +23,7 @@ from exchange.domain.errors import DomainError
 from orders import lists
 from orders.api.commands import COMMAND_ID
 from orders.api.schema import OrderPlaceSerializer, OrderSerializer
+from orders.refusals import refusals_told
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
 from orders.selectors_lists import list_json, list_of_account, lists_of_account
 from orders.validation import OrderTermsRequest
@@ -148,11 +149,13 @@ def order_list(request: HttpRequest, list_id: str) -> HttpResponseBase:
 
 def _place(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE, times=lambda: _orders_in(request))
-    body = body_decode(request, _list_decoder)
-    kind = list_kind_of(body.type)
-    list_size_check(kind, len(body.orders))
-    orders = [_order(index, raw) for index, raw in enumerate(body.orders)]
-    placed = lists.list_place(principal, kind=kind, symbol=body.symbol, orders=orders)
+    with refusals_told(principal, "order_list") as wish:
+        body = body_decode(request, _list_decoder)
+        wish.symbol = body.symbol
+        kind = list_kind_of(body.type)
+        list_size_check(kind, len(body.orders))
+        orders = [_order(index, raw) for index, raw in enumerate(body.orders)]
+        placed = lists.list_place(principal, kind=kind, symbol=body.symbol, orders=orders)
     answer = list_json(placed.placed)
     if placed.is_replay:
         return json_response(answer, 200, _REPLAYED)

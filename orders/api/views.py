@@ -22,6 +22,7 @@ from exchange.selectors import catalogue, symbol_known
 from orders import selectors, services
 from orders.api.commands import commands_json
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
+from orders.refusals import refusals_told
 from orders.selectors_commands import command_json
 from orders.selectors_detail import (
     FILLS_DEFAULT,
@@ -54,7 +55,10 @@ def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
 
 def _place(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    placed = services.order_place(principal, body_decode(request, _place_decoder))
+    with refusals_told(principal, "order") as wish:
+        wanted = body_decode(request, _place_decoder)
+        wish.symbol = wanted.symbol
+        placed = services.order_place(principal, wanted)
     body = selectors.order_json(placed.order, placed.symbol)
     if placed.is_replay:
         return json_response(body, 200, _REPLAYED)
@@ -159,11 +163,10 @@ def _cancel(request: HttpRequest, order_id: str) -> HttpResponse:
 
 def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    sent = services.order_amend(
-        principal,
-        order_id=order_id_of(order_id),
-        request=body_decode(request, _amend_decoder),
-    )
+    with refusals_told(principal, "amend") as wish:
+        wish.order_id = order_id_of(order_id)
+        wanted = body_decode(request, _amend_decoder)
+        sent = services.order_amend(principal, order_id=wish.order_id, request=wanted)
     return json_response(_under_way(sent), 202)
 
 

@@ -1,0 +1,81 @@
+"""A refused order leaves a line with who and why, and a count; the lines are bounded."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from exchange.metrics import ORDERS_REFUSED
+from exchange.models import Symbol
+from orders.refusals import LINES_OF_ACCOUNT, LINES_OF_ALL, UNTOLD, lines_forget
+from tests.factories.trading import Trader, decoded, trader_make
+
+Lines = list[MutableMapping[str, Any]]
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
+    """What is logged of refused orders, as the log's own processors saw it."""
+    lines_forget()
+    capture = LogCapture()
+    before = structlog.get_config()["processors"]
+    merged = [structlog.contextvars.merge_contextvars, capture]
+    structlog.configure(processors=merged, cache_logger_on_first_use=False)
+    monkeypatch.setattr("orders.refusals.log", structlog.get_logger("orders.refusals"))
+    yield capture.entries
+    structlog.configure(processors=before, cache_logger_on_first_use=True)
+
+
+def told(lines: Lines) -> Lines:
+    return [line for line in lines if line["event"] == "order.refused"]
+
+
+def counted(code: str) -> float:
+    return float(ORDERS_REFUSED.labels(code)._value.get())
+
+
+def test_a_refused_order_names_code_user_account_symbol_and_request(
+    ada: Trader, lines: Lines
+) -> None:
+    before = counted("order.price_off_tick")
+    answer = ada.place(price="100.001")
+    [line] = told(lines)
+    assert line["what"] == "order"
+    assert line["code"] == decoded(answer)["code"] == "order.price_off_tick"
+    assert (line["user_id"], line["account_id"]) == (ada.user.pk, ada.account_id)
+    assert (line["symbol"], line["field"]) == ("BTC-USDT", "price")
+    assert line["key_id"] == ada.key
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert counted("order.price_off_tick") == before + 1
+
+
+def test_whatever_refuses_it_leaves_its_line(ada: Trader, symbol: Symbol, lines: Lines) -> None:
+    order_id = decoded(ada.place())["id"]
+    refused = [
+        ada.place(symbol="NO-SUCH" + "X" * 100),
+        ada.place(quantity="1000", price="900000"),
+        ada.send("POST", "/orders", b"{"),
+        ada.send("POST", "/order-lists", {"type": "oco", "symbol": "BTC-USDT", "orders": []}),
+        ada.amend(order_id, price="0"),
+        ada.amend("12345", price="99"),
+    ]
+    codes = [decoded(answer)["code"] for answer in refused]
+    assert [line["code"] for line in told(lines)] == codes
+    assert told(lines)[0]["symbol"] == "NO-SUCH" + "X" * 18, "cut: it is the client's own text"
+    assert [line["order_id"] for line in told(lines)][-2:] == [int(order_id), 12345]
+
+
+def test_lines_are_bounded_for_an_account_and_for_all(
+    ada: Trader, symbol: Symbol, monkeypatch: pytest.MonkeyPatch, lines: Lines
+) -> None:
+    monkeypatch.setattr("orders.refusals.time.monotonic_ns", lambda: 10**15)
+    boris, before = trader_make("boris", tier=ada.user.tier), UNTOLD._value.get()
+    for _ in range(LINES_OF_ACCOUNT.burst + 7):
+        ada.place(price="0.001")
+    assert len(told(lines)) == LINES_OF_ACCOUNT.burst
+    assert UNTOLD._value.get() == before + 7
+    boris.place(price="0.001")
+    assert told(lines)[-1]["user_id"] == boris.user.pk, "one who floods silences nobody else"
+    assert LINES_OF_ALL.burst > LINES_OF_ACCOUNT.burst
