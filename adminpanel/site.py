@@ -7,6 +7,7 @@ from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from exchange.access import sign_out
 from exchange.signin.forms import PasswordChangeForm, StaffSignInForm, answer_with_wait
 
 
@@ -20,6 +21,13 @@ class BackOffice(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return answer_with_wait(super().login(request, extra_context))
+
+    def logout(  # type: ignore[override]  # so says its own supertype: a redirect is one too
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        if request.method == "POST":
+            sign_out(request)
+        return super().logout(request, extra_context)
 
     def password_change(  # type: ignore[override]  # a redirect is an answer too
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractUser
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import connection, models
 
-from exchange.domain.enums import SelfTradePrevention, SymbolState
+from exchange.domain.enums import SecurityKind, SelfTradePrevention, SymbolState
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, PPM, NotExact, SymbolUnits
 
 ASSET_CODE = RegexValidator(r"^[A-Z0-9]{2,12}\Z", "2 to 12 of A-Z and 0-9")
@@ -70,7 +70,9 @@ class User(AbstractUser):
     """A person or bot that signs in. Money hangs on the wallets account, not on the user."""
 
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, null=True, blank=True)
-    is_suspended = models.BooleanField(default=False, help_text="May sign in but not trade.")
+    is_suspended = models.BooleanField(
+        default=False, help_text="May sign in, read and cancel, but not place or amend."
+    )
     group = models.ForeignKey(
         AccountGroup,
         on_delete=models.PROTECT,
@@ -85,6 +87,30 @@ class User(AbstractUser):
         db_default=SelfTradePrevention.CANCEL_INCOMING,
         help_text="For orders that name no mode.",
     )
+    session_epoch = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="Sessions of an earlier one have ended."
+    )
+
+    orders_end = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="While suspended or inactive: whatever is live of theirs is cancelled.",
+    )
+
+    class Meta(AbstractUser.Meta):
+        indexes = [
+            models.Index(fields=["id"], condition=models.Q(orders_end=True), name="user_orders_end")
+        ]
+        permissions = [
+            ("suspend_user", "Can suspend, deactivate and readmit customers"),
+            ("end_access", "Can revoke customers' API keys and end their sessions"),
+        ]
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session is checked against: the password, and which epoch it was made in."""
+        of_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        return f"{of_password}.{self.session_epoch}" if self.session_epoch else of_password
 
 
 class Asset(models.Model):
@@ -298,3 +324,43 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.key_id
+
+
+class SecurityEvent(models.Model):
+    """Who did what, to whom, from where. Partitioned by month of `id`, never changed or deleted.
+
+    Rows are written by exchange/events.py alone.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    kind = models.CharField(max_length=20, choices=[(kind, kind) for kind in SecurityKind])
+    actor = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    subject = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    name = models.CharField(max_length=64, blank=True, help_text="As it was typed at a sign-in.")
+    address = models.CharField(max_length=45, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    target = models.CharField(max_length=120, blank=True)
+    detail = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["actor", "id"], name="securityevent_actor"),
+            models.Index(fields=["subject", "id"], name="securityevent_subject"),
+            models.Index(fields=["kind", "id"], name="securityevent_kind"),
+            models.Index(fields=["address", "id"], name="securityevent_address"),
+            models.Index(fields=["request_id", "id"], name="securityevent_request"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=[str(kind) for kind in SecurityKind]),
+                name="securityevent_kind_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"

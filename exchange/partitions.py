@@ -93,6 +93,14 @@ TABLES: Final = (
         may_drop=False,
         append_only=True,
     ),
+    Partitioned(
+        "exchange_securityevent",
+        _month_start,
+        _next_month,
+        "%Y%m",
+        MONTHS_AHEAD,
+        append_only=True,
+    ),
 )
 
 

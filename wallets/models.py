@@ -34,6 +34,7 @@ class Account(models.Model):
                 name="account_one_house_one_external",
             ),
         ]
+        permissions = [("fund_account", "Can credit and debit customers' funds")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"

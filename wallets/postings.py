@@ -93,6 +93,14 @@ def adjustment_postings(
     return _transfer(external_id, account_id, asset_id, atoms, EntryKind.ADJUSTMENT)
 
 
+def funding_postings(
+    *, account_id: int, funding_id: int, asset_id: int, atoms: int
+) -> list[Posting]:
+    """A credit by staff, or with negative atoms a debit, against the house's funding account."""
+    assert atoms != 0
+    return _transfer(funding_id, account_id, asset_id, atoms, EntryKind.FUNDING)
+
+
 def _transfer(
     payer_id: int, payee_id: int, asset_id: int, atoms: int, kind: EntryKind
 ) -> list[Posting]:

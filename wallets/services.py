@@ -1,15 +1,16 @@
 """Writes to accounts and funds that are not trades: one transaction each."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from django.db import connection as django_connection
 from django.db import transaction
 
-from exchange.domain.enums import AccountKind, EntryKind
+from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.units import decimal_to_atoms
-from exchange.models import Asset
+from exchange.events import event_record
+from exchange.models import Asset, User
 from wallets.entries import entries_write, ledger_ids
 from wallets.locks import balances_apply, balances_create_missing
 from wallets.models import Account
@@ -26,6 +27,39 @@ def account_open(*, user_id: int) -> Account:
     """Return the user's account; the first call makes it."""
     account, _ = Account.objects.get_or_create(user_id=user_id, defaults={"kind": AccountKind.USER})
     return account
+
+
+@transaction.atomic
+def user_create(
+    username: str, *, password: str | None = None, is_superuser: bool = False, **fields: Any
+) -> User:
+    """Make a user with a trading account: the way that users are made, by whomever."""
+    make = User.objects.create_superuser if is_superuser else User.objects.create_user
+    user: User = make(username, password=password, **fields)
+    user_opened(user.pk)
+    return user
+
+
+@transaction.atomic
+def user_opened(user_id: int) -> None:
+    """What belongs to every new user: a trading account, and a line in the record."""
+    account_open(user_id=user_id)
+    event_record(SecurityKind.USER_MADE, subject_id=user_id)
+
+
+_OPEN_MISSING: Final = """
+INSERT INTO wallets_account (kind, user_id, created_at)
+SELECT 'user', person.id, now() FROM exchange_user AS person
+WHERE NOT EXISTS (SELECT FROM wallets_account WHERE user_id = person.id)
+ON CONFLICT DO NOTHING
+"""
+
+
+def accounts_open_missing() -> int:
+    """Open an account for every user without one; return how many."""
+    with django_connection.cursor() as cursor:
+        cursor.execute(_OPEN_MISSING)
+        return int(cursor.rowcount)
 
 
 def funds_deposit(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:

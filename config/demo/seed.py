@@ -23,7 +23,7 @@ from exchange.api.secrets import SecretUnreadable, secret_decrypt
 from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
 from orders.market_rules import symbol_rules_send
-from wallets.services import account_open
+from wallets.services import account_open, user_create
 
 
 @transaction.atomic
@@ -80,12 +80,12 @@ def people_seed() -> None:
         user = _person(name, tier)
         funds_ensure(account_open(user_id=user.pk).pk, TRADER_FUNDS, key="demo")
     if not User.objects.filter(username=STAFF).exists():
-        User.objects.create_superuser(STAFF, password=PASSWORD)
+        user_create(STAFF, password=PASSWORD, is_superuser=True)
 
 
 def _person(name: str, tier: Tier) -> User:
     user = User.objects.filter(username=name).first()
-    return user or User.objects.create_user(name, password=PASSWORD, tier=tier)
+    return user or user_create(name, password=PASSWORD, tier=tier)
 
 
 @transaction.atomic

@@ -21,15 +21,15 @@ from exchange.api.principals import (
     Principal,
     principal_of_key,
     principal_of_user,
-    principals_forget,
 )
 from exchange.api.requests import body_of
 from exchange.api.secrets import secret_encrypt
 from exchange.api.strangers import strangers
 from exchange.api.throttling import UNLIMITED, Ticket, guard
 from exchange.domain.codes import Code
-from exchange.domain.enums import Scope
+from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
+from exchange.events import event_record
 from exchange.http.address import client_address, network_of
 from exchange.http.environ import wire_target
 from exchange.models import ApiKey, User
@@ -65,8 +65,6 @@ def authenticate(
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
     count = times() if times is not None else 1
     user_admit(request, principal.user_id, principal.limits, signature, times=count)
-    if scope is Scope.TRADE and principal.is_suspended:
-        raise DomainError(Code.ACCOUNT_SUSPENDED)
     return principal
 
 
@@ -163,6 +161,7 @@ def _of_session(request: HttpRequest) -> Principal:
     return principal_of_user(user.pk).principal
 
 
+@transaction.atomic
 def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:
     """Make a key that may read and perhaps trade; return it and its secret, shown this once."""
     secret = secrets.token_urlsafe(32)
@@ -174,6 +173,8 @@ def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey
         can_read=True,
         can_trade=can_trade,
     )
+    detail = {"label": key.label, "can_trade": can_trade}
+    event_record(SecurityKind.KEY_MADE, subject_id=user_id, target=key.key_id, detail=detail)
     return key, secret
 
 
@@ -187,15 +188,3 @@ def api_key_add(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, s
         if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= KEYS_PER_USER_MAX:
             raise DomainError(Code.AUTH_KEYS_MAX, limit=KEYS_PER_USER_MAX)
         return api_key_create(user_id=user_id, label=label, can_trade=can_trade)
-
-
-def api_key_revoke(*, user_id: int, key_id: str) -> None:
-    """End a key of this user at once here, elsewhere within PRINCIPAL_AGE_MAX_S.
-
-    Raises request.not_found for a key that is not this user's.
-    """
-    keys = ApiKey.objects.filter(user_id=user_id, key_id=key_id)
-    if not _KEY(key_id) or not keys.exists():  # what cannot be a key is never asked for
-        raise DomainError(Code.REQUEST_NOT_FOUND)
-    keys.filter(revoked_at=None).update(revoked_at=datetime.now(UTC))
-    principals_forget()

@@ -11,9 +11,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from exchange.access import key_revoke
 from exchange.api.base import ApiView, plain_request
 from exchange.api.errors import ANY_METHOD, api_view
-from exchange.api.keys import LABEL_MAX, api_key_add, api_key_revoke
+from exchange.api.keys import LABEL_MAX, api_key_add
 from exchange.api.requests import body_decode
 from exchange.api.schema import decimal, listed, query, responses
 from exchange.domain.codes import Code
@@ -200,6 +201,8 @@ class KeysView(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Make an API key; the answer holds its secret, this once."""
+        if self.principal.is_suspended:
+            raise DomainError(Code.ACCOUNT_SUSPENDED)
         wanted = body_decode(plain_request(request), _key_decoder)
         if len(wanted.label) > LABEL_MAX or not wanted.label.isprintable():
             rule = f"at most {LABEL_MAX} printable characters"
@@ -225,7 +228,7 @@ class KeyView(ApiView):
     )
     def delete(self, request: Request, key: str) -> Response:
         """Revoke an API key; programs that use it stop working within two seconds."""
-        api_key_revoke(user_id=self.principal.user_id, key_id=key)
+        key_revoke(user_id=self.principal.user_id, key_id=key)
         return Response(status=204)
 
 

@@ -34,6 +34,7 @@ class Code(StrEnum):
     AUTH_TOO_MANY_ATTEMPTS = "auth.too_many_attempts"
     AUTH_KEYS_MAX = "auth.keys_max"
     ACCOUNT_SUSPENDED = "account.suspended"
+    ACCOUNT_MISSING = "account.missing"
     # symbol
     SYMBOL_UNKNOWN = "symbol.unknown"
     SYMBOL_NOT_LISTED = "symbol.not_listed"
@@ -117,6 +118,10 @@ class Code(StrEnum):
     RISK_OPEN_ORDERS_MAX = "risk.open_orders_max"
     # funds
     FUNDS_INSUFFICIENT = "funds.insufficient"
+    FUNDS_AMOUNT_INVALID = "funds.amount_invalid"
+    FUNDS_ASSET_UNKNOWN = "funds.asset_unknown"
+    FUNDS_REASON_REQUIRED = "funds.reason_required"
+    FUNDS_KEY_CONFLICT = "funds.key_conflict"
     # engine and platform
     ENGINE_BUSY = "engine.busy"
     ENGINE_SETTLING = "engine.settling"
@@ -172,7 +177,15 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         "Too many attempts: try again in {retry_after_s} s.",
     ),
     Code.AUTH_KEYS_MAX: (422, "There may be at most {limit} live API keys: revoke one first."),
-    Code.ACCOUNT_SUSPENDED: (403, "This account is suspended."),
+    Code.ACCOUNT_SUSPENDED: (
+        403,
+        "This account is suspended: its orders can be read and cancelled, but no order is placed or"
+        " amended, and no key made.",
+    ),
+    Code.ACCOUNT_MISSING: (
+        403,
+        "You have no trading account yet: support has to open one.",
+    ),
     Code.SYMBOL_UNKNOWN: (404, "There is no symbol {symbol}."),
     Code.SYMBOL_NOT_LISTED: (
         409,
@@ -288,6 +301,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
         422,
         "This needs {needed} {asset}; {available} is available.",
     ),
+    Code.FUNDS_AMOUNT_INVALID: (422, "The amount must be {rule}."),
+    Code.FUNDS_ASSET_UNKNOWN: (404, "There is no asset {asset}."),
+    Code.FUNDS_REASON_REQUIRED: (422, "Give a reason of at most {limit} characters."),
+    Code.FUNDS_KEY_CONFLICT: (409, "This key stands for another movement of funds."),
     Code.ENGINE_BUSY: (503, "Too many orders are waiting: nothing was taken, try again."),
     Code.ENGINE_SETTLING: (
         503,

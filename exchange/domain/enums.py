@@ -100,6 +100,7 @@ class AccountKind(StrEnum):
     USER = "user"
     HOUSE = "house"  # fees earned
     EXTERNAL = "external"  # the world outside: the other side of deposits and withdrawals
+    FUNDING = "funding"  # the house's purse: the other side of what staff credit and debit
 
 
 class EntryKind(StrEnum):
@@ -108,8 +109,31 @@ class EntryKind(StrEnum):
     DEPOSIT = "deposit"
     WITHDRAWAL = "withdrawal"
     ADJUSTMENT = "adjustment"
+    FUNDING = "funding"  # a credit or debit by staff
 
 
 class Scope(StrEnum):
     READ = "read"
     TRADE = "trade"
+
+
+class SecurityKind(StrEnum):
+    """What the record of security events tells (exchange/events.py)."""
+
+    SIGN_IN = "sign_in"
+    SIGN_IN_FAILED = "sign_in_failed"
+    SIGN_OUT = "sign_out"
+    SESSIONS_ENDED = "sessions_ended"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
+    KEY_MADE = "key_made"
+    KEY_REVOKED = "key_revoked"
+    USER_MADE = "user_made"
+    SUSPENDED = "suspended"
+    UNSUSPENDED = "unsuspended"
+    DEACTIVATED = "deactivated"
+    REACTIVATED = "reactivated"
+    FUNDS_MOVED = "funds_moved"
+    STAFF_ADDED = "staff_added"
+    STAFF_CHANGED = "staff_changed"
+    STAFF_DELETED = "staff_deleted"
+    STAFF_ACTED = "staff_acted"  # a command, or whatever else changes no row of the back office

@@ -9,6 +9,8 @@ from typing import Final
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from exchange.http.current import current_request
+
 HEADER: Final = "X-Request-Id"
 # A proxy's id is taken over if it is plain; anything else could forge log lines.
 ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
@@ -40,10 +42,12 @@ class RequestIdMiddleware:
         chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
         request.META["takas.request_id"] = chosen
         tokens = bind_contextvars(request_id=chosen)
+        current = current_request.set(request)
         try:
             response = self.get_response(request)
         finally:
             # Threads outlive requests: the next one must not inherit this id.
             reset_contextvars(**tokens)
+            current_request.reset(current)
         response.headers[HEADER] = chosen
         return response

@@ -1,20 +1,16 @@
-"""Where WebSockets enter, who may open one, and how to end a user's from anywhere."""
+"""Where WebSockets enter, and who may open one."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 from channels.auth import AuthMiddlewareStack
 from django.conf import settings
 from django.urls import path
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
-from exchange.realtime.feed import CONTROL_TOPIC
-from exchange.redis import FEED_CHANNEL, redis_client
 
 log = structlog.get_logger(__name__)
 ORIGINS_REFUSED = Counter("takas_ws_origin_refused", "Handshakes refused for their Origin")
@@ -61,23 +57,6 @@ def origin_is_ours(origin: str, host: str) -> bool:
         )
     except ValueError:  # not a URL at all
         return False
-
-
-def sockets_close(user_id: int, *, session_key: str | None = None) -> bool:
-    """End a user's WebSockets in every process; only one session's when its key is given.
-
-    For use after sign-out, suspension or a change of password. False when Redis could not be
-    reached: then the sockets end with their session's expiry.
-    """
-    control = msgspec.json.encode({"user_id": user_id, "session_key": session_key})
-    message = msgspec.msgpack.encode([(CONTROL_TOPIC, control)])
-    try:
-        with redis_client() as client:
-            client.publish(FEED_CHANNEL, message)
-    except RedisError as error:
-        log.warning("sockets_close_failed", user_id=user_id, error=repr(error))
-        return False
-    return True
 
 
 _feed: Any = OriginCheck(AuthMiddlewareStack(FeedConsumer.as_asgi()))

@@ -18,7 +18,8 @@ from exchange.http.address import network_of, socket_address
 from exchange.models import Symbol, User
 from exchange.realtime import protocol
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.outbox import Drain, Outbox
+from exchange.realtime.logins import Logins, logins_running, mark_of
+from exchange.realtime.outbox import Drain, Login, Outbox
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running
 
@@ -30,15 +31,17 @@ MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Speaks `exchange.realtime.protocol`; the hub fills the outbox, one task empties it."""
 
-    # Private frames and control messages come through the feed, which every process reads once:
-    # a channel layer would add a Redis subscription per socket.
+    # Frames come through the feed, which every process reads once, and the ends of logins through
+    # one queue for the whole process: a layer here would add a Redis subscription per socket.
     channel_layer_alias = "none"
 
     hub: FeedHub
+    logins: Logins
     outbox: Outbox
 
     async def connect(self) -> None:
         self.hub = hub_running()
+        self.logins = logins_running()
         self.outbox = Outbox()
         self._network = network_of(socket_address(self.scope))
         await self._principal_from_session()
@@ -52,11 +55,14 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         if self.hub.is_full:
             self.outbox.close(CloseCode.FULL)
         self.hub.join(self.outbox)
+        if self.outbox.login is not None:
+            self.logins.hold(self.outbox)
         self._writer = asyncio.create_task(self._write())
 
     async def disconnect(self, code: int) -> None:
         if hasattr(self, "_writer"):
             self.hub.leave(self.outbox)
+            self.logins.drop(self.outbox)
             self._writer.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -105,8 +111,10 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
     async def _check(self, channel: str) -> None:
         symbol = protocol.channel_symbol(channel)
         if symbol is None:
-            if self.outbox.account_id is None:
+            if self.outbox.user_id is None:
                 raise DomainError(Code.AUTH_REQUIRED)
+            if self.outbox.account_id is None:
+                raise DomainError(Code.ACCOUNT_MISSING)
         elif not await _symbol_exists(symbol):
             raise DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel)
 
@@ -133,6 +141,8 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         principal = await database_sync_to_async(_login_verify)(message, self._network)
         self.outbox.user_id = principal.user_id
         self.outbox.account_id = principal.account_id or None
+        self.outbox.login = Login(principal.user_id, key_number=principal.key_number)
+        self.logins.hold(self.outbox)
         self.outbox.put(protocol.answer("logged_in", message_id=message.id))
 
     def _over_rate(self) -> None:
@@ -168,9 +178,9 @@ def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> 
     outbox.user_id = user.pk
     account = getattr(user, "account", None)  # staff may have none
     outbox.account_id = account.pk if account is not None else None
-    if session is not None:
-        outbox.session_key = session.session_key
-        outbox.expires_at_s = session.get_expiry_date().timestamp()
+    assert session is not None, "a user came with a session"
+    assert session.session_key is not None
+    outbox.login = Login(user.pk, session_key=session.session_key, mark=mark_of(user))
 
 
 def _login_verify(message: protocol.Login, network: str) -> Principal:

@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge
 from exchange.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.mirror import BookMirror, Outcome
 from exchange.realtime.outbox import Outbox
-from exchange.realtime.protocol import CloseCode, answer
+from exchange.realtime.protocol import answer
 from exchange.realtime.publish import STATE_SUFFIX
 
 log = structlog.get_logger(__name__)
@@ -40,16 +40,7 @@ class _AccountFrame(msgspec.Struct):
     channel: str
 
 
-class _Control(msgspec.Struct):
-    """A message to the hubs about a user's sockets; never sent to a client."""
-
-    user_id: int
-    session_key: str | None = None
-
-
 _account_decode = msgspec.json.Decoder(_AccountFrame).decode
-_control_decode = msgspec.json.Decoder(_Control).decode
-CONTROL_TOPIC: Final = "control:close"
 
 
 class FeedHub:
@@ -121,12 +112,6 @@ class FeedHub:
     def users(self) -> set[int]:
         return {box.user_id for box in self._outboxes if box.user_id is not None}
 
-    def close_user(self, user_id: int, session_key: str | None = None) -> None:
-        """End a user's sockets: all of them, or those of one session."""
-        for outbox in self._outboxes:
-            if outbox.user_id == user_id and session_key in (None, outbox.session_key):
-                outbox.close(CloseCode.SESSION_ENDED)
-
     # --- frames -----------------------------------------------------------------------------
 
     def dispatch(self, message: bytes) -> None:
@@ -144,10 +129,6 @@ class FeedHub:
                 log.warning("feed_frame_unreadable", topic=topic)
 
     def _dispatch_one(self, topic: str, frame: bytes) -> None:
-        if topic == CONTROL_TOPIC:
-            control = _control_decode(frame)
-            self.close_user(control.user_id, control.session_key)
-            return
         symbol = _depth_symbol(topic)
         if symbol is not None and not self._mirror_apply(symbol, frame):
             return
@@ -267,12 +248,9 @@ class FeedHub:
 
     def heartbeat(self) -> None:
         """Tell every socket that we live, and whether the feed behind us does."""
-        now_s = time.time()
         feed = "live" if self.is_connected else "stale"
         frame = answer("heartbeat", time=_now(), feed=feed)
         for outbox in self._outboxes:
-            if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
-                outbox.close(CloseCode.SESSION_ENDED)
             outbox.put(frame)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from exchange.realtime.protocol import CloseCode
@@ -11,6 +12,16 @@ from exchange.realtime.protocol import CloseCode
 # that one trade elects): nobody is slow because these come at once. Sockets share public texts.
 FRAMES_MAX = 20_000
 CHARS_MAX = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a private socket stands on: a session, or an API key (`session_key` is None)."""
+
+    user_id: int
+    session_key: str | None = None
+    mark: str = ""  # what the session was made under (exchange/realtime/logins.py)
+    key_number: int = 0
 
 
 class Outbox:
@@ -23,8 +34,8 @@ class Outbox:
     def __init__(self) -> None:
         self.topics: set[str] = set()
         self.user_id: int | None = None
-        self.session_key: str | None = None
-        self.expires_at_s: float | None = None  # epoch seconds; None: does not expire
+        self.login: Login | None = None
+        self.expires_at_s: float | None = None  # epoch seconds; None: not known, or never
         self.account_id: int | None = None
         self.private: set[str] = set()  # of `orders`, `balances`: those subscribed
         self.close_code: CloseCode | None = None

@@ -5,33 +5,45 @@ from typing import Final
 import structlog
 from django.http import HttpRequest
 
+from exchange.domain.enums import SecurityKind
+from exchange.events import event_record
+from exchange.events import sign_in_failed as failure_record
 from exchange.http.address import client_address
 from exchange.models import User
 
-NAME_LOGGED_CHARS: Final = 150
+OFFICE: Final = "/admin/"
+WRONG: Final = "wrong name or password"
+THROTTLED: Final = "too many attempts"
 
 log = structlog.get_logger(__name__)
 
 
 def sign_in_succeeded(request: HttpRequest | None, user: User) -> None:
-    """The password was right."""
-    log.info("signin.succeeded", user_id=user.pk, address=_address(request))
+    """The password was right. Of one who is signed in already it was only asked for again."""
+    if request is not None and getattr(request, "user", None) == user:
+        return
+    event_record(
+        SecurityKind.SIGN_IN,
+        actor_id=user.pk,
+        subject_id=user.pk,
+        name=user.get_username(),
+        detail={"door": _door(request)},
+    )
+    address = client_address(request) if request is not None else ""
+    log.info("signin.succeeded", user_id=user.pk, address=address)
 
 
 def sign_in_failed(request: HttpRequest | None, name: str) -> None:
     """The name or the password was wrong."""
-    log.warning("signin.failed", name=name[:NAME_LOGGED_CHARS], address=_address(request))
+    failure_record(name=name, door=_door(request), reason=WRONG)
 
 
 def sign_in_refused(request: HttpRequest | None, name: str, retry_after_s: int) -> None:
     """Too many attempts: the password was not looked at."""
-    log.warning(
-        "signin.refused",
-        name=name[:NAME_LOGGED_CHARS],
-        address=_address(request),
-        retry_after_s=retry_after_s,
-    )
+    failure_record(name=name, door=_door(request), reason=THROTTLED)
 
 
-def _address(request: HttpRequest | None) -> str:
-    return client_address(request) if request is not None else ""
+def _door(request: HttpRequest | None) -> str:
+    if request is None:
+        return "none"
+    return "office" if request.path.startswith(OFFICE) else "page"

@@ -8,7 +8,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from exchange.access import password_store
 from exchange.domain.errors import DomainError
+from exchange.models import User
 from exchange.signin.service import password_confirmed
 
 
@@ -37,6 +39,12 @@ class PasswordChangeForm(AdminPasswordChangeForm):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._request = request
+
+    def save(self, commit: bool = True) -> User:
+        """Their other sessions end with the old password, and the sockets of all of them."""
+        user: User = super().save(commit=False)
+        password_store(user)
+        return user
 
     def clean_old_password(self) -> str:
         old_password: str = self.cleaned_data["old_password"]

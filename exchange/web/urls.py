@@ -5,7 +5,7 @@ from exchange.web import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("login", views.sign_in, name="login"),
-    path("logout", views.sign_out, name="logout"),
+    path("logout", views.leave, name="logout"),
     path("trade/<str:symbol>", views.trade, name="trade"),
     path("keys", views.api_keys, name="keys"),
     path("brand.css", views.brand_css, name="brand-css"),

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -14,11 +13,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from exchange.access import sign_out
 from exchange.api.principals import principal_of_user
 from exchange.domain.codes import DESCRIPTIONS
 from exchange.domain.units import percent_text
 from exchange.http.security import websocket_url
-from exchange.realtime.channels import sockets_close
 from exchange.selectors import catalogue
 from exchange.signin.forms import SignInForm
 from exchange.signin.service import session_begin
@@ -80,12 +79,9 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def sign_out(request: HttpRequest) -> HttpResponse:
+def leave(request: HttpRequest) -> HttpResponse:
     """End the session, and the WebSockets that were opened with it."""
-    user_id, session_key = request.user.pk, request.session.session_key
-    logout(request)
-    if user_id is not None and session_key is not None:
-        sockets_close(user_id, session_key=session_key)
+    sign_out(request)
     return redirect(settings.LOGOUT_REDIRECT_URL)
 
 

@@ -22,7 +22,8 @@ from exchange.api.principals import principals_forget
 from exchange.api.secrets import secret_encrypt
 from exchange.models import ApiKey, User
 from exchange.realtime import protocol, publish
-from exchange.realtime.channels import sockets_close, websocket_urlpatterns
+from exchange.realtime.channels import websocket_urlpatterns
+from exchange.realtime.logins import logins_stop
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running, hub_stop
 from exchange.redis import FEED_CHANNEL, book_key, redis_client, state_key
@@ -123,6 +124,7 @@ def play(
             await scenario(socket)
             await socket.wire.disconnect(timeout=WAIT_S)
         finally:
+            await logins_stop()
             await hub_stop()
             await database_sync_to_async(connections.close_all)()
 
@@ -291,27 +293,6 @@ def test_login_with_a_wrong_secret_is_refused(user: User) -> None:
         assert (await socket.hear("error"))["code"] == "auth.required"
 
     play(scenario)
-
-
-def test_sockets_of_an_ended_session_are_closed(user: User) -> None:
-    key, headers = cookie(user)
-
-    async def scenario(socket: Socket) -> None:
-        assert await asyncio.to_thread(sockets_close, user.pk, session_key="another")
-        await socket.say(op="ping")
-        await socket.hear("pong")
-        assert await asyncio.to_thread(sockets_close, user.pk, session_key=key)
-        assert await socket.closed() == CloseCode.SESSION_ENDED
-
-    play(scenario, headers)
-
-
-def test_suspension_closes_all_sockets_of_the_user(user: User) -> None:
-    async def scenario(socket: Socket) -> None:
-        assert await asyncio.to_thread(sockets_close, user.pk)
-        assert await socket.closed() == CloseCode.SESSION_ENDED
-
-    play(scenario, cookie(user)[1])
 
 
 def test_pages_of_other_hosts_are_refused_and_counted() -> None:

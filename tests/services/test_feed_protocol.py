@@ -126,28 +126,6 @@ def test_hub_survives_what_it_cannot_read() -> None:
     assert list(outbox._frames) == ["{}"]
 
 
-def test_hub_closes_one_session_or_all_of_a_user() -> None:
-    hub, boxes = FeedHub(), [Outbox() for _ in range(3)]
-    for outbox, (user_id, key) in zip(boxes, [(1, "a"), (1, "b"), (2, "c")], strict=True):
-        outbox.user_id, outbox.session_key = user_id, key
-        hub.join(outbox)
-    hub.close_user(1, "a")
-    assert [box.close_code for box in boxes] == [CloseCode.SESSION_ENDED, None, None]
-    hub.close_user(1)
-    assert [box.close_code is None for box in boxes] == [False, False, True]
-
-
-def test_hub_ends_sockets_with_their_session() -> None:
-    hub, ended, lasting = FeedHub(), Outbox(), Outbox()
-    ended.expires_at_s, lasting.expires_at_s = 1.0, 1e12
-    hub.join(ended)
-    hub.join(lasting)
-    hub.heartbeat()
-    assert ended.close_code is CloseCode.SESSION_ENDED
-    assert lasting.close_code is None
-    assert msgspec.json.decode(lasting._frames[0])["feed"] == "stale"
-
-
 @pytest.mark.parametrize(
     ("origin", "host", "ours"),
     [

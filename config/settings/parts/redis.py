@@ -9,6 +9,9 @@ from config.env import ENV
 
 CACHE_SECONDS: Final = 300
 CACHE_SOCKET_TIMEOUT_SECONDS: Final = 1
+LAYER_SOCKET_TIMEOUT_SECONDS: Final = 2
+LAYER_CONNECT_TIMEOUT_SECONDS: Final = 1
+LAYER_HEALTH_SECONDS: Final = 15  # a connection that died in silence is noticed
 TASK_SOFT_SECONDS: Final = 50
 TASK_HARD_SECONDS: Final = 60
 # Above the hard limit: an unacknowledged task comes again only when its worker is surely gone.
@@ -33,7 +36,19 @@ CACHES = {
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [ENV.redis_channels_url], "prefix": "takas:layer"},
+        "CONFIG": {
+            # Timeouts are said: redis-py's own defaults changed from none to 5 s.
+            "hosts": [
+                {
+                    "address": ENV.redis_channels_url,
+                    "socket_timeout": LAYER_SOCKET_TIMEOUT_SECONDS,
+                    "socket_connect_timeout": LAYER_CONNECT_TIMEOUT_SECONDS,
+                    "health_check_interval": LAYER_HEALTH_SECONDS,
+                    "protocol": 2,
+                }
+            ],
+            "prefix": "takas:layer",
+        },
     }
 }
 
@@ -88,6 +103,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "orders.tasks.symbol_rules_send_all",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "barred-orders-cancel": {
+        "task": "orders.tasks.barred_orders_cancel",
+        "schedule": 5.0,
+        "options": {"expires": 10},
     },
     "audit": {
         "task": "risk.tasks.audit",

@@ -1,0 +1,80 @@
+"""The ends of logins: sign-out, a new password, a revoked key, everything of a user at once.
+
+Each is recorded with what it does, and its sockets end in every process after the commit.
+"""
+
+from datetime import UTC, datetime
+from functools import partial
+
+from django.contrib.auth import logout
+from django.db import transaction
+from django.db.models import F
+from django.http import HttpRequest
+
+from exchange.api.principals import principals_forget
+from exchange.domain.codes import Code
+from exchange.domain.enums import SecurityKind
+from exchange.domain.errors import DomainError
+from exchange.events import event_record
+from exchange.models import ApiKey, User
+from exchange.realtime.logins import key_group, login_ended, session_group, sessions_group
+
+
+def sign_out(request: HttpRequest) -> None:
+    """End the session that the request came with, if it is anybody's."""
+    user_id, session_key = request.user.pk, request.session.session_key
+    if user_id is not None:
+        event_record(SecurityKind.SIGN_OUT, subject_id=user_id)
+    logout(request)
+    if user_id is not None and session_key is not None:
+        transaction.on_commit(partial(login_ended, session_group(session_key)))
+
+
+@transaction.atomic
+def password_store(user: User) -> None:
+    """Store the password that was just set; every session that the old one opened ends."""
+    user.save(update_fields=["password"])
+    event_record(SecurityKind.PASSWORD_CHANGED, subject_id=user.pk)
+    transaction.on_commit(partial(login_ended, sessions_group(user.pk)))
+
+
+@transaction.atomic
+def sessions_end(user_id: int, *, reason: str) -> None:
+    """End every session of a user, wherever it was opened."""
+    User.objects.filter(pk=user_id).update(session_epoch=F("session_epoch") + 1)
+    event_record(SecurityKind.SESSIONS_ENDED, subject_id=user_id, detail={"reason": reason})
+    transaction.on_commit(partial(login_ended, sessions_group(user_id)))
+
+
+@transaction.atomic
+def key_revoke(*, user_id: int, key_id: str, reason: str = "") -> None:
+    """End a key of this user at once here, elsewhere within PRINCIPAL_AGE_MAX_S.
+
+    Doing it again changes nothing. Raises request.not_found for a key that is not this user's.
+    """
+    keys = ApiKey.objects.select_for_update(of=("self",)).filter(user_id=user_id)
+    key = keys.filter(key_id=key_id).first() if key_id.isprintable() else None
+    if key is None:
+        raise DomainError(Code.REQUEST_NOT_FOUND)
+    if key.revoked_at is None:
+        key.revoked_at = datetime.now(UTC)
+        key.save(update_fields=["revoked_at"])
+        event_record(
+            SecurityKind.KEY_REVOKED,
+            subject_id=user_id,
+            target=key_id,
+            detail={"label": key.label, "reason": reason},
+        )
+    transaction.on_commit(principals_forget)
+    transaction.on_commit(partial(login_ended, key_group(key.pk)))
+
+
+@transaction.atomic
+def access_end(user_id: int, *, reason: str) -> int:
+    """Revoke every key of a user and end every session; return how many keys there were."""
+    live = ApiKey.objects.filter(user_id=user_id, revoked_at=None)
+    key_ids = list(live.order_by("pk").values_list("key_id", flat=True))
+    for key_id in key_ids:
+        key_revoke(user_id=user_id, key_id=key_id, reason=reason)
+    sessions_end(user_id, reason=reason)
+    return len(key_ids)

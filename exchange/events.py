@@ -1,0 +1,168 @@
+"""The record of security events: who did what, to whom, from where. Written here, never changed.
+
+An event is part of the transaction around it, so it stands exactly when what it tells of does.
+Address, request id and the one who acts are those of the request being answered. What a field
+holds is bounded, and nothing secret is kept: values are named by `detail`, and a name that speaks
+of a secret costs its value.
+"""
+
+import os
+import re
+import threading
+import time
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from exchange.database import node_number
+from exchange.domain.enums import SecurityKind
+from exchange.domain.ids import IdGenerator
+from exchange.http.address import client_address, network_of
+from exchange.http.current import current_request
+from exchange.http.request_id import request_id
+from exchange.models import SecurityEvent, User
+
+log = structlog.get_logger(__name__)
+
+NAME_MAX: Final = 64
+USERNAME_MAX: Final = 150
+ADDRESS_MAX: Final = 45  # an IPv6 address with an IPv4 one inside
+TARGET_MAX: Final = 120
+DETAIL_NAMES_MAX: Final = 40
+DETAIL_TEXT_MAX: Final = 400
+DETAIL_BYTES_MAX: Final = 4_000  # the table allows twice that: Postgres writes JSON with spaces
+REDACTED: Final = "(not recorded)"
+# A user name that nobody has may be a password in the wrong field: so much of it is shown.
+STRANGER_SHOWN: Final = 2
+
+_SECRET: Final = re.compile(r"passw|secret|token|signature|cookie|session_key|csrf").search
+
+
+def event_record(
+    kind: SecurityKind,
+    *,
+    actor_id: int | None = None,
+    subject_id: int | None = None,
+    name: str = "",
+    target: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Put an event on record. Without `actor_id`, whoever is signed in with the request acts."""
+    request = current_request.get()
+    if actor_id is None and request is not None:
+        user = getattr(request, "user", None)  # the short way has none
+        actor_id = user.pk if user is not None and user.is_authenticated else None
+    SecurityEvent.objects.create(
+        id=_ids(os.getpid()).next_id(),
+        kind=kind,
+        actor_id=actor_id,
+        subject_id=subject_id,
+        name=name_shown(name),
+        address=printable(client_address(request))[:ADDRESS_MAX] if request is not None else "",
+        request_id=request_id(request) if request is not None else "",
+        target=printable(target)[:TARGET_MAX],
+        detail=detail_bounded(detail or {}),
+    )
+
+
+def name_shown(name: str) -> str:
+    """A name as a person reads it: normalized, without what cannot be printed, bounded."""
+    return printable(unicodedata.normalize("NFKC", name[: 4 * NAME_MAX])).strip()[:NAME_MAX]
+
+
+def name_of_stranger(name: str) -> str:
+    """What is recorded of a name that no user has: its beginning and its length."""
+    shown = name_shown(name)
+    return f"{shown[:STRANGER_SHOWN]}… ({len(shown)} characters)" if shown else ""
+
+
+def printable(text: str) -> str:
+    """The text with everything that could forge a line or a page replaced."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def detail_bounded(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The detail without secrets and within its bounds; too much of it leaves the names alone."""
+    kept = {
+        printable(str(name))[:NAME_MAX]: REDACTED if is_secret(str(name)) else _bounded(value)
+        for name, value in list(detail.items())[:DETAIL_NAMES_MAX]
+    }
+    if len(msgspec.json.encode(kept)) <= DETAIL_BYTES_MAX:
+        return kept
+    return {"too_much_about": list(kept)[: DETAIL_NAMES_MAX // 2]}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of this name must never be recorded."""
+    return _SECRET(name.lower()) is not None
+
+
+def _bounded(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, Mapping):
+        return detail_bounded(value)
+    if isinstance(value, list | tuple):
+        return [_bounded(one) for one in value[:DETAIL_NAMES_MAX]]
+    return printable(str(value))[:DETAIL_TEXT_MAX]
+
+
+class FailureBudget:
+    """How many failed sign-ins a process records: strangers cause them, and must not fill a disk.
+
+    A minute has room for RECORDED_MAX of them, and for NETWORK_MAX from one network. What was
+    left out is counted, and told with the next one that is recorded.
+    """
+
+    MINUTE_S: Final = 60.0
+    RECORDED_MAX: Final = 60
+    NETWORK_MAX: Final = 10
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left_out = 0
+        self._began_s: float | None = None
+        self._by_network: dict[str, int] = {}  # at most RECORDED_MAX networks
+
+    def take(self, network: str, now_s: float) -> int | None:
+        """How many were left out before this one; None when this one is left out, too."""
+        with self._lock:
+            if self._began_s is None or now_s - self._began_s >= self.MINUTE_S:
+                self._began_s = now_s
+                self._by_network.clear()
+            of_network = self._by_network.get(network, 0)
+            recorded = sum(self._by_network.values())
+            if recorded >= self.RECORDED_MAX or of_network >= self.NETWORK_MAX:
+                self._left_out += 1
+                return None
+            self._by_network[network] = of_network + 1
+            left_out, self._left_out = self._left_out, 0
+            return left_out
+
+
+_failures: Final = FailureBudget()
+
+
+def sign_in_failed(*, name: str, door: str, reason: str) -> None:
+    """Record and log a sign-in that failed at this door (`page`, `admin`), within the budget."""
+    request = current_request.get()
+    address = client_address(request) if request is not None else ""
+    left_out = _failures.take(network_of(address), time.monotonic())
+    if left_out is None:
+        return
+    plain = printable(unicodedata.normalize("NFKC", name[:USERNAME_MAX]))
+    user_id = User.objects.filter(username=plain).values_list("pk", flat=True).first()
+    shown = name_shown(name) if user_id is not None else name_of_stranger(name)
+    detail = {"door": door, "reason": reason, "left_out_before": left_out}
+    event_record(SecurityKind.SIGN_IN_FAILED, subject_id=user_id, name=shown, detail=detail)
+    log.warning("signin.failed", name=shown, address=address, **detail)
+
+
+@cache
+def _ids(_pid: int) -> IdGenerator:
+    """Of this process: one that was forked must not go on with its parent's."""
+    return IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)

@@ -1,0 +1,321 @@
+"""On which login each private socket stands, and its end when that login ends.
+
+Whoever ends a login says so to a group of the channel layer: a user's, a session's or a key's.
+Every process holds a place in the groups of its own sockets, one queue for all of them. A message
+may be lost with Redis, and somebody may end a login without a word: so a socket's login is looked
+up in Postgres when its groups are joined, and again every RECHECK_S.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
+from django.db import Error as DatabaseError
+from django.db import connection
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from exchange.models import User
+from exchange.realtime.outbox import Login, Outbox
+from exchange.realtime.protocol import CloseCode
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+RECHECK_S: Final = 10.0  # what nobody told of is found within this
+TICK_S: Final = 1.0  # a session that runs out ends its sockets within this
+REDIS_CALL_S: Final = 2.0
+RETRY_S: Final = 1.0
+STOP_WAIT_S: Final = 0.1
+
+AWAY: Final = (RedisError, OSError, TimeoutError)
+ENDED: Final = Counter("takas_ws_logins_ended", "Sockets ended with their login", ["found_by"])
+
+
+def user_group(user_id: int) -> str:
+    """All sockets of a user."""
+    return f"user.{user_id}"
+
+
+def sessions_group(user_id: int) -> str:
+    """Those that a session of the user opened."""
+    return f"sessions.{user_id}"
+
+
+def session_group(session_key: str) -> str:
+    """Those of one session; its key is a secret and does not travel."""
+    return f"session.{hashlib.sha256(session_key.encode()).hexdigest()[:40]}"
+
+
+def key_group(key_number: int) -> str:
+    """Those that signed in with this API key."""
+    return f"key.{key_number}"
+
+
+def login_ended(*groups: str) -> bool:
+    """Tell every process that these logins have ended; call it after the commit.
+
+    False when Redis could not be reached: the sockets end within RECHECK_S then.
+    """
+    try:
+        async_to_sync(_send)(groups)
+    except AWAY as error:
+        log.warning("login_ended.not_told", groups=len(groups), error=repr(error))
+        return False
+    return True
+
+
+async def _in_time(call: Awaitable[T]) -> T:
+    """A call to Redis within its time. (`asyncio.wait_for` of 3.11 may lose a cancellation.)"""
+    async with asyncio.timeout(REDIS_CALL_S):
+        return await call
+
+
+async def _send(groups: Iterable[str]) -> None:
+    layer = get_channel_layer()
+    assert layer is not None
+    for group in groups:
+        message = {"type": "login.ended", "group": group}
+        await _in_time(layer.group_send(group, message))
+
+
+def groups_of(login: Login) -> tuple[str, ...]:
+    """The groups whose end is this login's end."""
+    if login.session_key is None:
+        return user_group(login.user_id), key_group(login.key_number)
+    return (
+        user_group(login.user_id),
+        sessions_group(login.user_id),
+        session_group(login.session_key),
+    )
+
+
+def mark_of(user: User) -> str:
+    """What a session was made under: it changes with the password, and when all are ended."""
+    return hashlib.sha256(f"{user.password}:{user.session_epoch}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What Postgres says of logins: the marks of users, and until when sessions and keys hold."""
+
+    users: dict[int, str]
+    sessions: dict[str, datetime]
+    keys: dict[int, datetime | None]
+
+    def stands(self, login: Login) -> bool:
+        """Whether this login is still good."""
+        mark = self.users.get(login.user_id)
+        if mark is None:
+            return False
+        if login.session_key is None:
+            return login.key_number in self.keys
+        return mark == login.mark and login.session_key in self.sessions
+
+    def expires_at_s(self, login: Login) -> float | None:
+        """When it runs out by itself, as epoch seconds."""
+        if login.session_key is None:
+            ends = self.keys[login.key_number]
+            return None if ends is None else ends.timestamp()
+        return self.sessions[login.session_key].timestamp()
+
+
+_USERS: Final = """
+SELECT id, encode(sha256(convert_to(password || ':' || session_epoch, 'UTF8')), 'hex')
+FROM exchange_user WHERE is_active AND id = ANY(%s)
+"""
+_SESSIONS: Final = """
+SELECT session_key, expire_date FROM django_session
+WHERE expire_date > now() AND session_key = ANY(%s)
+"""
+_KEYS: Final = """
+SELECT id, expires_at FROM exchange_apikey
+WHERE revoked_at IS NULL AND can_read AND (expires_at IS NULL OR expires_at > now())
+    AND id = ANY(%s)
+"""
+
+
+def standing_read(logins: Collection[Login]) -> Standing:
+    """Read what has become of these logins: three statements, however many there are."""
+    with connection.cursor() as cursor:
+
+        def rows(statement: str, ids: set[Any]) -> dict[Any, Any]:
+            if not ids:
+                return {}
+            cursor.execute(statement, [list(ids)])
+            return dict(cursor.fetchall())
+
+        return Standing(
+            users=rows(_USERS, {login.user_id for login in logins}),
+            sessions=rows(_SESSIONS, {login.session_key for login in logins} - {None}),
+            keys=rows(_KEYS, {login.key_number for login in logins} - {0}),
+        )
+
+
+class Logins:
+    """The private sockets of one process by the groups that end them. One event loop: no locks."""
+
+    def __init__(self, *, recheck_s: float = RECHECK_S) -> None:
+        self._recheck_s = recheck_s
+        self._outboxes: set[Outbox] = set()
+        self._held: dict[str, set[Outbox]] = {}
+        self._changed: set[str] = set()  # groups that sockets came to, or left
+        self._unchecked: set[Outbox] = set()
+        self._wake = asyncio.Event()
+        self._checked_at_s = self._swept_at_s = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        assert self._task is None
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        while task is not None and not task.done():
+            task.cancel()  # a look-up under way in its thread swallows one
+            await asyncio.wait({task}, timeout=STOP_WAIT_S)
+
+    def hold(self, outbox: Outbox) -> None:
+        """From now on this socket ends with its login."""
+        assert outbox.login is not None
+        self._outboxes.add(outbox)
+        for group in groups_of(outbox.login):
+            self._held.setdefault(group, set()).add(outbox)
+            self._changed.add(group)
+        self._unchecked.add(outbox)
+        self._wake.set()
+
+    def drop(self, outbox: Outbox) -> None:
+        """This socket is gone."""
+        self._outboxes.discard(outbox)
+        self._unchecked.discard(outbox)
+        for group in groups_of(outbox.login) if outbox.login is not None else ():
+            sockets = self._held.get(group, set())
+            sockets.discard(outbox)
+            if not sockets:
+                self._held.pop(group, None)
+                self._changed.add(group)
+        self._wake.set()
+
+    def group_ended(self, group: str) -> None:
+        """End the sockets of a group."""
+        for outbox in self._held.get(group, ()):
+            _end(outbox, "message")
+
+    async def _run(self) -> None:
+        """Keep places in the groups; without Redis look logins up all the same."""
+        layer = get_channel_layer()
+        assert layer is not None
+        while True:
+            try:
+                await self._listen(layer)
+            except AWAY as error:
+                log.warning("logins.redis_away", error=repr(error))
+            with suppress(*AWAY):
+                await _in_time(layer.flush())
+            await self._tick()
+            await asyncio.sleep(RETRY_S)
+
+    async def _listen(self, layer: Any) -> None:
+        channel = await _in_time(layer.new_channel())
+        receiving = asyncio.create_task(self._receive(layer, channel))
+        self._changed = set(self._held)
+        self._unchecked = set(self._outboxes)  # what was said meanwhile was not heard
+        joined: set[str] = set()
+        try:
+            while not receiving.done():
+                await self._places(layer, channel, joined)
+                await self._tick()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_S / 2):
+                        await self._wake.wait()
+                self._wake.clear()
+        finally:
+            receiving.cancel()
+            await asyncio.gather(receiving, return_exceptions=True)
+
+    async def _receive(self, layer: Any, channel: str) -> None:
+        while True:
+            message = await layer.receive(channel)
+            self.group_ended(str(message.get("group")))
+
+    async def _places(self, layer: Any, channel: str, joined: set[str]) -> None:
+        """Join the groups that sockets came to, leave those without one."""
+        while self._changed:
+            group = self._changed.pop()
+            if group in self._held and group not in joined:
+                await _in_time(layer.group_add(group, channel))
+                joined.add(group)
+            elif group not in self._held and group in joined:
+                joined.discard(group)
+                await _in_time(layer.group_discard(group, channel))
+
+    async def _tick(self) -> None:
+        """End what has run out, and look up new logins, or all of them when it is time."""
+        now_s = asyncio.get_running_loop().time()
+        is_due = now_s - self._checked_at_s >= self._recheck_s
+        if is_due:
+            self._checked_at_s = now_s
+        outboxes = set(self._outboxes) if is_due else self._unchecked
+        self._unchecked = set()
+        if outboxes:
+            await self._check(outboxes)
+        if now_s - self._swept_at_s >= TICK_S:
+            self._swept_at_s = now_s
+            self._sweep(datetime.now(UTC).timestamp())
+
+    def _sweep(self, now_s: float) -> None:
+        for outbox in self._outboxes:
+            if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
+                _end(outbox, "expiry")
+
+    async def _check(self, outboxes: set[Outbox]) -> None:
+        logins = {outbox.login for outbox in outboxes if outbox.login is not None}
+        try:
+            standing = await database_sync_to_async(standing_read)(logins)
+        except DatabaseError as error:  # nobody gets anything from us without it; ask again
+            log.warning("logins.database_away", error=repr(error))
+            self._unchecked |= outboxes
+            return
+        for outbox in outboxes:
+            if outbox.login is None:
+                continue
+            if standing.stands(outbox.login):
+                outbox.expires_at_s = standing.expires_at_s(outbox.login)
+            else:
+                _end(outbox, "check")
+
+
+def _end(outbox: Outbox, found_by: str) -> None:
+    if outbox.close_code is None:
+        ENDED.labels(found_by).inc()
+        outbox.close(CloseCode.SESSION_ENDED)
+
+
+_running: WeakKeyDictionary[asyncio.AbstractEventLoop, Logins] = WeakKeyDictionary()
+
+
+def logins_running() -> Logins:
+    """The logins of this event loop's sockets, watched since its first use."""
+    loop = asyncio.get_running_loop()
+    if loop not in _running:
+        _running[loop] = Logins()
+        _running[loop].start()
+    return _running[loop]
+
+
+async def logins_stop() -> None:
+    """End the watch of this event loop, if it has one."""
+    logins = _running.pop(asyncio.get_running_loop(), None)
+    if logins is not None:
+        await logins.stop()
