@@ -41,7 +41,7 @@ from orders.validation_states import (
 )
 from orders.validation_terms import expiry_check
 from risk.order_limits import open_orders_max_of
-from risk.rules import slipped_ticks
+from risk.rules import slipped_ticks, user_check
 from risk.services import draft_check, price_check
 
 
@@ -219,10 +219,11 @@ def _side_code(side: str | None) -> int:
 def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
     """Reserve what new terms may need and send the amend on its way.
 
-    Raises order.not_found, order.not_open, order.amend_pending, what validation refuses, and
-    funds.insufficient.
+    Raises account.suspended, order.not_found, order.not_open, order.amend_pending, what
+    validation refuses, and funds.insufficient.
     """
     account_id = account_of(principal)
+    user_check(is_suspended=principal.is_suspended)
     order = order_of_account(order_id=order_id, account_id=account_id)
     rules = catalogue().symbols_by_id[order["symbol_id"]]
     amend_state_check(rules)
@@ -284,7 +285,7 @@ def _amended(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
 
 
 def account_of(principal: Principal) -> int:
-    """The account that a principal trades for; raises auth.scope_missing where there is none."""
-    if not principal.account_id:  # staff without a trading account
-        raise DomainError(Code.AUTH_SCOPE_MISSING, scope="account")
+    """The account that a principal trades for; raises account.missing where there is none."""
+    if not principal.account_id:
+        raise DomainError(Code.ACCOUNT_MISSING)
     return principal.account_id

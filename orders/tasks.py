@@ -37,6 +37,7 @@ from orders.market_states import (
 from orders.schedules import schedules_run
 from orders.served import unsequenced_ages
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
+from orders.suspension import barred_orders_cancel
 from wallets.entries import ledger_ids
 
 SETTLE_RUN_SECONDS: Final = 5.0
@@ -277,6 +278,12 @@ def schedules_run_now() -> int:
 def symbol_rules_send_all() -> int:
     """Send the rules of symbols that the engine was not told yet; return how many."""
     return symbol_rules_converge()
+
+
+@shared_task(name="orders.tasks.barred_orders_cancel")
+def barred_orders_cancel_now() -> int:
+    """Send the cancels that orders of suspended users still need; return for how many accounts."""
+    return barred_orders_cancel()
 
 
 _CLIENT_IDS_PAGE = """

@@ -1,10 +1,9 @@
-"""Users, their groups, their API keys and their limits; and ending all of their orders."""
+"""Account groups, API keys and limits of users; and ending all of their orders."""
 
 from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
@@ -12,17 +11,14 @@ from django.http import HttpRequest
 from adminpanel.admin.actions import CommandActions
 from adminpanel.admin.forms import PlainAdmin
 from adminpanel.admin.readonly import ReadOnlyAdmin
+from adminpanel.admin.user_acts import ACCESS_PERMISSION
+from exchange.access import key_revoke
 from exchange.domain.errors import DomainError
 from exchange.models import AccountGroup, ApiKey, User
-from exchange.realtime.channels import sockets_close
 from orders.market_rules import order_limit_send
-from orders.mass_cancels import ANY_OWNER, account_orders_cancel
+from orders.mass_cancels import account_orders_cancel
 from risk.models import OrderLimit
 from wallets.selectors import account_id_of
-
-ENDS_SOCKETS = frozenset({"is_active", "is_suspended"})
-# What makes somebody staff, and what staff may do.
-POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class OrderCancels(CommandActions):
@@ -50,47 +46,6 @@ class OrderCancels(CommandActions):
             self.message_user(request, f"{subject}: there are no open orders.")
 
 
-@admin.register(User)
-class UserAdmin(OrderCancels, DjangoUserAdmin):
-    """Users are suspended or deactivated, never deleted: the ledger names their account.
-
-    Only a superuser gives powers, or changes anything of staff: who may edit customers could
-    otherwise take the password of one who may halt a market, or the permission itself.
-    """
-
-    list_display = ("username", "email", "tier", "group", "is_active", "is_suspended", "is_staff")
-    list_filter = ("is_active", "is_suspended", "is_staff", "tier", "group")
-    list_select_related = ("tier", "group")
-    actions = ("cancel_orders",)
-    fieldsets = (
-        *(DjangoUserAdmin.fieldsets or ()),
-        ("Trading", {"fields": ("tier", "group", "self_trade_prevention", "is_suspended")}),
-    )
-
-    @admin.action(description="Cancel all their orders (needs a reason)", permissions=["halt"])
-    def cancel_orders(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        note = self.reason_of(request)
-        for user in queryset if note else ():
-            self.cancel_orders_of(request, user, user.pk, ANY_OWNER, note)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        fields = tuple(super().get_readonly_fields(request, obj))
-        return fields if request.user.is_superuser else (*fields, *POWERS)
-
-    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        may: bool = super().has_change_permission(request, obj)
-        is_staff = obj is not None and (obj.is_staff or obj.is_superuser)
-        return may and (request.user.is_superuser or not is_staff)
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if change and ENDS_SOCKETS & set(form.changed_data):
-            transaction.on_commit(lambda: sockets_close(obj.pk))
-
-
 @admin.register(AccountGroup)
 class AccountGroupAdmin(PlainAdmin):
     """Its users' orders do not trade with each other; who is in it stands with the user."""
@@ -113,7 +68,20 @@ class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
     list_select_related = ("user",)
     exclude = ("secret_encrypted",)
     number_fields = ("pk", "user_id")
-    actions = ("cancel_orders",)
+    actions = ("revoke", "cancel_orders")
+
+    def has_access_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm(ACCESS_PERMISSION)
+
+    @admin.action(description="Revoke (needs a reason)", permissions=["access"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        note = self.reason_of(request)
+        for key in queryset.select_related("user") if note else ():
+            if key.user.is_staff and not request.user.is_superuser:
+                self.refused(request, key, "only a superuser may do this to staff.")
+                continue
+            key_revoke(user_id=key.user_id, key_id=key.key_id, reason=note)
+            self.sent(request, key, "revoked.", note)
 
     @admin.action(
         description="Cancel all orders placed with it (needs a reason)", permissions=["halt"]

@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.admin.helpers import ActionForm
 from django.http import HttpRequest
 
+from adminpanel.admin.policy import OfficeAdmin
 from orders.market_states import NOTE_LENGTH_MAX
 
 HALT_PERMISSION: Final = "exchange.halt_symbol"
@@ -18,7 +19,7 @@ class NoteForm(ActionForm):
     note = forms.CharField(required=False, max_length=NOTE_LENGTH_MAX, label="Reason")
 
 
-class CommandActions(admin.ModelAdmin):
+class CommandActions(OfficeAdmin):
     """A list whose actions are commands. They declare `permissions=["halt"]`."""
 
     action_form = NoteForm

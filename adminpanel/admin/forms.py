@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import IntegrityError, models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from adminpanel.admin.policy import OfficeAdmin
 from exchange.domain.units import percent_text, plain
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?", re.ASCII).fullmatch
@@ -112,7 +113,7 @@ class PlainForm(forms.ModelForm):
                 self.add_error(field if field in self.fields else None, sentence)
 
 
-class PlainAdmin(admin.ModelAdmin):
+class PlainAdmin(OfficeAdmin):
     """The base of what staff may edit."""
 
     form = PlainForm

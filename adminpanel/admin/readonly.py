@@ -7,13 +7,13 @@ through the engine as a command.
 import time
 from typing import Any, ClassVar, Final
 
-from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
+from adminpanel.admin.policy import OfficeAdmin
 from exchange.domain.ids import id_floor
 
 COUNT_MAX: Final = 10_000
@@ -55,7 +55,7 @@ class PeriodFilter(SimpleListFilter):
         return queryset.filter(pk__gte=id_floor(now_ms - PERIODS_MS[period]))
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
+class ReadOnlyAdmin(OfficeAdmin):
     """View only, whatever permissions a group was given; newest first; numbers are searched."""
 
     actions: Any = None

@@ -122,6 +122,10 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
             amended = {"order_ids": [job.order_id for job in amends]}
             reserved = connection.execute(_LOCK_RESERVATIONS[wait_for_locks], amended)
         balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
+        barred: Cursor | None = None
+        if wanted:
+            account_ids = list({key.account_id for key in wanted})
+            barred = connection.execute(sql.BARRED, (account_ids,), prepare=True)
         counts = _ask(connection, sql.OPEN_ORDERS, list(counted))
         orders: Cursor | None = None
         if order_ids:
@@ -129,6 +133,7 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         known.claimed = {row[0] for row in _rows(claimed)}
         known.reservations = {row[0]: Reserved(*row[1:]) for row in _rows(reserved)}
         known.available = {(row[1], row[2]): (row[0], row[3]) for row in _rows(balances)}
+        known.barred = {row[0] for row in _rows(barred)}
         known.open_orders = {(row[0], row[1]): row[2] for row in _rows(counts)}
         known.orders = {row["id"]: row for row in _rows(orders)}
     missing = [key for key in wanted if (key.account_id, key.asset_id) not in known.available]

@@ -54,6 +54,7 @@ class Known:
     claimed: set[int] = field(default_factory=set)  # ids of orders whose claim is new
     available: dict[AssetKey, tuple[int, Decimal]] = field(default_factory=dict)
     busy: set[AssetKey] = field(default_factory=set)  # balances that exist but were not locked
+    barred: set[int] = field(default_factory=set)  # accounts that may only cancel
     open_orders: dict[tuple[int, int], int] = field(default_factory=dict)
     orders: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     reservations: dict[int, Reserved] = field(default_factory=dict)
@@ -246,6 +247,7 @@ class _Batch:
     def _take(self, places: Sequence[PlaceJob], atoms: int) -> None:
         """Reserve for new orders of one account and symbol; raises, and then takes nothing."""
         job = places[0]
+        self._barred_check(job.account_id)
         symbol_key = (job.account_id, job.draft.symbol_id)
         if job.open_orders_max:
             open_orders = self.known.open_orders[symbol_key] + len(places) - 1
@@ -255,6 +257,10 @@ class _Batch:
         )
         if job.open_orders_max:
             self.known.open_orders[symbol_key] += len(places)
+
+    def _barred_check(self, account_id: int) -> None:
+        if account_id in self.known.barred:
+            raise DomainError(Code.ACCOUNT_SUSPENDED)
 
     def _simple(self, job: CommandJob) -> tuple[Command, Mapping[str, Any] | None]:
         order: Mapping[str, Any] | None = None
@@ -282,6 +288,7 @@ class _Batch:
 
     def _amend(self, job: AmendJob) -> tuple[Command, Mapping[str, Any]]:
         order = self._live_order(job.order_id, job.account_id)
+        self._barred_check(job.account_id)
         amended_id = pending_check(job.order_id, self.known.reservations)
         if amended_id in self.amending:
             raise DomainError(Code.ORDER_AMEND_PENDING)

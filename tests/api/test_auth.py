@@ -11,6 +11,7 @@ from exchange.api.keys import api_key_create
 from exchange.api.principals import principals_forget
 from exchange.models import ApiKey, User
 from orders.models import Order
+from orders.suspension import user_suspend
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body
 
 PATH = "/api/v1/balances"
@@ -96,15 +97,27 @@ def test_an_expired_key_is_unknown(ada: Trader) -> None:
     assert refused(ada.get("/balances")) == (401, "auth.key_unknown")
 
 
-def test_suspended_users_read_but_do_not_trade(ada: Trader) -> None:
+def test_suspended_users_read_and_cancel_but_do_not_trade(ada: Trader) -> None:
     order_id = decoded(ada.place())["id"]
-    ada.user.is_suspended = True
-    ada.user.save()
-    principals_forget()
+    user_suspend(user_id=ada.user.pk, actor_id=None, reason="odd", cancels=False)
     assert ada.get("/balances").status_code == 200
-    for response in (ada.place(), ada.cancel(order_id), ada.amend(order_id, price="99")):
+    for response in (ada.place(), ada.amend(order_id, price="99")):
         assert refused(response) == (403, "account.suspended")
+    assert ada.cancel(order_id).status_code == 202
+    assert ada.send("DELETE", "/orders").status_code == 202
+    assert ada.send("POST", "/orders/cancel-after", {"timeout_ms": 10_000}).status_code == 202
     assert Order.objects.count() == 1
+
+
+def test_suspended_users_revoke_keys_but_make_none(ada: Trader) -> None:
+    user_suspend(user_id=ada.user.pk, actor_id=None, reason="odd")
+    page = Client()
+    page.force_login(ada.user)
+    assert page.get("/api/v1/keys").status_code == 200
+    made = page.post("/api/v1/keys", encode({"label": "new"}), JSON)
+    assert refused(made) == (403, "account.suspended")
+    assert page.delete(f"/api/v1/keys/{ada.key}").status_code == 204
+    assert page.post("/logout").status_code == 302
 
 
 def test_secrets_are_not_stored_in_clear(ada: Trader) -> None:
@@ -188,11 +201,12 @@ def test_a_key_made_over_http_shows_its_secret_once_and_works(ada: Trader) -> No
     assert refused(bot.place()) == (401, "auth.key_unknown")
 
 
-def test_staff_without_an_account_cannot_trade(symbol: object) -> None:
+def test_who_has_no_account_is_told_so(symbol: object) -> None:
     staff = Client()
     staff.force_login(User.objects.create(username="staff", is_staff=True))
     response = staff.post("/api/v1/orders", encode(order_body()), JSON)
-    assert refused(response) == (403, "auth.scope_missing")
+    assert refused(response) == (403, "account.missing")
+    assert "no trading account yet" in decoded(response)["detail"]
 
 
 @pytest.mark.parametrize(

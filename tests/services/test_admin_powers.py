@@ -34,10 +34,12 @@ def test_powers_are_not_given_by_who_may_edit_users(client: Client, clerk: User)
     customer = User.objects.create_user("customer")
     halt = Permission.objects.get(codename="halt_symbol")
     powers = {"is_staff": "on", "is_superuser": "on", "user_permissions": [halt.pk]}
-    body = form_of(client, customer, email="new@example.com", **powers)
+    closed = {"username": "taken", "email": "mine@example.com", "is_suspended": "on"}
+    body = form_of(client, customer, first_name="Ada", **closed, **powers)
     client.post(reverse("admin:exchange_user_change", args=[customer.pk]), body)
     customer.refresh_from_db()
-    assert customer.email == "new@example.com", "what may be edited still is"
+    assert customer.first_name == "Ada", "what may be edited still is"
+    assert (customer.username, customer.email) == ("customer", "")
     assert (customer.is_staff, customer.is_superuser) == (False, False)
     assert not customer.user_permissions.exists()
 

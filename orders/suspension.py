@@ -1,0 +1,152 @@
+"""Users who may not trade: suspended, who still sign in, read and cancel; deactivated, who do not.
+
+Both end the user's sockets and, unless staff say otherwise, every live order. Intake reads whether
+an account is barred after it has locked what an order pays with; whoever bars locks all of these
+before: so an order was accepted before and is seen here, or it is refused there. The cancels are
+commands of the engine. Whatever they missed is sent again by a task: an order that came to the
+engine after them, a symbol that takes no cancels just now, a process that died in between.
+"""
+
+import time
+from functools import partial
+from typing import Final
+
+import structlog
+from django.db import connection, transaction
+
+from exchange.api.principals import principals_forget
+from exchange.domain.enums import CommandKind, SecurityKind, SymbolState
+from exchange.domain.errors import DomainError
+from exchange.domain.ids import id_floor
+from exchange.events import event_record
+from exchange.models import User
+from exchange.realtime.logins import login_ended, user_group
+from orders.mass_cancels import account_orders_cancel
+from wallets.selectors import account_id_of
+
+RESEND_MS: Final = 30_000  # a cancel that the engine may still have before it is not repeated
+ACCOUNTS_PER_RUN_MAX: Final = 200
+BARRED_NOTE: Final = "the user is suspended or deactivated"
+
+log = structlog.get_logger(__name__)
+
+_LOCK_ACCOUNT: Final = "SELECT id FROM wallets_account WHERE user_id = %s FOR UPDATE"
+_LOCK_BALANCES: Final = """
+SELECT id FROM wallets_balance WHERE account_id = %s ORDER BY account_id, asset_id FOR UPDATE
+"""
+
+
+def user_suspend(*, user_id: int, actor_id: int | None, reason: str, cancels: bool = True) -> int:
+    """Keep a user from placing and amending; return in how many symbols cancels are on their way.
+
+    `cancels`: every live order of theirs ends. They may still read, cancel and revoke keys.
+    """
+    return _bar(user_id, SecurityKind.SUSPENDED, actor_id, reason, cancels, is_suspended=True)
+
+
+def user_deactivate(
+    *, user_id: int, actor_id: int | None, reason: str, cancels: bool = True
+) -> int:
+    """Keep a user out altogether: nobody signs in as them, and their keys do not work."""
+    return _bar(user_id, SecurityKind.DEACTIVATED, actor_id, reason, cancels, is_active=False)
+
+
+def user_unsuspend(*, user_id: int, actor_id: int | None, reason: str) -> None:
+    """Let a suspended user trade again."""
+    _readmit(user_id, SecurityKind.UNSUSPENDED, actor_id, reason, is_suspended=False)
+
+
+def user_reactivate(*, user_id: int, actor_id: int | None, reason: str) -> None:
+    """Let a deactivated user in again."""
+    _readmit(user_id, SecurityKind.REACTIVATED, actor_id, reason, is_active=True)
+
+
+def _bar(
+    user_id: int,
+    kind: SecurityKind,
+    actor_id: int | None,
+    reason: str,
+    cancels: bool,
+    **flags: bool,
+) -> int:
+    with transaction.atomic(durable=True):
+        _lock_funds(user_id)
+        User.objects.filter(pk=user_id).update(orders_end=cancels, **flags)
+        detail = {"reason": reason, "cancels_orders": cancels}
+        event_record(kind, actor_id=actor_id, subject_id=user_id, detail=detail)
+        transaction.on_commit(principals_forget)
+        transaction.on_commit(partial(login_ended, user_group(user_id)))
+    account_id = account_id_of(user_id)
+    if not cancels or account_id is None:
+        return 0
+    try:
+        codes = account_orders_cancel(account_id, requested_by=actor_id, note=reason)
+    except DomainError as error:  # the task sends what did not go out
+        log.warning("suspension.cancel_later", account_id=account_id, code=error.code.value)
+        return 0
+    return len(codes)
+
+
+def _lock_funds(user_id: int) -> None:
+    """Wait for every order that is being accepted; none is while this transaction lasts.
+
+    The account's row holds up new balances, the balances hold up what would reserve from them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_ACCOUNT, [user_id])
+        for (account_id,) in cursor.fetchall():
+            cursor.execute(_LOCK_BALANCES, [account_id])
+
+
+def _readmit(
+    user_id: int, kind: SecurityKind, actor_id: int | None, reason: str, **flags: bool
+) -> None:
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(pk=user_id)
+        for name, value in flags.items():
+            setattr(user, name, value)
+        user.orders_end = user.orders_end and (user.is_suspended or not user.is_active)
+        user.save(update_fields=[*flags, "orders_end"])
+        event_record(kind, actor_id=actor_id, subject_id=user_id, detail={"reason": reason})
+        transaction.on_commit(principals_forget)
+
+
+# Symbols in the last moments of an auction take no cancels of users; they are asked again later.
+_LEFT: Final = """
+SELECT DISTINCT held.account_id
+FROM exchange_user AS person
+JOIN wallets_account AS account ON account.user_id = person.id
+JOIN wallets_reservation AS held ON held.account_id = account.id
+JOIN exchange_symbol AS symbol ON symbol.id = held.symbol_id
+WHERE person.orders_end AND (person.is_suspended OR NOT person.is_active)
+    AND symbol.state <> %(cutoff)s
+    AND NOT EXISTS (
+        SELECT FROM orders_command AS waiting
+        WHERE waiting.engine_seq IS NULL AND waiting.kind = %(cancel_all)s
+            AND waiting.account_id = account.id AND waiting.symbol_id = held.symbol_id)
+    AND NOT EXISTS (
+        SELECT FROM orders_command AS sent
+        WHERE sent.id > %(recent)s AND sent.kind = %(cancel_all)s
+            AND sent.account_id = account.id AND sent.symbol_id = held.symbol_id)
+ORDER BY held.account_id LIMIT %(limit)s
+"""
+
+
+def barred_orders_cancel() -> int:
+    """Send the cancels that orders of barred users still need; return for how many accounts.
+
+    One that is on its way, or went out just now, is not sent again: an engine that stands still
+    does not pile them up.
+    """
+    values: dict[str, str | int] = {
+        "cutoff": SymbolState.AUCTION_CUTOFF.value,
+        "cancel_all": CommandKind.CANCEL_ALL.value,
+        "recent": id_floor(time.time_ns() // 1_000_000 - RESEND_MS),
+        "limit": ACCOUNTS_PER_RUN_MAX,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_LEFT, values)
+        account_ids = [row[0] for row in cursor.fetchall()]
+    for account_id in account_ids:
+        account_orders_cancel(account_id, requested_by=None, note=BARRED_NOTE)
+    return len(account_ids)
