@@ -47,7 +47,7 @@ def sessions_end(user_id: int, *, reason: str) -> None:
 
 
 @transaction.atomic
-def key_revoke(*, user_id: int, key_id: str, reason: str = "") -> None:
+def key_revoke(*, user_id: int, key_id: str, reason: str = "", actor_id: int | None = None) -> None:
     """End a key of this user at once here, elsewhere within PRINCIPAL_AGE_MAX_S.
 
     Doing it again changes nothing. Raises request.not_found for a key that is not this user's.
@@ -61,6 +61,7 @@ def key_revoke(*, user_id: int, key_id: str, reason: str = "") -> None:
         key.save(update_fields=["revoked_at"])
         event_record(
             SecurityKind.KEY_REVOKED,
+            actor_id=actor_id,
             subject_id=user_id,
             target=key_id,
             detail={"label": key.label, "reason": reason},

@@ -77,7 +77,7 @@ def name_shown(name: str) -> str:
 def name_of_stranger(name: str) -> str:
     """What is recorded of a name that no user has: its beginning and its length."""
     shown = name_shown(name)
-    return f"{shown[:STRANGER_SHOWN]}… ({len(shown)} characters)" if shown else ""
+    return f"{shown[:STRANGER_SHOWN]}... ({len(shown)} characters)" if shown else ""
 
 
 def printable(text: str) -> str:

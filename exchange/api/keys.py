@@ -174,7 +174,13 @@ def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey
         can_trade=can_trade,
     )
     detail = {"label": key.label, "can_trade": can_trade}
-    event_record(SecurityKind.KEY_MADE, subject_id=user_id, target=key.key_id, detail=detail)
+    event_record(
+        SecurityKind.KEY_MADE,
+        actor_id=user_id,
+        subject_id=user_id,
+        target=key.key_id,
+        detail=detail,
+    )
     return key, secret
 
 

@@ -228,7 +228,8 @@ class KeyView(ApiView):
     )
     def delete(self, request: Request, key: str) -> Response:
         """Revoke an API key; programs that use it stop working within two seconds."""
-        key_revoke(user_id=self.principal.user_id, key_id=key)
+        user_id = self.principal.user_id
+        key_revoke(user_id=user_id, key_id=key, actor_id=user_id)
         return Response(status=204)
 
 

@@ -11,10 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from exchange.access import key_revoke
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
 from exchange.api.buckets import LocalBuckets, Rate
-from exchange.api.keys import api_key_create, api_key_revoke
+from exchange.api.keys import api_key_create
 from exchange.api.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api.strangers import BAD_KEYS
 from exchange.api.throttling import Guard, Ticket, now_ms
@@ -297,7 +298,7 @@ def test_a_key_that_was_right_stays_open_beside_strangers(timeless: None, ada: T
 
 def test_a_revoked_key_is_a_stranger_again(timeless: None, ada: Trader) -> None:
     assert ask(ada).status_code == 200
-    api_key_revoke(user_id=ada.user.pk, key_id=ada.key)
+    key_revoke(user_id=ada.user.pk, key_id=ada.key)
     assert ask(ada).status_code == 401
     while (response := ask(ada)).status_code == 401:
         pass
