@@ -109,6 +109,11 @@ class Act:
     applies: Callable[[User], bool]
     perform: Callable[[User, Values, int], str]
 
+    @property
+    def bars(self) -> bool:
+        """Whether it keeps the user from something."""
+        return issubclass(self.form, BarForm)
+
 
 def _suspend(user: User, values: Values, actor_id: int) -> str:
     sent = user_suspend(

@@ -90,7 +90,9 @@ class UserAdmin(OrderCancels, DjangoUserAdmin):
 
     def may_act(self, request: HttpRequest, act: Act, user: User) -> bool:
         """Whether this is open to the one who asks, with this user."""
-        return request.user.has_perm(act.permission) and self.is_theirs(request, user)
+        is_own = act.bars and user == request.user  # nobody locks themselves out
+        may = request.user.has_perm(act.permission) and self.is_theirs(request, user)
+        return bool(may and not is_own)
 
     # --- what is done -----------------------------------------------------------------------
 

@@ -158,7 +158,7 @@ def fast_tier() -> Tier:
 
 BASE_ROWS = """
 INSERT INTO wallets_account (kind, created_at)
-VALUES ('house', now()), ('external', now()) ON CONFLICT DO NOTHING;
+VALUES ('house', now()), ('external', now()), ('funding', now()) ON CONFLICT DO NOTHING;
 INSERT INTO orders_enginepartition (id, epoch, owner, last_seq, published_seq, stream_position,
     state_hash, feed_sequences, updated_at)
 VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT (id) DO UPDATE SET updated_at = now();
