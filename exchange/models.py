@@ -159,6 +159,11 @@ class Symbol(models.Model):
     stop_orders_max = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Orders a user may have waiting here; 0 means no limit."
     )
+    band_both_sides = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A buy below the band and a sell above it are refused as well.",
+    )
     band_move_ppm = models.PositiveIntegerField(
         default=10_000,
         db_default=10_000,

@@ -174,6 +174,7 @@ def symbol_rules(symbol: Symbol) -> SymbolRules:
         slippage_ppm=symbol.slippage_ppm,
         open_orders_max=symbol.open_orders_max,
         stop_orders_max=symbol.stop_orders_max,
+        band_both_sides=symbol.band_both_sides,
         band_move_ppm=symbol.band_move_ppm,
         band_move_after_s=symbol.band_move_after_s,
         interruption_limit_s=symbol.interruption_limit_s,

@@ -9,7 +9,7 @@ What is due by the clock goes before the commands at hand, but for two kinds of 
 and a dead man's switch that was moved before it was due, however late that is heard of.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from matching.causal import moved_in_time, refusals_of
@@ -49,6 +49,7 @@ class Agenda:
         # Symbols of which a piece of work is next; those that waited longest come first.
         self._unfinished: dict[int, None] = {}
         self._due_ms: dict[int, int] = {}
+        self._look_ms: dict[int, int] = {}  # symbols that are to have a batch by then
         self._pieces = 0  # that this turn may still take
         for symbol_id in engine.books:
             if symbol_id not in set_aside and engine.needs_continue(symbol_id):
@@ -59,7 +60,15 @@ class Agenda:
         """When a turn has something to do though nothing arrives: 0 is at once, None never."""
         if self.left or self._unfinished:
             return 0
-        return min(self._due_ms.values(), default=None)
+        due_ms = min(self._due_ms.values(), default=None)
+        if not self._look_ms:
+            return due_ms
+        look_ms = min(self._look_ms.values())
+        return look_ms if due_ms is None else min(due_ms, look_ms)
+
+    def look_again(self, by_symbol: Mapping[int, int]) -> None:
+        """Have these symbols looked at again: by an `Expire`, if nothing else comes before."""
+        self._look_ms.update(by_symbol)
 
     def is_due(self, now_ms: int) -> bool:
         """Whether a turn has something to do now, without any command."""
@@ -81,6 +90,9 @@ class Agenda:
         for row in self._rows(commands, now_ms):
             touched.add(row.command.symbol_id)
             yield row
+        if self._look_ms:
+            for row in self._looks(touched, now_ms):
+                yield row
         for symbol_id in touched:
             self._look_ahead(symbol_id)
 
@@ -131,6 +143,21 @@ class Agenda:
             yield row
             if _leaves_work(row):
                 yield from self._continued(symbol_id, self._pieces, now_ms)
+
+    def _looks(self, touched: set[int], now_ms: int) -> Iterator[Sequenced]:
+        """An `Expire` for each symbol that is to be looked at and has no command in this turn."""
+        busy = touched.union(self._unfinished, self._set_aside)
+        busy.update(command.symbol_id for command in self.left)
+        due = sorted(one for one, due_ms in self._look_ms.items() if due_ms <= now_ms)
+        for symbol_id in due:
+            del self._look_ms[symbol_id]
+            if symbol_id in busy:
+                continue  # a batch of its own looks
+            row = self._apply(Expire(self._next_id(), now_ms, symbol_id))
+            yield row
+            if _leaves_work(row):
+                yield from self._continued(symbol_id, self._pieces, now_ms)
+            self._look_ahead(symbol_id)
 
     def _halting(self, commands: Sequence[Command]) -> set[int]:
         """Symbols of urgent commands at hand: these go before anything that is due."""

@@ -4,8 +4,8 @@ Pure zone: `manage.py run_matching` wires these to Postgres and Redis; tests/sim
 to stand-ins that fail on purpose.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from matching.causal import Entering, Sweeping
@@ -68,6 +68,9 @@ class Committed:
     symbol_ids: Collection[int]  # whose book or last price changed
     trades: int = 0
     needs_settlement: bool = False
+    # When a symbol is to have another batch, though nothing is due in the engine: then there is
+    # something to be told that this batch was too early for.
+    look_again: Mapping[int, int] = field(default_factory=dict)
 
 
 class Accepted(Protocol):

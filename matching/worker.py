@@ -313,6 +313,7 @@ class Worker:
             raise EngineFailed(command, refusal) from refusal
         assert committed.last_seq == self.engine.sequence
         self.committed_seq = committed.last_seq
+        self.agenda.look_again(committed.look_again)
         self._renew_at = self.clock.now_ms() + HEARTBEAT_EVERY_MS
         return committed
 

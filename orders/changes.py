@@ -33,6 +33,9 @@ class OrderChange:
         "status",
         "stop_ticks",
         "symbol_id",
+        "taken_ticklots",
+        "trail_bound_ticks",
+        "trail_stop_ticks",
     )
 
     def __init__(self, order_id: int, symbol_id: int) -> None:
@@ -47,6 +50,9 @@ class OrderChange:
         self.stop_ticks = 0
         self.display_lots = 0
         self.reference_ticks = 0  # that woke it
+        self.trail_stop_ticks = 0  # where a trailing stop stands now, and its bound
+        self.trail_bound_ticks = 0
+        self.taken_ticklots = 0  # off its quote amount, by self-trade prevention
         # It took a place in the book of which no event says all: the book tells (results.py).
         self.came_in = False
         self.filled_lots = 0

@@ -95,6 +95,8 @@ def terms_of(
     display_lots: int = 0,
     expire_ms: int = 0,
     reprice: bool = False,
+    bound_ppm: int = 0,
+    reprice_limit_ticks: int = 0,
 ) -> Terms | None:
     """What only some orders have, or None: one reading of it for drafts and for rows."""
     terms = Terms(
@@ -107,6 +109,8 @@ def terms_of(
         display_lots,
         expire_ms,
         reprice,
+        bound_ppm,
+        reprice_limit_ticks,
     )
     return None if terms == _NO_TERMS else terms
 
@@ -201,6 +205,7 @@ def set_band_command(
     limit_ms: int = 0,
     pause_ms: int = 0,
     call_ms: int = 0,
+    both_sides: bool = False,
 ) -> SetBand:
     """The command that gives a symbol its price band, or takes it away (`band_ppm` 0).
 
@@ -217,6 +222,7 @@ def set_band_command(
         limit_ms,
         pause_ms,
         call_ms,
+        both_sides,
     )
 
 

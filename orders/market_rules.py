@@ -215,9 +215,11 @@ def _band(symbol: Symbol) -> Setting:
         limit_ms=symbol.interruption_limit_s * 1_000,
         pause_ms=symbol.interruption_pause_s * 1_000 if has_interruptions else 0,
         call_ms=symbol.interruption_auction_s * 1_000 if has_interruptions else 0,
+        both_sides=symbol.band_both_sides,
     )
     pauses = "with" if has_interruptions else "without"
-    return Setting(f"a price band of {symbol.band_ppm} ppm {pauses} interruptions", build)
+    sides = " on both sides," if symbol.band_both_sides else ""
+    return Setting(f"a price band of {symbol.band_ppm} ppm{sides} {pauses} interruptions", build)
 
 
 def _limits(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:

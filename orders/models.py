@@ -49,9 +49,14 @@ class Order(models.Model):
     trail_amount = money_field(null=True)
     trail_ppm = models.IntegerField(null=True)
     activation_price = money_field(null=True)
+    bound_trail_ppm = models.IntegerField(null=True)  # its bound is so far from its stop price
+    # Where a trailing stop stood when that was last told (orders/trails.py).
+    trail_stop_price = money_field(null=True)
+    trail_bound_price = money_field(null=True)
     display_quantity = money_field(null=True)
     expires_at = models.DateTimeField(null=True)
     reprice = models.BooleanField(db_default=False, default=False)
+    reprice_limit = money_field(null=True)  # the last price that it may be moved to
     list_id = models.BigIntegerField(null=True)  # of orders_orderlist
     group_id = models.BigIntegerField(db_default=0, default=0)  # exchange_accountgroup, 0: none
     owner_tag = models.BigIntegerField(db_default=0, default=0)  # exchange_apikey, 0: a session

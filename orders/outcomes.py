@@ -18,6 +18,7 @@ from matching.messages import (
     FOK_UNFILLABLE,
     OPEN,
     SELF_TRADE,
+    STP_DECREMENT,
     AuctionUncrossed,
     Command,
     CommandDone,
@@ -162,6 +163,8 @@ def _cancelled(outcome: Outcome, row: Sequenced, event: OrderCancelled) -> None:
     if type(command) is not Place or command.order_id != event.order_id:
         # An incoming order has not rested yet. Of another one the level has changed, if it rested.
         outcome.touch(command.symbol_id, event.side, event.price_ticks)
+    if event.code == SELF_TRADE:
+        change.taken_ticklots = 0  # it ended by that: its amount stays what was asked
     if event.code == BUDGET_SPENT and change.filled_lots:
         change.move(OrderStatus.FILLED)
         return
@@ -224,7 +227,16 @@ def _refreshed(outcome: Outcome, row: Sequenced, event: OrderRefreshed) -> None:
 
 
 def _prevented(outcome: Outcome, row: Sequenced, event: SelfTradePrevented) -> None:
-    outcome.prevented.append((row.command.symbol_id, row.sequence, event))
+    command = row.command
+    outcome.prevented.append((command.symbol_id, row.sequence, event))
+    if (
+        event.mode == STP_DECREMENT
+        and type(command) is Place
+        and command.budget_ticklots
+        and command.order_id == event.taker_order_id
+    ):  # as a quantity shrinks, of which `OrderAmended` tells, so does a quote amount
+        change = outcome.change(command.order_id, command.symbol_id)
+        change.taken_ticklots += event.price_ticks * event.quantity_lots
 
 
 def _uncrossed(outcome: Outcome, _row: Sequenced, event: AuctionUncrossed) -> None:

@@ -37,6 +37,7 @@ THEN json_build_object(
     'stop_price', stop_price::text, 'source', trigger_source, 'trail_amount', trail_amount::text,
     'trail_ppm', trail_ppm, 'activation_price', activation_price::text,
     'display_quantity', display_quantity::text, 'reprice', reprice,
+    'bound_ppm', bound_trail_ppm, 'reprice_limit', reprice_limit::text,
     'expire_ms', (extract(epoch FROM expires_at) * 1000)::bigint)
 END AS terms"""
 
@@ -113,6 +114,8 @@ def _terms(row: Mapping[str, Any], units: SymbolUnits) -> Terms | None:
         display_lots=units.quantity_lots(Decimal(display_quantity)) if display_quantity else 0,
         expire_ms=terms["expire_ms"] or 0,
         reprice=terms["reprice"],
+        bound_ppm=terms["bound_ppm"] or 0,
+        reprice_limit_ticks=_ticks(terms["reprice_limit"], units),
     )
 
 

@@ -37,13 +37,17 @@ SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
         ELSE kept.reference_price END,
     quantity = COALESCE(new.quantity, kept.quantity),
     stop_price = COALESCE(new.stop_price, kept.stop_price),
+    trail_stop_price = COALESCE(new.trail_stop_price, kept.trail_stop_price),
+    trail_bound_price = COALESCE(new.trail_bound_price, kept.trail_bound_price),
+    quote_amount = kept.quote_amount - COALESCE(new.quote_taken, 0),
     display_quantity = COALESCE(new.display_quantity, kept.display_quantity),
     filled = kept.filled + new.filled, filled_quote = kept.filled_quote + new.filled_quote,
     updated_at = %(time)s, finished_at = CASE WHEN new.is_final THEN %(time)s::timestamptz END
 FROM json_to_recordset(%(rows)s::json) AS new(
     id bigint, engine_seq bigint, priority_seq bigint, status text, reason text, price numeric,
     quantity numeric, filled numeric, filled_quote numeric, is_final boolean, stop_price numeric,
-    display_quantity numeric, reference_price numeric)
+    display_quantity numeric, reference_price numeric, trail_stop_price numeric,
+    trail_bound_price numeric, quote_taken numeric)
 WHERE kept.id = new.id
   AND kept.status || '>' || COALESCE(new.status, kept.status) = ANY(%(moves)s)
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
@@ -140,6 +144,11 @@ def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
         row["display_quantity"] = text.quantity(change.display_lots)
     if change.reference_ticks:
         row["reference_price"] = text.price(change.reference_ticks)
+    if change.trail_stop_ticks:
+        row["trail_stop_price"] = text.price(change.trail_stop_ticks)
+        row["trail_bound_price"] = text.price(change.trail_bound_ticks)
+    if change.taken_ticklots:
+        row["quote_taken"] = text.quote(change.taken_ticklots)
     return row
 
 

@@ -35,6 +35,7 @@ from orders.result_rows import (
     prevented_rows,
     trade_rows,
 )
+from orders.trails import Trails
 from orders.words import STATE_TEXTS
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.
@@ -115,6 +116,7 @@ class PostgresResults:
         self._feeds: dict[int, SymbolFeed] = loaded.feeds
         self._frame_maker = FrameMaker(loaded.engine, loaded.units, loaded.feeds)
         self._images = ImageKeeper()
+        self._trails = Trails(loaded.engine)
         self._ids = ids
         self._key = {"id": lease.partition_id, "epoch": lease.epoch, "lease_s": LEASE_S}
 
@@ -137,6 +139,7 @@ class PostgresResults:
         engine = self._engine
         outcome = outcome_of(sequenced, self._frame_maker.states)
         book_places_take(outcome, engine.books)
+        look_again = self._trails.tell(batch, outcome)
         self._follow(batch)
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         state_hash = self._hash.hexdigest(engine.sequence, states, desks_digest(engine))
@@ -169,6 +172,7 @@ class PostgresResults:
             symbol_ids=public.symbol_ids(outcome),
             trades=len(trade_ids),
             needs_settlement=outcome.needs_settlement,
+            look_again=look_again,
         )
 
     def renew(self, *, stream_position: str, published_seq: int) -> None:

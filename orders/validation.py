@@ -93,7 +93,7 @@ def draft_build(
     price_ticks, quantity_lots, quote_atoms = _size(request, kind, side, rules)
     terms: DraftTerms | None = None
     if kind in TRIGGER_TYPES or time_in_force is TimeInForce.GTD or not is_plain(request):
-        terms = terms_build(request, kind, time_in_force, quantity_lots, rules)
+        terms = terms_build(request, kind, side, time_in_force, quantity_lots, rules)
         stop_ticks = terms.stop_ticks if terms is not None else 0
         price_ticks += bound_ticks_of(request.bound_price, kind, side, stop_ticks, rules)
     return OrderDraft(

@@ -56,6 +56,7 @@ def is_plain(request: OrderTermsRequest) -> bool:
 def terms_build(
     request: OrderTermsRequest,
     kind: OrderType,
+    side: Side,
     time_in_force: TimeInForce,
     quantity_lots: int,
     rules: SymbolRules,
@@ -81,7 +82,13 @@ def terms_build(
         display_lots=display_lots,
         expires_ms=expires_ms,
         reprice=request.reprice,
+        reprice_limit_ticks=_reprice_limit_ticks(side, rules) if request.reprice else 0,
     )
+
+
+def _reprice_limit_ticks(side: Side, rules: SymbolRules) -> int:
+    """The last price that a post-only order may be moved to: the static limits hold always."""
+    return rules.price_ticks_min if side is Side.BUY else rules.price_ticks_max
 
 
 def expiry_check(draft: OrderDraft, now_ms: int) -> None:

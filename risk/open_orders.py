@@ -81,7 +81,7 @@ SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.type,
     placed.filled, placed.priority_seq, placed.post_only, placed.self_trade, placed.group_id,
     placed.owner_tag, placed.list_id, placed.stop_price, placed.trigger_source,
     placed.trail_amount, placed.trail_ppm, placed.activation_price, placed.display_quantity,
-    placed.expires_at, placed.reprice
+    placed.expires_at, placed.reprice, placed.bound_trail_ppm, placed.reprice_limit
 FROM wallets_reservation held JOIN orders_order placed ON placed.id = held.order_id
 WHERE placed.status IN ('waiting', 'open', 'partially_filled')
 ORDER BY placed.priority_seq, placed.id
@@ -116,6 +116,8 @@ class Row(NamedTuple):
     display_quantity: Decimal | None
     expires_at: datetime | None
     reprice: bool
+    bound_trail_ppm: int | None
+    reprice_limit: Decimal | None
 
 
 class OpenOrder(NamedTuple):
@@ -186,6 +188,8 @@ def _row_waits(row: Row, units: SymbolUnits) -> tuple[int, ...]:
         row.trail_ppm or 0,
         units.price_ticks(row.activation_price or Decimal(0)),
         row.reprice,
+        row.bound_trail_ppm or 0,
+        units.price_ticks(row.reprice_limit or Decimal(0)),
         is_market,
         IOC if is_market else _TIMES_IN_FORCE[row.time_in_force],
     )
@@ -244,6 +248,8 @@ def _waiting(symbol_id: int, waiting: Waiting) -> OpenOrder:
             terms.trail_ppm,
             terms.activation_ticks,
             terms.reprice,
+            terms.bound_ppm,
+            terms.reprice_limit_ticks,
             command.market,
             command.time_in_force,
         ),

@@ -44,14 +44,16 @@ def is_banded(rules: SymbolRules) -> bool:
 def band_check(side: Side, price_ticks: int, rules: SymbolRules, top: Top) -> None:
     """Raise when a limit would pay more, or take less, than the band allows (rule 22.1).
 
-    Its other side is free. Without a reference and without a last price there is no band. The
-    static limits (price_min, price_max) hold always and are checked by order validation.
+    Its other side is free, unless the symbol's band binds both. Without a reference and without a
+    last price there is no band. The static limits (price_min, price_max) hold always and are
+    checked by order validation.
     """
     reference_ticks = top.reference_ticks or top.last_ticks
     if not rules.band_ppm or not reference_ticks:
         return
     low, high = band_ticks(reference_ticks, rules.band_ppm)
-    if price_ticks > high if side is Side.BUY else price_ticks < low:
+    is_worse = price_ticks > high if side is Side.BUY else price_ticks < low
+    if is_worse or (rules.band_both_sides and not low <= price_ticks <= high):
         raise DomainError(
             Code.ORDER_PRICE_OUTSIDE_BAND,
             field="price",

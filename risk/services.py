@@ -7,7 +7,7 @@ from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.domain.units import plain
+from exchange.domain.units import PPM, plain
 from risk.rules import (
     NO_TOP,
     Top,
@@ -44,7 +44,10 @@ def draft_check(
         return draft
     top = _top(draft, rules, is_held)
     from_ticks = start_ticks(draft, top)
-    bound_ticks = draft.price_ticks or _usual_bound(draft, from_ticks, rules)
+    bound_ticks = draft.price_ticks
+    if not bound_ticks:
+        bound_ticks = _usual_bound(draft, from_ticks, rules)
+        draft = _bound_travels(draft, rules)
     _size_check(draft, bound_ticks, from_ticks or top.last_ticks, rules)
     reference_ticks = from_ticks if draft.type is OrderType.MARKET else 0
     return replace(draft, price_ticks=bound_ticks, reference_ticks=reference_ticks)
@@ -77,6 +80,15 @@ def _usual_bound(draft: OrderDraft, from_ticks: int, rules: SymbolRules) -> int:
         field = "activation_price" if is_trailing else "side"
         raise DomainError(Code.ORDER_NO_LIQUIDITY, field=field)
     return slipped_ticks(draft.side, from_ticks, rules)
+
+
+def _bound_travels(draft: OrderDraft, rules: SymbolRules) -> OrderDraft:
+    """Let the usual bound of a trailing stop follow it; one that its client named stays."""
+    if draft.type is not OrderType.TRAILING_STOP or draft.terms is None:
+        return draft
+    # Without any slippage, too, it follows: by a millionth, which is rounded to the stop price.
+    bound_ppm = min(max(1, rules.slippage_ppm), PPM - 1)
+    return replace(draft, terms=replace(draft.terms, bound_ppm=bound_ppm))
 
 
 def _size_check(draft: OrderDraft, bound_ticks: int, from_ticks: int, rules: SymbolRules) -> None:

@@ -83,7 +83,7 @@ class OrderAdmin(PartitionedAdmin):
             {
                 "fields": (
                     "stop_price", "trigger_source", "trail_amount", "trail_ppm",
-                    "activation_price",
+                    "activation_price", "trail_stop_price", "trail_bound_price",
                 ),
             },
         ),

@@ -93,8 +93,8 @@ class SymbolAdmin(Unlisting, PlainAdmin):
             "Price band and interruptions",
             {
                 "fields": (
-                    "band_ppm", "band_move_ppm", "band_move_after_s", "interruption_limit_s",
-                    "interruption_pause_s", "interruption_auction_s",
+                    "band_ppm", "band_both_sides", "band_move_ppm", "band_move_after_s",
+                    "interruption_limit_s", "interruption_pause_s", "interruption_auction_s",
                 ),
                 "description": "The engine is told when this is saved.",
             },

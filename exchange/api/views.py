@@ -44,6 +44,9 @@ class SymbolSerializer(serializers.Serializer[Any]):
     quantity_max = decimal()
     notional_min = decimal()
     band_ppm = serializers.IntegerField(help_text="Around the reference, in millionths; 0: off.")
+    band_both_sides = serializers.BooleanField(
+        help_text="Whether it refuses buys below it and sells above it, too."
+    )
     band_move_ppm = serializers.IntegerField(help_text="The reference moves by at least this.")
     band_move_after_s = serializers.IntegerField(help_text="And stands at least so many seconds.")
     interruption_limit_s = serializers.IntegerField(
@@ -81,6 +84,7 @@ def symbol_json(rules: SymbolRules) -> dict[str, Any]:
         "quantity_max": plain(units.quantity(rules.quantity_lots_max)),
         "notional_min": plain(units.quote_decimal(rules.notional_atoms_min)),
         "band_ppm": rules.band_ppm,
+        "band_both_sides": rules.band_both_sides,
         "band_move_ppm": rules.band_move_ppm,
         "band_move_after_s": rules.band_move_after_s,
         "interruption_limit_s": rules.interruption_limit_s,

@@ -16,7 +16,8 @@ class DraftTerms:
     """What only some orders have; 0 and False mean: not this one.
 
     A stop or take-profit has `stop_ticks`, a trailing stop one of `trail_ticks` and `trail_ppm`.
-    `expires_ms` is Unix time in milliseconds.
+    `expires_ms` is Unix time in milliseconds. `bound_ppm` lets a trailing stop's bound follow it;
+    a repriced order moves no further than `reprice_limit_ticks`.
     """
 
     stop_ticks: int = 0
@@ -27,6 +28,8 @@ class DraftTerms:
     display_lots: int = 0
     expires_ms: int = 0
     reprice: bool = False
+    bound_ppm: int = 0
+    reprice_limit_ticks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from exchange.domain.units import SymbolUnits
 class SymbolRules:
     """Limits of one symbol in ticks, lots and quote atoms; `units` converts.
 
-    `band_ppm` bounds a limit price around the last trade price (0: no band). `slippage_ppm`
-    bounds a market order around the best opposite price. The last five are told to the engine and
+    `band_ppm` bounds a limit price around the last trade price (0: no band), on its worse side, or
+    with `band_both_sides` on either. `slippage_ppm` bounds a market order around the best opposite
+    price. The five after the limits of orders are told to the engine and
     to users: how the band's reference moves, and the steps of an interruption (limit 0: none).
     """
 
@@ -32,4 +33,5 @@ class SymbolRules:
     interruption_limit_s: int = 0
     interruption_pause_s: int = 0
     interruption_auction_s: int = 0
+    band_both_sides: bool = False
     is_listed: bool = True  # shown, and open to new orders; what exists stays readable without

@@ -153,6 +153,11 @@ class OrderSerializer(serializers.Serializer[Any]):
     trail_amount = _decimal(_TRAIL_AMOUNT, allow_null=True)
     trail_bps = serializers.IntegerField(allow_null=True, help_text=_TRAIL_BPS)
     activation_price = _decimal(_ACTIVATION, allow_null=True)
+    trail_stop_price = _decimal(
+        "Where a trailing stop stands; null before its activation. Told at most twice a second.",
+        allow_null=True,
+    )
+    trail_bound_price = _decimal("And the bound that it would trade within now.", allow_null=True)
     display_quantity = _decimal("What an iceberg shows at a time.", allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
     bound_price = _decimal(_BOUND, allow_null=True)

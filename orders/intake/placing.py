@@ -60,6 +60,8 @@ def _terms_set(row: OrderRow, kind: OrderType, terms: DraftTerms, units: SymbolU
     row.display_quantity = plain(units.quantity(terms.display_lots)) if terms.display_lots else None
     row.expires_at = moment_text(terms.expires_ms) if terms.expires_ms else None
     row.reprice = terms.reprice
+    row.bound_trail_ppm = terms.bound_ppm or None
+    row.reprice_limit = _price_or_none(terms.reprice_limit_ticks, units)
 
 
 def _price_or_none(price_ticks: int, units: SymbolUnits) -> str | None:
@@ -120,6 +122,8 @@ def _terms_of(kind: OrderType, terms: DraftTerms) -> Terms | None:
         display_lots=terms.display_lots,
         expire_ms=terms.expires_ms,
         reprice=terms.reprice,
+        bound_ppm=terms.bound_ppm,
+        reprice_limit_ticks=terms.reprice_limit_ticks,
     )
 
 

@@ -117,6 +117,8 @@ class OrderRow(Struct, omit_defaults=True):
     display_quantity: str | None = None
     expires_at: str | None = None
     reprice: bool = False
+    bound_trail_ppm: int | None = None
+    reprice_limit: str | None = None
     list_id: int | None = None
     group_id: int = 0
     owner_tag: int = 0
@@ -149,6 +151,10 @@ class OrderRow(Struct, omit_defaults=True):
             "display_quantity": self.display_quantity,
             "expires_at": self.expires_at,
             "reprice": self.reprice,
+            "bound_trail_ppm": self.bound_trail_ppm,
+            "reprice_limit": self.reprice_limit,
+            "trail_stop_price": None,
+            "trail_bound_price": None,
             "list_id": self.list_id,
             "group_id": self.group_id,
             "owner_tag": self.owner_tag,

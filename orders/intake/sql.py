@@ -104,10 +104,11 @@ _ORDER_RECORD: Final = """
 _SPECIAL_RECORD: Final = """,
         stop_price numeric, trigger_source text, trail_amount numeric, trail_ppm integer,
         activation_price numeric, display_quantity numeric, expires_at timestamptz,
-        reprice boolean, list_id bigint, pool_id bigint, funded_by bigint, left_lots bigint"""
+        reprice boolean, bound_trail_ppm integer, reprice_limit numeric, list_id bigint,
+        pool_id bigint, funded_by bigint, left_lots bigint"""
 _SPECIAL_COLUMNS: Final = """,
         stop_price, trigger_source, trail_amount, trail_ppm, activation_price, display_quantity,
-        expires_at, list_id"""
+        expires_at, bound_trail_ppm, reprice_limit, list_id"""
 _LINKED_COLUMNS: Final = ", pool_id, funded_by, left_lots"
 
 

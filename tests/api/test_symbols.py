@@ -27,6 +27,7 @@ def symbols(client: Client) -> list[dict[str, object]]:
 def test_a_symbol_tells_its_band_interruptions_and_limits(client: Client) -> None:
     rules = {
         "band_ppm": 50_000,
+        "band_both_sides": True,
         "band_move_ppm": 20_000,
         "band_move_after_s": 45,
         "interruption_limit_s": 15,

@@ -39,7 +39,8 @@ TYPES = {
 ORDER_COLUMNS = (
     "id, account_id, symbol_id, client_order_id, side, type, time_in_force, post_only, self_trade,"
     " price, bound_price, quantity, stop_price, trigger_source, trail_amount, trail_ppm,"
-    " activation_price, display_quantity, expires_at, reprice, list_id, group_id, owner_tag,"
+    " activation_price, display_quantity, expires_at, reprice, bound_trail_ppm, reprice_limit,"
+    " list_id, group_id, owner_tag,"
     " status, filled, filled_quote, maker_fee_ppm, taker_fee_ppm, engine_seq, priority_seq,"
     " created_at, updated_at"
 )
@@ -187,6 +188,8 @@ class DeskRows:
             units.quantity(terms.display_lots) if terms.display_lots else None,
             EPOCH + timedelta(milliseconds=terms.expire_ms) if terms.expire_ms else None,
             terms.reprice,
+            terms.bound_ppm or None,
+            units.price(terms.reprice_limit_ticks) if terms.reprice_limit_ticks else None,
             self.lists[order_id].list_id if order_id in self.lists else None,
             place.group_id,
             place.owner_tag,

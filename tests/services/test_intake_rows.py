@@ -104,6 +104,17 @@ CASES: dict[str, tuple[OrderType, dict[str, Any]]] = {
         {"terms": replace(STOP, source=TriggerSource.BEST)},
     ),
     "take_profit_limit": (OrderType.TAKE_PROFIT_LIMIT, {"terms": STOP}),
+    "repriced so far and no further": (
+        OrderType.LIMIT,
+        {
+            "terms": DraftTerms(reprice=True, reprice_limit_ticks=500),
+            "draft": {"post_only": True},
+        },
+    ),
+    "trailing with a bound that follows": (
+        OrderType.TRAILING_STOP,
+        {"terms": DraftTerms(trail_ticks=9, bound_ppm=50_000)},
+    ),
     "trailing by amount": (OrderType.TRAILING_STOP, {"terms": DraftTerms(trail_ticks=9)}),
     "trailing by share": (
         OrderType.TRAILING_STOP,

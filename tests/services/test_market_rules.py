@@ -118,6 +118,7 @@ def test_rules_that_were_sent_are_not_sent_again(obeyed: bool) -> None:
     [
         ("band_ppm", 60_000, "set_band"),
         ("band_move_after_s", 60, "set_band"),
+        ("band_both_sides", True, "set_band"),
         ("interruption_limit_s", 0, "set_band"),
         ("interruption_auction_s", 31, "set_band"),
         ("open_orders_max", 0, "set_limits"),

@@ -1,5 +1,6 @@
 """What the engine's rarer events leave in rows and frames: triggers, icebergs, lists, times."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side
 from matching.messages import CLOSED
 from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.worker import CommitRefused, EngineFailed
-from orders.intake.jobs import AmendJob
+from orders.intake.jobs import AmendJob, PlaceJob
 from tests.factories.desk import Desk, stop_limit_job
 from tests.factories.desk_jobs import (
     list_job,
@@ -55,6 +56,50 @@ def test_a_woken_market_order_keeps_the_price_that_woke_it(desk: Desk) -> None:
     assert desk.depth() == ([["0.85", "0"]], [])
     [frame] = desk.told(f"account:{desk.market.account_ids[0]}")
     assert [(fill["price"], fill["role"]) for fill in frame["fills"]] == [("0.85", "taker")]
+
+
+def amount_job(desk: Desk, ticklots: int, lots: int = 0) -> PlaceJob:
+    job = special_job(
+        desk.market,
+        0,
+        BUY,
+        lots,
+        150,
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.IOC,
+        self_trade=SelfTradePrevention.DECREMENT,
+    )
+    atoms = ticklots * desk.market.rules.units.quote_atoms_per_ticklot
+    return replace_draft(job, quote_atoms=0 if lots else atoms)
+
+
+def replace_draft(job: PlaceJob, **changes: Any) -> PlaceJob:
+    job.draft = replace(job.draft, **changes)
+    return job
+
+
+@pytest.mark.parametrize("lots", [0, 5])
+def test_what_prevention_took_all_of_ends_with_one_word(desk: Desk, lots: int) -> None:
+    """17.9: by quote amount as by quantity."""
+    desk.send(desk.plain(0, SELL, 9, 100))
+    [order] = desk.send(amount_job(desk, 500, lots))
+    row = desk.row(order)
+    assert (row["status"], row["reason"], row["filled"]) == ("cancelled", "order.self_trade", "0")
+
+
+@pytest.mark.parametrize("lots", [0, 5])
+def test_what_prevention_took_a_part_of_is_filled_with_the_rest(desk: Desk, lots: int) -> None:
+    """17.3: the amount shrinks as the quantity does, and both are filled."""
+    desk.send(desk.plain(0, SELL, 2, 100), desk.plain(1, SELL, 9, 100))
+    [order] = desk.send(amount_job(desk, 500, lots))
+    row = desk.row(order)
+    assert (row["status"], row["reason"], row["filled"]) == ("filled", None, "0.003")
+    left = desk.db.execute(
+        "SELECT coalesce(quantity * 1000, quote_amount * 100000 / 100) FROM orders_order"
+        " WHERE id = %s",
+        (order,),
+    ).fetchone()
+    assert left == (3,)
 
 
 def test_one_batch_may_hold_the_whole_life_of_a_stop(desk: Desk) -> None:

@@ -136,6 +136,31 @@ def test_an_expire_comes_at_its_time_and_before_other_commands() -> None:
     assert agenda.next_due_ms() is None
 
 
+def test_a_symbol_that_is_to_be_looked_at_has_a_command_by_then() -> None:
+    agenda = agenda_of(Engine())
+    turn(agenda, place(BUSY), place(OTHER))
+    agenda.look_again({BUSY: 5_000, OTHER: 5_000})
+    assert not agenda.is_due(4_999)
+    assert turn(agenda, now_ms=4_999) == []
+    rows = turn(agenda, place(OTHER), now_ms=5_000)
+    assert [(type(row.command), row.command.symbol_id) for row in rows] == [
+        (Place, OTHER),
+        (Expire, BUSY),
+    ]
+    assert agenda.next_due_ms() is None
+    assert turn(agenda, now_ms=9_000) == []
+
+
+def test_nothing_is_made_for_looking_at_a_symbol_that_is_set_aside_or_has_work() -> None:
+    agenda = agenda_of(Engine(), set_aside=frozenset({OTHER}))
+    agenda.look_again({OTHER: 5_000})
+    assert turn(agenda, now_ms=5_000) == []
+    agenda = agenda_of(crowded(30 * STEPS_PER_COMMAND_MAX))
+    turn(agenda, cancel_everything())
+    agenda.look_again({BUSY: 5_000})
+    assert set(kinds(turn(agenda, now_ms=5_000))) == {Continue}
+
+
 def test_the_time_of_what_ended_or_moved_is_forgotten() -> None:
     agenda = agenda_of(Engine())
     turn(agenda, CancelAfter(next(IDS), 0, BUSY, 1, 5_000))

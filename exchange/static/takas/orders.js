@@ -34,6 +34,7 @@ const triggerCell = (order, shown) => {
   if (order.stop_price) return `trigger ${shown(order.stop_price)}`;
   if (order.type !== "trailing_stop") return "";
   const distance = order.trail_amount === null ? `${order.trail_bps / 100} %` : shown(order.trail_amount);
+  if (order.trail_stop_price) return `trigger ${shown(order.trail_stop_price)}, ${distance} behind`;
   return `${distance} behind${order.activation_price ? ` from ${shown(order.activation_price)}` : ""}`;
 };
 
@@ -188,6 +189,7 @@ export class Orders {
     const prices = [waits, order.price === null && waits && order.filled === "0" ? ""
       : number(order.price ?? order.average_price, price)].filter(Boolean).join(" → ");
     setText(row.cells.price, prices.replaceAll("\u2009", "\u202f")); // a line ends between prices, not in one
+    row.cells.price.title = waits && order.trail_bound_price ? `Bound ${order.trail_bound_price}` : "";
     if (order.slippage !== null && order.slippage !== undefined) {
       row.cells.price.title = `Average ${order.average_price}, slippage ${percent(order.slippage)}`;
     }

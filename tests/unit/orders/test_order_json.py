@@ -57,8 +57,8 @@ def test_keys_are_the_same_for_every_order() -> None:
     empty = {name for name, value in shown().items() if value is None}
     assert empty == {
         "quote_amount", "average_price", "reason", "expiry_reason", "stop_price", "trigger_source",
-        "trail_amount", "trail_bps", "activation_price", "display_quantity", "expires_at",
-        "bound_price", "reference_price", "slippage", "list_id",
+        "trail_amount", "trail_bps", "activation_price", "trail_stop_price", "trail_bound_price",
+        "display_quantity", "expires_at", "bound_price", "reference_price", "slippage", "list_id",
     }  # fmt: skip
 
 

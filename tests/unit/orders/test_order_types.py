@@ -141,7 +141,16 @@ def test_what_ends_at_once_is_neither_post_only_nor_an_iceberg(
             DraftTerms(trail_ppm=999_900, activation_ticks=12_000),
         ),
         ("limit", {"display_quantity": "0.999"}, DraftTerms(display_lots=999)),
-        ("limit", {"post_only": True, "reprice": True}, DraftTerms(reprice=True)),
+        (
+            "limit",
+            {"post_only": True, "reprice": True},
+            DraftTerms(reprice=True, reprice_limit_ticks=10_000_000),
+        ),
+        (
+            "limit",
+            {"post_only": True, "reprice": True, "side": "buy"},
+            DraftTerms(reprice=True, reprice_limit_ticks=rules_make().price_ticks_min),
+        ),
         (
             "limit",
             {"time_in_force": "gtd", "expires_at": "1893456000000"},

@@ -129,3 +129,13 @@ def test_prices_are_asked_for_only_where_a_rule_needs_them(
 ) -> None:
     draft = draft_make(kind, Side.BUY, **terms)
     assert needs_top(draft, rules_make(), is_held=False) is asks
+
+
+@pytest.mark.parametrize(("side", "price_ticks"), [(Side.BUY, 89), (Side.SELL, 111)])
+def test_a_band_binds_the_far_side_where_the_symbol_says_so(side: Side, price_ticks: int) -> None:
+    """22.1."""
+    top = Top(0, 0, 100, 100)
+    band_check(side, price_ticks, rules_make(band_ppm=100_000), top)
+    with pytest.raises(DomainError) as refusal:
+        band_check(side, price_ticks, rules_make(band_ppm=100_000, band_both_sides=True), top)
+    assert refusal.value.code == "order.price_outside_band"
