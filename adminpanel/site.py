@@ -16,6 +16,7 @@ class BackOffice(AdminSite):
 
     site_header = site_title = "Takas back office"
     login_form = StaffSignInForm
+    login_template = "admin/sign_in.html"  # Django's own takes four times as long
 
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

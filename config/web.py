@@ -5,6 +5,7 @@ from django.conf import settings
 
 from config.wsgi import application as django
 from exchange import health
+from exchange.api.documents import documents_make
 from exchange.http.door import Door
 from exchange.http.probes import WEB
 
@@ -24,5 +25,6 @@ def _health_serve() -> None:
         )
 
 
+documents_make()
 application = Door(django, threads=settings.WEB_THREADS)
 _health_serve()

@@ -1,0 +1,79 @@
+"""The API's description and its reference page: made once a process, served as bytes.
+
+Making the description takes half a second of the processor, which no stranger may ask for twice.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+
+AGE_S: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Bytes that are the same for everybody, and the same compressed."""
+
+    content_type: str
+    body: bytes
+    packed: bytes
+    etag: str
+
+
+def _document(content_type: str, body: bytes) -> Document:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return Document(content_type, body, gzip.compress(body, mtime=0), etag)
+
+
+@cache
+def schema_document() -> Document:
+    """The OpenAPI description, as JSON."""
+    described = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    body: bytes = OpenApiJsonRenderer().render(described, renderer_context={})
+    return _document("application/vnd.oai.openapi+json; charset=utf-8", body)
+
+
+@cache
+def reference_document() -> Document:
+    """The page that shows it."""
+    return _document("text/html; charset=utf-8", render_to_string("api/docs.html").encode())
+
+
+def documents_make() -> None:
+    """Make both now, so that no request has to."""
+    schema_document()
+    reference_document()
+
+
+@require_safe
+def schema(request: HttpRequest) -> HttpResponse:
+    return _answer(request, schema_document)
+
+
+@require_safe
+def reference(request: HttpRequest) -> HttpResponse:
+    return _answer(request, reference_document)
+
+
+def _answer(request: HttpRequest, make: Callable[[], Document]) -> HttpResponse:
+    document = make()
+    if request.headers.get("If-None-Match") == document.etag:
+        response = HttpResponse(status=304)
+    elif "gzip" in request.headers.get("Accept-Encoding", ""):
+        response = HttpResponse(document.packed, content_type=document.content_type)
+        response["Content-Encoding"] = "gzip"
+    else:
+        response = HttpResponse(document.body, content_type=document.content_type)
+    response["ETag"] = document.etag
+    response["Cache-Control"] = f"public, max-age={AGE_S}"
+    response["Vary"] = "Accept-Encoding"
+    return response
