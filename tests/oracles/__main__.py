@@ -41,7 +41,7 @@ def shortened(history: list[m.Command]) -> list[m.Command]:
     """Leave out what the difference does not need, in ever smaller pieces."""
     piece = len(history) // 2
     while piece:
-        start = 1  # the first command is what makes the symbol follow prices
+        start = 0
         while start < len(history):
             without = history[:start] + history[start + piece :]
             found = difference_of(without)

@@ -58,8 +58,8 @@ def terms_code(order: Order, command: m.Amend) -> str:
 
 def book_code(market: Market, order: Order, command: m.Amend) -> str:
     """5.3, 16.5, 22.1, 22.9: what refuses the new terms of an order in the book."""
-    if market.state in GATHERING or order.is_waiting:
-        return ""
+    if market.state in GATHERING or order.is_waiting or command.keep_priority:
+        return ""  # what only gets smaller in its place meets nothing (22.1)
     price = command.price_ticks or order.price
     may_not_take = order.post_only or market.state == m.POST_ONLY  # 5.3, 20.4
     if may_not_take and market.would_trade(order, price):

@@ -78,6 +78,29 @@ def history(subject: str, seed: int, commands: int) -> list[m.Command]:
     return made
 
 
+PLAIN: Final = Subject(
+    {"place": 60, "cancel": 8, "amend": 10, "all": 1, "state": 1},
+    {"gtc": 30, "post": 8, "ioc": 6, "fok": 6, "market": 8, "quote": 6},
+    {m.OPEN: 1, m.HALT: 1},
+    has_modes=0.6,
+)
+
+
+def plain(command: m.Command) -> m.Command:
+    """Take off what is about more than plain orders."""
+    match command:
+        case m.Place():
+            command.terms, command.group_id, command.owner_tag = None, 0, 0
+            command.self_trade = min(command.self_trade, m.STP_CANCEL_INCOMING)
+        case m.Amend():
+            command.stop_ticks = command.display_lots = 0
+        case m.CancelAll():
+            command.account_id, command.owner_tag = ACCOUNTS[0], 0
+        case m.SetState():
+            command.state = min(command.state, m.HALT)
+    return command
+
+
 class Corners:
     """An endless history of one symbol, made by this chance alone.
 
@@ -90,15 +113,22 @@ class Corners:
         self.subject = SUBJECTS[subject]
         self.now_ms = FIRST_MS
         self.number = 0
-        self.middle = 100
+        # Some prices are near the lowest there is.
+        self.base = self.middle = chance.choice((100, 100, 100, 6))
         self.reach = chance.choice((2, 4, 8))
         self.placed: list[int] = []
         self.due_ms: list[int] = []
         self.state_asked = m.OPEN
 
     def __iter__(self) -> Iterator[m.Command]:
-        # Prices are followed from the first command on that is about more than plain orders.
-        yield m.SetFeature(1, FIRST_MS, self.symbol, 1, self.chance.random() < 0.5)
+        subject = self.subject
+        if self.chance.random() < 0.3:  # a symbol that has seen plain orders only
+            self.subject = PLAIN
+            for _ in range(self.chance.randint(1, 100)):
+                yield plain(self.command())
+        self.subject = subject
+        # Prices are followed from here on (12.14).
+        yield m.SetFeature(1, self.now_ms, self.symbol, 1, self.chance.random() < 0.5)
         while True:
             yield self.command()
 
@@ -107,7 +137,8 @@ class Corners:
         self.number += 1
         self.now_ms += self.chance.choice((0, 0, 1, 10, 1_000, 6_000, 40_000))
         if self.number % 60 == 0:
-            self.middle = max(90, min(110, self.middle + self.chance.choice((-4, -1, 1, 4))))
+            moved = self.middle + self.chance.choice((-4, -1, 1, 4))
+            self.middle = max(1, self.base - 10, min(self.base + 10, moved))
         name = self.pick(self.subject.commands)
         if self.state_asked not in TRADING and self.chance.random() < 0.15:
             name = "state"  # little happens where nothing is taken
@@ -125,8 +156,8 @@ class Corners:
 
     def known(self) -> int:
         """Most often an order that is open, or one that was placed not long ago."""
-        market = self.oracle.markets.get(self.symbol)
-        if market is not None and market.orders and self.chance.random() < 0.7:
+        market = self.oracle.market(self.symbol)
+        if market.orders and self.chance.random() < 0.7:
             return self.chance.choice(market.orders).id
         if self.placed and self.chance.random() < 0.9:
             return self.chance.choice(self.placed[-25:])
@@ -223,7 +254,7 @@ class Corners:
     def amend(self, number: int) -> m.Amend:
         """New terms; of an order in the book often a price at which it trades."""
         chance, order_id = self.chance, self.known()
-        market = self.oracle.markets[self.symbol]
+        market = self.oracle.market(self.symbol)
         order = market.find(order_id)
         has_stop = order is not None and order.terms.stop_ticks > 0 and order.is_waiting
         price = chance.choice((0, self.price()))

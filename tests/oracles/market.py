@@ -52,7 +52,8 @@ class Market:
     news: deque[tuple[str, Order, int]] = field(default_factory=deque)  # for the lists (19)
     released: list[tuple[Order, int]] = field(default_factory=list)  # and by what price (19.9)
     step_trades: list[int] = field(default_factory=list)  # prices, since the last follow-up
-    last: int = 0  # price of the last trade, 0 before the first
+    follows_prices: bool = False  # from the first command on that is about more (12.14)
+    last: int = 0  # price of the last trade that counts, 0 before the first
     is_last_fresh: bool = False  # traded since the symbol was last opened (12.5)
     gathered: bool = False  # orders gathered and were not uncrossed yet (20.8)
     features: set[int] = field(default_factory=set)

@@ -35,6 +35,24 @@ def set_limits(market: Market, command: m.SetLimits) -> None:
     market.tell(m.CommandDone(command.command_id, market.symbol))
 
 
+PLAIN = (m.Place, m.Cancel, m.Amend, m.CancelAll, m.SetState, m.RefuseFaulty)
+
+
+def is_plain(command: m.Command) -> bool:
+    """12.14: plain orders, their cancels and amends, halt and open."""
+    match command:
+        case m.Place():
+            is_usual = command.self_trade in (m.STP_NONE, m.STP_CANCEL_INCOMING)
+            return is_usual and not (command.terms or command.group_id or command.owner_tag)
+        case m.Amend():
+            return not (command.stop_ticks or command.display_lots)
+        case m.CancelAll():
+            return command.account_id != m.ALL_ACCOUNTS and not command.owner_tag
+        case m.SetState():
+            return command.state in (m.OPEN, m.HALT)
+    return isinstance(command, PLAIN)
+
+
 HANDLERS: dict[type, Any] = {
     m.Place: entry.place,
     m.PlaceList: entry.place_list,
@@ -58,11 +76,16 @@ class Oracle:
         self.markets: dict[int, Market] = {}
         self.sequence = 0
 
+    def market(self, symbol: int) -> Market:
+        """Return a symbol's market; a new one is open and empty."""
+        return self.markets.setdefault(symbol, Market(symbol))
+
     def apply(self, command: m.Command) -> list[m.Event]:
         """Return all that a command causes (25.2: where work is cut changes nothing)."""
         self.sequence += 1
-        market = self.markets.setdefault(command.symbol_id, Market(command.symbol_id))
+        market = self.market(command.symbol_id)
         market.sequence, market.now_ms, market.events = self.sequence, command.time_ms, []
+        market.follows_prices = market.follows_prices or not is_plain(command)
         HANDLERS[type(command)](market, command)
         settle(market)
         return market.events

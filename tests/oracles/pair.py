@@ -31,7 +31,7 @@ class Judges:
 
     def compare_indication(self, engine: Engine, symbol: int) -> None:
         """21.6: what an auction would give can be seen beforehand."""
-        market = self.oracle.markets[symbol]
+        market = self.oracle.market(symbol)
         if market.state not in GATHERING:
             return
         found, seen = outcome(market), engine.indication(symbol)

@@ -27,7 +27,7 @@ class Sheet:
     was_woken: bool = False
     waits: bool = False
     prices: list[int] = field(default_factory=list)  # that it may have seen, since its release
-    releases: tuple[int, ...] = ()
+    releases: list["Sheet"] = field(default_factory=list)
 
     @property
     def is_by_quote(self) -> bool:
@@ -42,7 +42,7 @@ class Referee:
     sequence: int = 0
     open: dict[int, Sheet] = field(default_factory=dict)
     asked: dict[int, m.Place] = field(default_factory=dict)
-    releases: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    first: int = 0  # the order of the command's list whose fill releases the others
     amended: int = 0  # the order that the command amends
     width_ppm: int = 0
     reference: int = 0
@@ -52,10 +52,9 @@ class Referee:
     def judge(self, command: m.Command, events: list[m.Event]) -> None:
         """Raise Foul on the first rule that these events break."""
         self.sequence += 1
-        self.asked, self.releases, self.amended = {}, {}, 0
+        self.asked, self.first, self.amended = {}, 0, 0
         if isinstance(command, m.PlaceList) and command.kind != m.OCO:
-            first, *others = (place.order_id for place in command.orders)
-            self.releases[first] = tuple(others)
+            self.first = command.orders[0].order_id
         if isinstance(command, m.Amend):
             self.amended = command.order_id
         for place in command.orders if isinstance(command, m.PlaceList) else [command]:
@@ -84,8 +83,9 @@ class Referee:
                     event.quantity_lots,
                     (self.sequence, event.order_id),
                     prices=[self.last],
-                    releases=self.releases.get(event.order_id, ()),
                 )
+                if self.first in self.open and event.order_id != self.first:
+                    self.open[self.first].releases.append(self.open[event.order_id])
             case m.OrderWaiting():
                 self.open[event.order_id].waits = True
             case m.OrderTriggered():
@@ -153,9 +153,8 @@ class Referee:
                 self.is_true(sheet.left == left >= 0, "24.6", "another rest", event, sheet)
                 if left == 0:
                     del self.open[order_id]
-                    for child in sheet.releases:
-                        if child in self.open:
-                            self.open[child].prices = []
+                    for waiting in sheet.releases:
+                        waiting.prices = []
         if self.state == m.OPEN:
             self.see_open_trade(event, maker)
         else:

@@ -74,7 +74,8 @@ def trade(
             beyond,
         )
     )
-    market.step_trades.append(price)
+    if market.follows_prices:
+        market.step_trades.append(price)
     if market.band.width_ppm:
         market.band.trades.append((market.now_ms, price))  # 22.4
     for order in (maker, taker):

@@ -45,7 +45,8 @@ def follow(order: Order, price: int) -> None:
     if not order.best_seen or (price > order.best_seen if is_sell else price < order.best_seen):
         order.best_seen = price
         distance = terms.trail_ticks or max(1, price * terms.trail_ppm // 1_000_000)
-        order.stop = price - distance if is_sell else price + distance
+        # No price reaches a stop of 0: the distance is more than the price.
+        order.stop = max(0, price - distance) if is_sell else price + distance
 
 
 def is_reached(order: Order, price: int) -> bool:
