@@ -1,7 +1,8 @@
 """Plant faults in a copy of the engine and show that each is caught: `python -m tests.mutations`.
 
-A fault counts as caught where the comparison with the naive book fails on it. Each one is a change
-of one place that a hurried hand could make.
+A fault counts as caught where the comparison with the naive book fails on it, or the one with the
+oracle; some are there to show what the oracle sees, and only it is asked. Each one is a change of
+one place that a hurried hand could make.
 """
 
 import shutil
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).resolve().parents[1]
 COMMANDS: Final = 20_000
 SECONDS_MAX: Final = 120
+ORACLE: Final = ["-m", "tests.oracles", "--histories", "20"]
 
 
 class Fault(NamedTuple):
@@ -23,6 +25,7 @@ class Fault(NamedTuple):
     file: str
     old: str
     new: str
+    is_for_oracle: bool = False
 
 
 FAULTS: Final = (
@@ -226,6 +229,52 @@ FAULTS: Final = (
         "or one_away < 1:",
     ),
     Fault(
+        "an auction forgets the reference",
+        "auction.py",
+        "abs(price - reference_ticks), price, buy - sell)",
+        "0, price, buy - sell)",
+        is_for_oracle=True,
+    ),
+    Fault(
+        "a smaller total is taken from the shown part first",
+        "amending.py",
+        "hidden_lots = min(lots, order.hidden_lots)",
+        "hidden_lots = max(0, lots - order.left_lots + 1)",
+        is_for_oracle=True,
+    ),
+    Fault(
+        "an activation price has to be passed",
+        "triggers.py",
+        "(price_ticks - terms.activation_ticks) * favour < 0:",
+        "(price_ticks - terms.activation_ticks) * favour <= 0:",
+        is_for_oracle=True,
+    ),
+    Fault(
+        "the mean of a band goes back five seconds too far",
+        "bands.py",
+        "while samples and samples[0][0] <= oldest:",
+        "while samples and samples[0][0] < oldest:",
+        is_for_oracle=True,
+    ),
+    Fault(
+        "the end of one order that waits for another ends them all",
+        "lists.py",
+        "if order_list.parent_id in (0, order_id):",
+        "if True:",
+        is_for_oracle=True,
+    ),
+    Fault(
+        "the other order of an OCO outlives a trigger",
+        "lists.py",
+        """its other one ends before it comes in.\"\"\"
+    order_list = desk.list_of[order_id]
+    if not""",
+        """its other one ends before it comes in.\"\"\"
+    order_list = desk.list_of[order_id]
+    if False and not""",
+        is_for_oracle=True,
+    ),
+    Fault(
         "a restart forgets what was elected",
         "image.py",
         "        desk.elected.append(desk.waiting[order_id])",
@@ -235,7 +284,7 @@ FAULTS: Final = (
 
 
 def is_caught(fault: Fault) -> bool:
-    """Tell whether the comparison with the naive book fails on the fault."""
+    """Tell whether a comparison fails on the fault."""
     with tempfile.TemporaryDirectory(prefix="takas-fault-") as name:
         copy = Path(name)
         for folder in ("matching", "tests"):
@@ -244,7 +293,8 @@ def is_caught(fault: Fault) -> bool:
         text = path.read_text()
         assert text.count(fault.old) == 1, f"{fault.name}: the place is not there, or twice"
         path.write_text(text.replace(fault.old, fault.new))
-        return any(_fails(copy, arguments) for arguments in _checks())
+        checks = (ORACLE,) if fault.is_for_oracle else _checks()
+        return any(_fails(copy, arguments) for arguments in checks)
 
 
 def _checks() -> tuple[list[str], ...]:
