@@ -99,21 +99,29 @@ def spoiled(event: m.Event) -> m.Event | None:
     return false
 
 
+def is_foul(judges: Judges, command: m.Command, told: list[m.Event]) -> bool:
+    """Tell whether the referee whistles."""
+    try:
+        copy.deepcopy(judges).referee.judge(command, told)
+    except Foul:
+        return True
+    return False
+
+
 def test_the_judges_see_what_a_faulty_engine_would_tell() -> None:
-    """Each kind of event is spoiled once: neither oracle nor referee lets it pass."""
-    left: set[type] = {m.Trade, m.AuctionUncrossed, m.OrderTriggered, m.OrderCancelled}
+    """The oracle sees every spoiled event; the referee each kind (not what the best price woke)."""
+    seen: set[type] = set()
     engine, judges = Engine(), Judges()
     for command in history("auctions", 1, COMMANDS):
         told = engine.apply(command)
         for place, event in enumerate(told):
             false = spoiled(event)
-            if type(event) not in left or false is None:
+            if type(event) in seen or false is None:
                 continue
-            left.discard(type(event))
             faulty = [*told[:place], false, *told[place + 1 :]]
-            with pytest.raises(Foul):
-                copy.deepcopy(judges).referee.judge(command, faulty)
             with pytest.raises(Differs):
                 copy.deepcopy(judges).judge(engine, command, faulty)
+            if is_foul(judges, command, faulty):
+                seen.add(type(event))
         judges.judge(engine, command, told)
-    assert left == set()
+    assert seen == {m.Trade, m.AuctionUncrossed, m.OrderTriggered, m.OrderCancelled}
