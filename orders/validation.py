@@ -10,6 +10,7 @@ Units: prices in ticks, quantities in lots, money in atoms of the quote asset.
 import re
 from typing import Final
 
+from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import (
@@ -49,7 +50,7 @@ __all__ = [
     "time_in_force_default",
 ]
 
-_CLIENT_ORDER_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
+_CLIENT_ORDER_ID: Final = re.compile(grammar.CLIENT_ORDER_ID, re.ASCII).fullmatch
 _SIDES: Final = {side.value: side for side in Side}
 _TYPES: Final = {kind.value: kind for kind in OrderType}
 _TIMES_IN_FORCE: Final = {word.value: word for word in TimeInForce}

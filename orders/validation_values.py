@@ -10,20 +10,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import NotExact, decimal_to_atoms, plain
 
-# At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
-_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?", re.ASCII).fullmatch
-# No leading zero: one moment has one spelling in milliseconds.
-_UNIX_MS: Final = re.compile(r"0|[1-9][0-9]{0,13}", re.ASCII).fullmatch
-_RFC_3339: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
-    r"(?:Z|[+-][0-9]{2}:[0-9]{2})",
-    re.ASCII,
-).fullmatch
+_DECIMAL: Final = re.compile(grammar.DECIMAL, re.ASCII).fullmatch
+_UNIX_MS: Final = re.compile(grammar.UNIX_MS, re.ASCII).fullmatch
+_RFC_3339: Final = re.compile(grammar.RFC_3339, re.ASCII).fullmatch
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 

@@ -26,6 +26,7 @@ from exchange.api.requests import body_of
 from exchange.api.secrets import secret_encrypt
 from exchange.api.strangers import strangers
 from exchange.api.throttling import UNLIMITED, Ticket, guard
+from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
@@ -41,7 +42,7 @@ KEY_PREFIX: Final = "tk_"
 LABEL_MAX: Final = 60
 KEYS_PER_USER_MAX: Final = 20  # live ones
 
-_KEY: Final = re.compile(r"[A-Za-z0-9_-]{8,40}", re.ASCII).fullmatch
+_KEY: Final = re.compile(grammar.KEY, re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 

@@ -8,13 +8,18 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from exchange.domain import grammar
+
 DECIMAL: Final = "Decimal in plain notation, as a string."
 ID: Final = "64-bit id, as a string."
 
 
 def decimal(**options: Any) -> serializers.CharField:
     """A decimal as it travels: a string."""
-    return serializers.CharField(help_text=DECIMAL, **options)
+    pattern, longest = f"^(?:{grammar.DECIMAL})$", grammar.DECIMAL_LENGTH_MAX
+    return serializers.RegexField(
+        pattern, **{"help_text": DECIMAL, "max_length": longest, **options}
+    )
 
 
 class ProblemFieldSerializer(serializers.Serializer[Any]):
@@ -65,4 +70,13 @@ def query(name: str, text: str, **options: Any) -> OpenApiParameter:
 
 
 CURSOR: Final = query("cursor", "`next` of the page before.")
-LIMIT: Final = OpenApiParameter("limit", OpenApiTypes.INT, description="1 to 500; default 50.")
+
+
+def counted(name: str, maximum: int, text: str) -> OpenApiParameter:
+    """A query parameter that is a number from 1 on."""
+    return OpenApiParameter(
+        name, {"type": "integer", "minimum": 1, "maximum": maximum}, description=text
+    )
+
+
+LIMIT: Final = counted("limit", 500, "1 to 500; default 50.")

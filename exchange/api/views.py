@@ -147,7 +147,9 @@ class KeyCreateSerializer(serializers.Serializer[Any]):
         required=False, max_length=LABEL_MAX
     )
     scopes = serializers.ListField(
-        required=False, child=serializers.ChoiceField([s.value for s in Scope])
+        required=False,
+        max_length=len(Scope),
+        child=serializers.ChoiceField([s.value for s in Scope]),
     )
 
 

@@ -64,9 +64,11 @@ class OrderListPlaceSerializer(serializers.Serializer[Any]):
     with (a buy, and then sells), these reserve nothing before, and it must bring in enough.
     """
 
-    type = serializers.CharField(help_text=_KINDS)
+    type = serializers.RegexField("^(?:oco|oto|otoco)$", max_length=5, help_text=_KINDS)
     symbol = serializers.CharField()
-    orders = ListedOrderSerializer(many=True)
+    orders = serializers.ListField(
+        child=ListedOrderSerializer(), min_length=2, max_length=LIST_ORDERS_MAX
+    )
 
 
 class OrderListSerializer(serializers.Serializer[Any]):

@@ -17,7 +17,7 @@ from exchange.api.base import ApiView, documented_by, plain_request
 from exchange.api.errors import api_view, json_response
 from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import limit_of
-from exchange.api.schema import CURSOR, LIMIT, decimal, listed, query, responses
+from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.redis import book_key, redis_client
@@ -56,7 +56,7 @@ class DepthDocumentation(ApiView):
         operation_id="depth_get",
         parameters=[
             query("symbol", "Such as BTC-USDT.", required=True),
-            query("limit", "Levels a side, 1 to 1000; default 20."),
+            counted("limit", DEPTH_MAX, "Levels a side; default 20."),
         ],
         responses=responses(body=DepthSerializer(), refusals=(400, 404, 503)),
         auth=[],

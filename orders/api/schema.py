@@ -4,14 +4,23 @@
 
 from typing import Any, Final
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView
-from exchange.api.schema import CURSOR, DECIMAL, ID, LIMIT, decimal, listed, query, responses
+from exchange.api.schema import (
+    CURSOR,
+    DECIMAL,
+    ID,
+    LIMIT,
+    counted,
+    decimal,
+    listed,
+    query,
+    responses,
+)
 from exchange.domain.enums import (
     OrderStatus,
     OrderType,
@@ -42,7 +51,7 @@ _BOUND: Final = "The worst price that an order without a limit may trade at."
 
 def _decimal(text: str, **options: Any) -> serializers.CharField:
     """A decimal whose meaning needs a word."""
-    return serializers.CharField(help_text=f"{text} {DECIMAL}", **options)
+    return decimal(help_text=f"{text} {DECIMAL}", **options)
 
 
 class OrderPlaceSerializer(serializers.Serializer[Any]):
@@ -307,11 +316,7 @@ class OrderFillsDocumentation(ApiView):
     @extend_schema(
         operation_id="orders_fills",
         parameters=[
-            OpenApiParameter(
-                "limit",
-                OpenApiTypes.INT,
-                description=f"1 to {FILLS_MAX}; default {FILLS_DEFAULT}.",
-            ),
+            counted("limit", FILLS_MAX, f"1 to {FILLS_MAX}; default {FILLS_DEFAULT}."),
             CURSOR,
         ],
         responses=responses(

@@ -42,7 +42,9 @@ class CancelAfterSerializer(serializers.Serializer[Any]):
     """A dead man's switch: send it again and again, and all is well."""
 
     timeout_ms = serializers.IntegerField(
-        help_text=f"0 clears it; else {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}. A JSON number."
+        min_value=0,
+        max_value=TIMEOUT_MAX_MS,
+        help_text=f"0 clears it; else {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}. A JSON number.",
     )
     symbol = serializers.CharField(required=False, help_text="Only here; default: everywhere.")
     scope = serializers.ChoiceField(

@@ -1,0 +1,117 @@
+"""What the API's description says of every operation: who may ask, and how texts look.
+
+Names have one meaning each, so a text's form goes by its name, wherever it stands.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+from drf_spectacular.openapi import AutoSchema
+
+from exchange.domain import grammar
+
+Schema = dict[str, Any]
+
+SIGNED: Final[dict[str, list[str]]] = {"key": [], "timestamp": [], "signature": []}
+SESSION: Final[dict[str, list[str]]] = {"session": []}
+_BY_HAND: Final = "docs/authentication.md has the text that is signed, and vectors."
+
+
+def _text(form: str, length_max: int) -> Schema:
+    return {"pattern": f"^(?:{form})$", "maxLength": length_max}
+
+
+_ID: Final = _text(grammar.ID, 19)
+_TIME: Final = _text(f"{grammar.UNIX_MS}|{grammar.RFC_3339}", grammar.TIME_LENGTH_MAX)
+# How a text looks, by the name of the field or parameter.
+TEXTS: Final[dict[str, Schema]] = {
+    "symbol": _text(grammar.SYMBOL, grammar.SYMBOL_LENGTH_MAX),
+    "client_order_id": _text(grammar.CLIENT_ORDER_ID, 64),
+    "expires_at": _TIME,
+    "from": {"maxLength": grammar.TIME_LENGTH_MAX},
+    "to": {"maxLength": grammar.TIME_LENGTH_MAX},
+    "id": _ID,
+    "order_id": _ID,
+    "list_id": _ID,
+    "command_id": _ID,
+    "trade_id": _ID,
+    "cursor": _text("[A-Za-z0-9_-]{1,64}", 64),
+    "key": _text(grammar.KEY, 40),
+    "status": {"maxLength": 16},
+}
+
+
+class Operation(AutoSchema):
+    """An operation says which proof of who asks it takes."""
+
+    def get_auth(self) -> list[dict[str, list[str]]]:
+        if getattr(self.view, "session_only", False):
+            return [SESSION]
+        return [SIGNED, SESSION]
+
+
+def contract_complete(result: Schema, **_: Any) -> Schema:
+    """Close what clients send, bound its texts, and say how clients prove who they are."""
+    result["components"]["securitySchemes"] = _schemes()
+    schemas: dict[str, Schema] = result["components"]["schemas"]
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            _bound(name, field)
+    for operation in _operations(result):
+        for parameter in operation.get("parameters", []):
+            _bound(parameter["name"], parameter["schema"])
+    for name in requested(result):
+        schemas[name]["additionalProperties"] = False
+    return result
+
+
+def requested(result: Schema) -> set[str]:
+    """The names of all schemas that are, or are in, the body of a request."""
+    found: set[str] = set()
+    waiting = [one for operation in _operations(result) for one in _references(
+        operation.get("requestBody", {}))]  # fmt: skip
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _references(result["components"]["schemas"][name])
+    return {name for name in found if "properties" in result["components"]["schemas"][name]}
+
+
+def _bound(name: str, field: Schema) -> None:
+    place = field["items"] if field.get("type") == "array" else field
+    if place.get("type") == "string" and not {"enum", "format", "pattern"} & place.keys():
+        for key, value in TEXTS.get(name, {}).items():
+            place.setdefault(key, value)
+
+
+def _operations(result: Schema) -> Iterator[Schema]:
+    for path in result["paths"].values():
+        yield from path.values()
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [name for one in node for name in _references(one)]
+    if not isinstance(node, dict):
+        return []
+    own = [str(node["$ref"]).rpartition("/")[2]] if "$ref" in node else []
+    return own + [name for one in node.values() for name in _references(one)]
+
+
+def _schemes() -> Schema:
+    def header(name: str, text: str) -> Schema:
+        return {"type": "apiKey", "in": "header", "name": name, "description": text}
+
+    return {
+        "key": header("X-Takas-Key", "An API key. With timestamp and signature, always."),
+        "timestamp": header("X-Takas-Timestamp", "Milliseconds since 1970, UTC."),
+        "signature": header("X-Takas-Signature", f"Hexadecimal HMAC-SHA256; {_BY_HAND}"),
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "Of a signed-in page; what changes something needs X-CSRFToken too.",
+        },
+    }

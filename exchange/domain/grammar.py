@@ -1,0 +1,22 @@
+"""How texts look that come in from outside: regular expressions without anchors, and lengths.
+
+What is validated by them is also what the API's description says of them.
+"""
+
+from typing import Final
+
+# At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
+DECIMAL: Final = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?"
+DECIMAL_LENGTH_MAX: Final = 39
+# No leading zero: one moment has one spelling in milliseconds.
+UNIX_MS: Final = r"0|[1-9][0-9]{0,13}"
+RFC_3339: Final = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+TIME_LENGTH_MAX: Final = 35
+CLIENT_ORDER_ID: Final = r"[A-Za-z0-9._:-]{1,64}"
+ID: Final = r"[0-9]{1,19}"
+SYMBOL: Final = r"[A-Z0-9]{2,12}-[A-Z0-9]{2,12}"
+SYMBOL_LENGTH_MAX: Final = 25
+KEY: Final = r"[A-Za-z0-9_-]{8,40}"
