@@ -28,7 +28,7 @@ def words_of(silences: dict[int, float], partition_id: int) -> str:
         return "NOT SERVED: no engine was ever started for it"
     if not serves(silences, partition_id):
         return f"NOT SERVED: no engine for {silences[partition_id]:.0f} s"
-    return "engine at work"
+    return "at work"
 
 
 def alarm_of(partition_id: int, codes: Iterable[str], silences: dict[int, float]) -> str:

@@ -66,8 +66,8 @@ def state_action(name: str, state: SymbolState, text: str) -> Action:
 class SymbolAdmin(Unlisting, PlainAdmin):
     form = SymbolForm
     list_display = (
-        "code", "state", "engine", "market_now", "is_listed", "shown_on", "price_step",
-        "size_step", "band", "position",
+        "code", "state", "engine", "market_now", "is_listed", "shown_on", "steps",
+        "band", "position",
     )  # fmt: skip
     list_filter = ("state", "is_listed")
     list_select_related = ("base", "quote")
@@ -160,6 +160,10 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     def fees(self, symbol: Symbol) -> str:
         return fees_of_symbol(symbol)
 
+    @admin.display(description="tick / lot", ordering="tick")
+    def steps(self, symbol: Symbol) -> str:
+        return f"{plain(symbol.tick)} / {plain(symbol.lot)}"
+
     @admin.display(description="tick", ordering="tick")
     def price_step(self, symbol: Symbol) -> str:
         return plain(symbol.tick)
@@ -171,8 +175,20 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Symbol | None = None
     ) -> tuple[str, ...]:
-        fixed = GRID if obj is not None and has_orders(obj) else ()
-        return ("state", "shown_on", "fees", *fixed)  # the engine's results alone write the state
+        shown = ("state", "shown_on", "fees")  # the engine's results alone write the state
+        if obj is None or not has_orders(obj):
+            return shown
+        return (*shown, *GRID, "price_step", "size_step")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Symbol | None = None) -> Any:
+        """A fixed grid is shown without the zeros that its columns add."""
+        fixed = GRID[1:] if "tick" in self.get_readonly_fields(request, obj) else ()
+        steps = {"tick": "price_step", "lot": "size_step"}
+        words = {"fields": tuple(steps.get(name, name) for name in fixed)}
+        return [
+            (name, words if fixed and name == "Grid" else options)
+            for name, options in super().get_fieldsets(request, obj)
+        ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Symbol | None = None) -> bool:
         return False  # unlist it: orders and trades name it for ever

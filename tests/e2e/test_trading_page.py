@@ -144,6 +144,17 @@ def test_page_fits_a_phone_without_scrolling_sideways(ada: Page) -> None:
         assert overflow <= 0, tab
 
 
+def test_no_balance_is_cut_at_any_width(ada: Page) -> None:
+    """However long the numbers are, nothing of them is off to the side."""
+    ada.run("""document.querySelectorAll('[data-testid=balances-rows] td').forEach((cell) => {
+        cell.textContent = '30\u2009052\u2009573.13755678'; })""")
+    table = "document.querySelector('[data-testid=balances-rows]').closest('.scroll')"
+    for width in (1440, 1200, 800, 390):
+        ada.size(width, 900)
+        ada.click("tab-market") if width < 760 else None
+        assert ada.run(f"{table}.scrollWidth - {table}.clientWidth") <= 0, width
+
+
 def test_decimals_of_the_page_are_those_of_python(ada: Page) -> None:
     chance = random.Random(7)
     pairs = [

@@ -74,6 +74,21 @@ class Page {
     byTestId("cancel-all").addEventListener("click", () => this.orders.cancelAll());
     this.marketState({ state: this.rules.state, phase: "none" });
     this.connect(symbol);
+    this.offerUnlisted();
+  }
+
+  // Who still has orders in a symbol that is not listed any more must find its page.
+  async offerUnlisted() {
+    try {
+      const { items } = await get("/orders?status=live&limit=200");
+      const select = byTestId("symbol");
+      const offered = new Set([...select.options].map((option) => option.value));
+      for (const name of new Set(items.map((order) => order.symbol))) {
+        if (!offered.has(name)) select.append(new Option(`${name} (not listed)`, name));
+      }
+    } catch (error) {
+      toast("error", "Could not look for orders in other symbols", error.message);
+    }
   }
 
   connect(symbol) {
