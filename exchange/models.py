@@ -1,5 +1,6 @@
 """Who trades, what is traded, under which name and at which price: reference data, no workflow."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import AbstractUser
@@ -20,6 +21,13 @@ def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
         max_digits=MONEY_DIGITS_MAX,
         decimal_places=MONEY_SCALE_MAX,
         **options,
+    )
+
+
+def word_check(column: str, words: Iterable[str], name: str) -> models.CheckConstraint:
+    """The constraint that a column holds one of these words, or nothing where it may be null."""
+    return models.CheckConstraint(
+        condition=models.Q(**{f"{column}__in": [str(word) for word in words]}), name=name
     )
 
 
@@ -105,6 +113,9 @@ class User(AbstractUser):
         permissions = [
             ("suspend_user", "Can suspend, deactivate and readmit customers"),
             ("end_access", "Can revoke customers' API keys and end their sessions"),
+        ]
+        constraints = [
+            word_check("self_trade_prevention", SelfTradePrevention, "user_self_trade_known")
         ]
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
@@ -207,9 +218,9 @@ class Symbol(models.Model):
                 condition=models.Q(quantity_min__gt=0, quantity_max__gte=models.F("quantity_min")),
                 name="symbol_quantity_range",
             ),
+            word_check("state", SymbolState, "symbol_state_known"),
             models.CheckConstraint(
-                condition=models.Q(state__in=[str(state) for state in SymbolState]),
-                name="symbol_state_known",
+                condition=models.Q(notional_min__gte=0), name="symbol_notional_not_negative"
             ),
         ]
 

@@ -8,8 +8,11 @@ nothing has a real foreign key into them.
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Least
+from django.db.models.lookups import GreaterThan
 
 from exchange.domain.enums import (
+    LIMIT_TYPES,
     CommandKind,
     ListKind,
     OrderStatus,
@@ -20,7 +23,24 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
-from exchange.models import money_field
+from exchange.models import money_field, word_check
+
+_LIMITS = sorted(str(kind) for kind in LIMIT_TYPES)
+_GTD = str(TimeInForce.GTD)
+# Of an order, where it has them at all.
+_POSITIVE = (
+    "price",
+    "bound_price",
+    "reference_price",
+    "quote_amount",
+    "stop_price",
+    "trail_amount",
+    "activation_price",
+    "display_quantity",
+    "reprice_limit",
+    "trail_stop_price",
+    "trail_bound_price",
+)
 
 
 class Order(models.Model):
@@ -81,9 +101,31 @@ class Order(models.Model):
             models.Index(fields=["list_id"], condition=Q(list_id__isnull=False), name="order_list"),
         ]
         constraints = [
+            word_check("status", OrderStatus, "order_status_known"),
+            word_check("side", Side, "order_side_known"),
+            word_check("type", OrderType, "order_type_known"),
+            word_check("time_in_force", TimeInForce, "order_time_in_force_known"),
+            word_check("self_trade", SelfTradePrevention, "order_self_trade_known"),
+            word_check("trigger_source", TriggerSource, "order_trigger_source_known"),
+            # A limit order has a price, what trades as a market order a bound instead.
             models.CheckConstraint(
-                condition=Q(status__in=[str(status) for status in OrderStatus]),
-                name="order_status_known",
+                condition=Q(type__in=_LIMITS, price__isnull=False, bound_price__isnull=True)
+                | Q(~Q(type__in=_LIMITS), price__isnull=True, bound_price__isnull=False),
+                name="order_price_or_bound",
+            ),
+            models.CheckConstraint(
+                condition=Q(time_in_force=_GTD, expires_at__isnull=False)
+                | (~Q(time_in_force=_GTD) & Q(expires_at__isnull=True)),
+                name="order_expires_iff_gtd",
+            ),
+            # Least passes over what an order has not; one expression costs each insert less.
+            models.CheckConstraint(
+                condition=GreaterThan(Least(*_POSITIVE), 0), name="order_amounts_positive"
+            ),
+            models.CheckConstraint(condition=Q(trail_ppm__gt=0), name="order_trail_ppm_positive"),
+            models.CheckConstraint(
+                condition=Q(maker_fee_ppm__gte=0, maker_fee_ppm__lte=F("taker_fee_ppm")),
+                name="order_fee_range",
             ),
             models.CheckConstraint(
                 condition=Q(quantity__isnull=True) | Q(filled__lte=F("quantity")),
@@ -148,6 +190,7 @@ class OrderList(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["account_id", "id"], name="orderlist_account")]
+        constraints = [word_check("kind", ListKind, "orderlist_kind_known")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
@@ -175,12 +218,14 @@ class Command(models.Model):
             models.Index(
                 fields=["id"], condition=Q(engine_seq__isnull=True), name="command_unsequenced"
             ),
-            models.Index(fields=["order_id"], name="command_order"),
+            # The last one of an order is at its end.
+            models.Index(fields=["order_id", "id"], name="command_of_order"),
         ]
         constraints = [
+            word_check("kind", CommandKind, "command_kind_known"),
             models.CheckConstraint(
-                condition=Q(kind__in=[str(kind) for kind in CommandKind]), name="command_kind_known"
-            )
+                condition=Q(reserved_extra__gte=0), name="command_extra_not_negative"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -211,6 +256,8 @@ class Trade(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(price__gt=0, quantity__gt=0), name="trade_positive"),
+            models.CheckConstraint(condition=Q(quote_amount__gt=0), name="trade_quote_positive"),
+            word_check("taker_side", Side, "trade_taker_side_known"),
             # O5: one maker, one taker.
             models.CheckConstraint(
                 condition=~Q(maker_order_id=F("taker_order_id")), name="trade_two_orders"
@@ -311,6 +358,13 @@ class PreventedMatch(models.Model):
             models.Index(fields=["taker_account_id", "id"], name="prevented_taker"),
             models.Index(fields=["maker_account_id", "id"], name="prevented_maker"),
         ]
+        constraints = [
+            word_check("mode", SelfTradePrevention, "prevented_mode_known"),
+            word_check("taker_side", Side, "prevented_taker_side_known"),
+            models.CheckConstraint(
+                condition=Q(price__gt=0, quantity__gt=0), name="prevented_positive"
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)
@@ -339,6 +393,7 @@ class ScheduledState(models.Model):
             models.CheckConstraint(
                 condition=~Q(state=SymbolState.CLOSED), name="scheduledstate_never_closed"
             ),
+            word_check("state", SymbolState, "scheduledstate_state_known"),
         ]
 
     def __str__(self) -> str:

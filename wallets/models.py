@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
-from exchange.domain.enums import AccountKind, EntryKind
-from exchange.models import money_field
+from exchange.domain.enums import AccountKind, EntryKind, Side
+from exchange.models import money_field, word_check
 
 
 class Account(models.Model):
@@ -33,6 +33,7 @@ class Account(models.Model):
                 condition=~Q(kind=AccountKind.USER),
                 name="account_one_house_one_external",
             ),
+            word_check("kind", AccountKind, "account_kind_known"),
         ]
         permissions = [("fund_account", "Can credit and debit customers' funds")]
 
@@ -121,6 +122,11 @@ class Reservation(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(amount__gte=0), name="reservation_not_negative"),
             models.CheckConstraint(
+                condition=Q(price_ticks__gt=0, fee_accrued__gte=0), name="reservation_positive"
+            ),
+            models.CheckConstraint(condition=Q(left_lots__gte=0), name="reservation_left_lots"),
+            word_check("side", Side, "reservation_side_known"),
+            models.CheckConstraint(
                 condition=Q(maker_fee_ppm__gte=0, maker_fee_ppm__lte=F("taker_fee_ppm")),
                 name="reservation_fee_range",
             ),
@@ -140,6 +146,9 @@ class Journal(models.Model):
     kind = models.CharField(max_length=12, choices=[(kind, kind) for kind in EntryKind])
     key = models.CharField(max_length=120, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [word_check("kind", EntryKind, "journal_kind_known")]
 
     def __str__(self) -> str:
         return self.key
@@ -162,6 +171,7 @@ class Entry(models.Model):
         managed = True
         verbose_name_plural = "entries"
         indexes = [models.Index(fields=["account_id", "asset_id", "id"], name="entry_account")]
+        constraints = [word_check("kind", EntryKind, "entry_kind_known")]
 
     def __str__(self) -> str:
         return f"entry {self.pk}"

@@ -127,7 +127,7 @@ def fills_made(ada: Trader, symbol: Symbol, order_id: int, count: int) -> None:
             maker_order_id=order_id,
             taker_order_id=order_id + 100_000,
             maker_account_id=ada.account_id,
-            taker_account_id=1,
+            taker_account_id=ada.account_id,
             taker_side="sell",
             created_at=datetime.now(UTC),
         )

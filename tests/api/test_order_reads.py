@@ -144,7 +144,7 @@ def test_a_fill_by_a_process_whose_clock_is_behind_is_shown(ada: Trader, symbol:
         quote_amount=Decimal(50),
         maker_order_id=order_id + 100,
         taker_order_id=order_id,
-        maker_account_id=1,
+        maker_account_id=ada.account_id,
         taker_account_id=ada.account_id,
         taker_side="buy",
         created_at=datetime.now(UTC),
@@ -188,7 +188,7 @@ def test_detail_shows_fills_and_the_fee_rounded_once_over_the_order(
             maker_order_id=order_id,
             taker_order_id=order_id + 100,
             maker_account_id=ada.account_id,
-            taker_account_id=1,
+            taker_account_id=ada.account_id,
             taker_side="sell",
             created_at=datetime.now(UTC),
         )

@@ -21,6 +21,7 @@ from matching.image import image_encode
 from matching.snapshot import open_order, state_hash
 from orders.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
+from tests.factories.reference import accounts_at
 from wallets.fees import fee_ceil, hold_atoms
 
 PARTITION = 1
@@ -201,6 +202,7 @@ class DeskRows:
             self.sequence_of[order_id],
             resting.priority if resting else self.sequence_of[order_id],
         )
+        accounts_at(place.account_id)
         marks = ", ".join(["%s"] * len(values))
         self.connection.execute(
             f"INSERT INTO orders_order ({ORDER_COLUMNS}) VALUES ({marks}, now(), now())", values
@@ -278,6 +280,7 @@ class DeskRows:
 
     def _trade_write(self, trade_id: int, sequence: int, trade: m.Trade) -> None:
         units = self.units
+        accounts_at(trade.maker_account_id, trade.taker_account_id)
         self.connection.execute(
             "INSERT INTO orders_trade (id, symbol_id, engine_seq, price, quantity, quote_amount,"
             " maker_order_id, taker_order_id, maker_account_id, taker_account_id, taker_side,"

@@ -3,7 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from exchange.models import Asset, Symbol
+from exchange.models import Asset, Symbol, User
+from wallets.models import Account
 
 SCALES = {"USDT": 6}
 
@@ -29,3 +30,11 @@ def symbol_make(code: str, **changes: Any) -> Symbol:
         "price_max": Decimal(1_000_000),
     }
     return Symbol.objects.create(**{**values, **changes})
+
+
+def accounts_at(*account_ids: int) -> None:
+    """Accounts under these very ids, for rows that a test writes by hand."""
+    known = set(Account.objects.filter(pk__in=account_ids).values_list("pk", flat=True))
+    for account_id in sorted(set(account_ids) - known):
+        user = User.objects.create(username=f"holder-{account_id}")
+        Account.objects.create(pk=account_id, kind="user", user=user)

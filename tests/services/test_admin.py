@@ -19,7 +19,7 @@ from exchange.models import Brand, Symbol, User
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition, Trade
-from tests.factories.reference import symbol_make
+from tests.factories.reference import accounts_at, symbol_make
 
 pytestmark = pytest.mark.django_db
 
@@ -65,9 +65,11 @@ def staff(client: Client, *permissions: str) -> Client:
 
 def trade_make(age_ms: int) -> Trade:
     now_ms = time.time_ns() // 1_000_000
+    accounts_at(1, 2)
+    symbol = Symbol.objects.filter(code="BTC-USDT").first() or symbol_make("BTC-USDT")
     return Trade.objects.create(
         id=id_floor(now_ms - age_ms),
-        symbol_id=1,
+        symbol_id=symbol.pk,
         engine_seq=1,
         price=Decimal(1),
         quantity=Decimal(1),

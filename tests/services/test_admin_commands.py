@@ -21,7 +21,7 @@ from orders.intake.thread import intake_stop
 from orders.models import Command, Order, PreventedMatch
 from orders.words import STATES
 from risk.models import OrderLimit
-from tests.factories.reference import symbol_make
+from tests.factories.reference import accounts_at, symbol_make
 from wallets.models import Reservation
 from wallets.services import account_open
 
@@ -361,6 +361,7 @@ def prevented(match_id: int, symbol: Symbol, **changes: object) -> PreventedMatc
         "taker_order_id": 12, "maker_account_id": 21, "taker_account_id": 22,
         "taker_side": "buy", "created_at": "2026-01-01T00:00:00Z",
     }  # fmt: skip
+    accounts_at(21, 22, 41)
     return PreventedMatch.objects.create(id=match_id, symbol_id=symbol.pk, **{**values, **changes})
 
 
@@ -387,7 +388,7 @@ def test_an_order_shows_all_of_its_terms(client: Client) -> None:
     symbol = symbol_make("BTC-USDT")
     order_id = id_floor(time.time_ns() // 1_000_000)
     Order.objects.create(
-        id=order_id, account_id=1, symbol=symbol, client_order_id="c", side="sell",
+        id=order_id, account_id=trader()[1], symbol=symbol, client_order_id="c", side="sell",
         type="trailing_stop",
         time_in_force="gtd", self_trade="none", bound_price=90, quantity=1, trail_ppm=12_300,
         activation_price=101, trigger_source="best", list_id=77, status="new",

@@ -23,6 +23,15 @@ ORDERS_PER_BATCH = 100
 FAR = datetime(2031, 3, 15, 12, tzinfo=UTC)  # a time of whose partitions no other test knows
 
 
+@pytest.fixture(autouse=True)
+def named(base_rows):
+    """What the rows of these tests name."""
+    from tests.factories.reference import accounts_at, symbol_make
+
+    accounts_at(1, 2)
+    symbol_make("BTC-USDT", id=1)
+
+
 @pytest.fixture
 def connection():
     with connect("test", index_plans=False) as connection:

@@ -10,6 +10,7 @@ from exchange.database import connect
 from exchange.domain.units import NotExact
 from exchange.models import User
 from tests.factories.ledger import Rig
+from tests.factories.reference import accounts_at
 from wallets.locks import (
     RESERVATIONS_LOCKED,
     balances_apply,
@@ -156,6 +157,7 @@ def test_changes_of_the_same_balances_in_any_order_never_deadlock(rig):
 
 
 def reservation_insert(rig, order_id, **links):
+    accounts_at(1)
     columns = {"pool_id": None, "funded_by": None, "left_lots": None, **links}
     rig.connection.execute(
         "INSERT INTO wallets_reservation (order_id, account_id, asset_id, symbol_id, side,"
