@@ -16,6 +16,7 @@ from django.db import connection
 from exchange.client import Response
 from exchange.models import Symbol
 from tests.factories.reference import symbol_make
+from tests.factories.role import READY_S, Running, role_running, wait_for
 from tests.factories.trading import (
     Trader,
     fast_tier,
@@ -24,7 +25,6 @@ from tests.factories.trading import (
     process_end,
     trader_make,
 )
-from tests.factories.web import READY_S, Running, role_running, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

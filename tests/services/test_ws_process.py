@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from config.ws import HEAD_SECONDS
-from tests.factories.web import READY_S, Running, role_running, wait_for
+from tests.factories.role import READY_S, Running, role_running, wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

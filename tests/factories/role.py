@@ -1,4 +1,4 @@
-"""The web role as a process of its own, on the servers and the database of the tests."""
+"""A role as a process of its own, on the servers and the database of the tests."""
 
 import os
 import signal
@@ -85,7 +85,7 @@ def role_running(
     port, ws_port, health_port = ports_free(3)
     layout = Layout(folder, "127.0.0.1", port, ws_port, dict.fromkeys(_ROLES, health_port))
     role = {one.name: one for one in exchange_roles(layout, web_workers=web_workers)}[name]
-    url = f"http://127.0.0.1:{ws_port if name == 'ws' else port}"
+    url = {"web": f"http://127.0.0.1:{port}", "ws": f"http://127.0.0.1:{ws_port}"}.get(name, "")
     running = _started(role, url, folder, environment)
     try:
         wait_for(lambda: _answers(running), f"{name} is not ready", running.log)
@@ -125,7 +125,9 @@ def _database_url() -> str:
 def _answers(running: Running) -> bool:
     assert running.process.poll() is None, running.log.read_text(errors="replace")[-4_000:]
     try:
+        if running.health("/readyz")[0] != 200 or not running.url:
+            return running.health("/readyz")[0] == 200
         with running.client() as client:
-            return client.get("/livez").status == 200 == running.health("/livez")[0]
+            return client.get("/livez").status == 200
     except ClientError:
         return False
