@@ -134,6 +134,7 @@ class Code(StrEnum):
     FEED_UNKNOWN_CHANNEL = "feed.unknown_channel"
     FEED_TOO_MANY_SUBSCRIPTIONS = "feed.too_many_subscriptions"
     FEED_TOO_MANY_MESSAGES = "feed.too_many_messages"
+    FEED_TOO_MANY_SOCKETS = "feed.too_many_sockets"
     FEED_TOO_SLOW = "feed.too_slow"
     FEED_ORIGIN_REFUSED = "feed.origin_refused"
 
@@ -324,6 +325,7 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.FEED_UNKNOWN_CHANNEL: (404, "There is no channel {channel}."),
     Code.FEED_TOO_MANY_SUBSCRIPTIONS: (429, "At most {limit} channels a connection."),
     Code.FEED_TOO_MANY_MESSAGES: (429, "At most {limit} messages a second."),
+    Code.FEED_TOO_MANY_SOCKETS: (429, "A user may have at most {limit} connections here."),
     Code.FEED_TOO_SLOW: (429, "This connection did not keep up and was closed."),
     Code.FEED_ORIGIN_REFUSED: (403, "This origin may not connect."),
 }

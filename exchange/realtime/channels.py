@@ -7,13 +7,16 @@ from urllib.parse import urlsplit
 import structlog
 from channels.auth import AuthMiddlewareStack
 from django.conf import settings
-from django.urls import path
+from django.urls import path, re_path
 from prometheus_client import Counter
 
+from exchange.http.address import network_of, socket_address
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
+from exchange.realtime.places import places
 
 log = structlog.get_logger(__name__)
 ORIGINS_REFUSED = Counter("takas_ws_origin_refused", "Handshakes refused for their Origin")
+HANDSHAKES_REFUSED = Counter("takas_ws_handshakes_refused", "Handshakes beyond a network's rate")
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -40,8 +43,33 @@ class OriginCheck:
             return
         ORIGINS_REFUSED.inc()
         log.warning("ws_origin_refused", origin=origin[:200], host=host[:200])
-        await receive()
-        await send({"type": "websocket.close", "code": 4403})
+        await _refuse(receive, send)
+
+
+class HandshakeCheck:
+    """Bounds how many handshakes a network makes: what follows may read a session."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        network = network_of(socket_address(scope))
+        if not places.handshake_refused(network):
+            await self._application(scope, receive, send)
+            return
+        HANDSHAKES_REFUSED.inc()
+        await _refuse(receive, send)
+
+
+async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """Any other address: refused without a word."""
+    await _refuse(receive, send)
+
+
+async def _refuse(receive: Receive, send: Send) -> None:
+    """Answer a handshake with 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4403})
 
 
 def origin_is_ours(origin: str, host: str) -> bool:
@@ -59,5 +87,6 @@ def origin_is_ours(origin: str, host: str) -> bool:
         return False
 
 
-_feed: Any = OriginCheck(AuthMiddlewareStack(FeedConsumer.as_asgi()))
-websocket_urlpatterns = [path("ws", _feed)]
+_feed: Any = HandshakeCheck(OriginCheck(AuthMiddlewareStack(FeedConsumer.as_asgi())))
+_nothing: Any = nothing_here
+websocket_urlpatterns = [path("ws", _feed), re_path("", _nothing)]

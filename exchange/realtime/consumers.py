@@ -15,13 +15,15 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.http.address import network_of, socket_address
-from exchange.models import Symbol, User
+from exchange.models import User
 from exchange.realtime import protocol
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.logins import Logins, logins_running, mark_of
-from exchange.realtime.outbox import Drain, Login, Outbox
+from exchange.realtime.outbox import Drain, Intake, Login, Outbox
+from exchange.realtime.places import FIRST_SUBSCRIPTION_S, SOCKETS_PER_USER_MAX, Place, places
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running
+from exchange.selectors import catalogue
 
 log = structlog.get_logger(__name__)
 SERVER_SEND = "takas.server_send"  # key in the scope
@@ -44,6 +46,8 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         self.logins = logins_running()
         self.outbox = Outbox()
         self._network = network_of(socket_address(self.scope))
+        self._intake = Intake(self.scope.get(SERVER_SEND))
+        self._intake.bound(protocol.MESSAGE_BYTES_MAX)
         await self._principal_from_session()
         now_s = time.monotonic()
         self._bucket = protocol.TokenBucket(
@@ -52,8 +56,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         self._refused = 0
         await self.accept()
         Drain(self.outbox).attach(self.scope.get(SERVER_SEND))
-        if self.hub.is_full:
-            self.outbox.close(CloseCode.FULL)
+        self._take_place()
         self.hub.join(self.outbox)
         if self.outbox.login is not None:
             self.logins.hold(self.outbox)
@@ -61,6 +64,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
 
     async def disconnect(self, code: int) -> None:
         if hasattr(self, "_writer"):
+            self._leave_place()
             self.hub.leave(self.outbox)
             self.logins.drop(self.outbox)
             self._writer.cancel()
@@ -72,14 +76,40 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         if not self._bucket.take(time.monotonic()):
             self._over_rate()
             return
+        with self._intake.paused():
+            await self._take(text_data)
+
+    async def _take(self, text: str) -> None:
         message_id: int | str | None = None
         try:
-            message = protocol.message_parse(text_data)
+            message = protocol.message_parse(text)
             message_id = message.id
             MESSAGES.labels(type(message).__name__.lower()).inc()
             await self._handle(message)
         except DomainError as error:
             self.outbox.put(protocol.answer_error(error, message_id))
+
+    # --- its place --------------------------------------------------------------------------
+
+    def _take_place(self) -> None:
+        """Take a place for this socket, or close it when there is none."""
+        self._place: Place | None = None
+        refusal = places.refusal(self._network, self.outbox.user_id)
+        if refusal is not None:
+            self.outbox.close(refusal)
+            return
+        self._place = places.enter(self._network, self.outbox.user_id)
+        loop = asyncio.get_running_loop()
+        self._idle = loop.call_later(FIRST_SUBSCRIPTION_S, self._close_if_idle)
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            self._idle.cancel()
+            places.leave(self._place)
+
+    def _close_if_idle(self) -> None:
+        if self.outbox.user_id is None and not self.outbox.topics:
+            self.outbox.close(CloseCode.IDLE)
 
     # --- what clients ask -------------------------------------------------------------------
 
@@ -101,22 +131,30 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         held = {topic for topic in self.outbox.topics if "@" in topic} | self.outbox.private
         if len(wanted | held) > protocol.SUBSCRIPTIONS_MAX:
             raise DomainError(Code.FEED_TOO_MANY_SUBSCRIPTIONS, limit=protocol.SUBSCRIPTIONS_MAX)
-        for channel in wanted:
-            await self._check(channel)
+        unknown = await self._unknown({channel for channel in wanted if self._is_public(channel)})
+        if unknown:
+            raise protocol.channel_unknown(min(unknown))
         # Answered first: a snapshot must not come before the word that it was asked for.
         self.outbox.put(protocol.answer_channels("subscribed", wanted, message.id))
         for channel in sorted(wanted - held):
             self._follow(channel)
 
-    async def _check(self, channel: str) -> None:
-        symbol = protocol.channel_symbol(channel)
-        if symbol is None:
-            if self.outbox.user_id is None:
-                raise DomainError(Code.AUTH_REQUIRED)
-            if self.outbox.account_id is None:
-                raise DomainError(Code.ACCOUNT_MISSING)
-        elif not await _symbol_exists(symbol):
-            raise DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel)
+    def _is_public(self, channel: str) -> bool:
+        """Whether anybody may follow it; raises for what is no channel, or not this client's."""
+        if protocol.channel_symbol(channel) is not None:
+            return True
+        if self.outbox.user_id is None:
+            raise DomainError(Code.AUTH_REQUIRED)
+        if self.outbox.account_id is None:
+            raise DomainError(Code.ACCOUNT_MISSING)
+        return False
+
+    async def _unknown(self, channels: set[str]) -> set[str]:
+        """Those of symbols that do not exist. The catalogue is kept: hardly a statement."""
+        if not channels:
+            return channels
+        known = (await database_sync_to_async(catalogue)()).symbols_by_code
+        return {channel for channel in channels if channel.partition("@")[0] not in known}
 
     def _follow(self, channel: str) -> None:
         if channel in protocol.PRIVATE_CHANNELS:
@@ -139,6 +177,8 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         if self.outbox.user_id is not None:
             raise DomainError(Code.FEED_MESSAGE_INVALID)
         principal = await database_sync_to_async(_login_verify)(message, self._network)
+        if self._place is not None and not places.sign_in(self._place, principal.user_id):
+            raise DomainError(Code.FEED_TOO_MANY_SOCKETS, limit=SOCKETS_PER_USER_MAX)
         self.outbox.user_id = principal.user_id
         self.outbox.account_id = principal.account_id or None
         self.outbox.login = Login(principal.user_id, key_number=principal.key_number)
@@ -161,7 +201,9 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             frame = await self.outbox.next()
             if frame is None:
                 break
+            self._intake.bound(0)
             await self.send(text_data=frame)
+            self._intake.bound(protocol.MESSAGE_BYTES_MAX)
         assert self.outbox.close_code is not None
         log.info("ws_closed", code=self.outbox.close_code.name, user_id=self.outbox.user_id)
         await self.close(code=int(self.outbox.close_code))  # autobahn takes no subclass
@@ -197,18 +239,3 @@ def _login_verify(message: protocol.Login, network: str) -> Principal:
     if Scope.READ not in principal.scopes:
         raise DomainError(Code.AUTH_SCOPE_MISSING, scope=Scope.READ.value)
     return principal
-
-
-_symbols: dict[str, float] = {}
-SYMBOL_KNOWN_S = 60.0
-
-
-async def _symbol_exists(code: str) -> bool:
-    """Whether there is such a symbol; a yes is remembered for a minute, a no is asked again."""
-    now_s = time.monotonic()
-    if _symbols.get(code, 0.0) > now_s:
-        return True
-    exists: bool = await database_sync_to_async(lambda: Symbol.objects.filter(code=code).exists())()
-    if exists:
-        _symbols[code] = now_s + SYMBOL_KNOWN_S
-    return exists

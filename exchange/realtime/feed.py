@@ -23,7 +23,6 @@ from exchange.realtime.publish import STATE_SUFFIX
 
 log = structlog.get_logger(__name__)
 
-SOCKETS_MAX: Final = 5_000  # a process
 OLDER_ACCEPTED_S: Final = 12.0  # the worker rewrites every book in 5 s: past this, history is gone
 
 CLOSED = Counter("takas_ws_closed", "Connections the server ended", ["code"])
@@ -57,10 +56,6 @@ class FeedHub:
         self.is_connected = False
 
     # --- sockets ----------------------------------------------------------------------------
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._outboxes) >= SOCKETS_MAX
 
     def join(self, outbox: Outbox) -> None:
         self._outboxes.add(outbox)

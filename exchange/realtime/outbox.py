@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,44 @@ class Outbox:
         return frame
 
 
+def _protocol_of(send: Callable[..., Any] | None) -> Any:
+    """The server's own object behind an ASGI `send`; None where there is none."""
+    return next(iter(getattr(send, "args", ())), None)
+
+
+class Intake:
+    """Bounds what a client can send: the size of a message, and how many wait for their turn.
+
+    The server would gather a message of any size, and queue any number of them while one is
+    handled: so its transport reads nothing meanwhile.
+    """
+
+    def __init__(self, send: Callable[..., Any] | None) -> None:
+        self._protocol = _protocol_of(send)
+        self._transport = getattr(self._protocol, "transport", None)
+
+    def bound(self, bytes_max: int) -> None:
+        """End the connection over a message that is larger, before it is gathered; 0: over none.
+
+        The server would hold our own messages to the same size: there is no bound while we send.
+        """
+        if self._protocol is not None:
+            self._protocol.maxFramePayloadSize = bytes_max
+            self._protocol.maxMessagePayloadSize = bytes_max
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Read nothing from the client within this."""
+        if self._transport is None:
+            yield
+            return
+        self._transport.pauseProducing()
+        try:
+            yield
+        finally:
+            self._transport.resumeProducing()
+
+
 class Drain:
     """Holds an outbox back while the server's own buffer towards the client is full.
 
@@ -93,8 +132,7 @@ class Drain:
 
     def attach(self, send: Callable[..., Any] | None) -> bool:
         """Listen to the transport behind an ASGI `send`; False where there is none."""
-        protocol = next(iter(getattr(send, "args", ())), None)
-        transport = getattr(protocol, "transport", None)
+        transport = getattr(_protocol_of(send), "transport", None)
         if transport is None or not hasattr(transport, "registerProducer"):
             return False
         transport.unregisterProducer()  # the HTTP side's, which ended with the upgrade

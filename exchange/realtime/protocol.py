@@ -4,6 +4,7 @@ A message is one JSON object with an `op`; an answer repeats its `id`. Refusals 
 codes of `exchange.domain.codes` and leave the connection open, unless a close code says otherwise.
 """
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
@@ -24,6 +25,8 @@ LOGIN_PATH: Final = "/ws"
 
 PUBLIC_KINDS: Final = frozenset({"depth", "trade", "state"})
 PRIVATE_CHANNELS: Final = frozenset({"orders", "balances"})
+CHANNEL_SHOWN_CHARS: Final = 64
+_SYMBOL: Final = re.compile(r"[A-Z0-9]{2,12}-[A-Z0-9]{2,12}", re.ASCII).fullmatch
 
 
 class CloseCode(IntEnum):
@@ -32,7 +35,9 @@ class CloseCode(IntEnum):
     MESSAGE_INVALID = 4400
     SESSION_ENDED = 4401
     TOO_SLOW = 4408
+    IDLE = 4410
     TOO_MANY_MESSAGES = 4429
+    TOO_MANY_SOCKETS = 4430
     FULL = 4503
 
 
@@ -81,10 +86,15 @@ def channel_symbol(channel: str) -> str | None:
     """
     if channel in PRIVATE_CHANNELS:
         return None
-    symbol, at, kind = channel.partition("@")
-    if not at or kind not in PUBLIC_KINDS or not symbol:
-        raise DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel[:64])
+    symbol, _, kind = channel.partition("@")
+    if kind not in PUBLIC_KINDS or not _SYMBOL(symbol):
+        raise channel_unknown(channel)
     return symbol
+
+
+def channel_unknown(channel: str) -> DomainError:
+    """The refusal that names a channel, as far as it can be shown."""
+    return DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel[:CHANNEL_SHOWN_CHARS])
 
 
 def answer(kind: str, *, message_id: int | str | None = None, **values: object) -> str:

@@ -27,6 +27,7 @@ from exchange.realtime.logins import logins_stop
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running, hub_stop
 from exchange.redis import FEED_CHANNEL, book_key, redis_client, state_key
+from exchange.selectors import catalogue_forget
 from tests.factories.reference import symbol_make
 from wallets.models import Account
 
@@ -42,6 +43,7 @@ WAIT_S = 5.0
 def market() -> Iterator[None]:
     principals_forget()
     symbol_make(SYMBOL)
+    catalogue_forget()
     with redis_client() as redis:
         redis.set(book_key(SYMBOL), frame("snapshot", 4, bids=[["100", "1"]]))
         yield
@@ -203,6 +205,7 @@ def test_an_unlisted_symbol_keeps_its_channels() -> None:
         assert len((await socket.hear("subscribed"))["channels"]) == 2
 
     symbol_make("OLD-USDT", is_listed=False)
+    catalogue_forget()
     play(scenario)
 
 
