@@ -6,53 +6,64 @@ the best sell. So it is worked out here before there is a price; the book stays 
 """
 
 from collections import deque
-from collections.abc import Iterator
 
-from matching.book import Book, BookSide, RestingOrder
+from matching.book import Book, BookSide, Level, RestingOrder
 from matching.taking import is_same_owner
 
 Totals = dict[int, int]  # open lots by price, hidden ones too
 
 
 def counted(book: Book, bid: int, ask: int) -> tuple[Totals, Totals]:
-    """Return the lots to buy and to sell that count, at the prices that cross. O(those prices).
+    """Return the lots to buy and to sell that count, at the prices that cross.
 
-    Only where owners have orders on both sides all orders at those prices are looked at.
+    O(orders at those prices): a look at each, and more only where owners are on both sides.
     """
-    bids, asks = _Front(book.bids, ask), _Front(book.asks, -bid)
-    if _may_meet(bids, asks):
+    bids, asks = _Side(book.bids, ask), _Side(book.asks, -bid)
+    if _may_meet(bids.levels, asks.levels):
         _pair(bids, asks)
     return bids.totals, asks.totals
 
 
-def _may_meet(bids: "_Front", asks: "_Front") -> bool:
+def _may_meet(bids: list[Level], asks: list[Level]) -> bool:
     """Tell whether an owner has orders on both sides."""
     accounts: set[int] = set()
     groups: set[int] = set()
-    for order in bids.orders():
-        accounts.add(order.account_id)
-        groups.add(order.group_id)
+    for level in bids:
+        order = level.head
+        while order is not None:  # written out: there may be very many
+            accounts.add(order.account_id)
+            groups.add(order.group_id)
+            order = order.next
     groups.discard(0)
-    return any(order.account_id in accounts or order.group_id in groups for order in asks.orders())
+    for level in asks:
+        order = level.head
+        while order is not None:
+            if order.account_id in accounts or order.group_id in groups:
+                return True
+            order = order.next
+    return False
 
 
-def _pair(bids: "_Front", asks: "_Front") -> None:
-    while True:
-        bid, ask = bids.first(), asks.first()
-        if bid is None or ask is None or bid.order.price_ticks < ask.order.price_ticks:
+def _pair(bids: "_Side", asks: "_Side") -> None:
+    bid, ask = bids.following(), asks.following()
+    while bid is not None and ask is not None:
+        if bid.order.price_ticks < ask.order.price_ticks:
             return
-        is_bid_older = bid.order.age < ask.order.age
-        older, younger = (bid, ask) if is_bid_older else (ask, bid)
-        if is_same_owner(younger.order, older.order):
-            (asks if is_bid_older else bids).end_first()
+        ending = _younger_own(bid, ask)
+        if ending is bid:
+            bid = bids.after_end(bid)
+        elif ending is ask:
+            ask = asks.after_end(ask)
         else:
             lots = min(bid.shown_lots, ask.shown_lots)
-            bids.eat(lots)
-            asks.eat(lots)
+            bid.shown_lots -= lots
+            ask.shown_lots -= lots
+            bid = bid if bid.shown_lots else bids.after_part(bid)
+            ask = ask if ask.shown_lots else asks.after_part(ask)
 
 
 class _Turn:
-    """An order, or what is left of an iceberg, that waits for its turn."""
+    """An order, or what is left of an iceberg, whose turn comes."""
 
     __slots__ = ("hidden_lots", "order", "shown_lots")
 
@@ -62,48 +73,51 @@ class _Turn:
         self.hidden_lots = order.hidden_lots
 
 
-class _Front:
+def _younger_own(bid: _Turn, ask: _Turn) -> _Turn | None:
+    """Return the younger one of two that may not trade with each other, or None."""
+    one, other = bid.order, ask.order
+    if one.account_id != other.account_id and (not one.group_id or one.group_id != other.group_id):
+        return None  # nearly always
+    older, younger = (bid, ask) if one.age < other.age else (ask, bid)
+    return younger if is_same_owner(younger.order, older.order) else None
+
+
+class _Side:
     """One side's orders at the prices that cross, as they come to their turn."""
 
     def __init__(self, side: BookSide, worst_key: int) -> None:
-        self._side = side
-        self._keys = [key for key in reversed(side.keys) if key >= worst_key]
-        self._next = 0
-        self._queue: deque[_Turn] = deque()
+        self.levels: list[Level] = []
         self.totals: Totals = {}
-        for key in self._keys:
+        for key in reversed(side.keys):
+            if key < worst_key:
+                break
             level = side.levels[key]
+            self.levels.append(level)
             self.totals[key * side.sign] = level.quantity_lots + level.hidden_lots
+        self._to_come = iter(self.levels)
+        self._queue: deque[_Turn] = deque()
 
-    def orders(self) -> Iterator[RestingOrder]:
-        """All orders, the best prices first."""
-        for key in self._keys:
-            yield from self._side.levels[key]
-
-    def first(self) -> _Turn | None:
-        """The order whose turn it is."""
-        if not self._queue and self._next < len(self._keys):
-            level = self._side.levels[self._keys[self._next]]
+    def following(self) -> _Turn | None:
+        """Return the order whose turn is next, or None where there is no more."""
+        while not self._queue:
+            level = next(self._to_come, None)
+            if level is None:
+                return None
             self._queue.extend(map(_Turn, level))
-            self._next += 1
-        return self._queue[0] if self._queue else None
+        return self._queue.popleft()
 
-    def eat(self, lots: int) -> None:
-        """Let the first order trade; an iceberg's next part goes to the back."""
-        turn = self._queue[0]
-        turn.shown_lots -= lots
-        if turn.shown_lots:
-            return
-        self._queue.popleft()
+    def after_part(self, turn: _Turn) -> _Turn | None:
+        """Go on after all that an order showed traded; an iceberg's next part is at the back."""
         if turn.hidden_lots:
             turn.shown_lots = min(turn.hidden_lots, turn.order.display_lots)
             turn.hidden_lots -= turn.shown_lots
             self._queue.append(turn)
+        return self.following()
 
-    def end_first(self) -> None:
-        """Take out what the first order has left: it counts no further."""
-        turn = self._queue.popleft()
+    def after_end(self, turn: _Turn) -> _Turn | None:
+        """Go on after an order that ends here: what it has left counts no further."""
         price_ticks = turn.order.price_ticks
         self.totals[price_ticks] -= turn.shown_lots + turn.hidden_lots
         if not self.totals[price_ticks]:
             del self.totals[price_ticks]
+        return self.following()

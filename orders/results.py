@@ -172,7 +172,7 @@ class PostgresResults:
             symbol_ids=public.symbol_ids(outcome),
             trades=len(trade_ids),
             needs_settlement=outcome.needs_settlement,
-            look_again=look_again,
+            look_again=self._frame_maker.look_again | look_again,
         )
 
     def renew(self, *, stream_position: str, published_seq: int) -> None:

@@ -88,7 +88,7 @@ PLACED: list[tuple[dict[str, Any], dict[str, Any], int, int, Terms | None, str]]
         {"post_only": True, "reprice": True},
         10_000,
         GTC,
-        Terms(reprice=True),
+        Terms(reprice=True, reprice_limit_ticks=1),
         "100.1",
     ),
     (
@@ -149,7 +149,7 @@ PLACED: list[tuple[dict[str, Any], dict[str, Any], int, int, Terms | None, str]]
         {"trail_amount": "5", "trail_bps": None, "bound_price": "109.2"},  # last 99, 104 + 5 %
         10_920,
         IOC,
-        Terms(trigger=TRIGGER_TRAILING, trail_ticks=500),
+        Terms(trigger=TRIGGER_TRAILING, trail_ticks=500, bound_ppm=50_000),
         "109.3092",
     ),
     (
@@ -157,7 +157,12 @@ PLACED: list[tuple[dict[str, Any], dict[str, Any], int, int, Terms | None, str]]
         {"trail_amount": None, "trail_bps": 100, "activation_price": "80", "bound_price": "84.84"},
         8_484,
         IOC,
-        Terms(trigger=TRIGGER_TRAILING, trail_ppm=10_000, activation_ticks=8_000),
+        Terms(
+            trigger=TRIGGER_TRAILING,
+            trail_ppm=10_000,
+            activation_ticks=8_000,
+            bound_ppm=50_000,
+        ),
         "84.92484",
     ),
 ]
