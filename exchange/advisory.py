@@ -10,6 +10,9 @@ import psycopg
 # Our class of advisory locks; the number has no meaning but must not change between releases.
 LOCK_CLASS: Final = 84_115
 
+# One lock per symbol for who asks for its states; the number must not change between releases.
+STATE_LOCK_CLASS: Final = 84_116
+
 
 class Job(IntEnum):
     """One key per kind of work that must not run twice at once."""

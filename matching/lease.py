@@ -8,7 +8,7 @@ gone: the owner holds a session advisory lock named after its epoch, which dies 
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -74,7 +74,7 @@ class Lease:
     published_seq: int
     stream_position: str
     state_hash: str
-    feed_sequences: dict[str, int]
+    feed_sequences: dict[str, Any]  # see orders/feeds.py
     is_after_failure: bool = False  # the owner before did not give it back
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 from exchange.domain.units import SymbolUnits
 from exchange.realtime.publish import (
-    PLAIN_MARKET,
     Frame,
     Level,
     MarketState,
@@ -37,7 +36,7 @@ from matching.messages import (
 )
 from matching.worker import Batch
 from orders.changes import Outcome
-from orders.loading import SymbolFeed
+from orders.feeds import SymbolFeed
 from orders.selectors import order_json
 from orders.selectors_commands import OWN_KINDS, command_json
 from orders.words import SIDE_TEXTS, STATE_TEXTS
@@ -86,7 +85,8 @@ class FrameMaker:
         self.look_again: dict[int, int] = {}  # when what the last batch left out is to be told
         self._states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         for symbol_id, book in engine.books.items():
-            self._feed(symbol_id).market = market_of(book, PLAIN_MARKET, None)
+            feed = self._feed(symbol_id)
+            feed.market = market_of(book, feed.market, None)
 
     @property
     def states(self) -> Mapping[int, int]:

@@ -16,10 +16,10 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
+from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
-from exchange.realtime.publish import PLAIN_MARKET, MarketState
 from matching.book import Book
 from matching.codec import encode_command
 from matching.engine import Engine
@@ -27,6 +27,7 @@ from matching.lease import Lease
 from matching.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
 from matching.snapshot import StateHash, open_orders
 from orders.commands import set_state_command
+from orders.feeds import SymbolFeed, feed_of
 from orders.readback import command_from_row
 from orders.restoring import engine_restore, lease_keep
 
@@ -37,6 +38,10 @@ FAULTS_MAX: Final = 10_000
 # So many faults of the worker's own commands within this time: trying again only fails again.
 OWN_FAULTS_MAX: Final = 2
 OWN_FAULTS_WITHIN_S: Final = 600
+
+# How long a halt waits for whoever asks for the symbol's states at this moment.
+STATE_LOCK_TRIES: Final = 20
+STATE_LOCK_PAUSE_S: Final = 0.05
 
 _SYMBOLS = """
 SELECT symbol.id, symbol.code, symbol.state, symbol.tick, symbol.lot,
@@ -63,21 +68,13 @@ _STATES_WAITING = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE partition_id = %s AND kind = 'set_state' AND engine_seq IS NULL ORDER BY id
 """
+_STATE_LOCK = "SELECT pg_try_advisory_xact_lock(%s, %s)"
 _LAST_PRICE = "SELECT price FROM orders_trade WHERE symbol_id = %s ORDER BY id DESC LIMIT 1"
 INSERT_HALT: Final = """
 INSERT INTO orders_command
     (id, partition_id, kind, symbol_id, payload, reserved_extra, note, created_at)
 VALUES (%s, %s, 'set_state', %s, %s, 0, %s, clock_timestamp())
 """
-
-
-@dataclass(slots=True)
-class SymbolFeed:
-    """Where a symbol's public feed stands."""
-
-    sequence: int = 0  # of its depth channel
-    last_ticks: int = 0  # price of the last trade, 0 before the first
-    market: MarketState = PLAIN_MARKET  # what its state channel told last
 
 
 @dataclass(slots=True)
@@ -175,10 +172,8 @@ def _feeds(
     feeds = {}
     for symbol_id, one in units.items():
         last = connection.execute(_LAST_PRICE, (symbol_id,)).fetchone()
-        feeds[symbol_id] = SymbolFeed(
-            sequence=lease.feed_sequences.get(str(symbol_id), 0),
-            last_ticks=_ticks_or_none(last[0], one) if last is not None else 0,
-        )
+        feed = feeds[symbol_id] = feed_of(lease.feed_sequences, symbol_id)
+        feed.last_ticks = _ticks_or_none(last[0], one) if last is not None else 0
     return feeds
 
 
@@ -228,6 +223,19 @@ def _stays_halted(book: Book) -> bool:
     return desk.uncross is None and not is_interrupted
 
 
+def halts_in_order(connection: psycopg.Connection, symbol_id: int) -> None:
+    """Wait until nobody else asks for the symbol's states, so that a halt comes after.
+
+    Not for ever: a halt that comes at the same time as a schedule is better than none.
+    """
+    for _ in range(STATE_LOCK_TRIES):
+        found = connection.execute(_STATE_LOCK, (STATE_LOCK_CLASS, symbol_id)).fetchone()
+        if found == (True,):
+            return
+        time.sleep(STATE_LOCK_PAUSE_S)
+    log.error("matching.halt_out_of_order", symbol_id=symbol_id)
+
+
 def halt_request(
     connection: psycopg.Connection,
     ids: IdGenerator,
@@ -236,7 +244,11 @@ def halt_request(
     symbol_id: int,
     note: str,
 ) -> None:
-    """Write the command that halts a symbol; the worker finds it as any unsequenced row."""
+    """Write the command that halts a symbol; the worker finds it as any unsequenced row.
+
+    In a transaction: a schedule that looks meanwhile must see it, or have been before it.
+    """
+    halts_in_order(connection, symbol_id)
     command = set_state_command(command_id=ids.next_id(), symbol_id=symbol_id, state=HALT)
     payload = encode_command(command)
     connection.execute(INSERT_HALT, (command.command_id, partition_id, symbol_id, payload, note))

@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 from django.db import connection, transaction
 
+from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
@@ -23,8 +24,8 @@ from orders.words import STATE_TEXTS, STATES
 NOTE_LENGTH_MAX: Final = 200
 # What no program ends: a halt waits for a person, a closing for nobody.
 KEPT: Final = frozenset({SymbolState.HALT, SymbolState.CLOSED})
-# Our class of advisory locks, one per symbol; the number must not change between releases.
-STATE_LOCK_CLASS: Final = 84_116
+# What the engine enters by itself after a sharp move, and leaves by itself.
+_OF_INTERRUPTIONS: Final = frozenset({SymbolState.HALT, SymbolState.AUCTION})
 
 # One statement, one snapshot: a state that is on its way is seen in one place or in the other.
 STATE_AHEAD: Final = """
@@ -36,8 +37,8 @@ SELECT symbol.state, symbol.partition_id, (
 FROM exchange_symbol AS symbol WHERE symbol.id = %s
 """
 
-_HALT_ASKED: Final = """
-SELECT symbol.state = 'halt' AND symbol.interruption_limit_s > 0, (
+_STATE_ASKED: Final = """
+SELECT symbol.state, symbol.interruption_limit_s > 0, (
     SELECT asked.payload FROM orders_command AS asked
     WHERE asked.symbol_id = symbol.id AND asked.kind = 'set_state' AND asked.refusal IS NULL
     ORDER BY asked.id DESC LIMIT 1)
@@ -88,17 +89,18 @@ def state_ahead_of(state: str, waiting: bytes | None) -> SymbolState:
     return SymbolState(STATE_TEXTS[command.state])
 
 
-def halt_ends_by_itself(raw: psycopg.Connection, symbol_id: int) -> bool:
-    """Whether the symbol's halt is the pause of an interruption: nobody asked for it.
+def state_ends_by_itself(raw: psycopg.Connection, symbol_id: int) -> bool:
+    """Whether the symbol is in a step of an interruption: its pause, or the auction after it.
 
-    Trading goes on after it without anybody's word. For a symbol of which nothing is on its way.
+    Nobody asked for that state, and trading goes on after it without anybody's word. For a symbol
+    of which nothing is on its way.
     """
-    row = raw.execute(_HALT_ASKED, (symbol_id,)).fetchone()
+    row = raw.execute(_STATE_ASKED, (symbol_id,)).fetchone()
     assert row is not None
-    may_be_pause, asked = row
-    return bool(may_be_pause) and (
-        asked is None or state_ahead_of(SymbolState.HALT, asked) is not SymbolState.HALT
-    )
+    state, may_be_interrupted, asked = SymbolState(row[0]), row[1], row[2]
+    if not may_be_interrupted or state not in _OF_INTERRUPTIONS:
+        return False
+    return asked is None or state_ahead_of(state, asked) is not state
 
 
 @contextmanager

@@ -20,9 +20,10 @@ from matching.messages import Command
 from matching.snapshot import StateHash, desks_digest, open_order, orders_named
 from matching.worker import Batch, CommitRefused, Committed, LeaseLost
 from orders.changes import Outcome
+from orders.feeds import SymbolFeed, feeds_kept
 from orders.frames import FrameMaker, PublicChanges
 from orders.images import ImageKeeper
-from orders.loading import Loaded, SymbolFeed, halt_request, rows_as_dicts, time_of
+from orders.loading import Loaded, halt_request, rows_as_dicts, time_of
 from orders.outcomes import outcome_of
 from orders.result_rows import (
     COMMANDS,
@@ -276,12 +277,12 @@ class PostgresResults:
         return rows, answers
 
     def _checkpoint(self, batch: Batch, state_hash: str) -> dict[str, Any]:
-        sequences = {str(symbol_id): feed.sequence for symbol_id, feed in self._feeds.items()}
+        feeds = feeds_kept(self._feeds)
         return {
             **self._key,
             "last_seq": batch.sequenced[-1].sequence,
             "state_hash": state_hash,
             "published_seq": batch.published_seq,
             "stream_position": batch.stream_position,
-            "feed_sequences": json_text(sequences),
+            "feed_sequences": json_text(feeds),
         }

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Self
 import psycopg
 import structlog
 
+from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from matching.codec import encode_command
@@ -21,9 +22,8 @@ from orders.intake.batch import Publisher
 from orders.market_states import (
     KEPT,
     STATE_AHEAD,
-    STATE_LOCK_CLASS,
-    halt_ends_by_itself,
     state_ahead_of,
+    state_ends_by_itself,
 )
 from orders.words import STATES
 
@@ -151,8 +151,7 @@ def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) 
     row = connection.execute(STATE_AHEAD, (schedule.symbol_id,)).fetchone()
     assert row is not None
     ahead, wanted = state_ahead_of(row[0], row[2]), SymbolState(schedule.state)
-    is_halted = ahead is SymbolState.HALT and row[2] is None
-    if is_halted and halt_ends_by_itself(connection, schedule.symbol_id):
+    if row[2] is None and state_ends_by_itself(connection, schedule.symbol_id):
         ahead = SymbolState.OPEN  # a market must not go on all night for a pause at its end
     if ahead in KEPT or ahead is wanted:
         log.info("schedule.passed", schedule=schedule.id, state=wanted.value, is_in=ahead.value)

@@ -17,7 +17,7 @@ from celery import shared_task
 from django.conf import settings
 
 from exchange import metrics
-from exchange.advisory import Job, job_lock
+from exchange.advisory import STATE_LOCK_CLASS, Job, job_lock
 from exchange.database import connect
 from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
@@ -30,9 +30,8 @@ from orders.market_states import (
     KEPT,
     NOTE_LENGTH_MAX,
     STATE_AHEAD,
-    STATE_LOCK_CLASS,
-    halt_ends_by_itself,
     state_ahead_of,
+    state_ends_by_itself,
 )
 from orders.schedules import schedules_run
 from orders.served import unsequenced_ages
@@ -248,7 +247,7 @@ def symbols_freeze(codes: list[str], note: str) -> int:
             assert row is not None
             ahead = state_ahead_of(row[0], row[2])
             if ahead in KEPT and not (
-                row[2] is None and halt_ends_by_itself(connection, symbol_id)
+                row[2] is None and state_ends_by_itself(connection, symbol_id)
             ):
                 continue
             frozen.append(code)

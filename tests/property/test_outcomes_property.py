@@ -24,9 +24,9 @@ from matching.engine import Engine
 from matching.snapshot import open_order, open_orders
 from matching.worker import Batch
 from orders.changes import OrderChange, Outcome
+from orders.feeds import SymbolFeed
 from orders.frames import FrameMaker, PublicChanges
 from orders.lifecycle import advance, is_final
-from orders.loading import SymbolFeed
 from orders.outcomes import outcome_of
 from orders.result_rows import book_places_take
 from tests.histories import History

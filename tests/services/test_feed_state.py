@@ -20,7 +20,7 @@ from exchange.redis import book_key, redis_client, state_key, top_key
 from matching import messages as m
 from matching.engine import Engine
 from matching.transport import RedisFeed
-from orders.loading import SymbolFeed
+from orders.feeds import SymbolFeed
 from tests.factories.worker import TestClock
 
 SYMBOL = "BTC-USDT"

@@ -1,5 +1,6 @@
 """What market states, auctions and interruptions leave in rows and on the state channel."""
 
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -119,3 +120,24 @@ def test_a_restarted_worker_knows_what_it_had_told(desk: Desk) -> None:
     desk.send(desk.plain(2, BUY, 1, 50))
     assert desk.told(f"{desk.code}@state") == []
     assert desk.depth() == ([["0.5", "0.001"]], [])
+
+
+def test_what_an_auction_gave_is_told_after_a_restart_too(desk: Desk) -> None:
+    desk.send(desk.market.state_job(AUCTION))
+    desk.send(desk.plain(0, SELL, 5, 90), desk.plain(1, BUY, 8, 110))
+    desk.send(desk.market.state_job(OPEN))
+    price = desk.state()["uncross_price"]
+    assert price is not None
+    desk.around.started[-1].kill()
+    again = desk.around.start()
+    market = again.loaded.feeds[desk.market.symbol_id].market
+    assert (market.uncross_ticks, market.uncross_lots) == (
+        desk.market.rules.units.price_ticks(Decimal(price)),
+        5,
+    )
+    desk.send(desk.market.state_job(HALT))
+    assert (desk.state()["uncross_price"], desk.state()["uncross_quantity"]) == (price, "0.005")
+    desk.around.started[-1].kill()
+    desk.around.start()
+    desk.send(desk.market.state_job(PRE_OPEN))
+    assert desk.state()["uncross_price"] is None

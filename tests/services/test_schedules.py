@@ -18,6 +18,7 @@ from matching.codec import decode_command
 from matching.messages import SetState
 from orders.intake.decide import Entry
 from orders.intake.thread import intake_stop
+from orders.loading import halt_request
 from orders.market_states import symbol_state_ahead, symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
@@ -338,3 +339,86 @@ def test_the_table_refuses_what_no_schedule_may_be(changes: dict[str, object]) -
         ScheduledState.objects.create(
             **{"symbol": symbol, "state": "open", "at": time(9), "weekdays": "1", **changes}
         )
+
+
+@database
+@pytest.mark.parametrize(
+    ("state", "is_sent"), [(SymbolState.CANCEL_ONLY, True), (SymbolState.OPEN, False)]
+)
+def test_nor_does_it_cut_short_the_auction_after_a_pause(
+    rig: psycopg.Connection, state: SymbolState, is_sent: bool
+) -> None:
+    """Of an interruption both steps end by themselves; an opening would end them early."""
+    symbol = symbol_make("BTC-USDT", state="auction", interruption_limit_s=30)
+    plan(symbol, state)
+    assert run(rig) == int(is_sent)
+    assert sent(symbol) == [state.value] * is_sent
+
+
+@database
+def test_an_auction_that_a_schedule_began_is_ended_by_the_next(rig: psycopg.Connection) -> None:
+    symbol = symbol_make("BTC-USDT", state="open", interruption_limit_s=30)
+    plan(symbol, SymbolState.AUCTION, time(8, 59))
+    plan(symbol, SymbolState.OPEN)
+    assert run(rig, NINE - SECOND) == 1
+    Command.objects.update(engine_seq=1)
+    Symbol.objects.update(state="auction")
+    assert run(rig) == 1
+    assert sent(symbol) == ["auction", "open"]
+
+
+class FaultMeanwhile(Outbox):
+    """The worker halts the symbol for a fault while a schedule's command is announced."""
+
+    def __init__(self, symbol: Symbol) -> None:
+        super().__init__()
+        self.symbol_id = symbol.pk
+        self.worker = threading.Thread(target=self.halt)
+        self.was_waiting = False
+
+    def halt(self) -> None:
+        with connect("test-worker") as connection, connection.transaction():
+            halt_request(
+                connection, ledger_ids(), partition_id=1, symbol_id=self.symbol_id, note="a fault"
+            )
+
+    def publish(self, entries: Sequence[Entry]) -> None:
+        self.worker.start()
+        self.worker.join(0.2)
+        self.was_waiting = self.worker.is_alive()
+        super().publish(entries)
+
+
+@database
+def test_a_halt_by_the_worker_comes_after_a_schedule_that_looked_before_it(
+    rig: psycopg.Connection,
+) -> None:
+    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    plan(symbol, SymbolState.OPEN)
+    outbox = FaultMeanwhile(symbol)
+    assert schedules_run(rig, ledger_ids(), outbox, NINE) == 1
+    outbox.worker.join(30)
+    assert outbox.was_waiting
+    assert sent(symbol) == ["open", "halt"]
+
+
+@database
+def test_a_schedule_waits_for_a_halt_that_the_worker_is_writing(rig: psycopg.Connection) -> None:
+    """It is not there to be seen yet; the opening must not come after it."""
+    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    plan(symbol, SymbolState.OPEN)
+    counts: list[int] = []
+
+    def open_market() -> None:
+        with connect("test-schedules") as connection:
+            counts.append(run(connection))
+
+    schedules = threading.Thread(target=open_market)
+    with connect("test-worker") as connection, connection.transaction():
+        halt_request(connection, ledger_ids(), partition_id=1, symbol_id=symbol.pk, note="a fault")
+        schedules.start()
+        schedules.join(0.2)
+        assert schedules.is_alive()
+    schedules.join(30)
+    assert counts == [0]
+    assert sent(symbol) == ["halt"]

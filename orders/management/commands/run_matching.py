@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -45,6 +46,9 @@ from orders.results import PostgresResults
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25
 STEP_SILENCE_MAX_S: Final = 10.0
+# A wall clock so far ahead of the steady one, for so long, is believed.
+JUMP_NS: Final = 1_000_000_000
+JUMP_STANDS_NS: Final = 30_000_000_000
 GAUGES_EVERY_S: Final = 2.0
 # How a worker that must not go on says why; its supervisor starts the next one.
 EXIT_LEASE_LOST: Final = 3
@@ -70,17 +74,41 @@ TRANSPORT_FAILURES: Final = Counter(
 log = structlog.get_logger(__name__)
 
 
+def steady_ns() -> int:
+    """The steady clock, which goes on while the machine is suspended where the system has one."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
+
+
 class SystemClock:
     """Unix time in milliseconds as it was at the start, moved on by the steady clock.
 
-    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race.
+    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race. One that stays
+    ahead is followed, as a restart would: a virtual machine was stopped and goes on, and orders
+    that are due must not wait for the next start. The time never goes backwards.
     """
 
-    def __init__(self) -> None:
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = steady_ns,
+    ) -> None:
+        self._wall_ns, self._steady_ns = wall_ns, steady_ns
+        self._offset_ns = wall_ns() - steady_ns()
+        self._ahead_since_ns: int | None = None
 
     def now_ms(self) -> int:
-        return (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        now_ns = self._steady_ns()
+        ahead_ns = self._wall_ns() - now_ns - self._offset_ns
+        if ahead_ns < JUMP_NS:
+            self._ahead_since_ns = None
+        elif self._ahead_since_ns is None:
+            self._ahead_since_ns = now_ns
+        elif now_ns - self._ahead_since_ns >= JUMP_STANDS_NS:
+            self._ahead_since_ns = None
+            self._offset_ns += ahead_ns
+            log.warning("matching.clock_followed", ahead_ms=ahead_ns // 1_000_000)
+        return (now_ns + self._offset_ns) // 1_000_000
 
     def sleep_ms(self, duration_ms: int) -> None:
         time.sleep(duration_ms / 1_000)
