@@ -12,9 +12,11 @@ from itertools import islice
 import msgspec
 import pytest
 
+import matching.entry
 from matching import codes
 from matching import messages as m
 from matching.engine import Engine
+from tests.oracles import limits
 from tests.oracles.generator import SUBJECTS, Corners, history
 from tests.oracles.pair import Beside, Differs, Judges
 from tests.oracles.referee import Foul
@@ -34,6 +36,21 @@ def test_the_engine_does_what_the_rules_say(subject: str) -> None:
             except AssertionError as error:
                 error.add_note(f"command {number} of history {seed} about {subject}")
                 raise
+
+
+def test_23_2_the_bound_of_trailing_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same histories with room for three of them."""
+    monkeypatch.setattr(matching.entry, "TRAILING_ORDERS_PER_SYMBOL_MAX", 3)
+    monkeypatch.setattr(limits, "TRAILING_ORDERS_MAX", 3)
+    refused = 0
+    for seed in range(4):
+        beside = Beside()
+        corners = Corners(random.Random(seed), "lists", beside.judges.oracle)
+        for command in islice(corners, COMMANDS):
+            refused += [
+                event.code for event in beside.apply(command) if type(event) is m.OrderRejected
+            ].count(codes.TRAILING_ORDERS_MAX)
+    assert refused > 0
 
 
 def corner_of(event: m.Event) -> object:
