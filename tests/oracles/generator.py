@@ -258,6 +258,9 @@ class Corners:
         order = market.find(order_id)
         has_stop = order is not None and order.terms.stop_ticks > 0 and order.is_waiting
         price = chance.choice((0, self.price()))
+        if order is not None and order.left > 1 and chance.random() < 0.25:
+            lots = order.filled + chance.randint(1, order.left - 1)
+            return m.Amend(number, self.now_ms, self.symbol, order_id, 0, lots, keep_priority=True)
         if order is not None and chance.random() < 0.3:
             price = market.best(other(order.side))
         return m.Amend(
