@@ -34,6 +34,12 @@ def sign_out(request: HttpRequest) -> None:
 def password_store(user: User) -> None:
     """Store the password that was just set; every session that the old one opened ends."""
     user.save(update_fields=["password"])
+    password_changed(user)
+
+
+@transaction.atomic
+def password_changed(user: User) -> None:
+    """What belongs to a new password, however it was stored."""
     event_record(SecurityKind.PASSWORD_CHANGED, subject_id=user.pk)
     transaction.on_commit(partial(login_ended, sessions_group(user.pk)))
 

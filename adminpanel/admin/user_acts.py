@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django import forms
 
+from adminpanel.admin.forms import PlainDecimalField
 from exchange.access import key_revoke, sessions_end
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, plain
 from exchange.models import ApiKey, Asset, User
@@ -71,11 +72,7 @@ class FundsForm(ReasonForm):
 
     direction = forms.ChoiceField(choices=[("credit", "Credit"), ("debit", "Debit")])
     asset = forms.ModelChoiceField(Asset.objects.all(), to_field_name="code")
-    amount = forms.DecimalField(
-        max_digits=MONEY_DIGITS_MAX,
-        decimal_places=MONEY_SCALE_MAX,
-        widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
-    )
+    amount = PlainDecimalField(max_digits=MONEY_DIGITS_MAX, decimal_places=MONEY_SCALE_MAX)
     key = forms.RegexField(
         KEY_PATTERN,
         widget=forms.HiddenInput,

@@ -14,6 +14,8 @@ from exchange.models import User
 OFFICE: Final = "/admin/"
 WRONG: Final = "wrong name or password"
 THROTTLED: Final = "too many attempts"
+NO_STAFF: Final = "no staff"
+OFFICE_DOOR: Final = "office"
 
 log = structlog.get_logger(__name__)
 
@@ -22,12 +24,16 @@ def sign_in_succeeded(request: HttpRequest | None, user: User) -> None:
     """The password was right. Of one who is signed in already it was only asked for again."""
     if request is not None and getattr(request, "user", None) == user:
         return
+    door = _door(request)
+    if door == OFFICE_DOOR and not user.is_staff:
+        failure_record(name=user.get_username(), door=door, reason=NO_STAFF)
+        return
     event_record(
         SecurityKind.SIGN_IN,
         actor_id=user.pk,
         subject_id=user.pk,
         name=user.get_username(),
-        detail={"door": _door(request)},
+        detail={"door": door},
     )
     address = client_address(request) if request is not None else ""
     log.info("signin.succeeded", user_id=user.pk, address=address)
@@ -46,4 +52,4 @@ def sign_in_refused(request: HttpRequest | None, name: str, retry_after_s: int) 
 def _door(request: HttpRequest | None) -> str:
     if request is None:
         return "none"
-    return "office" if request.path.startswith(OFFICE) else "page"
+    return OFFICE_DOOR if request.path.startswith(OFFICE) else "page"

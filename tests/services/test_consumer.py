@@ -217,6 +217,14 @@ def test_private_channels_need_someone_to_be_signed_in() -> None:
     play(scenario)
 
 
+def test_who_has_no_account_is_told_so() -> None:
+    async def scenario(socket: Socket) -> None:
+        await socket.say(op="subscribe", channels=["orders"])
+        assert (await socket.hear("error"))["code"] == "account.missing"
+
+    play(scenario, cookie(User.objects.create_user("by-hand"))[1])
+
+
 def test_session_hears_its_own_account_and_no_other(user: User) -> None:
     account_id = user.account.pk  # type: ignore[attr-defined]
 

@@ -6,6 +6,7 @@ layer and its own connection to Redis.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from exchange.models import ApiKey, User
 from exchange.realtime import logins
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
+from exchange.redis import redis_client
 from orders.intake.thread import intake_stop
 from orders.suspension import user_deactivate, user_suspend
 from tests.services.test_consumer import Socket, cookie, login_message
@@ -390,3 +392,18 @@ def test_an_end_that_cannot_be_told_is_no_error(ada: User, settings: Any) -> Non
 
 def test_a_session_key_does_not_travel() -> None:
     assert "secret" not in logins.session_group("secret" * 5)
+
+
+def test_a_connection_to_redis_that_broke_is_made_anew(
+    processes: list[Process], ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = processes[0].open(cookie(ada)[1])
+    with messages_only(monkeypatch), redis_client() as redis:
+        redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        give_up_at = time.monotonic() + GUARD_S
+        group = logins.sessions_group(ada.pk).encode()
+        while not any(channel.endswith(group) for channel in redis.pubsub_channels()):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+        access.sessions_end(ada.pk, reason="asked for")
+        assert sent_close(processes[0], socket) == CloseCode.SESSION_ENDED

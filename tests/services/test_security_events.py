@@ -2,12 +2,14 @@
 
 import json
 import secrets
+from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.http import HttpResponse
 from django.test import Client
@@ -155,6 +157,49 @@ def test_staff_revoke_keys_and_end_sessions_of_a_customer() -> None:
         [event] = told(kind)
         assert (event.actor, event.subject) == (clerk, ada)
         assert event.detail["reason"] == "stolen laptop"
+
+
+def test_staff_revoke_keys_from_the_list_but_not_those_of_staff() -> None:
+    client, clerk = staff("view_apikey", "end_access")
+    ada, chief = user_create("ada"), user_create("chief", is_superuser=True)
+    keys = [api_key_create(user_id=one.pk, label="", can_trade=True)[0] for one in (ada, chief)]
+    body = {"action": "revoke", "_selected_action": [str(key.pk) for key in keys]}
+    page = reverse("admin:exchange_apikey_changelist")
+    client.post(page, {**body, "note": ""})
+    assert told(SecurityKind.KEY_REVOKED) == [], "not without a reason"
+    client.post(page, {**body, "note": "leaked"})
+    [event] = told(SecurityKind.KEY_REVOKED)
+    assert (event.actor, event.subject, event.target) == (clerk, ada, keys[0].key_id)
+
+
+def test_a_customers_right_password_at_the_office_is_no_sign_in(client: Client) -> None:
+    user_create("ada", password=PASSWORD)
+    sign_in(client, "ada", PASSWORD, "/admin/login/")
+    assert told(SecurityKind.SIGN_IN) == []
+    [event] = told(SecurityKind.SIGN_IN_FAILED)
+    assert event.detail["reason"] == "no staff"
+
+
+def test_a_password_asked_for_again_is_no_sign_in() -> None:
+    client, _ = staff("view_user")
+    body = {
+        "old_password": PASSWORD,
+        "new_password1": "my-own-7788",
+        "new_password2": "my-own-7788",
+    }
+    assert client.post("/admin/password_change/", body).status_code == 302
+    assert told(SecurityKind.SIGN_IN) == []
+    assert len(told(SecurityKind.PASSWORD_CHANGED)) == 1
+
+
+def test_a_password_changed_by_command_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = user_create("ada", password=PASSWORD)
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "another-one-77")
+    call_command("changepassword", "ada", stdout=StringIO())
+    ada.refresh_from_db()
+    assert ada.check_password("another-one-77")
+    [event] = told(SecurityKind.PASSWORD_CHANGED)
+    assert (event.actor, event.subject) == (None, ada)
 
 
 # --- what holds of the table
