@@ -27,6 +27,7 @@ from exchange.api.principals import principals_forget
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
 from exchange.realtime.protocol import CloseCode
+from exchange.realtime.standing import Standing
 from exchange.realtime.subscriber import hub_stop
 from exchange.redis import redis_client
 from orders.intake.thread import intake_stop
@@ -133,8 +134,8 @@ def stays(process: Process, socket: Socket) -> None:
 def messages_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No look-up helps out: what ends a socket is the word that was sent."""
     with monkeypatch.context() as patch:
-        patch.setattr(logins.Standing, "stands", lambda _self, _login: True)
-        patch.setattr(logins.Standing, "expires_at_s", lambda _self, _login: None)
+        patch.setattr(Standing, "stands", lambda _self, _login: True)
+        patch.setattr(Standing, "expires_at_s", lambda _self, _login: None)
         yield
 
 
