@@ -136,8 +136,10 @@ def test_what_an_auction_gave_is_told_after_a_restart_too(desk: Desk) -> None:
         5,
     )
     desk.send(desk.market.state_job(HALT))
-    assert (desk.state()["uncross_price"], desk.state()["uncross_quantity"]) == (price, "0.005")
+    halted = desk.told(f"{desk.code}@state")[-1]  # what was told before may be told again
+    assert (halted["state"], halted["uncross_price"]) == ("halt", price)
+    assert halted["uncross_quantity"] == "0.005"
     desk.around.started[-1].kill()
     desk.around.start()
     desk.send(desk.market.state_job(PRE_OPEN))
-    assert desk.state()["uncross_price"] is None
+    assert desk.told(f"{desk.code}@state")[-1]["uncross_price"] is None
