@@ -212,24 +212,23 @@ def trade(
 ) -> None:
     """One match at the maker's price; the caller has already taken the lots off the taker."""
     is_slice_gone = lots == maker.left_lots
-    price_ticks = stands_ticks = maker.price_ticks
-    if edge_ticks:
-        price_ticks = match_ticks(maker, edge_ticks)
-    events.append(
-        Trade(
-            maker.order_id,
-            taker.order_id,
-            maker.account_id,
-            taker.account_id,
-            taker.side,
-            # The maker's price: it was in the book first, and the taker agreed to at least this.
-            price_ticks,
-            lots,
-            book.fill(maker, lots, taker.priority),
-            taker.left_lots,
-            0 if price_ticks == stands_ticks else stands_ticks,
-        )
+    event = Trade(
+        maker.order_id,
+        taker.order_id,
+        maker.account_id,
+        taker.account_id,
+        taker.side,
+        # The maker's price: it was in the book first, and the taker agreed to at least this.
+        maker.price_ticks,
+        lots,
+        book.fill(maker, lots, taker.priority),
+        taker.left_lots,
     )
+    if edge_ticks:
+        event.price_ticks = match_ticks(maker, edge_ticks)
+        if event.price_ticks != maker.price_ticks:
+            event.maker_price_ticks = maker.price_ticks
+    events.append(event)
     if is_slice_gone and maker.left_lots:
         refreshed(maker, events)
 

@@ -46,8 +46,8 @@ FAULTS: Final = (
     Fault(
         "a trade at the taker's price",
         "taking.py",
-        "            price_ticks,\n            lots,\n            book.fill",
-        "            taker.price_ticks,\n            lots,\n            book.fill",
+        "        maker.price_ticks,\n        lots,\n        book.fill",
+        "        taker.price_ticks,\n        lots,\n        book.fill",
     ),
     Fault(
         "stops compare the wrong way round",
