@@ -2,8 +2,9 @@
 
 Loads (matching/loads.py), each run several times: messages a second, then in another pass the 99th
 percentile and the worst of a single command. The median is told, and the lowest and highest in
-brackets. Then single sweeps, 10,000 stops that one trade elects, the memory of a resting order,
-what a steady book keeps of `--growth` million messages, and the public message files given.
+brackets. Then single sweeps, 10,000 stops that one trade elects, what much state makes of the cost
+of a little work, the memory of a resting order, what a steady book keeps of `--growth` million
+messages, and the public message files given.
 
 A command's time is told twice: by the wall clock, and as processor time of the thread. Where only
 the first is long, the machine was busy with something else. The cycle collector is set as in the
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from matching.conformance import conform
+from matching.digest import desks_digest_afresh
 from matching.engine import Engine
 from matching.loads import (
     LOADS,
@@ -32,9 +34,17 @@ from matching.loads import (
     place,
     sweeps,
 )
-from matching.messages import BUY, IOC, SELL, Cancel, Command, Continue, Place
+from matching.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
+from matching.snapshot import desks_digest
 
 PERCENTILE: Final = 99
+# Many and few of what a command must not look at, and what its cost may be multiplied by.
+MANY: Final = 100_000
+FEW: Final = 100
+QUEUE_RATIO_MAX: Final = 3.0
+# The kept hash of much state against the same from scratch.
+DIGEST_TIMERS: Final = 10_000
+DIGEST_RATIO_MAX: Final = 0.05
 STOPS: Final = 10_000
 # As in the worker, which freezes what it loaded and then collects seldom.
 GC_THRESHOLDS: Final = (50_000, 20, 100)
@@ -127,6 +137,37 @@ def election() -> tuple[Times, Times, Times]:
     return first, max(pieces, key=lambda times: times.cpu_ns), total
 
 
+def queue_ratio() -> float:
+    """What a cancel in the middle of a very long queue costs, in cancels in a short one."""
+    return _cancel_cpu_ns(MANY, 1) / _cancel_cpu_ns(FEW, MANY // FEW // 10)
+
+
+def _cancel_cpu_ns(orders: int, rounds: int) -> float:
+    spent = 0
+    for _ in range(rounds):
+        engine = standing(place(number, SELL, MIDDLE, 1) for number in range(orders))
+        middle = [*range(orders // 2, orders), *range(orders // 2)]
+        commands = [Cancel(number, 0, SYMBOL, number) for number in middle]
+        began = time.thread_time_ns()
+        for command in commands:
+            engine.apply(command)
+        spent += time.thread_time_ns() - began
+    return spent / (rounds * orders)
+
+
+def digest_ratio() -> float:
+    """What the hash of the state costs after one command, in the cost of all of it from scratch."""
+    engine = standing(CancelAfter(n, 0, SYMBOL, n, MILLION) for n in range(1, DIGEST_TIMERS + 1))
+    desks_digest(engine)
+    engine.apply(CancelAfter(1, 0, SYMBOL, 1, 2 * MILLION))
+    costs = []
+    for digest in (desks_digest, desks_digest_afresh):
+        began = time.thread_time_ns()
+        digest(engine)
+        costs.append(time.thread_time_ns() - began)
+    return costs[0] / costs[1]
+
+
 def bytes_per_order(orders: int) -> float:
     """Bytes that a resting order costs, its account having no other; its id and prices included."""
     tracemalloc.start()
@@ -211,6 +252,24 @@ def tell_singles(runs: int) -> None:
         out.write(f"| {name} | {' | '.join(columns)} |\n")
 
 
+def tell_ratios(runs: int) -> bool:
+    """Print what much state makes of the cost of a little work; return whether all is in bounds."""
+    rows = {
+        f"a cancel among {MANY:,} at one price / among {FEW}": (queue_ratio, QUEUE_RATIO_MAX),
+        f"the hash beside {DIGEST_TIMERS:,} timers / from scratch": (
+            digest_ratio,
+            DIGEST_RATIO_MAX,
+        ),
+    }
+    sys.stdout.write("\n| Cost | ratio, best of the runs | at most |\n|---|---|---|\n")
+    is_good = True
+    for name, (measured, ratio_max) in rows.items():
+        ratio = min(measured() for _ in range(runs))
+        is_good &= ratio <= ratio_max
+        sys.stdout.write(f"| {name} | {ratio:.3f} | {ratio_max:g} |\n")
+    return is_good
+
+
 def tell_memory(growth_millions: int) -> None:
     """Print what a resting order costs, and what is left of messages that came and went."""
     out = sys.stdout
@@ -236,8 +295,8 @@ def tell_files(files: list[Path], runs: int) -> None:
         sys.stdout.flush()
 
 
-def main() -> None:
-    """Print all figures."""
+def main() -> int:
+    """Print all figures; return 1 if a ratio is out of its bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orders", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
@@ -247,9 +306,11 @@ def main() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     tell_loads(options.orders, options.runs)
     tell_singles(options.runs)
+    is_good = tell_ratios(options.runs)
     tell_memory(options.growth)
     tell_files(options.files, options.runs)
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """Real servers for the tests: Postgres 18 once for all, Redis for each process; both out of wheels.
 
 They are started before Django reads its settings. Set DATABASE_URL and REDIS_URL to test against
-servers of your own instead (with `-n 0`). tests/README.md says how the processes share the work.
+servers of your own instead (with `-n 0`, as a superuser of Postgres). tests/README.md says how the
+processes share the work.
 """
 
 import os
@@ -15,10 +16,12 @@ import django
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from config.stack.servers import Server, postgres_prepare, redis_prepare, server_start
+from tests.emptying import tables_empty
 
 PROCESSES_MIN: Final = 2
 PROCESSES_MAX: Final = 4  # more would want more connections than the one Postgres has
@@ -52,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["REDIS_URL"] = _serve(config, redis_prepare(folder, durable=False), folder)
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     django.setup()
+    TransactionTestCase._fixture_teardown = lambda _: tables_empty()  # type: ignore[attr-defined]
 
 
 def pytest_report_header() -> str:
@@ -103,7 +107,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: rank.get(item.path.parent.name, len(LONG_FIRST)))
 
 
-# What migrations insert: a transactional test's flush empties these tables as well.
+# What migrations insert: the end of a transactional test empties these tables as well.
 BASE_ROWS = """
 INSERT INTO wallets_account (kind, created_at)
 VALUES ('house', now()), ('external', now()), ('funding', now()) ON CONFLICT DO NOTHING;

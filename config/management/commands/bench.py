@@ -8,11 +8,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from config.bench.intake import intake
+from config.bench.loading import loading
 from config.bench.triggers import triggers
 from config.bench.whole import WholeOptions, feed, whole
 from config.own_stack import StackFailed, own_stack
 
-SECTIONS: Final = ("intake", "settlement", "whole", "feed", "triggers")
+SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers")
 # Sections that measure a part alone run on the servers without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -20,6 +21,7 @@ ROLES_OFF: Final = tuple(
 STACK_WORDS: Final = {
     "intake": ROLES_OFF,
     "settlement": ROLES_OFF,
+    "loading": ROLES_OFF,
     "whole": (),
     "feed": (),
     "triggers": (),
@@ -29,8 +31,9 @@ assert set(STACK_WORDS) == set(SECTIONS)
 
 class Command(BaseCommand):
     help = (
-        "Measure intake alone, settlement alone, the whole path under signed HTTP orders, the"
-        " feed, and stops. Every section starts a stack of its own in a temporary folder."
+        "Measure intake alone, settlement alone, a partition's return after a restart, the whole"
+        " path under signed HTTP orders, the feed, and stops. Every section starts a stack of its"
+        " own in a temporary folder."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -79,6 +82,9 @@ class Command(BaseCommand):
         elif section == "settlement":
             call_command("bench_settlement")
             lines = []
+        elif section == "loading":
+            times = loading()
+            lines, is_good = times.lines(), times.is_good
         elif section == "feed":
             lines = feed(options["on"], options["on_ws"], options["samples"]).lines()
         elif section == "triggers":

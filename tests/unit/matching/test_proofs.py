@@ -22,6 +22,8 @@ def small_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(loads, "SWEEP_ORDERS", 100)
     monkeypatch.setattr(bench, "SWEEP_ORDERS", 100)
     monkeypatch.setattr(bench, "STOPS", 250)
+    monkeypatch.setattr(bench, "MANY", 2_000)
+    monkeypatch.setattr(bench, "DIGEST_TIMERS", 200)
     yield
     gc.unfreeze()
 
@@ -88,6 +90,18 @@ def test_one_trade_elects_all_stops() -> None:
     first, longest, total = bench.election()
     assert total.wall_ns >= first.wall_ns + longest.wall_ns
     assert bench.sweep().wall_ns > 0
+
+
+@pytest.mark.usefixtures("small_loads")
+def test_a_ratio_out_of_its_bounds_fails_the_bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "QUEUE_RATIO_MAX", float("inf"))
+    monkeypatch.setattr(bench, "DIGEST_RATIO_MAX", float("inf"))
+    assert bench.tell_ratios(1)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    monkeypatch.setattr(bench, "DIGEST_RATIO_MAX", 0)
+    assert not bench.tell_ratios(1)
 
 
 def test_a_steady_book_keeps_nothing_of_what_came_and_went() -> None:

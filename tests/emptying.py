@@ -1,0 +1,63 @@
+"""Empties the tables that a test has written: in milliseconds, where Django truncates them all.
+
+Django's way takes new files for some 400 relations and writes the kinds of content and permissions
+anew, which no test changes: a tenth of a second, for each of more than a thousand tests.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import Final
+
+from django.db import connection
+from psycopg import sql
+
+# What migrations write and nobody else: it stays.
+KEPT: Final = {"django_migrations", "django_content_type", "auth_permission"}
+# Every deletion here is a breach that the audit counts (L6), so their partitions are truncated.
+APPEND_ONLY: Final = ("orders_trade", "wallets_entry")
+
+
+def tables_empty() -> None:
+    """Leave no row, whatever guards and keys say: as the owner of the test's database may."""
+    written = _written()
+    if not written:
+        return
+    truncated = [one for table in APPEND_ONLY if table in written for one in _partitions(table)]
+    statements = [sql.SQL("BEGIN; SET LOCAL session_replication_role = replica")]
+    statements += _each("TRUNCATE {}", truncated)
+    statements += _each("DELETE FROM {}", set(written) - set(APPEND_ONLY))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("; ").join([*statements, sql.SQL("COMMIT")]))
+
+
+@cache
+def _tables() -> list[str]:
+    names = connection.introspection.django_table_names(only_existing=True, include_views=False)
+    return sorted(set(names) - KEPT)
+
+
+def _written() -> list[str]:
+    """The tables with rows in them."""
+    looks = [
+        sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})").format(
+            sql.Literal(table), sql.Identifier(table)
+        )
+        for table in _tables()
+    ]
+    return _column(sql.SQL(" UNION ALL ").join(looks))
+
+
+def _partitions(table: str) -> list[str]:
+    """Those of a table that have rows in them."""
+    query = "SELECT DISTINCT relname FROM {} AS one JOIN pg_class ON pg_class.oid = one.tableoid"
+    return _column(sql.SQL(query).format(sql.Identifier(table)))
+
+
+def _column(query: sql.Composable) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _each(statement: str, tables: Iterable[str]) -> list[sql.SQL | sql.Composed]:
+    return [sql.SQL(statement).format(sql.Identifier(table)) for table in tables]
