@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import django
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -46,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not is_worker and not os.environ.get("DATABASE_URL"):
         folder = _folder(config)
         os.environ["DATABASE_URL"] = _serve(config, postgres_prepare(folder, durable=False), folder)
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
+            server.execute("CREATE ROLE takas_app NOLOGIN")  # the databases are migrated at once
     if shares_out:
         # All must collect the same tests: ids made of sets come in one order then.
         os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(2**32)))

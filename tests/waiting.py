@@ -6,10 +6,12 @@ A test that passes never waits for it.
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 HANG_S: Final = 240.0
 POLL_S: Final = 0.02
+
+Found = TypeVar("Found")
 
 
 def deadline_in(seconds: float = HANG_S) -> float:
@@ -18,14 +20,15 @@ def deadline_in(seconds: float = HANG_S) -> float:
 
 
 def wait_until(
-    condition: Callable[[], object],
+    look: Callable[[], Found | None],
     what: str | Callable[[], str] = "it",
     *,
     seconds: float = HANG_S,
-) -> None:
-    """Return when the condition is true; fail with what never came true if nothing ever moves."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
+) -> Found:
+    """Return what `look` finds, once that is true; fail with what never was so."""
+    give_up_at = deadline_in(seconds)
+    while not (found := look()):
         if time.monotonic() > give_up_at:
             raise AssertionError(f"never: {what if isinstance(what, str) else what()}")
         time.sleep(POLL_S)
+    return found

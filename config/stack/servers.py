@@ -97,7 +97,7 @@ def postgres_programs() -> Path:
 def postgres_prepare(folder: Path, *, durable: bool = True) -> Server:
     """Create the cluster if there is none yet; return how to run it.
 
-    `durable=False` is for tests: no fsync, so a power cut would lose the data.
+    `durable=False` is for tests: no fsync, so a power cut would lose the data, and no autovacuum.
     """
     programs = postgres_programs()
     owner = pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.getuid() == 0 else None
@@ -184,6 +184,7 @@ def _write_postgres_conf(data: Path, sockets: Path, *, durable: bool) -> None:
         "fsync": on,
         "full_page_writes": on,
         "synchronous_commit": on,
+        "autovacuum": on,  # tests would see plans change under them
         "jit": "off",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",

@@ -230,8 +230,9 @@ def test_wrong_addresses_and_methods_are_problems(
 
 
 def test_time_is_the_servers(symbol: object) -> None:
+    before_ms = time.time_ns() // 1_000_000
     time_ms = decoded(Client().get("/api/v1/time"))["time_ms"]
-    assert abs(time_ms - time.time() * 1000) < 5_000
+    assert before_ms <= time_ms <= time.time_ns() // 1_000_000
 
 
 @pytest.mark.parametrize("key", ["%00", "tk_%00aaaaaaaaaa", "x" * 100])

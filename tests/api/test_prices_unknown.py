@@ -4,23 +4,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.models import Order
 from risk import selectors
-from tests.factories.trading import Trader, decoded
+from tests.factories.trading import Trader, decoded, redis_away
 
 
 @pytest.fixture
 def no_prices(symbol: Symbol) -> Iterator[None]:
-    """A client of a server that is not there; port 1 is nobody's."""
     Symbol.objects.update(band_ppm=1)
     catalogue_forget()
     selectors.tops_forget()
     known = getattr(selectors._clients, "client", None)
-    selectors._clients.client = redis.Redis(port=1, socket_timeout=1)
+    selectors._clients.client = redis_away()
     yield
     selectors._clients.client = known
 

@@ -214,7 +214,8 @@ def test_an_order_that_is_being_accepted_is_waited_for_and_ends(
 def waits_for_a_lock() -> bool:
     with connect("watch") as watch:
         found = watch.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
             " AND query LIKE '%wallets_balance%FOR UPDATE%'"
         ).fetchone()
     return found is not None and found[0] > 0

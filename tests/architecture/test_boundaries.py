@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANG_S
+
 ROOT = Path(__file__).parents[2]
 APPS = ("adminpanel", "config", "exchange", "matching", "orders", "risk", "wallets")
 SOURCES = [
@@ -29,7 +31,7 @@ def test_the_engine_alone_pulls_in_no_framework_and_no_driver(module: str) -> No
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG_S,
         check=False,
     )
     assert result.returncode == 0, result.stderr

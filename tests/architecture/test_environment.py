@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config import env
+from tests.waiting import HANG_S
 
 PROD = {
     "SECRET_KEY": "s" * 50,
@@ -134,7 +135,7 @@ def test_a_wrong_variable_ends_the_process_with_one_list() -> None:
         env={"DEMO": "perhaps", "ROLE": "boss", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert result.returncode == 78

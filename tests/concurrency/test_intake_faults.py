@@ -16,6 +16,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from orders.intake import thread as intake_thread
 from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
@@ -24,10 +25,14 @@ from orders.models import ClientOrderId, Command, Order
 from orders.selectors import client_order_find
 from tests.factories.market import Market, Outbox, market_make
 from tests.factories.severed import SeveredRoad
+from tests.waiting import HANG_S, deadline_in, wait_until
 
 
 @pytest.fixture
-def market(transactional_db: None) -> Market:
+def market(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Market:
+    """With an intake that no busy machine makes impatient."""
+    for name in ("DEADLINE_S", "ANSWER_S"):
+        monkeypatch.setattr(intake_thread, name, HANG_S)
     return market_make(ids=IdGenerator(9, lambda: time.time_ns() // 1_000_000), accounts=2)
 
 
@@ -86,7 +91,7 @@ def test_connection_killed_between_batches_costs_one_answer(market: Market) -> N
     with connect("test-killer") as killer:
         killer.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'takas-test-intake'"
+            " WHERE application_name = 'takas-test-intake' AND datname = current_database()"
         )
     with pytest.raises(DomainError) as refusal:
         intake.submit(market.place_job(0, Side.BUY, 1, 100))
@@ -128,7 +133,7 @@ def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Mar
     started = threading.Event()
 
     def slow_connection() -> psycopg.Connection[Any]:
-        started.wait(5)
+        started.wait(HANG_S)
         return connect("test-intake")
 
     intake = intake_start(market, open_connection=slow_connection)
@@ -142,10 +147,10 @@ def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Mar
     good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]
     jobs = [first, *same, *others, *good]
     for job in jobs:
-        job.expires_at = time.monotonic() + 5
+        job.expires_at = deadline_in()
         intake._queue.put(job)
     started.set()
-    assert all(job.wait(5) for job in jobs)
+    assert all(job.wait(HANG_S) for job in jobs)
     intake.stop()
     assert all(isinstance(job.outcome, Accepted) for job in (first, *good))
     codes = [job.outcome.code for job in (*same, *others) if isinstance(job.outcome, DomainError)]
@@ -196,14 +201,13 @@ def test_stopping_runs_what_was_deferred(market: Market) -> None:
         locker.execute(
             "SELECT 1 FROM wallets_balance WHERE account_id = %s FOR UPDATE", (job.account_id,)
         )
-        job.expires_at = time.monotonic() + 5
+        job.expires_at = deadline_in()
         intake._queue.put(job)
-        while not job.deferrals:
-            time.sleep(0.001)
+        wait_until(lambda: job.deferrals, "the lock is met")
         stopping = threading.Thread(target=intake.stop)
         stopping.start()
-        time.sleep(0.05)
-    stopping.join(2)
+        wait_until(lambda: intake._stopping, "it is told to stop")
+    stopping.join(HANG_S)
     assert not stopping.is_alive(), "the thread ends when the last job is answered"
     assert isinstance(job.outcome, Accepted)
 
@@ -213,7 +217,7 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
     queued = threading.Event()
 
     def slow_connection() -> psycopg.Connection[Any]:
-        queued.wait(5)
+        queued.wait(HANG_S)
         return connect("test-intake")
 
     first = market.place_job(0, Side.BUY, 1, 100)
@@ -227,11 +231,12 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
 
     intake = Intake(open_connection=slow_connection, publisher=Outbox(), next_id=next_id)
     for job in [first, poisoned, *good]:
-        job.expires_at = time.monotonic() + 5
+        job.expires_at = deadline_in()
         intake._queue.put(job)
-        time.sleep(0.01 if job is first else 0)  # the thread takes it alone, and waits
+        if job is first:
+            wait_until(lambda: not intake.waiting, "the thread takes it alone, and waits")
     queued.set()
-    assert all(job.wait(5) for job in [first, poisoned, *good])
+    assert all(job.wait(HANG_S) for job in [first, poisoned, *good])
     intake.stop()
     assert isinstance(poisoned.outcome, DomainError)
     assert poisoned.outcome.code is Code.INTERNAL_ERROR
@@ -241,18 +246,20 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
 
 
 def test_full_queue_is_busy_and_takes_nothing(market: Market) -> None:
-    release = threading.Event()
+    taken, release = threading.Event(), threading.Event()
 
     def slow_connection() -> psycopg.Connection[Any]:
-        release.wait(5)
+        taken.set()
+        release.wait(HANG_S)
         return connect("test-intake")
 
     intake = intake_start(market, open_connection=slow_connection, queue_max=3)
     jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(4)]
     threads = [threading.Thread(target=intake.submit, args=(job,)) for job in jobs]
-    for thread in threads:
+    for number, thread in enumerate(threads):
         thread.start()
-        time.sleep(0.02)  # the first one is taken off the queue, three fill it
+        assert taken.wait(HANG_S), "the first one is taken off the queue, three fill it"
+        wait_until(lambda number=number: intake.waiting == number)  # type: ignore[misc]
     with pytest.raises(DomainError) as refusal:
         intake.submit(market.place_job(0, Side.BUY, 1, 100))
     assert refusal.value.code is Code.ENGINE_BUSY
@@ -266,9 +273,9 @@ def test_full_queue_is_busy_and_takes_nothing(market: Market) -> None:
 def test_a_request_that_waited_too_long_is_not_begun(market: Market) -> None:
     intake = intake_start(market)
     job = market.place_job(0, Side.BUY, 1, 100)
-    job.expires_at = time.monotonic() - 1
+    job.expires_at = deadline_in(-1)
     intake._queue.put(job)
-    assert job.wait(5)
+    assert job.wait(HANG_S)
     assert isinstance(job.outcome, DomainError)
     assert job.outcome.code is Code.ENGINE_BUSY
     intake.stop()
@@ -280,9 +287,9 @@ def test_batches_are_bounded_and_in_arrival_order(market: Market) -> None:
     intake = intake_start(market, publisher=outbox)
     jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(BATCH_MAX + 20)]
     for job in jobs:
-        job.expires_at = time.monotonic() + 10
+        job.expires_at = deadline_in()
         intake._queue.put(job)
-    assert all(job.wait(10) for job in jobs)
+    assert all(job.wait(HANG_S) for job in jobs)
     ids = [job.command_id for job in jobs]
     assert ids == sorted(ids)
     assert len(outbox.entries) == len(jobs)
@@ -339,10 +346,11 @@ def test_nothing_is_published_before_its_commit(market: Market) -> None:
 
 
 def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Market) -> None:
-    release = threading.Event()
+    taken, release = threading.Event(), threading.Event()
 
     def slow_connection() -> psycopg.Connection[Any]:
-        release.wait(5)
+        taken.set()
+        release.wait(HANG_S)
         return connect("test-intake")
 
     outbox = Outbox()
@@ -350,8 +358,7 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
     held_up = market.place_job(0, Side.BUY, 1, 100)
     waiting = threading.Thread(target=intake.submit, args=(held_up,))
     waiting.start()
-    while intake.waiting:  # the thread has taken it, and waits for its connection
-        time.sleep(0.001)
+    assert taken.wait(HANG_S), "the thread has taken it, and waits for its connection"
     with pytest.raises(DomainError) as refusal:
         intake.submit_all([market.place_job(0, Side.BUY, 1, 100) for _ in range(4)])
     assert refusal.value.code is Code.ENGINE_BUSY

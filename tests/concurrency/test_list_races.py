@@ -7,16 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
-from django.db import connections
+import pytest
+from django.db import connection, connections
 from django.db.models import Sum
 from django.http import HttpResponse
 
 from exchange.database import connect
 from exchange.domain.ids import IdGenerator
 from exchange.models import Symbol
+from orders.intake import thread
+from orders.intake.thread import intake, intake_stop
 from orders.models import ClientOrderId, Order, OrderList
 from orders.models import Command as CommandRow
 from tests.factories.trading import Trader, decoded, encode, fast_tier, trader_make
+from tests.waiting import HANG_S, wait_until
 from wallets.models import Balance, Reservation
 
 PARALLEL = 24
@@ -147,8 +151,13 @@ def test_lists_of_two_processes_under_the_same_ids_are_one(symbol: Symbol, ada: 
     assert_reserved_is_explained()
 
 
-def test_an_order_that_ends_while_its_list_is_cancelled_is_no_refusal(ada: Trader) -> None:
+def test_an_order_that_ends_while_its_list_is_cancelled_is_no_refusal(
+    ada: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The intake is held up, so that the order ends between the look at it and its cancel."""
+    for name, units in (("LOCK_WAIT_MS", 1_000), ("DEADLINE_S", 1), ("ANSWER_S", 1)):
+        monkeypatch.setattr(thread, name, int(HANG_S) * units)
+    intake_stop()  # the next one goes by these
     answer = decoded(ada.send("POST", "/order-lists", pair("a", "b")))
     first, second = (order["id"] for order in answer["orders"])
     before = CommandRow.objects.count()
@@ -160,14 +169,25 @@ def test_an_order_that_ends_while_its_list_is_cancelled_is_no_refusal(ada: Trade
                 (ada.account_id,),
             )
             stuck = pool.submit(_and_close, lambda: ada.place(client_order_id="stuck"))
-            time.sleep(0.1)
+            wait_until(_somebody_waits_for_a_lock, "the intake is held up")
             path = f"/order-lists/{answer['id']}"
             cancel = pool.submit(_and_close, lambda: ada.send("DELETE", path))
-            time.sleep(0.1)
+            wait_until(lambda: intake().waiting, "the cancel stands behind it")
             Order.objects.filter(pk=first).update(engine_seq=1, priority_seq=1, status="cancelled")
-        assert (stuck.result(10), cancel.result(10)) == (201, 202)
+        assert (stuck.result(HANG_S), cancel.result(HANG_S)) == (201, 202)
     sent = CommandRow.objects.order_by("id").values_list("order_id", flat=True)
     assert list(sent[before:]) == [int(second)]
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    return bool(row[0])
 
 
 def _and_close(act: Callable[[], HttpResponse]) -> int:

@@ -25,9 +25,10 @@ from tests.concurrency.test_races import assert_reserved_is_explained, run
 from tests.factories.desk_jobs import list_job, special_job
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings
+from tests.waiting import HANG_S
 from wallets.models import Reservation
 
-LASTS_S = 4.0
+BATCHES = 80  # of each client
 AUDIT_PAUSE_S = 0.02  # leaves the processors to what is audited; nothing waits for its end
 BUY, SELL = Side.BUY, Side.SELL
 ACCOUNTS = 3
@@ -42,6 +43,7 @@ class Client:
         self.chance = random.Random(node)
         self.ids = IdGenerator(node, lambda: time.time_ns() // 1_000_000)
         self.outcomes: Counter[str] = Counter()
+        self.sent = 0
 
     def send(self, connection: psycopg.Connection) -> None:
         jobs = [self._job() for _ in range(self.chance.randint(1, 8))]
@@ -57,6 +59,7 @@ class Client:
             kind, outcome = type(job).__name__, job.outcome
             told = "deferred" if outcome is None else getattr(outcome, "code", "accepted")
             self.outcomes[f"{kind} {told}"] += 1
+        self.sent += 1
 
     def _job(self) -> Job:
         chance = self.chance
@@ -97,15 +100,15 @@ def audited(connection: psycopg.Connection) -> None:
 
 
 class Load:
-    """Threads that act on connections of their own until the time is over or one fails."""
+    """Threads that act on connections of their own until all clients are through or one fails."""
 
-    def __init__(self) -> None:
-        self.ends_at = time.monotonic() + LASTS_S
+    def __init__(self, clients: list[Client]) -> None:
+        self.clients = clients
         self.failures: list[BaseException] = []
         self.threads: list[threading.Thread] = []
 
     def goes_on(self) -> bool:
-        return time.monotonic() < self.ends_at and not self.failures
+        return not self.failures and any(one.sent < BATCHES for one in self.clients)
 
     def add(self, act: Callable[[psycopg.Connection], object]) -> None:
         def body() -> None:
@@ -131,7 +134,7 @@ def test_pairs_amends_and_fills_at_once_neither_deadlock_nor_lose_anything(
     around = Surroundings(market)
     worker = around.start()
     clients = [Client(market, node) for node in (11, 12)]
-    load = Load()
+    load = Load(clients)
     for client in clients:
         load.add(client.send)
     load.add(lambda connection: settle_batch(connection, market.partition_id))
@@ -140,7 +143,7 @@ def test_pairs_amends_and_fills_at_once_neither_deadlock_nor_lose_anything(
         around.deliver()
         worker.run(1)
     for thread in load.threads:
-        thread.join(30)
+        thread.join(HANG_S)
     assert load.failures == []
     accepted = clients[0].outcomes + clients[1].outcomes
     for kind in ("PlaceJob", "ListJob", "AmendJob"):

@@ -10,6 +10,7 @@ from django.db.models import Sum
 from exchange.models import Symbol
 from orders.models import ClientOrderId, Order
 from tests.factories.trading import Trader, decoded, fast_tier, trader_make
+from tests.waiting import HANG_S
 from wallets.models import Balance, Reservation
 
 PARALLEL = 50
@@ -51,7 +52,7 @@ def test_an_order_on_a_locked_balance_does_not_hold_up_its_neighbour(
                 assert boris.place().status_code == 201
                 assert not waiting.done()
                 cursor.execute("COMMIT")
-                assert waiting.result(timeout=10) == 201
+                assert waiting.result(timeout=HANG_S) == 201
     finally:
         locker.close()
 

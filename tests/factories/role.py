@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from config.stack.roles import Layout, Role, exchange_roles
 from config.stack.state import ports_free
 from exchange.client import Client, ClientError, Credentials
 from tests.factories.trading import Trader
+from tests.waiting import HANG_S, wait_until
 
-READY_S: Final = 120.0
-STOP_S: Final = 60.0
+READY_S: Final = HANG_S
+STOP_S: Final = HANG_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,10 @@ class Running:
 
 
 def wait_for(condition: Any, what: str, log: Path | None = None) -> None:
-    deadline = time.monotonic() + READY_S
-    while not condition():
-        tail = "" if log is None else log.read_text(errors="replace")[-4_000:]
-        assert time.monotonic() < deadline, f"{what}\n{tail}"
-        time.sleep(0.05)
+    def tail() -> str:
+        return what if log is None else f"{what}\n{log.read_text(errors='replace')[-4_000:]}"
+
+    wait_until(condition, tail)
 
 
 @contextmanager

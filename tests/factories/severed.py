@@ -8,9 +8,9 @@ from types import TracebackType
 import psycopg
 
 from exchange.database import connect
+from tests.waiting import HANG_S
 
 CHUNK_BYTES = 65_536
-WAIT_S_MAX = 10.0
 
 
 class SeveredRoad:
@@ -55,9 +55,9 @@ class SeveredRoad:
 
     def _server(self) -> socket.socket:
         if not self._host.startswith("/"):
-            return socket.create_connection((self._host, self._port), WAIT_S_MAX)
+            return socket.create_connection((self._host, self._port), HANG_S)
         server = socket.socket(socket.AF_UNIX)
-        server.settimeout(WAIT_S_MAX)
+        server.settimeout(HANG_S)
         server.connect(f"{self._host}/.s.PGSQL.{self._port}")
         return server
 

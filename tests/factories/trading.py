@@ -10,9 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import redis
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from exchange.api.keys import api_key_create
 from exchange.api.principals import principals_forget
@@ -163,6 +166,11 @@ INSERT INTO orders_enginepartition (id, epoch, owner, last_seq, published_seq, s
     state_hash, feed_sequences, updated_at)
 VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT (id) DO UPDATE SET updated_at = now();
 """
+
+
+def redis_away() -> redis.Redis:
+    """A client of a server that is not there (port 1 is nobody's), as ours are: without retries."""
+    return redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
 
 
 def process_begin() -> None:

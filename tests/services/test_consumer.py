@@ -29,6 +29,7 @@ from exchange.realtime.subscriber import hub_running, hub_stop
 from exchange.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from exchange.selectors import catalogue_forget
 from tests.factories.reference import symbol_make
+from tests.waiting import HANG_S
 from wallets.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +37,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SYMBOL = "BTC-USDT"
 TOPIC = f"{SYMBOL}@depth"
 TIME = "2026-01-01T00:00:00.000Z"
-WAIT_S = 5.0
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ class Socket:
         self.wire = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/ws", headers)
 
     async def open(self) -> bool:
-        connected, _ = await self.wire.connect(timeout=WAIT_S)
+        connected, _ = await self.wire.connect(timeout=HANG_S)
         return bool(connected)
 
     async def say(self, **message: Any) -> None:
@@ -97,16 +97,15 @@ class Socket:
 
     async def hear(self, kind: str) -> dict[str, Any]:
         """The next frame of this type; heartbeats and answers to other things are passed over."""
-        deadline = time.monotonic() + WAIT_S
         while True:
-            text = await self.wire.receive_from(timeout=max(0.1, deadline - time.monotonic()))
+            text = await self.wire.receive_from(timeout=HANG_S)
             heard: dict[str, Any] = msgspec.json.decode(text)
             if heard["type"] == kind:
                 return heard
 
     async def closed(self) -> int:
         while True:
-            output = await self.wire.receive_output(timeout=WAIT_S)
+            output = await self.wire.receive_output(timeout=HANG_S)
             if output["type"] == "websocket.close":
                 return int(output["code"])
 
@@ -124,7 +123,7 @@ def play(
             while not hub_running().is_connected:
                 await asyncio.sleep(0.01)
             await scenario(socket)
-            await socket.wire.disconnect(timeout=WAIT_S)
+            await socket.wire.disconnect(timeout=HANG_S)
         finally:
             await logins_stop()
             await hub_stop()
@@ -141,7 +140,7 @@ def test_subscriber_gets_the_stored_book_and_then_deltas_as_they_came() -> None:
         assert (snapshot["sequence"], snapshot["bids"]) == (4, [["100", "1"]])
         sent = frame("delta", 5, asks=[["101", "2"]])
         await asyncio.to_thread(send, (TOPIC, sent))
-        assert await socket.wire.receive_from(timeout=WAIT_S) == sent.decode()
+        assert await socket.wire.receive_from(timeout=HANG_S) == sent.decode()
 
     play(scenario)
 
@@ -250,7 +249,7 @@ def test_only_the_private_channel_asked_for_is_sent(user: User) -> None:
         await socket.hear("subscribed")
         order = publish.order_frame(account_id, order={"id": "1"}, fills=[])
         await asyncio.to_thread(send, balance, order)
-        heard = msgspec.json.decode(await socket.wire.receive_from(timeout=WAIT_S))
+        heard = msgspec.json.decode(await socket.wire.receive_from(timeout=HANG_S))
         assert heard["type"] == "order"
 
     play(scenario, cookie(user)[1])

@@ -17,6 +17,7 @@ from config.stack.state import ports_free
 from exchange import health, metrics
 from exchange.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget
+from tests.waiting import HANG_S, deadline_in
 
 
 def test_a_role_is_ready_only_when_every_check_that_matters_is() -> None:
@@ -45,18 +46,18 @@ def test_a_role_is_asked_on_its_own_port() -> None:
     server = health.serve("worker", port, {"x": lambda: "broken"}, live={"y": lambda: None})
     assert server is not None
     try:
-        with urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{port}/livez", timeout=HANG_S) as response:
             assert json.load(response)["status"] == "ok"
         with pytest.raises(HTTPError) as raised:
-            urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+            urlopen(f"http://127.0.0.1:{port}/readyz", timeout=HANG_S)
         assert raised.value.code == 503
         raised.value.close()
         metrics.ORDERS_REFUSED.labels("order.price_off_tick").inc()
-        with urlopen(f"http://127.0.0.1:{port}/metrics?x=1", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{port}/metrics?x=1", timeout=HANG_S) as response:
             text = response.read().decode()
         assert 'takas_orders_refused_total{code="order.price_off_tick"}' in text
         with pytest.raises(HTTPError) as raised:
-            urlopen(f"http://127.0.0.1:{port}/other", timeout=5)
+            urlopen(f"http://127.0.0.1:{port}/other", timeout=HANG_S)
         assert raised.value.code == 404
         raised.value.close()
     finally:
@@ -91,7 +92,7 @@ def test_a_silent_engine_is_noticed() -> None:
 
 
 def test_a_worker_through_which_nothing_passes_is_not_alive() -> None:
-    last = [time.monotonic()]
+    last = [deadline_in(0)]
     check = health.recency_check(lambda: last[0], limit_seconds=30, what="task received")
     assert check() is None
     last[0] -= 100
@@ -99,7 +100,7 @@ def test_a_worker_through_which_nothing_passes_is_not_alive() -> None:
 
 
 def test_while_redis_is_away_nothing_can_pass_and_nobody_is_blamed() -> None:
-    check = health.recency_check(lambda: time.monotonic() - 100, limit_seconds=30, what="task")
+    check = health.recency_check(lambda: deadline_in(-100), limit_seconds=30, what="task")
     with override_settings(STREAMS_URL="unix:///nowhere/redis.sock"):
         assert check() is None
 
@@ -116,7 +117,7 @@ def test_children_of_the_celery_worker_are_added_up(
 ) -> None:
     environment = child_environment({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", CHILD], env=environment, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", CHILD], env=environment, check=True, timeout=HANG_S)
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     with override_settings(PROMETHEUS_MULTIPROC_DIR=str(tmp_path)):
         text = health.metrics_text().decode()

@@ -8,6 +8,7 @@ import pytest
 
 from exchange.database import connect
 from matching.lease import LEASE_S, Lease, lease_acquire, lease_release
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PARTITIONS = itertools.count(500)
@@ -71,14 +72,10 @@ def test_a_dead_owners_partition_is_free_at_once(partition_id: int) -> None:
     assert acquire(first, partition_id, "a") is not None
     first.close()
     with connect("test-second") as second:
-        taken = None
-        # The server notices a closed socket in its own time: a few milliseconds.
-        for _ in range(100):
-            taken = acquire(second, partition_id, "b")
-            if taken is not None:
-                break
-            second.execute("SELECT pg_sleep(0.02)")
-        assert taken is not None
+        # The server notices a closed socket in its own time.
+        taken = wait_until(
+            lambda: acquire(second, partition_id, "b"), "the death of the owner is noticed"
+        )
         assert taken.epoch == 2
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-import redis as redis_package
 from celery.exceptions import SoftTimeLimitExceeded
 
 from config.celery import app
@@ -30,6 +29,8 @@ from orders.settlement import Idle, SettledBatch, settle_next
 from orders.tasks import RedisDoorbell, settle_until_idle
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.reference import symbol_make
+from tests.factories.trading import redis_away
+from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -223,7 +224,7 @@ def test_run_that_is_out_of_time_says_that_there_is_more(rig, client):
 
 
 def test_without_redis_a_run_settles_all_the_same(rig):
-    nowhere = redis_package.Redis(port=1, socket_connect_timeout=0.2)
+    nowhere = redis_away()
     trade(rig)
     batches: list[SettledBatch] = []
     run(lambda: settle_next(rig.connection, PARTITION), RedisDoorbell(nowhere, PARTITION), batches)
@@ -234,10 +235,10 @@ def test_task_settles_and_tells_the_users(rig, client):
     trade(rig)
     listener = client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe(FEED_CHANNEL)
-    listener.get_message(timeout=1)
+    listener.get_message(timeout=HANG_S)
     tasks.settle_partition(PARTITION)
     assert cursor_of(rig) == rig.engine.sequence
-    message = listener.get_message(timeout=2)
+    message = listener.get_message(timeout=HANG_S)
     frames = msgspec.msgpack.decode(message["data"], type=list[tuple[str, bytes]])
     bodies = [(topic, msgspec.json.decode(body)) for topic, body in frames]
     assert {topic for topic, _ in bodies} == {
@@ -284,7 +285,7 @@ def test_task_survives_a_lost_connection(rig, client):
     tasks.settle_partition(PARTITION)
     rig.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'takas-settlement'"
+        " WHERE application_name = 'takas-settlement' AND datname = current_database()"
     )
     trade(rig)
     with pytest.raises(Exception, match=r"terminat|clos|lost|server"):

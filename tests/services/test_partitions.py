@@ -1,8 +1,6 @@
 """The ranges of the big tables: made ahead, pruned by id and by date, attached under writes."""
 
-import json
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from itertools import pairwise
@@ -18,8 +16,6 @@ from exchange.domain.ids import IdGenerator, id_floor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ORDER_FLOOR_PER_S = 1_000
-ORDERS_PER_BATCH = 100
 FAR = datetime(2031, 3, 15, 12, tzinfo=UTC)  # a time of whose partitions no other test knows
 
 
@@ -188,7 +184,6 @@ def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
     """A writer commits batch after batch while partitions come and go."""
     stop = threading.Event()
     written: list[int] = []
-    slowest_s = [0.0]
     failures: list[psycopg.Error] = []
 
     def write():
@@ -196,11 +191,9 @@ def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
         try:
             with connect("writer", index_plans=False) as own:
                 while not stop.is_set():
-                    began = time.monotonic()
                     rows = [order_row(ids.next_id(), FAR) for _ in range(20)]
                     orders_insert(own, rows)
                     written.extend(row[0] for row in rows)
-                    slowest_s[0] = max(slowest_s[0], time.monotonic() - began)
         except psycopg.Error as error:
             failures.append(error)
 
@@ -218,12 +211,28 @@ def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
         stop.set()
         writer.join()
     assert failures == []
-    assert slowest_s[0] < partitions.LOCK_TIMEOUT_MS / 1_000
     count = connection.execute(
         "SELECT count(*) FROM orders_order_p203103 WHERE id = ANY(%s)", (written,)
     ).fetchone()
     assert count == (len(written),)
     assert len(written) > 20
+
+
+def test_writers_and_an_attach_do_not_wait_for_each_other(connection, far_partitions):
+    ids = IdGenerator(6, lambda: millis(FAR))
+    with connect("writer", index_plans=False) as writer:
+        with writer.transaction():
+            orders_insert(writer, [order_row(ids.next_id(), FAR)])
+            made = partitions.ensure(connection, FAR + timedelta(days=200))
+            months = [name for name in made if "orders_order" in name]
+            assert len(months) == partitions.MONTHS_AHEAD + 2, "while a writer is not through"
+        month = next(p for p in partitions.attached(connection, "orders_order") if p.name in months)
+        for name in months:
+            partitions.detach(connection, "orders_order", name)
+            connection.execute(f"DROP TABLE {name}")
+        with connection.transaction(force_rollback=True):
+            partitions._attach(connection, partitions.ORDERS, month.name, month.low, month.high)
+            orders_insert(writer, [order_row(ids.next_id(), FAR)])  # while an attach is not through
 
 
 def test_retention_detaches_what_is_old_and_keeps_the_table(connection, far_partitions):
@@ -260,14 +269,3 @@ def test_entries_are_never_dropped(connection, far_partitions):
         for name in detached:
             connection.execute(f"DROP TABLE {name}")
         partitions.ensure(connection, datetime.now(UTC))
-
-
-def test_orders_go_in_well_above_the_floor(connection):
-    """The floor is 1,000 orders a second, durable, in batches like those of intake."""
-    now = datetime.now(UTC)
-    ids = IdGenerator(6, lambda: millis(datetime.now(UTC)))
-    began = time.monotonic()
-    for _ in range(20):
-        orders_insert(connection, [order_row(ids.next_id(), now) for _ in range(ORDERS_PER_BATCH)])
-    per_s = 20 * ORDERS_PER_BATCH / (time.monotonic() - began)
-    assert per_s > ORDER_FLOOR_PER_S, json.dumps({"orders_per_s": round(per_s)})

@@ -30,13 +30,13 @@ from exchange.redis import (
 )
 from matching.lease import LEASE_S
 from matching.transport import FIELD
-from orders.management.commands.run_matching import EXIT_LEASE_LOST
+from orders.management.commands.run_matching import EXIT_LEASE_LOST, STANDBY_POLL_S
 from orders.tasks import connection_close, settle_partition
 from tests.factories.market import Market, market_make
+from tests.waiting import HANG_S, wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
+pytestmark = pytest.mark.django_db(transaction=True)
 
-START_S_MAX = 20.0
 TAKE_OVER_S_MAX = 5.0
 
 
@@ -92,15 +92,6 @@ def publish(client: redis.Redis, market: Market) -> None:
         client.xadd(commands_stream(market.partition_id), {FIELD: payload})
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    """Return how long it took to come true."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "it did not come true in time"
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
 def status(db: psycopg.Connection, order_id: int) -> str:
     row = db.execute("SELECT status FROM orders_order WHERE id = %s", (order_id,)).fetchone()
     assert row is not None
@@ -141,9 +132,9 @@ def test_an_order_travels_from_the_stream_to_rows_and_frames(
     buy = market.place(db, 1, Side.BUY, 2, 100)
     publish(client, market)
     process = start()
-    wait_for(lambda: status(db, buy) == "filled", START_S_MAX)
+    wait_until(lambda: status(db, buy) == "filled")
     assert status(db, sell) == "partially_filled"
-    wait_for(lambda: client.get(book_key(code)) is not None, 2)
+    wait_until(lambda: client.get(book_key(code)) is not None)
     book = msgspec.json.decode(client.get(book_key(code)) or b"")
     assert (book["bids"], book["asks"], book["sequence"]) == ([], [["1", "0.003"]], 1)
     assert msgspec.msgpack.decode(client.get(top_key(code)) or b"") == [0, 100, 100, 1, 0]
@@ -154,7 +145,7 @@ def test_an_order_travels_from_the_stream_to_rows_and_frames(
     assert topics == [f"{code}@depth", f"{code}@trade", *sides]
     assert client.exists(settle_flag_key(market.partition_id)), "settlement was woken"
     process.terminate()
-    assert process.wait(5) == 0
+    assert process.wait(HANG_S) == 0
 
 
 def test_two_partitions_trade_and_settle_side_by_side(
@@ -173,7 +164,7 @@ def test_two_partitions_trade_and_settle_side_by_side(
     try:
         for one in (market, other):
             order_id = bought[one.partition_id]
-            wait_for(partial(is_filled, db, order_id), START_S_MAX)
+            wait_until(partial(is_filled, db, order_id))
             settle_partition(one.partition_id)
             held = db.execute(
                 "SELECT available FROM wallets_balance WHERE account_id = %s AND asset_id = %s",
@@ -189,11 +180,7 @@ def is_filled(db: psycopg.Connection, order_id: int) -> bool:
 
 
 def frames_heard(listener: "redis.client.PubSub") -> list[tuple[str, bytes]]:
-    message = None
-    deadline = time.monotonic() + 2
-    while message is None and time.monotonic() < deadline:
-        message = listener.get_message(timeout=0.1)
-    assert message is not None
+    message = wait_until(lambda: listener.get_message(timeout=0.1), "a frame is heard")
     return decode_frames(message["data"])
 
 
@@ -204,18 +191,19 @@ def test_a_standby_takes_over_from_a_killed_worker(
     client: redis.Redis,
 ) -> None:
     first = start()
-    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    wait_until(lambda: epoch(db, market) == 1)
     resting = market.place(db, 0, Side.SELL, 5, 100)
     publish(client, market)
-    wait_for(lambda: is_open(db, resting), TAKE_OVER_S_MAX)
+    wait_until(lambda: is_open(db, resting))
     start()
-    wait_for(lambda: processes(db) == 2, START_S_MAX)  # it stands by: its start-up is over
+    wait_until(lambda: processes(db) == 2)  # it stands by: its start-up is over
+    # Were it the lease's end that tells, it would tell in an hour.
+    first.send_signal(signal.SIGSTOP)
+    db.execute("UPDATE orders_enginepartition SET lease_until = now() + interval '1 hour'")
     first.kill()
-    killed = time.monotonic()
     order_id = market.place(db, 1, Side.BUY, 5, 100)
     publish(client, market)
-    wait_for(lambda: status(db, order_id) == "filled", START_S_MAX)
-    assert time.monotonic() - killed < TAKE_OVER_S_MAX
+    wait_until(lambda: status(db, order_id) == "filled")
     assert epoch(db, market) == 2
 
 
@@ -227,16 +215,19 @@ def test_a_standby_takes_over_from_a_worker_that_hangs(
 ) -> None:
     """Its session lives, so only the lease's end tells: the longest a take-over can be."""
     first = start()
-    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    wait_until(lambda: epoch(db, market) == 1)
     start()
-    wait_for(lambda: processes(db) == 2, START_S_MAX)
+    wait_until(lambda: processes(db) == 2)
     first.send_signal(signal.SIGSTOP)
-    stopped = time.monotonic()
     order_id = market.place(db, 0, Side.SELL, 5, 100)
     publish(client, market)
-    wait_for(lambda: is_open(db, order_id), START_S_MAX)
-    assert time.monotonic() - stopped < TAKE_OVER_S_MAX
+    wait_until(lambda: is_open(db, order_id))
     assert epoch(db, market) == 2
+
+
+def test_the_longest_take_over_is_bounded() -> None:
+    """A lease's end and a look at it; then the load (`manage.py bench --section loading`)."""
+    assert LEASE_S + STANDBY_POLL_S < TAKE_OVER_S_MAX
 
 
 def test_a_worker_paused_past_its_lease_ends_when_it_wakes(
@@ -248,15 +239,15 @@ def test_a_worker_paused_past_its_lease_ends_when_it_wakes(
     first = start()
     seen_id = market.place(db, 0, Side.SELL, 5, 101)
     # While it loads, its lease is a longer one.
-    wait_for(lambda: is_open(db, seen_id), START_S_MAX)
+    wait_until(lambda: is_open(db, seen_id))
     first.send_signal(signal.SIGSTOP)
     start()
-    wait_for(lambda: epoch(db, market) == 2, START_S_MAX + LEASE_S)
+    wait_until(lambda: epoch(db, market) == 2)
     order_id = market.place(db, 0, Side.SELL, 5, 100)
     publish(client, market)
     first.send_signal(signal.SIGCONT)
-    assert first.wait(TAKE_OVER_S_MAX) == EXIT_LEASE_LOST
-    wait_for(lambda: status(db, order_id) == "open", TAKE_OVER_S_MAX)
+    assert first.wait(HANG_S) == EXIT_LEASE_LOST
+    wait_until(lambda: status(db, order_id) == "open")
 
 
 def test_all_of_redis_may_be_lost_while_orders_come_in(
@@ -266,10 +257,10 @@ def test_all_of_redis_may_be_lost_while_orders_come_in(
     client: redis.Redis,
 ) -> None:
     start()
-    wait_for(lambda: epoch(db, market) == 1, START_S_MAX)
+    wait_until(lambda: epoch(db, market) == 1)
     for turn in range(3):
         order_id = market.place(db, 0, Side.SELL, 5, 100 + turn)
         market.outbox.take() if turn == 1 else publish(client, market)
         if turn == 2:
             client.delete(commands_stream(market.partition_id))
-        wait_for(partial(is_open, db, order_id), TAKE_OVER_S_MAX)
+        wait_until(partial(is_open, db, order_id))

@@ -29,7 +29,6 @@ from tests.factories.trading import (
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.timeout(400),
 ]
 
 SLOW_SENDERS = 200

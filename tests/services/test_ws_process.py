@@ -16,7 +16,6 @@ from tests.factories.role import READY_S, Running, role_running, wait_for
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
-    pytest.mark.timeout(400),
 ]
 
 HUGE = 120 * 1024 * 1024

@@ -19,7 +19,7 @@ from orders import images
 from tests.simulation.checks import check, check_audit
 from tests.simulation.world import Simulation
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 ACTIONS = 45
 SEEDS = 120

@@ -33,10 +33,10 @@ from tests.factories.worker import (
     worker_start,
 )
 from tests.simulation.clients import THEMES, Clients
+from tests.waiting import wait_until
 
 ACCOUNTS: Final = 4
 JOBS_PER_BATCH_MAX: Final = 6
-DEATH_NOTICED_S_MAX: Final = 5.0
 REST_TURNS_MAX: Final = 60
 BEHIND_MS: Final = 3_600_000
 
@@ -347,16 +347,18 @@ class Simulation:
         return not (is_due or is_untold or engine.needs_continue(symbol_id))
 
     def _start(self) -> None:
-        started = time.monotonic()
-        while self.process is None:  # the server notices the predecessor's death in its own time
-            assert time.monotonic() - started < DEATH_NOTICED_S_MAX
-            self.process = worker_start(
-                self.market, self.stream, self.feed, self.clock, results_class=MortalResults
-            )
+        wait_until(self._is_started, "the server notices the predecessor's death")
+        assert self.process is not None
         results = self.process.worker.results
         assert isinstance(results, MortalResults)
         results.death = self.death
         assert self.process.loaded.is_hash_equal, "B3: book in memory = open orders in Postgres"
+
+    def _is_started(self) -> bool:
+        self.process = worker_start(
+            self.market, self.stream, self.feed, self.clock, results_class=MortalResults
+        )
+        return self.process is not None
 
     def _bury(self) -> None:
         assert self.process is not None

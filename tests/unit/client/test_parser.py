@@ -17,6 +17,7 @@ from exchange.client import (
     ResponseParser,
     Signer,
 )
+from tests.waiting import HANG_S
 
 PLAIN = b'HTTP/1.1 201 Created\r\nContent-Length: 11\r\nX-A: b \r\n\r\n{"id":"17"}'
 CHUNKED = (
@@ -116,8 +117,8 @@ def test_a_connection_closed_without_an_answer_is_an_unknown_outcome() -> None:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_seconds=5)
+        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", timeout_seconds=HANG_S)
         with pytest.raises(OutcomeUnknown):
             client.order_place({"symbol": "BTC-USDT"})
-        thread.join(timeout=5)
+        thread.join(timeout=HANG_S)
         client.close()
