@@ -23,12 +23,12 @@ def wait_until(
     look: Callable[[], Found | None],
     what: str | Callable[[], str] = "it",
     *,
-    seconds: float = HANG_S,
+    pause: float = POLL_S,
 ) -> Found:
     """Return what `look` finds, once that is true; fail with what never was so."""
-    give_up_at = deadline_in(seconds)
+    give_up_at = deadline_in()
     while not (found := look()):
         if time.monotonic() > give_up_at:
             raise AssertionError(f"never: {what if isinstance(what, str) else what()}")
-        time.sleep(POLL_S)
+        time.sleep(pause)
     return found

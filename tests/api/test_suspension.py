@@ -36,12 +36,12 @@ from risk.audit import audit_run
 from tests.factories.market import Market
 from tests.factories.trading import Trader, decoded
 from tests.factories.worker import Surroundings, WorkerProcess
+from tests.waiting import HANG_S, wait_until
 from wallets.models import Reservation
 from wallets.services import user_create
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-GUARD_S = 60.0  # only against hanging
 LIVE = ("new", "waiting", "open", "partially_filled")
 
 
@@ -79,10 +79,7 @@ def engine_runs(worker: WorkerProcess, db: psycopg.Connection) -> None:
 
 
 def until(condition: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + GUARD_S
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.001)
+    wait_until(condition, pause=0.001)
 
 
 def live_orders(trader: Trader) -> int:
@@ -205,7 +202,7 @@ def test_an_order_that_is_being_accepted_is_waited_for_and_ends(
     job = market.place_job(0, Side.BUY, 10, 10_000)
     commit_batch(db, [job], market.outbox, next_id=market.ids.next_id)
     assert isinstance(job.outcome, Accepted)
-    suspending.join(GUARD_S)
+    suspending.join(HANG_S)
     assert done == [1]
     engine_runs(worker, db)
     assert live_orders(ada) == 0
@@ -242,7 +239,7 @@ def test_orders_placed_at_the_same_time_are_refused_or_ended(
     until(lambda: len(answers) > 20)
     user_suspend(user_id=ada.user.pk, actor_id=None, reason="odd")
     for thread in threads:
-        thread.join(GUARD_S)
+        thread.join(HANG_S)
     assert {answer for answer in answers if answer[0] != 201} == {(403, "account.suspended")}
     engine_runs(worker, db)
     assert live_orders(ada) == 0

@@ -28,12 +28,13 @@ MAY_SLEEP: Final = {
     "e2e/screenshot.py": "no test: lets a market move",
     "factories/trading.py": "two signatures of one millisecond would be one",
     "concurrency/test_pairs_under_load.py": "leaves the processors to the others",
+    "concurrency/test_settling.py": "the settlement's pace: a little late",
     "e2e/test_trading_page.py": "intake may look at prices of a moment ago",
     "services/test_feed_slow_client.py": "the publisher's pace",
     "services/test_health.py": "what is timed has to take time",
 }
 WAITS: Final = {"wait", "join", "result", "timeout", "wait_for"}
-TIME_OUTS: Final = {"timeout", "open_timeout", "timeout_seconds", "seconds"}
+TIME_OUTS: Final = {"timeout", "open_timeout", "timeout_seconds"}
 GUARD_SECONDS_MIN: Final = 30  # a time-out from one second to this is a promise of speed
 
 

@@ -27,10 +27,10 @@ from tests.concurrency.test_pairs_under_load import audited
 from tests.concurrency.test_races import assert_reserved_is_explained
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, WorkerProcess
+from tests.waiting import HANG_S, wait_until
 from wallets.models import Reservation
 
 ROUNDS: Final = int(os.environ.get("ROUNDS", "60"))
-GUARD_S: Final = 60.0  # only against hanging
 BUY, SELL = Side.BUY, Side.SELL
 ADA, BORIS = 0, 1
 # A buy of so many lots at so many ticks, fee included, takes all quote that an account has.
@@ -90,16 +90,13 @@ class Asked:
             self.outcome = refusal
 
     def answer(self) -> Outcome:
-        self._thread.join(GUARD_S)
+        self._thread.join(HANG_S)
         assert self.outcome is not None
         return self.outcome
 
 
 def until(condition: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + GUARD_S
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.0005)
+    wait_until(condition, pause=0.0005)
 
 
 def waits(intake: Intake, job: Job) -> Asked:
@@ -290,7 +287,7 @@ def test_a_process_that_ends_answers_those_that_wait_first(
     stopping.start()
     settle(db, market)
     assert isinstance(again.answer(), Accepted)
-    stopping.join(GUARD_S)
+    stopping.join(HANG_S)
 
 
 @contextmanager
@@ -328,7 +325,7 @@ def venue(market: Market, around: Surroundings, worker: WorkerProcess) -> Iterat
         finally:
             is_over.set()
             for thread in threads:
-                thread.join(GUARD_S)
+                thread.join(HANG_S)
     assert failures == []
 
 

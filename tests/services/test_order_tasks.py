@@ -30,7 +30,7 @@ from orders.tasks import RedisDoorbell, settle_until_idle
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.reference import symbol_make
 from tests.factories.trading import redis_away
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -266,18 +266,35 @@ def test_task_survives_a_time_limit_in_the_middle_of_a_statement(rig, client):
     def strike(_number, _frame):
         raise SoftTimeLimitExceeded
 
-    before = signal.signal(signal.SIGALRM, strike)
+    main = threading.get_ident()
+
+    def wait_and_strike():
+        with connect("test-watch") as watch:
+            waits = (
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'takas-settlement'"
+                " AND datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            wait_until(lambda: watch.execute(waits).fetchone(), "the statement waits")
+        signal.pthread_kill(main, signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, strike)
+    striker = threading.Thread(target=wait_and_strike)
     try:
         with rig.connection.transaction():
             rig.connection.execute("SELECT 1 FROM wallets_reservation FOR UPDATE")
-            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            striker.start()
             with pytest.raises(SoftTimeLimitExceeded):
                 tasks.settle_partition(PARTITION)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    tasks.settle_partition(PARTITION)  # the same process, the next task
-    assert cursor_of(rig) == rig.engine.sequence
+        striker.join(HANG_S)
+        signal.signal(signal.SIGUSR2, before)
+
+    def next_task():
+        """Of the same process. The server may still be about to notice that the first is gone."""
+        tasks.settle_partition(PARTITION)
+        return cursor_of(rig) == rig.engine.sequence
+
+    wait_until(next_task, "the next tasks settle")
 
 
 def test_task_survives_a_lost_connection(rig, client):

@@ -25,6 +25,7 @@ from orders.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
 from orders.words import STATE_TEXTS
 from tests.factories.market import Outbox
 from tests.factories.reference import symbol_make
+from tests.waiting import HANG_S
 from wallets.entries import ledger_ids
 
 # A Monday.
@@ -264,7 +265,7 @@ def test_a_halt_asked_for_while_a_schedule_is_sent_comes_after_it(rig: psycopg.C
     plan(symbol, SymbolState.OPEN)
     outbox = LookedAt(symbol)
     assert schedules_run(rig, ledger_ids(), outbox, NINE) == 1
-    outbox.asker.join(5)
+    outbox.asker.join(HANG_S)
     assert outbox.was_waiting, "it waits until the schedule's command is on its way"
     assert sent(symbol) == ["open", "halt"]
     assert symbol_state_ahead(symbol.pk) is SymbolState.HALT
@@ -283,14 +284,14 @@ def test_two_processes_at_the_same_moment_send_one_command(rig: psycopg.Connecti
     def work(number: int) -> None:
         ids = IdGenerator(900 + number, lambda: int(NINE.timestamp() * 1_000))
         with connect("test-schedules") as own:
-            start.wait(5)
+            start.wait(HANG_S)
             counts.append(schedules_run(own, ids, outboxes[number], NINE))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(HANG_S)
     assert sorted(counts) == [0, 0, 0, 6]
     assert sum(len(outbox.entries) for outbox in outboxes) == 6
     for symbol in symbols:
