@@ -12,6 +12,7 @@ from exchange.realtime.places import SOCKETS_PER_NETWORK_MAX
 from exchange.realtime.protocol import MESSAGES_BURST, REFUSED_MESSAGES_MAX, CloseCode
 from tests.factories.reference import symbol_make
 from tests.services.test_feed_slow_client import daphne
+from tests.waiting import HANG_S
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 
@@ -32,7 +33,7 @@ def ends_with(client: ClientConnection) -> int | None:
 @contextmanager
 def listening(url: str) -> Iterator[ClientConnection]:
     """A client that has subscribed at once: none of them is idle, however slow the machine is."""
-    with connect(url, open_timeout=20) as client:
+    with connect(url, open_timeout=HANG_S) as client:
         with suppress(ConnectionClosed):
             client.send(SUBSCRIBE)
         yield client
@@ -53,25 +54,25 @@ def test_too_much_ends_the_connection_and_nobody_elses() -> None:
     symbol_make("BTC-USDT")
     with daphne() as port:
         url = f"ws://127.0.0.1:{port}/ws"
-        with connect(url, open_timeout=20) as good:
-            with connect(url, open_timeout=20) as large:
+        with connect(url, open_timeout=HANG_S) as good:
+            with connect(url, open_timeout=HANG_S) as large:
                 with suppress(ConnectionClosed):  # perhaps in the middle of it
                     large.send("x" * 1_000_000)
                 assert ends_with(large) in (TOO_LARGE, None)
-            with connect(url, open_timeout=20) as pieces:
+            with connect(url, open_timeout=HANG_S) as pieces:
                 with suppress(ConnectionClosed):
                     pieces.send("x" * 1_000 for _ in range(1_000))
                 assert ends_with(pieces) in (TOO_LARGE, None)
-            with connect(url, open_timeout=20) as flood:
+            with connect(url, open_timeout=HANG_S) as flood:
                 with suppress(ConnectionClosed):
                     for _ in range(MESSAGES_BURST + 10 * REFUSED_MESSAGES_MAX):
                         flood.send(PING)
                 assert ends_with(flood) in (CloseCode.TOO_MANY_MESSAGES, None)
             with pytest.raises(InvalidStatus) as refused:
-                connect(f"{url}x", open_timeout=20)
+                connect(f"{url}x", open_timeout=HANG_S)
             assert refused.value.response.status_code == 403
             good.send(PING)
-            assert "pong" in str(good.recv(timeout=20))
+            assert "pong" in str(good.recv(timeout=HANG_S))
 
 
 def test_one_address_takes_no_more_than_its_places() -> None:

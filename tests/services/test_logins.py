@@ -6,7 +6,6 @@ layer and its own connection to Redis.
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -33,11 +32,11 @@ from exchange.redis import redis_client
 from orders.intake.thread import intake_stop
 from orders.suspension import user_deactivate, user_suspend
 from tests.services.test_consumer import Socket, cookie, login_message
+from tests.waiting import HANG_S, wait_until
 from wallets.services import user_create
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-GUARD_S = 30.0  # only against hanging
 PASSWORD = "one-two-three-four-9"
 
 
@@ -63,7 +62,7 @@ class Process:
 
     def run(self, coroutine: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(GUARD_S)
+        return future.result(HANG_S)
 
     def open(self, headers: list[tuple[bytes, bytes]]) -> Socket:
         """An open socket whose login is watched: its groups are joined and it was looked up."""
@@ -91,7 +90,7 @@ class Process:
 
         self.run(stopped())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(GUARD_S)
+        self._thread.join(HANG_S)
         self._loop.close()
 
 
@@ -368,7 +367,7 @@ def test_places_in_groups_are_left_with_the_last_socket(
         watch = logins.logins_running()
         held = len(watch._held)
         for socket in sockets:
-            await socket.wire.disconnect(timeout=GUARD_S)
+            await socket.wire.disconnect(timeout=HANG_S)
         await watched()
         return held, len(watch._held) + len(watch._outboxes)
 
@@ -401,10 +400,11 @@ def test_a_connection_to_redis_that_broke_is_made_anew(
     socket = processes[0].open(cookie(ada)[1])
     with messages_only(monkeypatch), redis_client() as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        give_up_at = time.monotonic() + GUARD_S
         group = logins.sessions_group(ada.pk).encode()
-        while not any(channel.endswith(group) for channel in redis.pubsub_channels()):
-            assert time.monotonic() < give_up_at
-            time.sleep(0.01)
+
+        def heard_again() -> bool:
+            return any(channel.endswith(group) for channel in redis.pubsub_channels())
+
+        wait_until(heard_again, "the group is joined anew")
         access.sessions_end(ada.pk, reason="asked for")
         assert sent_close(processes[0], socket) == CloseCode.SESSION_ENDED

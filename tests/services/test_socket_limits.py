@@ -24,7 +24,8 @@ from exchange.realtime.subscriber import hub_stop
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from tests.factories.reference import symbol_make
-from tests.services.test_consumer import TOPIC, WAIT_S, Socket, cookie, play
+from tests.services.test_consumer import TOPIC, Socket, cookie, play
+from tests.waiting import HANG_S
 from wallets.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,7 +125,7 @@ def test_the_caps_hold_for_connections(
         assert await (await other(headers)).closed() == CloseCode.TOO_MANY_SOCKETS
         assert len(market) == 3
         for one in (second, signed_in):
-            await one.wire.disconnect(timeout=WAIT_S)
+            await one.wire.disconnect(timeout=HANG_S)
         assert len(market) == 1
 
     play(scenario)
@@ -147,7 +148,7 @@ def test_a_stranger_who_asks_for_nothing_is_let_go(
         for one in (listening, signed_in):
             await one.say(op="ping")
             await one.hear("pong")
-            await one.wire.disconnect(timeout=WAIT_S)
+            await one.wire.disconnect(timeout=HANG_S)
 
     play(scenario)
 
@@ -170,7 +171,7 @@ def test_handshakes_of_a_network_are_bounded(
 def test_another_address_is_refused_without_a_fault(path: str) -> None:
     async def run() -> None:
         wire = WebsocketCommunicator(URLRouter(websocket_urlpatterns), path)
-        assert (await wire.connect(timeout=WAIT_S))[0] is False
+        assert (await wire.connect(timeout=HANG_S))[0] is False
 
     asyncio.run(run())
 
@@ -249,7 +250,7 @@ def test_every_hostile_frame_is_answered_and_none_is_a_fault(
 async def answered(socket: Socket) -> dict[str, Any]:
     """The next frame that is an answer: books and heartbeats come between."""
     while True:
-        heard: dict[str, Any] = msgspec.json.decode(await socket.wire.receive_from(timeout=WAIT_S))
+        heard: dict[str, Any] = msgspec.json.decode(await socket.wire.receive_from(timeout=HANG_S))
         if heard["type"] in ANSWERS:
             return heard
 
@@ -285,14 +286,14 @@ def test_a_hostile_session_cookie_is_nobody(value: bytes) -> None:
         headers = [(b"host", b"testserver"), (b"cookie", b"sessionid=" + value)]
         wire = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/ws", headers)
         try:
-            assert (await wire.connect(timeout=WAIT_S))[0]
+            assert (await wire.connect(timeout=HANG_S))[0]
             await wire.send_to(text_data='{"op":"subscribe","channels":["orders"]}')
             while True:
-                heard = msgspec.json.decode(await wire.receive_from(timeout=WAIT_S))
+                heard = msgspec.json.decode(await wire.receive_from(timeout=HANG_S))
                 if heard["type"] == "error":
                     assert heard["code"] == "auth.required"
                     break
-            await wire.disconnect(timeout=WAIT_S)
+            await wire.disconnect(timeout=HANG_S)
         finally:
             await hub_stop()
             await database_sync_to_async(connections.close_all)()
