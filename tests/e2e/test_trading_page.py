@@ -224,7 +224,7 @@ def test_a_limit_far_through_the_market_is_asked_for(ada: Page, boris: Page) -> 
     place(ada, "buy", "0.001", "68000")
     ada.wait_text("ask", "The limit 68000 is 6.2 % above the market at 64000")
     ada.click("ask-no")
-    assert ada.run("document.querySelector('[data-testid=ask]')") is None
+    ada.wait("document.querySelector('[data-testid=ask]') === null")
     assert ada.text("toasts") == ""
     place(ada, "buy", "0.0005", "67000")  # not far: no question
     ada.wait_text("toasts", "Filled: Buy 0.0005 BTC")
