@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "exchange.http.security.ContentSecurityPolicyMiddleware",
     "exchange.http.text.TextMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "exchange.http.pages.PageRateMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -22,6 +22,7 @@ BURST_SECONDS: Final = {
     Bucket.READS: 10,
     Bucket.PUBLIC: 10,
 }
+PAGE_WEIGHT: Final = 2
 _STATE: Final = "takas.rate"  # key in META
 
 _public: Final = LocalBuckets(now_ms)
@@ -52,6 +53,18 @@ def public_admit(request: HttpRequest) -> None:
         return
     network = network_of(client_address(request))
     _settle(request, cost, rate, _public.take(network, rate, cost.weight))
+
+
+def page_admit(request: HttpRequest) -> None:
+    """Count a page, by the network that asks for it. Raises request.rate_limited."""
+    rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
+    if rate is UNLIMITED:
+        return
+    network = network_of(client_address(request))
+    verdict = _public.take(f"page:{network}", rate, PAGE_WEIGHT)
+    if verdict.wait_ms > 0:
+        retry_after_s = -(-verdict.wait_ms // 1000)
+        raise DomainError(Code.REQUEST_RATE_LIMITED, retry_after_s=retry_after_s)
 
 
 def user_admit(

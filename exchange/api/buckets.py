@@ -6,6 +6,7 @@ For what is counted by address, and in place of Redis while it is away. Pure but
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from math import ceil
 from typing import Final, NamedTuple
 
 BUCKETS_MAX: Final = 50_000
@@ -45,7 +46,7 @@ class LocalBuckets:
             if missing <= 0:
                 tokens -= weight
             self._put(name, tokens, now)
-        wait_ms = int(missing * 1000 / rate.per_second) + 1 if missing > 0 else 0
+        wait_ms = ceil(missing * 1000 / rate.per_second) if missing > 0 else 0
         return Verdict(wait_ms, max(0, int(tokens)))
 
     def give_back(self, name: str, rate: Rate, weight: int) -> None:

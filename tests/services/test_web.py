@@ -2,12 +2,17 @@
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from exchange.api import admission
+from exchange.api.admission import BURST_SECONDS, PAGE_WEIGHT
+from exchange.api.buckets import LocalBuckets
 from exchange.api.principals import principals_forget
+from exchange.api.weights import Bucket
 from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
 from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
@@ -170,6 +175,23 @@ def test_the_page_tells_the_users_own_fees_in_percent(ada: Client) -> None:
     page = ada.get("/trade/BTC-USDT").content.decode()
     assert "0&#8239;% / 0.045&#8239;%" in page
     assert 'data-taker-ppm="450"' in page
+
+
+def test_pages_of_a_network_run_out_and_static_files_do_not(
+    client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "_public", LocalBuckets(lambda: 0))  # no time passes
+    settings.PUBLIC_WEIGHT_PER_SECOND = 1
+    taken = BURST_SECONDS[Bucket.PUBLIC] // PAGE_WEIGHT
+    statuses = [client.get("/login").status_code for _ in range(taken + 1)]
+    assert statuses == [200] * taken + [429]
+    response = client.get("/admin/")
+    assert (response.status_code, response["Retry-After"]) == (429, "2")
+    static: Any = client.get("/static/takas/trade.js")
+    assert (static.status_code, b"".join(static.streaming_content) != b"") == (200, True)
+    static.close()
+    assert client.get("/api/v1/time").status_code == 200
+    assert client.get("/login", REMOTE_ADDR="203.0.113.7").status_code == 200
 
 
 def test_brand_logo_runs_nothing(client: Client) -> None:
