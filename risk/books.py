@@ -23,6 +23,7 @@ from matching.codec import decode_journal
 from matching.engine import Engine
 from matching.image import ImageRefused, image_decode
 from matching.snapshot import state_hash
+from matching.versions import RULES_NOW
 from risk import open_orders
 from risk.open_orders import OpenOrder, Row
 from risk.positions import Position, SymbolRow, rows_stream
@@ -129,6 +130,7 @@ def _partition(
     engine = _image_engine(position, image_seq, image, known, report)
     if engine is None or not _replay(connection, position, engine, known, report):
         return _Partition(position, None, has_image=True)
+    engine.rules_set(RULES_NOW)  # what an older release left is held against the rules of today
     partition = _Partition(position, engine, has_image=True)
     for book in engine.books.values():
         partition.orders |= open_orders.of_engine(book)

@@ -99,7 +99,8 @@ class DeskRows:
     def apply(self, command: m.Command) -> None:
         places = command.orders if isinstance(command, m.PlaceList) else [command]
         events = self.engine.apply(command)
-        self.pending.append(Sequenced(self.engine.sequence, command, events))
+        rules = self.engine.rules
+        self.pending.append(Sequenced(self.engine.sequence, command, events, rules))
         for place in places:
             if isinstance(place, m.Place):
                 self.places[place.order_id] = place

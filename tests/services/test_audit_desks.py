@@ -258,6 +258,16 @@ def test_b3_finds_a_book_that_breaks_an_invariant(rows: DeskRows) -> None:
     assert any("breaks an invariant" in detail for detail in b3(rows))
 
 
+def test_b3_finds_a_market_order_that_rests_in_an_open_book(rows: DeskRows) -> None:
+    """Rule 20.10."""
+    engine = image_of(rows)
+    desk = engine.book(rows.units.symbol_id).desk
+    assert desk is not None
+    desk.at_open.add(rows.id(12))
+    image_put(rows, image_encode(engine))
+    assert any("no market order outlives its auction" in detail for detail in b3(rows))
+
+
 def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: DeskRows) -> None:
     engine = image_of(rows)
     book = engine.book(rows.units.symbol_id)
