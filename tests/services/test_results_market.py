@@ -8,6 +8,7 @@ import pytest
 
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
 from matching.messages import AUCTION, HALT, OPEN, PRE_OPEN
+from orders import frames
 from orders.commands import set_band_command
 from orders.intake.jobs import CommandJob
 from tests.factories.desk import Desk
@@ -143,3 +144,19 @@ def test_what_an_auction_gave_is_told_after_a_restart_too(desk: Desk) -> None:
     desk.around.start()
     desk.send(desk.market.state_job(PRE_OPEN))
     assert desk.told(f"{desk.code}@state")[-1]["uncross_price"] is None
+
+
+def test_an_auction_of_very_many_orders_is_indicated_now_and_then(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the last change is told though nothing else happens."""
+    monkeypatch.setattr(frames, "INDICATED_AT_ONCE_MAX", 0)
+    desk.send(desk.market.state_job(AUCTION))
+    desk.clock.sleep_ms(frames.INDICATED_EVERY_MS)
+    desk.send(desk.plain(0, Side.BUY, 5, 103), desk.plain(1, Side.SELL, 5, 100))
+    assert desk.state()["indicative_quantity"] == "0.005"
+    desk.send(desk.plain(0, Side.BUY, 5, 103), desk.plain(1, Side.SELL, 5, 100))
+    assert desk.told(f"{desk.code}@state") == []
+    desk.clock.sleep_ms(frames.INDICATED_EVERY_MS)
+    desk.turn()
+    assert desk.state()["indicative_quantity"] == "0.01"
