@@ -6,6 +6,7 @@ processes share the work.
 """
 
 import os
+import resource
 import secrets
 import shutil
 import tempfile
@@ -44,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     shares_out = not is_worker and bool(config.getoption("tx", None))
     if shares_out and os.environ.get("REDIS_URL"):
         raise pytest.UsageError("Channels of one Redis are heard by all: with REDIS_URL use -n 0")
+    if not is_worker:
+        config.add_cleanup(lambda: _tell_processor_time(config))  # the first one is run last
     if not is_worker and not os.environ.get("DATABASE_URL"):
         folder = _folder(config)
         os.environ["DATABASE_URL"] = _serve(config, postgres_prepare(folder, durable=False), folder)
@@ -63,6 +66,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     return f"PYTHONHASHSEED: {os.environ.get('PYTHONHASHSEED', 'random')}"
+
+
+def _tell_processor_time(config: pytest.Config) -> None:
+    """What all processes used, servers and stacks included: comparable on a busy machine."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(one.ru_utime + one.ru_stime for one in used)
+    config.get_terminal_writer().line(f"processor time of all processes: {seconds:.0f} s")
 
 
 def _folder(config: pytest.Config) -> Path:

@@ -124,7 +124,7 @@ class SecurityKind(StrEnum):
     SIGN_IN_FAILED = "sign_in_failed"
     SIGN_OUT = "sign_out"
     SESSIONS_ENDED = "sessions_ended"
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a word, not a password
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 # nosec B105 - a word
     KEY_MADE = "key_made"
     KEY_REVOKED = "key_revoked"
     USER_MADE = "user_made"
