@@ -40,6 +40,10 @@ SENTENCES: Final[dict[str, tuple[str | None, str]]] = {
         "The smallest quantity must be above 0, and the largest not below it.",
     ),
     "symbol_state_known": ("state", "There is no such market state."),
+    "symbol_notional_not_negative": (
+        "notional_min",
+        "The smallest order value must not be below 0.",
+    ),
     "symbol_grid_fixed": (
         "tick",
         "The grid (assets, tick, lot, partition) can change only while the symbol is halted, has no"
@@ -55,6 +59,8 @@ SENTENCES: Final[dict[str, tuple[str | None, str]]] = {
     "brand_one_default": ("is_default", "Another brand is the default: there can be one."),
     "order_limit_one": ("symbol", "There are limits for this user on this symbol already."),
     "scheduledstate_weekdays_or_date": ("weekdays", "Choose weekdays, or a date: one of the two."),
+    "scheduledstate_state_known": ("state", "There is no such market state."),
+    "user_self_trade_known": ("self_trade_prevention", "There is no such mode."),
     "scheduledstate_never_closed": ("state", "Closing for ever is never left to a clock."),
 }
 UNKNOWN_SENTENCE: Final = (

@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminPasswordChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -16,6 +16,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from adminpanel.admin.accounts import OrderCancels
+from adminpanel.admin.forms import PlainAdmin, PlainForm
 from adminpanel.admin.policy import OfficeAdmin
 from adminpanel.admin.user_acts import ACTS, CANCEL, KEEP, Act
 from exchange.access import password_store
@@ -36,8 +37,12 @@ class PasswordForm(AdminPasswordChangeForm):
         return user
 
 
+class UserForm(PlainForm, UserChangeForm):
+    """Django's form, which tells constraints by their names, with our words."""
+
+
 @admin.register(User)
-class UserAdmin(OrderCancels, DjangoUserAdmin):
+class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     """Users are suspended or deactivated, never deleted: the ledger names their account.
 
     Only a superuser gives powers and passwords, or changes anything of staff: who may edit
@@ -55,6 +60,7 @@ class UserAdmin(OrderCancels, DjangoUserAdmin):
     readonly_fields = ("is_active", "is_suspended", "last_login", "date_joined")
     change_form_template = "admin/exchange/user/change_form.html"
     change_password_form = PasswordForm
+    form = UserForm
 
     # --- who may ----------------------------------------------------------------------------
 
