@@ -53,14 +53,16 @@ def parameters_check(request: HttpRequest) -> None:
     """Refuse what this address does not take: parameters, repetitions of them, and a body."""
     meta = request.META
     has_body = meta.get("CONTENT_LENGTH") not in (None, "", "0")
-    if not has_body and not meta.get("QUERY_STRING"):
+    has_query = bool(meta.get("QUERY_STRING"))
+    if not has_body and not has_query:
         return
     match = request.resolver_match
     method = "GET" if request.method == "HEAD" else request.method or ""
     takes = TAKES.get((method, (match.url_name if match is not None else "") or ""), NOTHING)
     if has_body and not takes.body:
         raise DomainError(Code.REQUEST_BODY_UNEXPECTED)
-    _query_check(request.GET, takes)
+    if has_query:
+        _query_check(request.GET, takes)
 
 
 def _query_check(query: QueryDict, takes: Takes) -> None:

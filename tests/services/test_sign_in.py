@@ -199,7 +199,9 @@ def test_without_redis_the_process_counts_by_itself() -> None:
 
 
 @pytest.fixture
-def people(transactional_db: None) -> Iterator[None]:
+def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Somebody and a superuser; no time passes for the throttle, however slow the machine is."""
+    monkeypatch.setattr(throttle.throttle, "_now_ms", Clock())
     redis_client().flushdb()
     symbol_make("BTC-USDT")
     User.objects.create_user("ada", password="right")
@@ -281,7 +283,10 @@ class SlowHasher(MD5PasswordHasher):
 
 
 @override_settings(PASSWORD_HASHERS=["tests.services.test_sign_in.SlowHasher"])
-def test_attempts_at_once_pass_no_limit_and_take_a_bounded_number_of_threads(people: None) -> None:
+def test_attempts_at_once_pass_no_limit_and_take_a_bounded_number_of_threads(
+    people: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "HASH_WAIT_S", 60.0)
     User.objects.create_user("eve", password="right")
     SlowHasher.looked = SlowHasher.most_at_once = 0
 
