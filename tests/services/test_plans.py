@@ -15,6 +15,7 @@ from exchange.domain.enums import OrderStatus, Side
 from exchange.realtime.publish import SymbolText
 from orders.changes import Outcome
 from orders.intake.settling import CLOCK_SLACK_S, UNSETTLED
+from orders.intake.sql import BARRED
 from orders.result_rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
 from wallets.locks import BALANCES_APPLY
@@ -61,6 +62,26 @@ def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: D
 
     assert "balance_one_per_asset" in text
     assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
+
+
+def test_who_may_only_cancel_is_found_by_the_account(db: psycopg.Connection, desk: Desk) -> None:
+    """Asked in every batch of intake: by keys alone, however many users there are."""
+    db.execute(
+        "INSERT INTO exchange_user (username, password, first_name, last_name, email, is_superuser,"
+        " is_staff, is_active, is_suspended, date_joined, self_trade_prevention)"
+        " SELECT 'crowd-' || n, '', '', '', '', false, false, true, false, now(), 'decrement'"
+        f" FROM generate_series(1, {ROWS}) AS n"
+    )
+    db.execute(
+        "INSERT INTO wallets_account (kind, user_id, created_at)"
+        " SELECT 'user', id, now() FROM exchange_user WHERE username LIKE 'crowd-%'"
+    )
+
+    text = plan(db, SQL(BARRED), (desk.market.account_ids,))
+
+    assert "Seq Scan" not in text
+    assert "(id = ANY" in text
+    assert "exchange_user_pkey" in text
 
 
 def test_what_a_refusal_waits_for_is_found_by_the_account(db: psycopg.Connection) -> None:
