@@ -19,7 +19,8 @@ FILES ?=
 RUNS ?= 10
 # As many processes as there are processors, but two at least (tests/conftest.py); PROCESSES=0: one.
 PROCESSES ?= auto
-SHARED_OUT = -n $(PROCESSES) --no-loadscope-reorder
+# A process that dies is a failure, not a reason for a new one.
+SHARED_OUT = -n $(PROCESSES) --max-worker-restart=0 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean

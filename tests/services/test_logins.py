@@ -38,6 +38,7 @@ from wallets.services import user_create
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PASSWORD = "one-two-three-four-9"
+LIFE_S = 4  # of a login that runs out: it must be there before
 
 
 @pytest.fixture(autouse=True)
@@ -323,7 +324,7 @@ def test_a_session_that_runs_out_ends_its_sockets_by_itself(
 ) -> None:
     """Between two looks: the socket knows from its row until when the session holds."""
     key, headers = cookie(ada)
-    ends_at = datetime.now(UTC) + timedelta(seconds=1.5)
+    ends_at = datetime.now(UTC) + timedelta(seconds=LIFE_S)
     Session.objects.filter(session_key=key).update(expire_date=ends_at)
     socket = processes[0].open(headers)
     assert sent_close(processes[0], socket) == CloseCode.SESSION_ENDED
@@ -332,7 +333,7 @@ def test_a_session_that_runs_out_ends_its_sockets_by_itself(
 
 def test_a_key_that_expires_ends_its_sockets_by_itself(processes: list[Process], ada: User) -> None:
     message = login_message(ada, "s3cret")
-    ends_at = datetime.now(UTC) + timedelta(seconds=1.5)
+    ends_at = datetime.now(UTC) + timedelta(seconds=LIFE_S)
     ApiKey.objects.filter(user=ada).update(expires_at=ends_at)
     socket = processes[0].open([])
     processes[0].run(key_login(socket, message))
