@@ -74,7 +74,7 @@ class OrderAdmin(PartitionedAdmin):
             {
                 "fields": (
                     "price", "quantity", "quote_amount", "display_quantity", "bound_price",
-                    "reference_price",
+                    "reprice_limit", "reference_price",
                 ),
             },
         ),
@@ -83,7 +83,7 @@ class OrderAdmin(PartitionedAdmin):
             {
                 "fields": (
                     "stop_price", "trigger_source", "trail_amount", "trail_ppm",
-                    "activation_price", "trail_stop_price", "trail_bound_price",
+                    "activation_price", "trail_stop_price", "trail_bound_price", "bound_trail_ppm",
                 ),
             },
         ),
