@@ -22,7 +22,10 @@ PRICE_STEPS = 1_000_000
 class PaperVenue:
     """Orders in arrival order, one at a time; every client order id once."""
 
-    def __init__(self, *, busy_share: float = 0.0, silent_share: float = 0.0) -> None:
+    def __init__(
+        self, *, busy_share: float = 0.0, silent_share: float = 0.0, unknown_first: int = 0
+    ) -> None:
+        self.unknown_first = unknown_first  # so many orders come before the symbol is known
         self.lock = threading.Lock()
         self.random = Random(1)
         self.busy_share = busy_share
@@ -40,6 +43,9 @@ class PaperVenue:
             return 200, self.orders[known]
         if order.get("price") == "0":
             return 422, {"code": "order.price_below_min"}
+        if self.unknown_first > 0:
+            self.unknown_first -= 1
+            return 404, {"code": "symbol.unknown"}
         order_id = next(self.ids)
         self.orders[order_id] = {**order, "id": str(order_id)}
         self.by_client[order["client_order_id"]] = order_id
