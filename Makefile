@@ -23,7 +23,7 @@ PROCESSES ?= auto
 SHARED_OUT = -n $(PROCESSES) --max-worker-restart=0 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-slow bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ properties: $(STAMP) ## Let Hypothesis search much longer than `make test` does
 
 mutations: $(STAMP) ## Plant faults in a copy of the engine and show that each is caught
 	@$(BIN)/python -m tests.mutations
+
+bench-slow: $(STAMP) ## Measure what 200 slow senders cost others: SECONDS=60
+	@$(MANAGE) bench --section slow --seconds $(SECONDS)
 
 bench-engine: $(STAMP) ## Measure the engine alone under eight loads: FILES="a.bin.xz b.bin.xz"
 	@$(BIN)/python -m matching.bench $(FILES)

@@ -107,7 +107,7 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
     write(
         f"{options.seconds:.0f} s on {symbol.code}, {len(bots)} users, {options.lanes} connections"
     )
-    load = _load(plan)
+    load = load_run(plan)
     with connect("bench", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
         settled_seconds = _settled_seconds(connection, symbol, load)
@@ -116,7 +116,8 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
     return WholeResult(load, row[0], row[1], row[2], settled_seconds, audit(write))
 
 
-def _load(plan: LoadPlan) -> LoadResult:
+def load_run(plan: LoadPlan) -> LoadResult:
+    """Run a plan in a process of its own."""
     finished = subprocess.run(  # our own module
         [sys.executable, "-m", "config.bench.load"],
         input=msgspec.json.encode(plan),

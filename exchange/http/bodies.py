@@ -1,8 +1,9 @@
 """Bodies of requests, read whole on the event loop: bounded in size, time, pieces and number.
 
-A slow sender holds a connection and the few kilobytes that it sent: no thread, no lock. When too
-many bodies are being read, from one network or in all, the one that has been under way the longest
-gives way, unless it has only just begun; then the new one is refused.
+A slow sender holds a connection and the few kilobytes that it sent: no thread, no lock. A body that
+comes with its head, as almost all do, takes no place. One that is still not there after a moment
+takes one; when all places are taken, of one network or in all, the oldest gives way, or the new one
+where the oldest is young too. So whoever sends in one piece is never kept out by those who do not.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ BODIES_MAX: Final = 512
 BODIES_PER_NETWORK_MAX: Final = 128
 BODY_SECONDS: Final = 5.0  # for any body, and ...
 BODY_BYTES_PER_SECOND_MIN: Final = 16 * 1024  # ... as much more as it takes at this rate
+FREE_SECONDS: Final = 0.1  # a body that takes no longer takes no place
 GRACE_SECONDS: Final = 1.0  # so long a body may take before it can be made to give way
 # Each piece costs the loop a turn: a body of single bytes would be work without end.
 PIECES_MIN: Final = 64
@@ -38,7 +40,7 @@ class _Reading:
 
 
 class Bodies:
-    """All bodies that are being read in this process, the oldest first."""
+    """All bodies that have places in this process, the oldest first."""
 
     def __init__(
         self,
@@ -46,11 +48,13 @@ class Bodies:
         total_max: int = BODIES_MAX,
         per_network_max: int = BODIES_PER_NETWORK_MAX,
         seconds: float = BODY_SECONDS,
+        free_seconds: float = FREE_SECONDS,
         grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._total_max = total_max
         self._per_network_max = per_network_max
         self._seconds = seconds
+        self._free_seconds = free_seconds
         self._grace_seconds = grace_seconds
         self._readings: dict[_Reading, None] = {}
         self._by_network: dict[str, dict[_Reading, None]] = {}
@@ -59,28 +63,31 @@ class Bodies:
         return len(self._readings)
 
     async def read(self, receive: Receive, length: int, network: str) -> bytes:
-        """The body of so many bytes. Raises request.too_slow, server.busy and ClientGone."""
-        now_s = asyncio.get_running_loop().time()
-        self._make_room(network, now_s)
+        """The body of so many bytes. Raises request.too_slow and ClientGone."""
+        loop = asyncio.get_running_loop()
         deadline = asyncio.timeout(self._seconds + length / BODY_BYTES_PER_SECOND_MIN)
-        reading = _Reading(network, now_s, deadline)
+        reading = _Reading(network, loop.time(), deadline)
+        slow = loop.call_later(self._free_seconds, self._enter, reading)
         try:
             async with deadline:
-                self._enter(reading)
                 return await _whole(receive, length)
         except TimeoutError as error:
             raise DomainError(Code.REQUEST_TOO_SLOW) from error
         finally:
+            slow.cancel()
             self._leave(reading)
 
     def _enter(self, reading: _Reading) -> None:
+        if not self._make_room(reading):
+            _give_up(reading)
+            return
         self._readings[reading] = None
         self._by_network.setdefault(reading.network, {})[reading] = None
         WEB_BODIES.set(len(self._readings))
 
     def _leave(self, reading: _Reading) -> None:
         if reading not in self._readings:
-            return  # it was made to give way
+            return  # it never had a place, or has given it up
         del self._readings[reading]
         theirs = self._by_network[reading.network]
         del theirs[reading]
@@ -88,19 +95,25 @@ class Bodies:
             del self._by_network[reading.network]
         WEB_BODIES.set(len(self._readings))
 
-    def _make_room(self, network: str, now_s: float) -> None:
-        theirs = self._by_network.get(network, {})
+    def _make_room(self, reading: _Reading) -> bool:
+        """Whether there is a place: a free one, or the oldest one's."""
+        theirs = self._by_network.get(reading.network, {})
         if len(theirs) >= self._per_network_max:
-            self._give_way(next(iter(theirs)), now_s)
+            oldest = next(iter(theirs))
         elif len(self._readings) >= self._total_max:
-            self._give_way(next(iter(self._readings)), now_s)
-
-    def _give_way(self, oldest: _Reading, now_s: float) -> None:
-        if now_s - oldest.began_s < self._grace_seconds:
-            raise DomainError(Code.SERVER_BUSY)
+            oldest = next(iter(self._readings))
+        else:
+            return True
+        if asyncio.get_running_loop().time() - oldest.began_s < self._grace_seconds:
+            return False
         self._leave(oldest)
-        if not oldest.deadline.expired():
-            oldest.deadline.reschedule(now_s)
+        _give_up(oldest)
+        return True
+
+
+def _give_up(reading: _Reading) -> None:
+    if not reading.deadline.expired():
+        reading.deadline.reschedule(asyncio.get_running_loop().time())
 
 
 async def _whole(receive: Receive, length: int) -> bytes:

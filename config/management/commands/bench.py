@@ -9,11 +9,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from config.bench.intake import intake
 from config.bench.loading import loading
+from config.bench.slow import slow
 from config.bench.triggers import triggers
 from config.bench.whole import WholeOptions, feed, whole
 from config.own_stack import StackFailed, own_stack
 
-SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers")
+SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
 # Sections that measure a part alone run on the servers without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -25,6 +26,7 @@ STACK_WORDS: Final = {
     "whole": (),
     "feed": (),
     "triggers": (),
+    "slow": (),
 }
 assert set(STACK_WORDS) == set(SECTIONS)
 
@@ -32,8 +34,8 @@ assert set(STACK_WORDS) == set(SECTIONS)
 class Command(BaseCommand):
     help = (
         "Measure intake alone, settlement alone, a partition's return after a restart, the whole"
-        " path under signed HTTP orders, the feed, and stops. Every section starts a stack of its"
-        " own in a temporary folder."
+        " path under signed HTTP orders, the feed, stops, and what slow senders cost others. Every"
+        " section starts a stack of its own in a temporary folder."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -96,7 +98,7 @@ class Command(BaseCommand):
                 write=self._write,
             ).lines()
         else:
-            result = whole(
+            result = (slow if section == "slow" else whole)(
                 WholeOptions(
                     options["on"],
                     options["seconds"],

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from exchange.api.requests import BODY_BYTES_MAX
 from exchange.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.http.door import Door
 from exchange.http.environ import HEAD_BYTES_MAX
+from exchange.http.threads import Threads
 from exchange.http.wsgi import ANSWER_BYTES_MAX
 
 pytestmark = pytest.mark.asyncio
@@ -230,29 +232,56 @@ async def test_a_client_that_goes_away_is_not_answered(door: Door) -> None:
 
 @pytest.mark.parametrize("bound", [{"total_max": 3}, {"per_network_max": 3}])
 async def test_when_too_many_bodies_are_read_the_longest_gives_way(bound: dict[str, int]) -> None:
-    door = Door(echo, threads=1, bodies=Bodies(**bound, grace_seconds=0.0))
+    door = Door(echo, threads=1, bodies=Bodies(**bound, free_seconds=0.0, grace_seconds=0.0))
     slow = [Exchange("POST", b"/login", [length(9)], [None]) for _ in range(3)]
     tasks = [asyncio.create_task(one.through(door)) for one in slow]
     await settle(door, 3)
     honest = await Exchange("POST", b"/login", [length(2)], [b"ok"]).through(door)
     assert honest.status == 200
+    assert not any(task.done() for task in tasks), "who sends in one piece takes no place"
+    tasks.append(asyncio.create_task(Exchange(*slow_form()).through(door)))
     await tasks[0]
     assert slow[0].refused_as(408, "request.too_slow")
     assert not any(task.done() for task in tasks[1:])
     await ended(tasks)
 
 
-async def test_bodies_that_have_only_begun_do_not_give_way() -> None:
-    door = Door(echo, threads=1, bodies=Bodies(per_network_max=3, grace_seconds=HANGS_S))
-    slow = [Exchange("POST", b"/login", [length(9)], [None]) for _ in range(3)]
-    tasks = [asyncio.create_task(one.through(door)) for one in slow]
+def slow_form() -> tuple[str, bytes, Headers, list[bytes | None]]:
+    return "POST", b"/login", [length(9)], [None]
+
+
+async def test_where_all_are_young_the_new_one_gives_way_and_the_prompt_are_answered() -> None:
+    bodies = Bodies(per_network_max=3, free_seconds=0.0, grace_seconds=HANGS_S)
+    door = Door(echo, threads=1, bodies=bodies)
+    tasks = [asyncio.create_task(Exchange(*slow_form()).through(door)) for _ in range(3)]
     await settle(door, 3)
-    fourth = await Exchange("POST", b"/login", [length(2)], [b"ok"]).through(door)
-    assert fourth.refused_as(503, "server.busy")
-    assert fourth.headers[b"retry-after"]
-    other = Exchange("POST", b"/login", [length(2)], [b"ok"], address="10.0.0.2")
-    assert (await other.through(door)).status == 200
+    fourth = await Exchange(*slow_form()).through(door)
+    assert fourth.refused_as(408, "request.too_slow")
+    for _ in range(20):
+        prompt = await Exchange("POST", b"/login", [length(2)], [b"ok"]).through(door)
+        assert prompt.status == 200
+    assert not any(task.done() for task in tasks)
     await ended(tasks)
+
+
+async def test_no_more_is_handed_over_than_the_threads_may_have_waiting() -> None:
+    release = threading.Event()
+
+    def held(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        assert release.wait(HANGS_S)
+        return echo(environ, start)
+
+    door = Door(held, threads=1)
+    door.threads = Threads(1, door._respond, waiting_max=2)
+    tasks = [asyncio.create_task(Exchange().through(door)) for _ in range(2)]
+    async with asyncio.timeout(HANGS_S):
+        while door.threads.busy < 2:
+            await asyncio.sleep(0)
+    third = await Exchange().through(door)
+    assert third.refused_as(503, "server.busy")
+    assert third.headers[b"retry-after"]
+    release.set()
+    assert [one.status for one in await asyncio.gather(*tasks)] == [200, 200]
 
 
 async def test_one_network_cannot_use_up_all_bodies(door: Door) -> None:
