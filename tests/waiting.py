@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 HANG_S: Final = 240.0
+# For processes to start: a stack waits for its roles as long as they move, and says itself why not.
+START_S: Final = 1_200.0
 POLL_S: Final = 0.02
 
 Found = TypeVar("Found")
@@ -23,10 +25,11 @@ def wait_until(
     look: Callable[[], Found | None],
     what: str | Callable[[], str] = "it",
     *,
+    seconds: float = HANG_S,
     pause: float = POLL_S,
 ) -> Found:
     """Return what `look` finds, once that is true; fail with what never was so."""
-    give_up_at = deadline_in()
+    give_up_at = deadline_in(seconds)
     while not (found := look()):
         if time.monotonic() > give_up_at:
             raise AssertionError(f"never: {what if isinstance(what, str) else what()}")

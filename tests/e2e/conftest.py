@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from tests.e2e.browser import Page, chromium_path, page_open
-from tests.waiting import HANG_S, wait_until
+from tests.waiting import HANG_S, START_S, wait_until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -64,7 +64,7 @@ def _wait_ready(url: str, process: "subprocess.Popen[bytes]", log_path: Path) ->
         assert process.poll() is None, f"the stack ended: {_tail(log_path)}"
         return "ready: http" in log_path.read_text(errors="replace")
 
-    wait_until(says_so, lambda: f"the stack is ready: {_tail(log_path)}")
+    wait_until(says_so, lambda: f"the stack is ready: {_tail(log_path)}", seconds=START_S)
     with urllib.request.urlopen(f"{url}/login", timeout=HANG_S) as answer:  # noqa: S310
         assert answer.status == 200
 

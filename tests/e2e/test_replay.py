@@ -23,7 +23,7 @@ from exchange.market.flow import FlowTrade, flow_write, trades_write
 from exchange.market.generator import MarketGenerator, MarketShape
 from tests.e2e.covered import ROOT, manage
 from tests.e2e.test_stack import clean_environment, stack_start, wait_ready
-from tests.waiting import HANG_S, wait_until
+from tests.waiting import HANG_S, START_S, wait_until
 
 COMMANDS = 1_500
 SEED = 7
@@ -68,7 +68,7 @@ def replay(folder: Path, *words: str, **environment: str) -> str:
         env={**clean_environment(), "DATA_DIR": str(folder / "data"), **environment},
         capture_output=True,
         text=True,
-        timeout=HANG_S,
+        timeout=START_S,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-3_000:] + result.stderr[-3_000:]

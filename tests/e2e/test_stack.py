@@ -18,7 +18,7 @@ from config.env import Environment
 from config.stack.servers import child_command
 from config.stack.state import ports_free, process_birth, state_read
 from tests.e2e.covered import ROOT, manage
-from tests.waiting import HANG_S, wait_until
+from tests.waiting import HANG_S, START_S, wait_until
 
 # Enough to see the supervisor at work; `make crash` kills the others too.
 ONLY_WEB = [f"--without={role}" for role in ("matching", "worker", "beat", "ws")]
@@ -63,7 +63,7 @@ def stack_try(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=HANG_S,
+        timeout=START_S,
         check=False,
     )
 
@@ -81,7 +81,7 @@ def wait_ready(data: Path, stack: subprocess.Popen[str]) -> dict[str, Any]:
         state = state_read(data)
         return state.get("pid") == stack.pid and bool(state["ready"])
 
-    wait_until(ready, log_of(data))
+    wait_until(ready, log_of(data), seconds=START_S)
     return state_read(data)
 
 
@@ -108,7 +108,7 @@ def wait_started_again(data: Path, name: str, killed: int) -> None:
     def ready_anew() -> bool:
         return role_pid(data, name) not in (0, killed) and state_read(data)["roles"][name]["ready"]
 
-    wait_until(ready_anew, log_of(data))
+    wait_until(ready_anew, log_of(data), seconds=START_S)
 
 
 def test_the_stack_survives_kills_leaves_nothing_and_continues(data: Path) -> None:
