@@ -20,7 +20,7 @@ from config.stack.roles import Layout, Role, exchange_roles
 from config.stack.state import ports_free
 from exchange.client import Client, ClientError, Credentials
 from tests.factories.trading import Trader
-from tests.waiting import HANG_S, wait_until
+from tests.waiting import HANG_S, START_S, wait_until
 
 READY_S: Final = HANG_S
 STOP_S: Final = HANG_S
@@ -73,7 +73,7 @@ def wait_for(condition: Any, what: str, log: Path | None = None) -> None:
     def tail() -> str:
         return what if log is None else f"{what}\n{log.read_text(errors='replace')[-4_000:]}"
 
-    wait_until(condition, tail)
+    wait_until(condition, tail, seconds=START_S)
 
 
 @contextmanager
