@@ -1,11 +1,13 @@
 """Reference data for the hot paths: symbols, assets and fees, read together and kept for seconds.
 
-A change in the back office reaches every process within CATALOGUE_AGE_MAX_S. What must hold at
-once (a halt) is a command that the engine obeys in sequence; this copy only refuses early.
+A change in the back office reaches every process within CATALOGUE_AGE_MAX_S, or within
+CATALOGUE_STALE_MAX_S while another thread reads. What must hold at once (a halt) is a command that
+the engine obeys in sequence; this copy only refuses early.
 """
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
@@ -17,6 +19,9 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
+# Up to this age nobody waits for the thread that refreshes; beyond it (nobody asked for a while)
+# everybody does.
+CATALOGUE_STALE_MAX_S: Final = 2 * CATALOGUE_AGE_MAX_S
 MAKER_FEE_PPM: Final = 500
 TAKER_FEE_PPM: Final = 1_000
 UNITS_MAX: Final = (1 << 63) - 1  # commands and rows keep ticks and lots in signed 64 bits
@@ -77,33 +82,52 @@ class Catalogue:
         return None
 
 
-class _Kept:
-    """The last reading and when it was made. One thread refreshes; the others use what is there."""
+class CatalogueCopy:
+    """The last reading. One thread reads anew; others use what is there, unless it is too old."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.catalogue: Catalogue | None = None
-        self.read_at = 0.0
+    def __init__(self, read: Callable[[], Catalogue], now_s: Callable[[], float]) -> None:
+        self._read = read
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._kept: tuple[Catalogue, float] | None = None  # and when the reading began
 
+    def get(self) -> Catalogue:
+        """The reading, at most CATALOGUE_STALE_MAX_S old when it is returned."""
+        known, age_s = self._known()
+        if known is not None and age_s < CATALOGUE_AGE_MAX_S:
+            return known
+        may_wait = known is None or age_s >= CATALOGUE_STALE_MAX_S
+        if not self._lock.acquire(blocking=may_wait):
+            assert known is not None
+            return known
+        try:
+            return self._read_anew()
+        finally:
+            self._lock.release()
 
-_kept = _Kept()
+    def forget(self) -> None:
+        """Make the next reader read anew."""
+        with self._lock:
+            self._kept = None
+
+    def _known(self) -> tuple[Catalogue | None, float]:
+        kept = self._kept
+        return (None, 0.0) if kept is None else (kept[0], self._now_s() - kept[1])
+
+    def _read_anew(self) -> Catalogue:
+        """Read, unless another thread did while this one waited. The caller holds the lock."""
+        known, age_s = self._known()
+        if known is not None and age_s < CATALOGUE_AGE_MAX_S:
+            return known
+        began_s = self._now_s()
+        reading = self._read()
+        self._kept = (reading, began_s)
+        return reading
 
 
 def catalogue() -> Catalogue:
-    """The reference data, at most CATALOGUE_AGE_MAX_S old (older while a refresh is under way)."""
-    kept = _kept
-    if kept.catalogue is not None and time.monotonic() - kept.read_at < CATALOGUE_AGE_MAX_S:
-        return kept.catalogue
-    if not kept.lock.acquire(blocking=kept.catalogue is None):
-        assert kept.catalogue is not None
-        return kept.catalogue
-    try:
-        if kept.catalogue is None or time.monotonic() - kept.read_at >= CATALOGUE_AGE_MAX_S:
-            kept.catalogue = catalogue_read()
-            kept.read_at = time.monotonic()
-        return kept.catalogue
-    finally:
-        kept.lock.release()
+    """The reference data, at most CATALOGUE_STALE_MAX_S old."""
+    return _copy.get()
 
 
 def symbol_known(code: str) -> SymbolRules:
@@ -132,8 +156,7 @@ def listing_check(rules: SymbolRules) -> None:
 
 def catalogue_forget() -> None:
     """Make the next reader read afresh (after a change in this process, and between tests)."""
-    with _kept.lock:
-        _kept.catalogue = None
+    _copy.forget()
 
 
 def catalogue_read() -> Catalogue:
@@ -153,6 +176,9 @@ def catalogue_read() -> Catalogue:
         },
         tier_default_id=Tier.objects.filter(is_default=True).values_list("pk", flat=True).first(),
     )
+
+
+_copy: Final = CatalogueCopy(catalogue_read, time.monotonic)
 
 
 def symbol_rules(symbol: Symbol) -> SymbolRules:

@@ -1,0 +1,82 @@
+"""How old the copy of the reference data may be that a request decides by."""
+
+import threading
+
+import pytest
+
+from exchange.selectors import CATALOGUE_AGE_MAX_S, CATALOGUE_STALE_MAX_S, Catalogue, CatalogueCopy
+from tests.waiting import HANG_S
+
+
+def reading(number: int) -> Catalogue:
+    """A reading that can be told from others."""
+    return Catalogue({}, {}, {}, {}, {}, tier_default_id=number)
+
+
+class Source:
+    """Counts its readings; one can be held up."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+        self.count = 0
+        self.began = threading.Event()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def read(self) -> Catalogue:
+        self.count += 1
+        number = self.count
+        self.began.set()
+        assert self.may_go_on.wait(HANG_S)
+        return reading(number)
+
+
+def held_refresh(source: Source, copy: CatalogueCopy) -> threading.Thread:
+    """Another thread that is in the middle of reading anew."""
+    source.began.clear()
+    source.may_go_on.clear()
+    thread = threading.Thread(target=copy.get, daemon=True)
+    thread.start()
+    assert source.began.wait(HANG_S)
+    return thread
+
+
+def test_a_reading_serves_until_it_is_old() -> None:
+    source = Source()
+    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    assert copy.get() is copy.get()
+    source.now_s += CATALOGUE_AGE_MAX_S
+    assert copy.get().tier_default_id == 2
+
+
+def test_nobody_waits_for_the_thread_that_reads_while_the_copy_is_young_enough() -> None:
+    source = Source()
+    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    copy.get()
+    source.now_s += CATALOGUE_AGE_MAX_S
+    thread = held_refresh(source, copy)
+    assert copy.get().tier_default_id == 1
+    source.may_go_on.set()
+    thread.join(HANG_S)
+    assert copy.get().tier_default_id == 2
+
+
+@pytest.mark.parametrize("waiting", [1, 5])
+def test_a_copy_that_nobody_asked_for_in_a_while_is_not_used_again(waiting: int) -> None:
+    source = Source()
+    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    copy.get()
+    source.now_s += CATALOGUE_STALE_MAX_S
+    refresher = held_refresh(source, copy)
+    found: list[int | None] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(copy.get().tier_default_id), daemon=True)
+        for _ in range(waiting)
+    ]
+    for thread in threads:
+        thread.start()
+    source.may_go_on.set()
+    for thread in [refresher, *threads]:
+        thread.join(HANG_S)
+    assert found == [2] * waiting
+    assert source.count == 2
