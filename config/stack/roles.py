@@ -143,7 +143,8 @@ def _web(layout: Layout, workers: int) -> list[str]:
         "--http", "1", "--no-ws", "--http1-header-read-timeout", str(WEB_HEAD_TIMEOUT_MS),
         "--http1-buffer-size", str(WEB_HEAD_BUFFER_BYTES),
         "--backpressure", str(WEB_CONNECTIONS_MAX), "--backlog", str(WEB_BACKLOG),
-        "--respawn-failed-workers", "--log-level", "error",
+        # While it waits between dead and new worker granian forgets that it was asked to stop.
+        "--respawn-failed-workers", "--respawn-interval", "0.1", "--log-level", "error",
     ]  # fmt: skip
 
 

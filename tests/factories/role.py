@@ -94,8 +94,9 @@ def role_running(
         try:
             running.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            running.process.kill()
+            os.killpg(running.process.pid, signal.SIGKILL)  # its children too
             running.process.wait()
+            raise
 
 
 _ROLES: Final = ("matching", "worker", "beat", "web", "ws")
@@ -110,7 +111,7 @@ def _started(role: Role, url: str, folder: Path, changes: dict[str, str]) -> Run
         role.before_start()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            role.command, env=environment, stdout=output, stderr=subprocess.STDOUT
+            role.command, env=environment, stdout=output, stderr=subprocess.STDOUT, process_group=0
         )
     return Running(process, url, role.health_url, log)
 
