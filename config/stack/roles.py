@@ -144,7 +144,10 @@ def _web(layout: Layout, workers: int) -> list[str]:
         "--http1-buffer-size", str(WEB_HEAD_BUFFER_BYTES),
         "--backpressure", str(WEB_CONNECTIONS_MAX), "--backlog", str(WEB_BACKLOG),
         # While it waits between dead and new worker granian forgets that it was asked to stop.
-        "--respawn-failed-workers", "--respawn-interval", "0.1", "--log-level", "error",
+        "--respawn-failed-workers", "--respawn-interval", "0.1",
+        # One that is still starting does not hear that it is to stop.
+        "--workers-kill-timeout", "10",
+        "--log-level", "error",
     ]  # fmt: skip
 
 
