@@ -6,6 +6,7 @@ from django.conf import settings
 from config.wsgi import application as django
 from exchange import health
 from exchange.api.documents import documents_make
+from exchange.http.connections import connections_watch
 from exchange.http.door import Door
 from exchange.http.probes import WEB
 
@@ -28,3 +29,5 @@ def _health_serve() -> None:
 documents_make()
 application = Door(django, threads=settings.WEB_THREADS)
 _health_serve()
+if not settings.TRUST_PROXY:
+    connections_watch(not_ports={settings.METRICS_PORT})

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from config.env import BASE_DIR
-from config.stack.roles import ALL, Layout, exchange_roles
+from config.stack.roles import ALL, WEB_CONNECTIONS_MAX, Layout, exchange_roles
+from exchange.http.connections import CALM, CONNECTIONS_MAX, CROWDED
 
 # What depends on where a role runs, and what only quietens the stack's terminal.
 OWN = ("--host", "-b", "--port", "-p")
@@ -33,3 +34,7 @@ def test_web_and_ws_are_started_alike() -> None:
         ours_from = next(at for at, word in enumerate(ours) if word in (program, "--interface"))
         theirs_from = next(at for at, word in enumerate(theirs) if word in (program, "--interface"))
         assert words_of(theirs[theirs_from:]) == words_of(ours[ours_from:]), name
+
+
+def test_the_fair_share_of_connections_begins_below_what_the_server_takes() -> None:
+    assert CALM < CROWDED < CONNECTIONS_MAX == WEB_CONNECTIONS_MAX
