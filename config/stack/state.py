@@ -15,6 +15,7 @@ import secrets
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,7 @@ PORTS_EACH: Final = 64
 POLL_SECONDS: Final = 0.05
 
 _ports_tried = itertools.count()
+_ports_held: list[int] = []  # their locks
 
 
 class StackRefused(Exception):
@@ -85,10 +87,11 @@ def port_check(host: str, port: int, option: str) -> None:
 
 
 def ports_free(count: int) -> list[int]:
-    """Return ports that nobody listens on now.
+    """Return ports that nobody listens on now, and that nobody else will be given.
 
-    Every process looks in a place of its own, and gives no port twice in a row: what starts at
-    the same time does not meet. No connection going out takes one before it is listened on.
+    Every process begins in a place of its own and keeps what it was given until it ends: what
+    starts at the same time does not meet. No connection going out takes one before it is listened
+    on. Raises StackRefused when there are not so many.
     """
     ports: list[int] = []
     for _ in range(PORTS_TO - PORTS_FROM):
@@ -98,8 +101,22 @@ def ports_free(count: int) -> list[int]:
             PORTS_TO - PORTS_FROM
         )
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            _ports_held.append(_port_hold(port))
             ports.append(port)
     raise StackRefused(f"every port from {PORTS_FROM} to {PORTS_TO} of 127.0.0.1 is taken")
+
+
+def _port_hold(port: int) -> int:
+    """Take the port's lock for as long as this process lives. Raises OSError: somebody has it."""
+    folder = Path(tempfile.gettempdir()) / f"takas-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
 
 
 # --- stack.env ----------------------------------------------------------------------------------

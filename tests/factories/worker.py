@@ -18,6 +18,7 @@ from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.results import PostgresResults
 from tests.factories.market import Market
+from tests.waiting import wait_until
 
 _OWNERS = itertools.count()
 
@@ -141,8 +142,11 @@ class Surroundings:
         self.stream.add(*self.market.outbox.take())
 
     def start(self, owner: str = "") -> WorkerProcess:
-        process = worker_start(self.market, self.stream, self.feed, self.clock, owner=owner)
-        assert process is not None, "the lease was free"
+        # Postgres may take a moment to notice that the one before has gone.
+        process = wait_until(
+            lambda: worker_start(self.market, self.stream, self.feed, self.clock, owner=owner),
+            "the lease is free",
+        )
         self.started.append(process)
         return process
 

@@ -21,7 +21,7 @@ from tests.factories.desk_jobs import (
 )
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings
-from tests.services.test_worker import place_on, sibling_of
+from tests.services.test_worker import place_on, poison, sibling_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,7 +134,7 @@ def test_a_list_on_which_the_engine_raises_is_refused_order_by_order(
     )
     submit(market, db, job)
     child_id = job.places[1].command_id
-    db.execute("UPDATE orders_order SET price = -1 WHERE id = %s", (child_id,))
+    poison(db, child_id)
     around.deliver()
     process = around.start()
     with pytest.raises(EngineFailed):

@@ -7,19 +7,21 @@ export function ask({ title, lines = [], yes, no = "No, go back" }) {
   element("h2", "", dialog, { id: "ask-title" }).textContent = title;
   for (const line of lines) element("p", "", dialog).textContent = line;
   const choices = element("div", "choices", dialog);
-  const button = (answer, text, className) => {
-    const node = element("button", className, choices, { type: "button", "data-testid": `ask-${answer}` });
-    node.textContent = text;
-    node.addEventListener("click", () => dialog.close(answer));
-    return node;
-  };
-  const back = button("no", no, "");
-  button("yes", yes, "primary");
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
+    // Gone at once: a click that follows meets the next question, not the rest of this one.
+    const finish = (answer) => {
       dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
+      resolve(answer);
+    };
+    const button = (answer, text, className) => {
+      const node = element("button", className, choices, { type: "button", "data-testid": `ask-${answer}` });
+      node.textContent = text;
+      node.addEventListener("click", () => finish(answer === "yes"));
+      return node;
+    };
+    const back = button("no", no, "");
+    button("yes", yes, "primary");
+    dialog.addEventListener("close", () => finish(false));
     dialog.showModal();
     back.focus();
   });
