@@ -23,6 +23,7 @@ CONTEXT_NAMES: Final = (
     "sequence",
 )
 # Chatty at INFO without telling an operator anything.
+REQUEST_CHARS_MAX: Final = 200
 QUIET: Final = (
     "celery.app.trace",
     "celery.beat",
@@ -56,6 +57,7 @@ def configure(config: Mapping[str, str]) -> None:
     # Django writes a line for every refusal, which is a stranger's to repeat: ours are said once,
     # by who refuses. Faults of the server keep their line.
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 
@@ -79,6 +81,15 @@ def _shared_processors(role: str) -> list[Any]:
     ]
 
 
+def _request_shorten(
+    _: Any, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Django's own records bring the request along, whose address a stranger makes long."""
+    if "request" in event:
+        event["request"] = repr(event["request"])[:REQUEST_CHARS_MAX]
+    return event
+
+
 def _formatter(form: str, shared: list[Any]) -> logging.Formatter:
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors=False)
@@ -87,7 +98,7 @@ def _formatter(form: str, shared: list[Any]) -> logging.Formatter:
     )
     last = [] if form == "console" else [structlog.processors.format_exc_info]
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _request_shorten, *shared],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             *last,

@@ -140,6 +140,14 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 
 @pytest.fixture(autouse=True)
+def fresh_networks() -> None:
+    """No test has less left of its network's requests for those before it."""
+    from exchange.api.admission import networks_forget
+
+    networks_forget()
+
+
+@pytest.fixture(autouse=True)
 def base_rows(request: pytest.FixtureRequest) -> None:
     """Put back the rows that migrations insert, for every test that uses the database."""
     if request.node.get_closest_marker("django_db") is None:

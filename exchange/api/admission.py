@@ -7,14 +7,18 @@ size (`q` tokens in `w` seconds), `RateLimit` what is left in it (`r`) and when 
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 
 from exchange.api.buckets import LocalBuckets, Rate, Verdict
+from exchange.api.parameters import parameters_check
+from exchange.api.strangers import strangers
 from exchange.api.throttling import UNLIMITED, Ticket, guard, now_ms
-from exchange.api.weights import Bucket, Cost, Limits, cost_of
+from exchange.api.weights import NOTHING_THERE, Bucket, Cost, Limits, cost_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.address import client_address, network_of
+from exchange.signin.known import known_sessions, session_cookie
 
 BURST_SECONDS: Final = {
     Bucket.ORDERS: 1,
@@ -23,7 +27,10 @@ BURST_SECONDS: Final = {
     Bucket.PUBLIC: 10,
 }
 PAGE_WEIGHT: Final = 2
-_STATE: Final = "takas.rate"  # key in META
+PAGE: Final = Cost(Bucket.PUBLIC, PAGE_WEIGHT)
+# Keys in META: what the answer tells, and what the network paid for somebody unknown.
+_STATE: Final = "takas.rate"
+_PAID: Final = "takas.paid"
 
 _public: Final = LocalBuckets(now_ms)
 
@@ -40,31 +47,67 @@ def request_cost(request: HttpRequest) -> Cost:
     return cost_of(request.method or "", match.url_name if match is not None else None)
 
 
-def public_admit(request: HttpRequest) -> None:
-    """Count a request that anybody may make, by its network; one of a user's is counted later.
+def networks_forget() -> None:
+    """Begin anew (between tests)."""
+    _public.forget()
+    known_sessions.forget()
 
-    Raises request.rate_limited.
-    """
-    cost = request_cost(request)
-    if cost.bucket is not Bucket.PUBLIC:
+
+def request_admit(request: HttpRequest) -> None:
+    """Count what authenticates nobody; then refuse what this address does not take."""
+    _unauthenticated_admit(request)
+    try:
+        parameters_check(request)
+    except (DomainError, SuspiciousOperation):
+        refused_admit(request)
+        raise
+
+
+def refused_admit(request: HttpRequest) -> None:
+    """Count what is refused before anybody looked at who sent it. Raises request.rate_limited."""
+    if _STATE in request.META or strangers.knows(request.META.get("HTTP_X_TAKAS_KEY")):
         return
-    rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
-    if rate is UNLIMITED:
-        return
-    network = network_of(client_address(request))
-    _settle(request, cost, rate, _public.take(network, rate, cost.weight))
+    _charge(request, NOTHING_THERE)
 
 
 def page_admit(request: HttpRequest) -> None:
-    """Count a page, by the network that asks for it. Raises request.rate_limited."""
-    rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
-    if rate is UNLIMITED:
+    """Count a page, by the network or the known session that asks. Raises request.rate_limited."""
+    _charge(request, PAGE, "page:")
+
+
+def session_settle(request: HttpRequest) -> None:
+    """What a page found out of its session, if it looked."""
+    session = getattr(request, "session", None)
+    if session is None or not session.accessed:
         return
-    network = network_of(client_address(request))
-    verdict = _public.take(f"page:{network}", rate, PAGE_WEIGHT)
-    if verdict.wait_ms > 0:
-        retry_after_s = -(-verdict.wait_ms // 1000)
-        raise DomainError(Code.REQUEST_RATE_LIMITED, retry_after_s=retry_after_s)
+    if request.user.is_authenticated:
+        session_right(request, int(request.user.pk))
+    else:
+        session_wrong(request)
+
+
+def session_right(request: HttpRequest, user_id: int) -> None:
+    """A session was right: it is known from now on, and its network gets back what it paid.
+
+    Who has just signed in has nothing back: the password was work.
+    """
+    key = request.session.session_key
+    if key is None:
+        return
+    known_sessions.keep(key, user_id)
+    paid = request.META.pop(_PAID, None)
+    if paid is not None and key == session_cookie(request):
+        _public.give_back(*paid)
+        request.META.pop(_STATE, None)
+
+
+def session_wrong(request: HttpRequest) -> None:
+    """A session was nobody's: its network pays for the look where it did not before."""
+    was_known = known_sessions.user_of(request) is not None
+    known_sessions.drop(request)
+    rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
+    if was_known and rate is not UNLIMITED:
+        _public.take(network_of(client_address(request)), rate, NOTHING_THERE.weight)
 
 
 def user_admit(
@@ -95,6 +138,33 @@ def rate_headers(request: HttpRequest) -> dict[str, str]:
         "RateLimit-Policy": f'"{bucket}";q={burst};w={burst // per_second}',
         "RateLimit": f'"{bucket}";r={left};t={full_s}',
     }
+
+
+def _unauthenticated_admit(request: HttpRequest) -> None:
+    """Count a request by its network, before it is known whether anybody sent it.
+
+    What is signed is counted by its key (exchange/api/strangers.py), and then by its user; so is
+    what names a session that was right lately.
+    """
+    cost = request_cost(request)
+    if cost.bucket is not Bucket.PUBLIC:
+        if "HTTP_X_TAKAS_KEY" in request.META or known_sessions.user_of(request) is not None:
+            return
+        cost = Cost(Bucket.PUBLIC, cost.weight)
+    _charge(request, cost)
+
+
+def _charge(request: HttpRequest, cost: Cost, kind: str = "") -> None:
+    """Take from the bucket of the known session's user, or of the network."""
+    rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
+    if rate is UNLIMITED:
+        return
+    user_id = known_sessions.user_of(request)
+    who = f"user:{user_id}" if user_id is not None else network_of(client_address(request))
+    verdict = _public.take(f"{kind}{who}", rate, cost.weight)
+    if user_id is None and verdict.wait_ms <= 0:
+        request.META[_PAID] = (f"{kind}{who}", rate, cost.weight)
+    _settle(request, cost, rate, verdict)
 
 
 def _per_second(limits: Limits, bucket: Bucket) -> int:

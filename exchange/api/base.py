@@ -13,10 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from exchange.api.admission import public_admit, rate_headers
+from exchange.api.admission import rate_headers, request_admit
 from exchange.api.errors import exception_handler
 from exchange.api.keys import authenticate
-from exchange.api.parameters import parameters_check
 from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
@@ -57,8 +56,7 @@ class ApiView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Before DRF, which replaces the session's user by nobody as it has no authenticators.
-        public_admit(request._request)
-        parameters_check(request._request)
+        request_admit(request._request)
         if self.scope is not None:
             self.principal = authenticate(request._request, self.scope)
             if self.session_only and self.principal.key_id is not None:

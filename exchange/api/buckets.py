@@ -55,6 +55,11 @@ class LocalBuckets:
         with self._lock:
             self._put(name, min(float(rate.burst), self._tokens(name, rate, now) + weight), now)
 
+    def forget(self) -> None:
+        """Fill all buckets (between tests)."""
+        with self._lock:
+            self._buckets.clear()
+
     def _tokens(self, name: str, rate: Rate, now: int) -> float:
         tokens, time_ms = self._buckets.get(name, (float(rate.burst), now))
         return min(float(rate.burst), tokens + max(0, now - time_ms) * rate.per_second / 1000)

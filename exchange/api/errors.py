@@ -15,8 +15,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from exchange.api.admission import public_admit, rate_headers
-from exchange.api.parameters import parameters_check
+from exchange.api.admission import rate_headers, refused_admit, request_admit
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.request_id import request_id
@@ -25,6 +24,7 @@ P = ParamSpec("P")
 
 CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
+LOGGED_CHARACTERS_MAX: Final = 100
 RETRY_AFTER_S: Final = 1  # where the refusal names no time: queues drain in far less
 _TITLES: Final = {
     400: "Bad request",
@@ -53,6 +53,7 @@ _DRF_CODES: Final[dict[type[Exception], Code]] = {
     exceptions.AuthenticationFailed: Code.AUTH_REQUIRED,
     exceptions.NotFound: Code.REQUEST_NOT_FOUND,
     Http404: Code.REQUEST_NOT_FOUND,
+    SuspiciousOperation: Code.REQUEST_MALFORMED,
     exceptions.MethodNotAllowed: Code.REQUEST_METHOD_NOT_ALLOWED,
     exceptions.UnsupportedMediaType: Code.REQUEST_UNSUPPORTED_MEDIA,
 }
@@ -131,8 +132,7 @@ def api_view(
 
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             try:
-                public_admit(request)
-                parameters_check(request)
+                request_admit(request)
                 if methods is not ANY_METHOD and request.method not in methods:
                     refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
                     response = problem_response(refusal, request)
@@ -194,6 +194,9 @@ def _drf_refusal(error: Exception) -> DomainError:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """What Django could not read: one line of bounded size, as strangers can send it."""
+    path = request.path_info[:LOGGED_CHARACTERS_MAX]
+    log.warning("http.bad_request", kind=type(exception).__name__, path=path)
     if request.path_info.startswith(API_PREFIX):
         return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
     return defaults.bad_request(request, exception)
@@ -220,7 +223,19 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
     """settings.CSRF_FAILURE_VIEW."""
     if request.path_info.startswith(API_PREFIX):
-        return problem_response(DomainError(Code.AUTH_CSRF), request)
+        return _csrf_problem(request)
     from django.views.csrf import csrf_failure as page
 
     return page(request, reason=reason)
+
+
+def _csrf_problem(request: HttpRequest) -> HttpResponse:
+    try:
+        refused_admit(request)
+        refusal = DomainError(Code.AUTH_CSRF)
+    except DomainError as too_many:
+        refusal = too_many
+    response = problem_response(refusal, request)
+    for name, value in rate_headers(request).items():
+        response.headers[name] = value
+    return response

@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.http import HttpRequest
 
-from exchange.api.admission import user_admit
+from exchange.api.admission import session_right, session_wrong, user_admit
 from exchange.api.principals import (
     Principal,
     principal_of_key,
@@ -31,7 +31,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.events import event_record
-from exchange.http.address import client_address, network_of
+from exchange.http.address import client_address, environ_address, network_of
 from exchange.http.environ import wire_target
 from exchange.models import ApiKey, User
 
@@ -103,21 +103,28 @@ def head_check(environ: Mapping[str, Any]) -> None:
         environ.get("HTTP_X_TAKAS_TIMESTAMP", ""),
         environ.get("HTTP_X_TAKAS_WINDOW", ""),
         environ.get("HTTP_X_TAKAS_SIGNATURE", ""),
+        lambda: network_of(environ_address(environ)),
     )
 
 
-def _words_check(key_id: str, timestamp: str, window: str, signature: str) -> None:
-    if not _KEY(key_id):
-        raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    _timestamp_check(timestamp, window)
-    if not _SIGNATURE(signature):
-        raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+def _words_check(
+    key_id: str, timestamp: str, window: str, signature: str, network: Callable[[], str]
+) -> None:
+    try:
+        if not _KEY(key_id):
+            raise DomainError(Code.AUTH_KEY_UNKNOWN)
+        _timestamp_check(timestamp, window)
+        if not _SIGNATURE(signature):
+            raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+    except DomainError:
+        strangers.misspelt(key_id, network())
+        raise
 
 
 def _signature_check(
     key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
 ) -> Principal:
-    _words_check(key_id, timestamp, window, signature)
+    _words_check(key_id, timestamp, window, signature, lambda: network)
     with strangers.attempt(key_id, network):
         kept = principal_of_key(key_id)
         expected = hmac.digest(kept.secret, signed, "sha256").hex()
@@ -158,8 +165,11 @@ def _of_session(request: HttpRequest) -> Principal:
     # Requests without cookies take a way without session middleware: then there is no user.
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
+        session_wrong(request)
         raise DomainError(Code.AUTH_REQUIRED)
-    return principal_of_user(user.pk).principal
+    principal = principal_of_user(user.pk).principal
+    session_right(request, principal.user_id)
+    return principal
 
 
 @transaction.atomic

@@ -37,7 +37,7 @@ class Strangers:
         is_proven = key_id in self._proven
         wait_ms = 0 if is_proven else self._take(network)
         if wait_ms:
-            raise DomainError(Code.AUTH_TOO_MANY_ATTEMPTS, retry_after_s=-(-wait_ms // 1000))
+            raise _too_many(wait_ms)
         try:
             yield
         except DomainError as refusal:
@@ -48,6 +48,16 @@ class Strangers:
             raise
         self._give_back(network, is_proven)
         self._prove(key_id)
+
+    def knows(self, key_id: str | None) -> bool:
+        """Whether a key was right before."""
+        return key_id in self._proven
+
+    def misspelt(self, key_id: str, network: str) -> None:
+        """Count what no key could be right with. Raises auth.too_many_attempts."""
+        wait_ms = 0 if self.knows(key_id) else self._take(network)
+        if wait_ms:
+            raise _too_many(wait_ms)
 
     def forget(self) -> None:
         """Begin anew (between tests)."""
@@ -73,6 +83,10 @@ class Strangers:
             self._proven.move_to_end(key_id)
             while len(self._proven) > PROVEN_KEYS_MAX:
                 self._proven.popitem(last=False)
+
+
+def _too_many(wait_ms: int) -> DomainError:
+    return DomainError(Code.AUTH_TOO_MANY_ATTEMPTS, retry_after_s=-(-wait_ms // 1000))
 
 
 strangers: Final = Strangers()

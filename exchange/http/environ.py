@@ -1,21 +1,25 @@
 """A request's head as it stands on the wire, as the environ of a WSGI application.
 
 What two readers could take for two different things is refused here, before anything reads it: a
-header that must be there once and is there twice, a NUL in the address. Headers with an underscore
+header that must be there once and is there twice, a NUL in the address, a charset that text cannot
+be in. Headers with an underscore
 in their name are dropped, because a WSGI environ does not tell `X_Takas_Key` from `X-Takas-Key`.
 """
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from django.http import HttpRequest
+from django.utils.http import parse_header_parameters
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 
 HEAD_BYTES_MAX: Final = 16 * 1024
+TYPES_KEPT_MAX: Final = 64  # good ones, as almost all requests have the same
 NAMES_MAX: Final = 1_000  # names of headers are the client's choice: a bounded number is remembered
 # The path and query as they were sent: what a signature is over.
 TARGET: Final = "takas.target"
@@ -60,6 +64,8 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
         "wsgi.run_once": False,
     }
     _headers_add(environ, scope["headers"], len(raw_path) + len(query))
+    if ";" in environ.get("CONTENT_TYPE", ""):
+        _content_type_check(environ["CONTENT_TYPE"])
     return environ
 
 
@@ -88,6 +94,18 @@ def _headers_add(environ: Environ, headers: Iterable[tuple[bytes, bytes]], size:
         environ[key] = text
     if size > HEAD_BYTES_MAX:
         raise DomainError(Code.REQUEST_HEAD_TOO_LARGE, bytes_max=HEAD_BYTES_MAX)
+
+
+@lru_cache(TYPES_KEPT_MAX)
+def _content_type_check(text: str) -> None:
+    """Refuse a type that cannot be read, or a charset but UTF-8: Python knows some that raise."""
+    try:
+        charset = parse_header_parameters(text)[1].get("charset", "utf-8")
+    except (ValueError, LookupError) as error:
+        rule = "Content-Type with parameters that can be read"
+        raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule=rule) from error
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="Content-Type in UTF-8")
 
 
 def _key(name: bytes) -> str:

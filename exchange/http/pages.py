@@ -1,13 +1,16 @@
-"""How many pages a network may ask for: each is made anew, for whoever asks."""
+"""How many pages a network, or a known user, may ask for: each is made anew, for whoever asks."""
 
 from collections.abc import Callable
+from typing import Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from exchange.api.admission import page_admit
+from exchange.api.admission import page_admit, rate_headers, session_settle
 from exchange.api.errors import headers
 from exchange.domain.errors import DomainError
 from exchange.http.security import API_PREFIX
+
+FAULT: Final = 500  # from here on nobody knows what a session was
 
 
 class PageRateMiddleware:
@@ -26,5 +29,9 @@ class PageRateMiddleware:
             page_admit(request)
         except DomainError as refusal:
             status, text = refusal.http_status, refusal.detail
-            return HttpResponse(text, "text/plain", status, headers=headers(refusal))
-        return self.get_response(request)
+            told = {**headers(refusal), **rate_headers(request)}
+            return HttpResponse(text, "text/plain", status, headers=told)
+        response = self.get_response(request)
+        if response.status_code < FAULT:
+            session_settle(request)
+        return response

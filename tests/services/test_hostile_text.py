@@ -28,7 +28,8 @@ PAGES = [
 
 
 @pytest.fixture
-def root(client: Client) -> Client:
+def root(client: Client, settings: Any) -> Client:
+    settings.PUBLIC_WEIGHT_PER_SECOND = 0
     symbol_make("BTC-USDT")
     client.force_login(User.objects.create_superuser("root", password="x"))
     client.raise_request_exception = False

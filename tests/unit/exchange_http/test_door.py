@@ -20,6 +20,12 @@ from exchange.http.wsgi import ANSWER_BYTES_MAX
 
 pytestmark = pytest.mark.asyncio
 
+# Python knows the most of them, and raises when text is to be read in them.
+CHARSETS = [
+    b"charset=hex", b"charset=idna", b"charset=undefined", b"charset=rot13", b"charset=utf-16",
+    b"charset=nothing", b"charset=utf-8\x00", b"charset=\xff", b"charset*=nothing''x", b"a*=no''x",
+    b"charset",
+]  # fmt: skip
 HANGS_S = 30.0  # only guards against hanging
 Headers = list[tuple[bytes, bytes]]
 
@@ -157,6 +163,11 @@ async def test_headers_with_an_underscore_are_dropped_and_doubles_are_refused(do
         (b"/login", [(b"content-length", b"-1")], 400, "request.head_malformed"),
         (b"/login", [(b"transfer-encoding", b"chunked")], 411, "request.length_required"),
         (b"/login", [(b"x-a", b"a" * HEAD_BYTES_MAX)], 431, "request.head_too_large"),
+        *(
+            (path, [(b"content-type", b"text/plain; " + charset)], 400, "request.head_malformed")
+            for path in (b"/login", b"/admin/", b"/api/v1/orders")
+            for charset in CHARSETS
+        ),
         (b"/a%00b", [], 400, "request.head_malformed"),
         (b"/a?b=%00", [], 400, "request.head_malformed"),
         (b"/api/v1/orders", [(b"x-takas-key", b"x")], 401, "auth.key_unknown"),
@@ -174,6 +185,12 @@ async def test_what_the_head_tells_is_refused_before_any_of_the_body_is_read(
     one = await Exchange("POST", target, all_headers, [b"x"] * 9).through(door)
     assert one.refused_as(status, code)
     assert one.asked == 0
+
+
+@pytest.mark.parametrize("words", [b"; charset=utf-8", b';charset="UTF-8"', b"; boundary=x", b";"])
+async def test_types_that_can_be_read_get_in(door: Door, words: bytes) -> None:
+    one = await Exchange("POST", headers=[(b"content-type", b"text/plain" + words)]).through(door)
+    assert one.body[0]["CONTENT_TYPE"] == (b"text/plain" + words).decode()
 
 
 async def settle(door: Door, bodies: int) -> None:
