@@ -20,6 +20,8 @@ SUBSCRIPTIONS_MAX: Final = 50  # channels a connection
 MESSAGES_PER_SECOND: Final = 10
 MESSAGES_BURST: Final = 30
 REFUSED_MESSAGES_MAX: Final = 20  # over the rate limit: told this often, then closed
+# Frames of any kind at once, control frames too: as many as messages, those refused included.
+FRAMES_BURST: Final = MESSAGES_BURST + REFUSED_MESSAGES_MAX
 
 LOGIN_PATH: Final = "/ws"
 

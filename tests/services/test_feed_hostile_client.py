@@ -58,11 +58,11 @@ def test_too_much_ends_the_connection_and_nobody_elses() -> None:
             with connect(url, open_timeout=HANG_S) as large:
                 with suppress(ConnectionClosed):  # perhaps in the middle of it
                     large.send("x" * 1_000_000)
-                assert ends_with(large) in (TOO_LARGE, None)
+                assert ends_with(large) == TOO_LARGE
             with connect(url, open_timeout=HANG_S) as pieces:
                 with suppress(ConnectionClosed):
                     pieces.send("x" * 1_000 for _ in range(1_000))
-                assert ends_with(pieces) in (TOO_LARGE, None)
+                assert ends_with(pieces) == TOO_LARGE
             with connect(url, open_timeout=HANG_S) as flood:
                 with suppress(ConnectionClosed):
                     for _ in range(MESSAGES_BURST + 10 * REFUSED_MESSAGES_MAX):
@@ -71,8 +71,7 @@ def test_too_much_ends_the_connection_and_nobody_elses() -> None:
             with pytest.raises(InvalidStatus) as refused:
                 connect(f"{url}x", open_timeout=HANG_S)
             assert refused.value.response.status_code == 403
-            good.send(PING)
-            assert "pong" in str(good.recv(timeout=HANG_S))
+            assert answers(good)
 
 
 def test_one_address_takes_no_more_than_its_places() -> None:

@@ -46,10 +46,10 @@ def daphne() -> Iterator[int]:
     database = urlsplit(os.environ["DATABASE_URL"])._replace(
         path=f"/{connection.settings_dict['NAME']}"
     )
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "config.ws", "-b", "127.0.0.1", "-p", str(port)]
     environment = {**os.environ, "DATABASE_URL": urlunsplit(database), "ROLE": "ws"}
     process = subprocess.Popen(
-        [*command, "config.asgi:application"],
+        command,
         cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -1,0 +1,72 @@
+"""What is written on a socket that nobody reads: the transport's own buffer, with no network."""
+
+import config.ws  # noqa: F401  # isort: skip  # first: daphne chooses twisted's reactor
+from typing import Any
+
+from daphne.ws_protocol import WebSocketFactory
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+
+from config.ws_protocol import SocketProtocol
+from exchange.realtime.outbox import Drain, Outbox
+
+PINGS = 10_000
+
+
+class Unread(FileDescriptor):
+    """A transport whose other side reads nothing until `reads` says so."""
+
+    reads = False
+
+    def __init__(self) -> None:
+        super().__init__(reactor=object())
+        self.connected = 1
+        self.sent = b""
+
+    def writeSomeData(self, data: bytes) -> int:
+        taken = len(data) if self.reads else 0
+        self.sent += bytes(data[:taken])
+        return taken
+
+    def startWriting(self) -> None:
+        """The test says when it is writable, by `doWrite`."""
+
+    stopWriting = startReading = stopReading = startWriting
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 1)
+
+    getHost = getPeer
+
+    def waiting(self) -> int:
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+
+def opened() -> tuple[Any, Unread]:
+    """A socket whose handshake is done and whose outbox its transport holds back."""
+    factory = WebSocketFactory(None)
+    factory.protocol = SocketProtocol
+    factory.openHandshakeTimeout = 0
+    socket = factory.buildProtocol(None)
+    transport = Unread()
+    socket.makeConnection(transport)
+    socket.state, socket.client_addr = socket.STATE_OPEN, None
+    transport.registerProducer(Drain(Outbox()), True)
+    return socket, transport
+
+
+def test_pongs_do_not_gather_for_a_client_that_does_not_read() -> None:
+    socket, transport = opened()
+    for number in range(PINGS):
+        socket.onPing(b"%125d" % number)
+    assert transport.producerPaused
+    assert transport.waiting() <= transport.bufferSize + 127  # one pong over what makes it full
+    transport.reads = True
+    while transport.waiting():
+        transport.doWrite()
+    assert b"%125d" % (PINGS - 1) not in transport.sent
+    socket.serverSend('{"type":"heartbeat"}')
+    while transport.waiting():
+        transport.doWrite()
+    assert transport.sent.count(b"%125d" % (PINGS - 1)) == 1, "the newest is answered, and once"
+    assert transport.sent.endswith(b'{"type":"heartbeat"}')
