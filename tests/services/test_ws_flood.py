@@ -104,8 +104,7 @@ def test_who_floods_and_never_reads_is_cut_off(ws: Running, kind: str) -> None:
         connection.sendall(start + FLOODS[kind] * (SENT_MAX // len(FLOODS[kind])))
 
 
-def test_a_close_that_is_never_read_is_not_waited_for(ws: Running) -> None:
-    """The client's own close frame, and then more: nothing after it is taken."""
+def test_nothing_is_taken_after_the_clients_close_frame(ws: Running) -> None:
     with opened(ws) as connection:
         connection.sendall(frame(CLOSE, struct.pack("!H", 1000)) + FLOODS["pings"] * FLOOD)
         counts, code = told(connection)

@@ -6,8 +6,9 @@ from typing import Any
 from daphne.ws_protocol import WebSocketFactory
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address
+from twisted.internet.task import Clock
 
-from config.ws_protocol import SocketProtocol
+from config.ws_protocol import CLOSE_SECONDS, SocketProtocol
 from exchange.realtime.outbox import Drain, Outbox
 
 PINGS = 10_000
@@ -19,8 +20,10 @@ class Unread(FileDescriptor):
     reads = False
 
     def __init__(self) -> None:
-        super().__init__(reactor=object())
+        self.clock = Clock()
+        super().__init__(reactor=self.clock)
         self.connected = 1
+        self.aborted = False
         self.sent = b""
 
     def writeSomeData(self, data: bytes) -> int:
@@ -38,6 +41,9 @@ class Unread(FileDescriptor):
 
     getHost = getPeer
 
+    def abortConnection(self) -> None:
+        self.aborted = True
+
     def waiting(self) -> int:
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
@@ -51,6 +57,8 @@ def opened() -> tuple[Any, Unread]:
     transport = Unread()
     socket.makeConnection(transport)
     socket.state, socket.client_addr = socket.STATE_OPEN, None
+    socket.current_frame, socket.inside_message = None, False
+    socket.websocket_version = 13
     transport.registerProducer(Drain(Outbox()), True)
     return socket, transport
 
@@ -70,3 +78,16 @@ def test_pongs_do_not_gather_for_a_client_that_does_not_read() -> None:
         transport.doWrite()
     assert transport.sent.count(b"%125d" % (PINGS - 1)) == 1, "the newest is answered, and once"
     assert transport.sent.endswith(b'{"type":"heartbeat"}')
+
+
+def test_an_end_that_the_client_does_not_read_has_a_deadline() -> None:
+    socket, transport = opened()
+    for _ in range(PINGS):
+        socket.onPing(b"x" * 125)
+    socket.dataReceived(b"\x88\x80" + bytes(4))  # the client's close frame
+    assert socket.state == socket.STATE_CLOSED
+    assert transport.waiting()
+    transport.clock.advance(CLOSE_SECONDS - 1)
+    assert not transport.aborted
+    transport.clock.advance(1)
+    assert transport.aborted
