@@ -29,7 +29,8 @@ AMBIGUOUS = ("1,000", "1.000,5", "1 000", "1'000", "1e3", "-1", "+1", "\uff11", 
 
 
 @pytest.fixture
-def root(client: Client) -> Client:
+def root(client: Client, settings: Any) -> Client:
+    settings.PUBLIC_WEIGHT_PER_SECOND = 0  # a walk that is refused for its pace shows nothing
     catalogue_forget()
     client.force_login(User.objects.create_superuser("root", password="x"))
     return client
