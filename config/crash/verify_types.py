@@ -32,7 +32,19 @@ _CHECKPOINT: Final = "SELECT last_seq, state_hash FROM orders_enginepartition WH
 def verify_types(
     connection: psycopg.Connection[Any], symbol: Symbol, evidence: EvidenceFile
 ) -> Verdict:
-    """Compare evidence, journal and trades. The partition must be drained."""
+    """Compare evidence, journal and trades. The partition must be drained.
+
+    All of it is read as of one moment: the worker goes on making commands of its own (an expiry,
+    the last move of a trailing stop).
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        return _verdict(connection, symbol, evidence)
+
+
+def _verdict(
+    connection: psycopg.Connection[Any], symbol: Symbol, evidence: EvidenceFile
+) -> Verdict:
     orders = dict(connection.execute(_ORDERS, (symbol.pk,)).fetchall())
     faults, acknowledged = promises_kept(connection, symbol, evidence, orders)
     engine = Engine()
@@ -47,7 +59,10 @@ def verify_types(
             expected += [_made(event) for event in row.events if isinstance(event, Trade)]
     stands = connection.execute(_CHECKPOINT, (symbol.partition_id,)).fetchone()
     if stands != (engine.sequence, state_hash(engine)):
-        faults.append("the journal from its beginning does not lead to the checkpoint")
+        faults.append(
+            f"the journal from its beginning leads to {engine.sequence} and not to the checkpoint"
+            f" at {stands[0] if stands else None}"
+        )
     made = [
         MadeTrade(maker, taker, int(price / symbol.tick), int(quantity / symbol.lot))
         for maker, taker, price, quantity in connection.execute(_TRADES, (symbol.pk,))
