@@ -16,12 +16,14 @@ from exchange.models import Symbol
 
 FAULTS_SHOWN_MAX: Final = 20
 
+# The clock tells every symbol that prevented matches are reported: it changes no trade.
 _COMMANDS = """
 SELECT engine_seq, id, 'place', side, type, post_only, price, bound_price, quantity, filled, status
 FROM orders_order WHERE symbol_id = %(symbol)s AND engine_seq IS NOT NULL
 UNION ALL
 SELECT engine_seq, order_id, kind, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM orders_command WHERE symbol_id = %(symbol)s AND engine_seq IS NOT NULL
+FROM orders_command
+WHERE symbol_id = %(symbol)s AND engine_seq IS NOT NULL AND kind <> 'set_feature'
 ORDER BY 1
 """
 _TRADES = """
