@@ -23,6 +23,7 @@ from config.replay.run import audit
 from exchange.client import Client, address_of
 from exchange.database import connect
 from exchange.latency import Latencies
+from exchange.selectors import CATALOGUE_STALE_MAX_S
 from orders.replay.outcome import Standstill, drained_wait
 
 Write = Callable[[str], object]
@@ -107,6 +108,7 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
     write(
         f"{options.seconds:.0f} s on {symbol.code}, {len(bots)} users, {options.lanes} connections"
     )
+    time.sleep(CATALOGUE_STALE_MAX_S)  # until then a web process may not know the new symbol
     load = load_run(plan)
     with connect("bench", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
