@@ -10,9 +10,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from config.bench.load import LoadPlan, LoadResult
-from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
-from config.bench.whole import WholeOptions, Write, load_run
+from config.bench.load import LoadResult
+from config.bench.whole import WholeOptions, Write, load_plan, load_run
 from exchange.client import address_of
 
 SENDERS: Final = 200
@@ -103,22 +102,10 @@ class SlowResult:
 
 def slow(options: WholeOptions, write: Write) -> SlowResult:
     """Run the load twice on one symbol."""
-    symbol, bots = venue_open(options.users)
-    plan = LoadPlan(
-        url=options.url,
-        symbol=symbol.code,
-        credentials=[(bot.credentials.key, bot.credentials.secret) for bot in bots],
-        seconds=options.seconds,
-        rate=options.rate,
-        lanes=options.lanes,
-        trading_share=options.trading_share,
-        seed=options.seed,
-        mark="warm",
-        price_ticks=PRICE_TICKS,
-        tick=str(TICK),
-        quantity=QUANTITY,
-    )
-    load_run(msgspec.structs.replace(plan, seconds=2.0))  # keys are read for the first time
+    symbol, plan = load_plan(options)
+    load_run(
+        msgspec.structs.replace(plan, mark="warm", seconds=2.0)
+    )  # keys are read for the first time
     write(f"twice {options.seconds:.0f} s on {symbol.code}, {options.lanes} connections")
     alone = load_run(msgspec.structs.replace(plan, mark="alone"))
     with SlowSenders(options.url, SENDERS) as senders:

@@ -1,5 +1,6 @@
 """Where benchmarks trade: one symbol, users without an order-rate limit, ample funds."""
 
+import time
 from decimal import Decimal
 from typing import Final
 
@@ -8,6 +9,7 @@ from django.db import transaction
 from config.demo.bots import Bot, bots_ensure, funds_ensure
 from config.demo.seed import maker_tier_ensure
 from exchange.models import Asset, Symbol
+from exchange.selectors import CATALOGUE_STALE_MAX_S
 
 FUNDS: Final = Decimal(10) ** 12
 PRICE_TICKS: Final = 100_000
@@ -16,9 +18,18 @@ LOT: Final = Decimal("0.0001")
 QUANTITY: Final = "0.01"
 
 
-@transaction.atomic
 def venue_open(users: int) -> tuple[Symbol, list[Bot]]:
-    """Make a fresh symbol and its users; the first half of them buys, the second half sells."""
+    """Make a fresh symbol and its users; the first half of them buys, the second half sells.
+
+    Returns when every web process knows the symbol.
+    """
+    made = _venue_make(users)
+    time.sleep(CATALOGUE_STALE_MAX_S)
+    return made
+
+
+@transaction.atomic
+def _venue_make(users: int) -> tuple[Symbol, list[Bot]]:
     assert users % 2 == 0
     number = Symbol.objects.filter(code__regex=r"^BENCH[0-9]+-UNIT[0-9]+$").count() + 1
     base = Asset.objects.create(code=f"BENCH{number}", name=f"Benchmark {number}", scale=8)

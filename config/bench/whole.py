@@ -23,7 +23,7 @@ from config.replay.run import audit
 from exchange.client import Client, address_of
 from exchange.database import connect
 from exchange.latency import Latencies
-from exchange.selectors import CATALOGUE_STALE_MAX_S
+from exchange.models import Symbol
 from orders.replay.outcome import Standstill, drained_wait
 
 Write = Callable[[str], object]
@@ -88,10 +88,10 @@ class WholeResult:
         return self.is_sound and self.load.errors == 0 and self.orders == self.load.accepted
 
 
-def whole(options: WholeOptions, write: Write) -> WholeResult:
-    """Run the load, wait until everything is settled, audit."""
+def load_plan(options: WholeOptions) -> tuple[Symbol, LoadPlan]:
+    """Open a venue, and plan the load on it."""
     symbol, bots = venue_open(options.users)
-    plan = LoadPlan(
+    return symbol, LoadPlan(
         url=options.url,
         symbol=symbol.code,
         credentials=[(bot.credentials.key, bot.credentials.secret) for bot in bots],
@@ -105,10 +105,15 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
         tick=str(TICK),
         quantity=QUANTITY,
     )
+
+
+def whole(options: WholeOptions, write: Write) -> WholeResult:
+    """Run the load, wait until everything is settled, audit."""
+    symbol, plan = load_plan(options)
     write(
-        f"{options.seconds:.0f} s on {symbol.code}, {len(bots)} users, {options.lanes} connections"
+        f"{options.seconds:.0f} s on {symbol.code}, {options.users} users,"
+        f" {options.lanes} connections"
     )
-    time.sleep(CATALOGUE_STALE_MAX_S)  # until then a web process may not know the new symbol
     load = load_run(plan)
     with connect("bench", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
