@@ -93,6 +93,11 @@ API_SECONDS = Histogram(
 WEB_REQUESTS = Gauge(
     "takas_web_requests", "Requests in threads, or waiting for one", multiprocess_mode="livesum"
 )
+WEB_LOOKUPS = Gauge(
+    "takas_web_lookups",
+    "What the loop looks up in threads, or waits to",
+    multiprocess_mode="livesum",
+)
 WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")
 WEB_REFUSED = Counter("takas_web_refused", "Requests that got no thread, by code", ["code"])
 

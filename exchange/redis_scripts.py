@@ -1,20 +1,34 @@
 """Lua scripts in one round trip, for limits that all processes share.
 
+A thread asks by itself; an event loop has a thread that asks for all its requests of the moment.
+
 Redis may be away: then a script has no answer, and its caller relies on this process alone.
 """
 
+import asyncio
 import hashlib
+import os
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import redis
 import structlog
+from django.core.exceptions import SynchronousOnlyOperation
+from redis.exceptions import NoScriptError
 
+from exchange.event_loop import on_event_loop, results_give
 from exchange.redis import redis_client
 
 # After a failure this process relies on itself for a while, instead of a timeout a request.
 PAUSE_AFTER_FAILURE_S: Final = 1.0
+ASKED_AT_ONCE_MAX: Final = 256
+
+Question = tuple[tuple[str, ...], tuple[str | int, ...]]  # a script's keys and arguments
+Call = tuple[str | int, ...]
 
 log = structlog.get_logger(__name__)
 _threads: Final = threading.local()
@@ -29,31 +43,88 @@ class Script:
         self._paused_until = 0.0
 
     def ask(self, keys: tuple[str, ...], *args: str | int) -> Any:
-        """The script's answer, or None when Redis has none."""
+        """The script's answer, or None when Redis has none. Not for an event loop."""
+        if on_event_loop():
+            raise SynchronousOnlyOperation
+        return self.ask_all([(keys, args)])[0]
+
+    def ask_all(self, questions: Sequence[Question]) -> Sequence[Any]:
+        """The answers, in one round trip; Nones when Redis has none."""
         if time.monotonic() < self._paused_until:
-            return None
+            return [None] * len(questions)
         try:
-            return self._run((len(keys), *keys, *args))
+            return self._run([(len(keys), *keys, *args) for keys, args in questions])
         except (redis.RedisError, OSError) as error:
             self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
             log.warning("limits.redis_unavailable", error=str(error))
-            return None
+            return [None] * len(questions)
 
-    def _run(self, args: tuple[str | int, ...]) -> Any:
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
         connection = _connection()
         try:
-            try:
-                return _call(connection, "EVALSHA", self._sha, *args)
-            except redis.exceptions.NoScriptError:  # Redis is new, or was emptied
-                return _call(connection, "EVAL", self._text, *args)
+            answers = _call(connection, ("EVALSHA", self._sha), calls)
+            # Redis is new, or was emptied.
+            missing = [at for at, one in enumerate(answers) if isinstance(one, NoScriptError)]
+            if missing:
+                again = _call(connection, ("EVAL", self._text), [calls[at] for at in missing])
+                for at, answer in zip(missing, again, strict=True):
+                    answers[at] = answer
         except Exception:  # whatever is still on its way must not answer the next request
             connection.disconnect()
             raise
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
 
-def _call(connection: Any, *args: str | int) -> Any:
-    connection.send_command(*args)
-    return connection.read_response()
+class Asker:
+    """Asks a script for the requests of an event loop, all that wait in one round trip."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._queue: SimpleQueue[tuple[Question, asyncio.Future[Any]]] = SimpleQueue()
+        self._process = 0  # the thread is this one's: it does not live on after a fork
+
+    async def ask(self, question: Question) -> Any:
+        """The script's answer, or None when Redis has none."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._queue = SimpleQueue()
+            threading.Thread(target=self._run, name="limits", daemon=True).start()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.put((question, future))
+        return await future
+
+    def _run(self) -> None:
+        queue = self._queue
+        while True:
+            asked = [queue.get()]
+            with suppress(Empty):
+                while len(asked) < ASKED_AT_ONCE_MAX:
+                    asked.append(queue.get_nowait())
+            self._answer(asked)
+
+    def _answer(self, asked: "list[tuple[Question, asyncio.Future[Any]]]") -> None:
+        try:
+            answers = self._script.ask_all([question for question, _ in asked])
+        except Exception:  # a bug costs these requests their shared limit, never the thread
+            log.exception("limits.script_failed")
+            answers = [None] * len(asked)
+        results_give(zip([future for _, future in asked], answers, strict=True))
+
+
+def _call(connection: Any, command: tuple[str, str], calls: Sequence[Call]) -> list[Any]:
+    """Send the same command for each call; the answers, errors of Redis among them."""
+    connection.send_packed_command(connection.pack_commands([(*command, *call) for call in calls]))
+    return [_answer(connection) for _ in calls]
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error
 
 
 def _connection() -> Any:

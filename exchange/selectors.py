@@ -5,13 +5,11 @@ CATALOGUE_STALE_MAX_S while another thread reads. What must hold at once (a halt
 the engine obeys in sequence; this copy only refuses early.
 """
 
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from exchange.copies import Copy
 from exchange.domain.codes import Code
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
@@ -82,49 +80,6 @@ class Catalogue:
         return None
 
 
-class CatalogueCopy:
-    """The last reading. One thread reads anew; others use what is there, unless it is too old."""
-
-    def __init__(self, read: Callable[[], Catalogue], now_s: Callable[[], float]) -> None:
-        self._read = read
-        self._now_s = now_s
-        self._lock = threading.Lock()
-        self._kept: tuple[Catalogue, float] | None = None  # and when the reading began
-
-    def get(self) -> Catalogue:
-        """The reading, at most CATALOGUE_STALE_MAX_S old when it is returned."""
-        known, age_s = self._known()
-        if known is not None and age_s < CATALOGUE_AGE_MAX_S:
-            return known
-        may_wait = known is None or age_s >= CATALOGUE_STALE_MAX_S
-        if not self._lock.acquire(blocking=may_wait):
-            assert known is not None
-            return known
-        try:
-            return self._read_anew()
-        finally:
-            self._lock.release()
-
-    def forget(self) -> None:
-        """Make the next reader read anew."""
-        with self._lock:
-            self._kept = None
-
-    def _known(self) -> tuple[Catalogue | None, float]:
-        kept = self._kept
-        return (None, 0.0) if kept is None else (kept[0], self._now_s() - kept[1])
-
-    def _read_anew(self) -> Catalogue:
-        """Read, unless another thread did while this one waited. The caller holds the lock."""
-        known, age_s = self._known()
-        if known is not None and age_s < CATALOGUE_AGE_MAX_S:
-            return known
-        began_s = self._now_s()
-        reading = self._read()
-        self._kept = (reading, began_s)
-        return reading
-
-
 def catalogue() -> Catalogue:
     """The reference data, at most CATALOGUE_STALE_MAX_S old."""
     return _copy.get()
@@ -178,7 +133,9 @@ def catalogue_read() -> Catalogue:
     )
 
 
-_copy: Final = CatalogueCopy(catalogue_read, time.monotonic)
+_copy: Final = Copy(
+    catalogue_read, age_max_s=CATALOGUE_AGE_MAX_S, stale_max_s=CATALOGUE_STALE_MAX_S
+)
 
 
 def symbol_rules(symbol: Symbol) -> SymbolRules:

@@ -5,13 +5,12 @@ a process, whatever the number of orders: an order pays no round trip for the an
 restarts costs nobody an order; a partition that nobody serves would swallow them (docs/adr/0004).
 """
 
-import threading
-import time
 from typing import Final
 
 import psycopg
 from django.db import connection
 
+from exchange.copies import Copy
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
@@ -40,51 +39,25 @@ SELECT id FROM orders_enginepartition UNION SELECT partition_id FROM exchange_sy
 """
 
 
-class _Kept:
-    """The last reading and when it was made. One thread reads; the others use what is there."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.silences: dict[int, float] | None = None
-        self.read_at = 0.0
-
-
-_kept: Final = _Kept()
-
-
 def silence_of(partition_id: int) -> float | None:
     """Seconds since an engine served the partition, READ_EVERY_S late; None: none ever did."""
-    kept = _kept
-    silences, age_s = kept.silences, time.monotonic() - kept.read_at
-    if silences is None or age_s >= READ_EVERY_S:
-        silences = _read()
-        age_s = time.monotonic() - kept.read_at
+    silences, age_s = _copy.reading()
     silence = silences.get(partition_id)
     return None if silence is None else silence + age_s
 
 
 def _read() -> dict[int, float]:
-    kept = _kept
-    known = kept.silences
-    if not kept.lock.acquire(blocking=known is None):
-        assert known is not None
-        return known
-    try:
-        if kept.silences is None or time.monotonic() - kept.read_at >= READ_EVERY_S:
-            read_at = time.monotonic()
-            with connection.cursor() as cursor:
-                cursor.execute(SILENCES)
-                kept.silences = dict(cursor.fetchall())
-            kept.read_at = read_at
-        return kept.silences
-    finally:
-        kept.lock.release()
+    with connection.cursor() as cursor:
+        cursor.execute(SILENCES)
+        return dict(cursor.fetchall())
+
+
+_copy: Final = Copy(_read, age_max_s=READ_EVERY_S)
 
 
 def served_forget() -> None:
     """Read afresh (after a change in this process, and between tests)."""
-    with _kept.lock:
-        _kept.silences = None
+    _copy.forget()
 
 
 def is_served(partition_id: int) -> bool:

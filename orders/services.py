@@ -15,6 +15,7 @@ from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, Tim
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
+from exchange.event_loop import here_or_thread
 from exchange.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_known
 from orders.commands import BOTH_SIDES
@@ -67,13 +68,22 @@ def order_place(principal: Principal, request: OrderRequest) -> Placed:
     Raises the first refusal, order.client_id_conflict for an id with other parameters, and what
     Intake.submit raises.
     """
-    placed = _place(principal, request)
-    if not placed.is_replay:
-        ORDERS_ACCEPTED.labels(placed.symbol).inc()
-    return placed
+    asked = _place_begin(principal, request)
+    if isinstance(asked, Placed):
+        return asked
+    return _place_end(asked, intake().submit(asked))
 
 
-def _place(principal: Principal, request: OrderRequest) -> Placed:
+async def order_place_on_loop(principal: Principal, request: OrderRequest) -> Placed:
+    """The same on an event loop."""
+    asked = await here_or_thread(_place_begin, principal, request)
+    if isinstance(asked, Placed):
+        return asked
+    return _place_end(asked, await _submit_on_loop(asked))
+
+
+def _place_begin(principal: Principal, request: OrderRequest) -> PlaceJob | Placed:
+    """The checked order as a job, or what stands already."""
     client_order_id_check(request.client_order_id)
     account_id = account_of(principal)
     fingerprint = fingerprint_of(request)
@@ -82,10 +92,16 @@ def _place(principal: Principal, request: OrderRequest) -> Placed:
         draft = draft_of(principal, request, rules)
     except DomainError as refusal:
         return _repeated(account_id, request.client_order_id, fingerprint, refusal)
-    job = place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint)
-    outcome = intake().submit(job)
+    return place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint)
+
+
+def _place_end(job: PlaceJob, outcome: Accepted | Replayed) -> Placed:
     assert outcome.order is not None
-    return Placed(outcome.order, rules.units.code, isinstance(outcome, Replayed))
+    code = job.rules.units.code
+    is_replay = isinstance(outcome, Replayed)
+    if not is_replay:
+        ORDERS_ACCEPTED.labels(code).inc()
+    return Placed(outcome.order, code, is_replay)
 
 
 def draft_of(
@@ -142,22 +158,35 @@ def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
+    return _under_way(intake().submit(_cancel_begin(principal, order_id)))
+
+
+async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderWay:
+    """The same on an event loop."""
+    job = await here_or_thread(_cancel_begin, principal, order_id)
+    return _under_way(await _submit_on_loop(job))
+
+
+def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     account_id = account_of(principal)
     symbols = catalogue().symbols_by_id
     if in_cutoff(symbols.values()):  # rare: only then it is worth asking which symbol it is
         order = order_of_account(order_id=order_id, account_id=account_id)
         cancel_state_check(symbols[order["symbol_id"]])
-    job = CommandJob(
+    return CommandJob(
         CommandKind.CANCEL,
         account_id=account_id,
         order_id=order_id,
         requested_by=principal.user_id,
     )
-    return _under_way(job)
 
 
-def _under_way(job: CommandJob | AmendJob) -> UnderWay:
-    outcome = intake().submit(job)
+async def _submit_on_loop(job: PlaceJob | CommandJob) -> Accepted | Replayed:
+    started = await here_or_thread(intake)  # the first one asks for this process's number
+    return await started.submit_on_loop(job)
+
+
+def _under_way(outcome: Accepted | Replayed) -> UnderWay:
     assert isinstance(outcome, Accepted)
     assert outcome.order is not None
     return UnderWay(outcome.command_id, outcome.order)
@@ -232,19 +261,18 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     terms = _amend_terms(request, amended, rules)
     if is_more(terms, amended):
         listing_check(rules)
-    return _under_way(
-        AmendJob(
-            account_id=account_id,
-            order_id=order_id,
-            side=Side(order["side"]),
-            rules=rules,
-            price_ticks=terms.price_ticks,
-            quantity_lots=terms.quantity_lots,
-            keep_priority=request.keep_priority,
-            stop_ticks=terms.stop_ticks,
-            display_lots=terms.display_lots,
-        )
+    job = AmendJob(
+        account_id=account_id,
+        order_id=order_id,
+        side=Side(order["side"]),
+        rules=rules,
+        price_ticks=terms.price_ticks,
+        quantity_lots=terms.quantity_lots,
+        keep_priority=request.keep_priority,
+        stop_ticks=terms.stop_ticks,
+        display_lots=terms.display_lots,
     )
+    return _under_way(intake().submit(job))
 
 
 def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 import redis
+from django.core.exceptions import SynchronousOnlyOperation
 
+from exchange.event_loop import on_event_loop
 from exchange.redis import redis_client, top_key
 from risk.rules import NO_TOP, Top
 
@@ -26,12 +28,16 @@ class TopUnavailable(Exception):
 def top_of_book(symbol: str) -> Top:
     """The symbol's best prices and last price, at most TOP_AGE_MAX_S old; raises TopUnavailable.
 
+    On an event loop it asks nobody: it raises SynchronousOnlyOperation where the top is older.
+
     Redis may have been emptied: then there is no top until the worker writes the next one.
     """
     now = time.monotonic()
     known = _tops.get(symbol)
     if known is not None and now - known[0] < TOP_AGE_MAX_S:
         return known[1]
+    if on_event_loop():
+        raise SynchronousOnlyOperation
     client = getattr(_clients, "client", None)
     if client is None:
         client = _clients.client = redis_client()

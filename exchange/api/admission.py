@@ -117,14 +117,27 @@ def user_admit(
 
     Raises auth.replayed, and risk.order_rate or request.rate_limited.
     """
+    cost, ticket = _user_ticket(request, user_id, limits, signature, times)
+    _settle(request, cost, ticket.rate, guard.check(ticket))
+
+
+async def user_admit_on_loop(
+    request: HttpRequest, user_id: int, limits: Limits, signature: str
+) -> None:
+    """The same on an event loop."""
+    cost, ticket = _user_ticket(request, user_id, limits, signature, 1)
+    _settle(request, cost, ticket.rate, await guard.check_on_loop(ticket))
+
+
+def _user_ticket(
+    request: HttpRequest, user_id: int, limits: Limits, signature: str, times: int
+) -> tuple[Cost, Ticket]:
     cost = request_cost(request)
-    bucket = cost.bucket if cost.bucket is not Bucket.PUBLIC else Bucket.READS
-    rate = _rate(bucket, _per_second(limits, bucket))
+    if cost.bucket is Bucket.PUBLIC:
+        cost = cost._replace(bucket=Bucket.READS)
+    rate = _rate(cost.bucket, _per_second(limits, cost.bucket))
     once = signature if cost.is_once else ""
-    ticket = Ticket(once, f"{bucket}:{user_id}", rate, cost.weight * times)
-    verdict = guard.check(ticket)
-    if rate is not UNLIMITED:
-        _settle(request, cost._replace(bucket=bucket), rate, verdict)
+    return cost, Ticket(once, f"{cost.bucket}:{user_id}", rate, cost.weight * times)
 
 
 def rate_headers(request: HttpRequest) -> dict[str, str]:
@@ -158,7 +171,7 @@ def _charge(request: HttpRequest, cost: Cost, kind: str = "") -> None:
     """Take from the bucket of the known session's user, or of the network."""
     rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
     if rate is UNLIMITED:
-        return
+        return  # nothing is counted, nor looked up
     user_id = known_sessions.user_of(request)
     who = f"user:{user_id}" if user_id is not None else network_of(client_address(request))
     verdict = _public.take(f"{kind}{who}", rate, cost.weight)
@@ -178,6 +191,8 @@ def _rate(bucket: Bucket, per_second: int) -> Rate:
 
 
 def _settle(request: HttpRequest, cost: Cost, rate: Rate, verdict: Verdict) -> None:
+    if rate is UNLIMITED:
+        return
     meta: dict[str, Any] = request.META
     meta[_STATE] = _State(cost.bucket, rate, verdict.left)
     if verdict.wait_ms <= 0:

@@ -1,7 +1,7 @@
 """The one place that turns refusals and faults into HTTP: problem+json (RFC 9457), always."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
 import msgspec
@@ -139,20 +139,44 @@ def api_view(
                     response.headers["Allow"] = allowed
                     return response
                 return view(request, *args, **kwargs)
-            except DomainError as error:
-                return problem_response(error, request)
-            except SuspiciousOperation:
-                return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
-            except DATABASE_AWAY as error:
-                return problem_response(_database_away(error, request), request)
-            except Exception:  # the client gets an answer of the documented shape all the same
-                log.exception("api.fault", path=request.path)
-                return problem_response(DomainError(Code.INTERNAL_ERROR), request)
+            except Exception as error:
+                return _failed(error, request)
 
         functools.update_wrapper(wrapped, view)
         return wrapped
 
     return decorate
+
+
+def loop_view(
+    view: Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]],
+) -> Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]]:
+    """The same for a view on an event loop; it is called with its own method alone."""
+
+    @functools.wraps(view)
+    async def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        try:
+            request_admit(request)
+            response = await view(request, *args, **kwargs)
+        except Exception as error:
+            response = _failed(error, request)
+        for name, value in rate_headers(request).items():
+            response.headers[name] = value
+        return response
+
+    return wrapped
+
+
+def _failed(error: Exception, request: HttpRequest) -> HttpResponse:
+    """What a view raised, as an answer of the documented shape."""
+    if isinstance(error, DomainError):
+        return problem_response(error, request)
+    if isinstance(error, SuspiciousOperation):
+        return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
+    if isinstance(error, DATABASE_AWAY):
+        return problem_response(_database_away(error, request), request)
+    log.error("api.fault", path=request.path, exc_info=error)
+    return problem_response(DomainError(Code.INTERNAL_ERROR), request)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:

@@ -16,7 +16,12 @@ from typing import Any, Final
 from django.db import transaction
 from django.http import HttpRequest
 
-from exchange.api.admission import session_right, session_wrong, user_admit
+from exchange.api.admission import (
+    session_right,
+    session_wrong,
+    user_admit,
+    user_admit_on_loop,
+)
 from exchange.api.principals import (
     Principal,
     principal_of_key,
@@ -30,6 +35,7 @@ from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
+from exchange.event_loop import here_or_thread
 from exchange.events import event_record
 from exchange.http.address import client_address, environ_address, network_of
 from exchange.http.environ import wire_target
@@ -56,17 +62,30 @@ def authenticate(
     says once the signature is known to be right. A session was checked against CSRF by the
     middleware before any view ran.
     """
-    key_id = request.META.get("HTTP_X_TAKAS_KEY")
-    signature = ""
-    if key_id is not None:
-        principal, signature = _signed(request, key_id)
-    else:
-        principal = _of_session(request)
-    if scope not in principal.scopes:
-        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
+    principal, signature = _identify(request)
+    _scope_check(principal, scope)
     count = times() if times is not None else 1
     user_admit(request, principal.user_id, principal.limits, signature, times=count)
     return principal
+
+
+async def authenticate_on_loop(request: HttpRequest, scope: Scope) -> Principal:
+    """The same on an event loop."""
+    principal, signature = await here_or_thread(_identify, request)
+    _scope_check(principal, scope)
+    await user_admit_on_loop(request, principal.user_id, principal.limits, signature)
+    return principal
+
+
+def _identify(request: HttpRequest) -> tuple[Principal, str]:
+    """Who asks, and by which signature ("": by a session)."""
+    key_id = request.META.get("HTTP_X_TAKAS_KEY")
+    return _signed(request, key_id) if key_id is not None else (_of_session(request), "")
+
+
+def _scope_check(principal: Principal, scope: Scope) -> None:
+    if scope not in principal.scopes:
+        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
 
 
 def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes:
@@ -133,8 +152,8 @@ def _signature_check(
         if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
             raise DomainError(Code.AUTH_KEY_UNKNOWN)
     if kept.last_used_due:
-        kept.last_used_due = False
         ApiKey.objects.filter(key_id=key_id).update(last_used_at=datetime.now(UTC))
+        kept.last_used_due = False
     return kept.principal
 
 

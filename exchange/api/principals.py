@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from random import random
 from typing import Any, Final
 
 from django.conf import settings
@@ -22,6 +23,7 @@ from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
 
 PRINCIPAL_AGE_MAX_S: Final = 2.0
+AGE_SPREAD: Final = 0.5
 PRINCIPALS_MAX: Final = 20_000
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # without a tier
@@ -158,7 +160,7 @@ def principal_of_key(key_id: str) -> Known:
             ),
             secret=secret_decrypt(row["secret_encrypted"]),
             expires_at=row["expires_at"],
-            good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
+            good_until=_good_until(),
             last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
         ),
     )
@@ -178,10 +180,15 @@ def principal_of_user(user_id: int) -> Known:
             principal=_principal(row, scopes=_ALL_SCOPES, key_id=None, key_number=0),
             secret=b"",
             expires_at=None,
-            good_until=time.monotonic() + PRINCIPAL_AGE_MAX_S,
+            good_until=_good_until(),
             last_used_due=False,
         ),
     )
+
+
+def _good_until() -> float:
+    """Spread, so that keys that were first used together are not all read again together."""
+    return time.monotonic() + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
 
 
 def _keep(key: str | int, known: Known) -> Known:

@@ -17,6 +17,7 @@ from exchange.domain.errors import DomainError
 
 BAD_KEYS: Final = Rate(per_second=5, burst=50)  # a network
 PROVEN_KEYS_MAX: Final = 20_000
+_WRONG: Final = (Code.AUTH_KEY_UNKNOWN, Code.AUTH_SIGNATURE_INVALID)
 
 
 class Strangers:
@@ -40,11 +41,11 @@ class Strangers:
             raise _too_many(wait_ms)
         try:
             yield
-        except DomainError as refusal:
-            if refusal.code not in (Code.AUTH_KEY_UNKNOWN, Code.AUTH_SIGNATURE_INVALID):
+        except Exception as error:
+            if not isinstance(error, DomainError) or error.code not in _WRONG:
                 self._give_back(network, is_proven)  # Postgres is away: nothing was looked at
             elif is_proven:
-                self._failed(key_id, network, refusal)
+                self._failed(key_id, network, error)
             raise
         self._give_back(network, is_proven)
         self._prove(key_id)

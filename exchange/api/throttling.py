@@ -1,5 +1,7 @@
 """Replay protection and rate limits: one Lua script, one round trip to Redis a request at most.
 
+On an event loop, one for all requests of the moment.
+
 When Redis does not answer, trading goes on: replays are then caught by this process's own memory,
 and rates are held by a token bucket in this process (so a user gets the limit once per process).
 Neither is ever simply open.
@@ -8,13 +10,13 @@ Neither is ever simply open.
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from exchange.api.buckets import LocalBuckets, Rate, Verdict
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.redis import PREFIX
-from exchange.redis_scripts import Script
+from exchange.redis_scripts import Asker, Question, Script
 
 # A signature can be used until its timestamp leaves the widest window (60 s, plus 1 s of clock).
 # The rest is for what passes between the check of the timestamp and this one, and for the clocks
@@ -98,28 +100,44 @@ class Guard:
         self._replays = ReplayMemory(now_ms)
         self._local = LocalBuckets(now_ms)
         self._script = Script(SCRIPT)
+        self._asker = Asker(self._script)
 
     def check(self, ticket: Ticket) -> Verdict:
         """Count the request, or say how long it has to wait. Raises auth.replayed."""
+        if self._is_free(ticket):
+            return Verdict(0, 0)
+        keys, args = _question(ticket)
+        return self._verdict(ticket, self._script.ask(keys, *args))
+
+    async def check_on_loop(self, ticket: Ticket) -> Verdict:
+        """The same on an event loop: the requests of a moment share a round trip."""
+        if self._is_free(ticket):
+            return Verdict(0, 0)
+        return self._verdict(ticket, await self._asker.ask(_question(ticket)))
+
+    def _is_free(self, ticket: Ticket) -> bool:
+        """Whether nothing has to be counted. Raises auth.replayed."""
         if ticket.signature and self._replays.is_replay(ticket.signature):
             raise DomainError(Code.AUTH_REPLAYED)
-        if not ticket.signature and not ticket.rate.per_second:
-            return Verdict(0, 0)
-        verdict = self._ask(ticket)
-        if verdict is None:
+        return not ticket.signature and not ticket.rate.per_second
+
+    def _verdict(self, ticket: Ticket, answer: Any) -> Verdict:
+        """What the script's answer means; None: Redis has none."""
+        if answer is None:
             if not ticket.rate.per_second:
                 return Verdict(0, 0)
             return self._local.take(ticket.bucket, ticket.rate, ticket.weight)
+        verdict = Verdict(int(answer[0]), int(answer[1]))
         if verdict.wait_ms == REPLAYED:
             raise DomainError(Code.AUTH_REPLAYED)
         return verdict
 
-    def _ask(self, ticket: Ticket) -> Verdict | None:
-        """The script's answer, or None when Redis has none."""
-        replay_key = f"{PREFIX}:signature:{ticket.signature}" if ticket.signature else ""
-        keys = (replay_key, f"{PREFIX}:rate:{ticket.bucket}")
-        answer = self._script.ask(keys, REPLAY_MS, *ticket.rate, ticket.weight)
-        return None if answer is None else Verdict(int(answer[0]), int(answer[1]))
+
+def _question(ticket: Ticket) -> Question:
+    """The script's keys and arguments."""
+    replay_key = f"{PREFIX}:signature:{ticket.signature}" if ticket.signature else ""
+    keys = (replay_key, f"{PREFIX}:rate:{ticket.bucket}")
+    return keys, (REPLAY_MS, *ticket.rate, ticket.weight)
 
 
 guard: Final = Guard()

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.http import HttpRequest
 
 UNKNOWN: Final = "unknown"  # a Unix socket, or what is no address: all of them count as one
 IPV6_PREFIX: Final = 64  # one subscriber has at least that much
+NETWORKS_KEPT_MAX: Final = 4_096
 
 
 def client_address(request: HttpRequest) -> str:
@@ -29,6 +31,7 @@ def socket_address(scope: Mapping[str, Any]) -> str:
     return _address(str(peer[0]), lines[-1].decode("latin-1") if lines else "")
 
 
+@lru_cache(NETWORKS_KEPT_MAX)
 def network_of(address: str) -> str:
     """What counts as one client: an IPv4 address, or a /64 of IPv6."""
     try:

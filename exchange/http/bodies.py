@@ -65,9 +65,11 @@ class Bodies:
     async def read(self, receive: Receive, length: int, network: str) -> bytes:
         """The body of so many bytes. Raises request.too_slow and ClientGone."""
         loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(self._seconds + length / BODY_BYTES_PER_SECOND_MIN)
-        reading = _Reading(network, loop.time(), deadline)
-        slow = loop.call_later(self._free_seconds, self._enter, reading)
+        began_s = loop.time()
+        deadline = asyncio.timeout(None)  # set once the body is slow: almost none is
+        reading = _Reading(network, began_s, deadline)
+        ends_s = began_s + self._seconds + length / BODY_BYTES_PER_SECOND_MIN
+        slow = loop.call_later(self._free_seconds, self._enter, reading, ends_s)
         try:
             async with deadline:
                 return await _whole(receive, length)
@@ -77,10 +79,11 @@ class Bodies:
             slow.cancel()
             self._leave(reading)
 
-    def _enter(self, reading: _Reading) -> None:
+    def _enter(self, reading: _Reading, ends_s: float) -> None:
         if not self._make_room(reading):
             _give_up(reading)
             return
+        reading.deadline.reschedule(ends_s)
         self._readings[reading] = None
         self._by_network.setdefault(reading.network, {})[reading] = None
         WEB_BODIES.set(len(self._readings))

@@ -2,11 +2,11 @@
 
 It is an ASGI application of its own on the server's event loop. There the head is checked and the
 body is read whole, under bounds (exchange/http/bodies.py); what can be refused by the head alone is
-refused before any of the body is read. Only then does the request get a thread
-(docs/adr/0030).
+refused before any of the body is read. Only then is the request answered: on the loop where it is
+of those that programs send most (exchange/http/on_loop.py), else by a thread (docs/adr/0030).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,29 +17,39 @@ from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.event_loop import Threads
 from exchange.http.address import environ_address, network_of
 from exchange.http.bodies import Bodies, ClientGone, Receive
 from exchange.http.environ import Environ, environ_of
+from exchange.http.on_loop import OnLoop, Route
 from exchange.http.request_id import HEADER, request_id_choose
-from exchange.http.threads import Threads
 from exchange.http.wsgi import Application, Messages, messages_of
-from exchange.metrics import WEB_REFUSED
+from exchange.metrics import WEB_REFUSED, WEB_REQUESTS
 
 API_PREFIX: Final = "/api/"
+REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
 _LENGTH_DIGITS: Final = 12
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """An ASGI application around a WSGI application."""
+    """An ASGI application around a WSGI application; `routes` are answered on the loop."""
 
     def __init__(
-        self, application: Application, *, threads: int, bodies: Bodies | None = None
+        self,
+        application: Application,
+        *,
+        threads: int,
+        routes: Sequence[Route] = (),
+        bodies: Bodies | None = None,
     ) -> None:
         self._application = application
+        self._on_loop = OnLoop(routes)
         self.bodies = Bodies() if bodies is None else bodies
-        self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(threads, self._respond)
+        self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(
+            threads, self._respond, name="request", waiting_max=REQUESTS_MAX, busy=WEB_REQUESTS
+        )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
@@ -51,11 +61,18 @@ class Door:
         await send(start)
         await send(body)
 
+    def answers_on_loop(self, scope: dict[str, Any]) -> bool:
+        """Whether a request with this head needs no thread."""
+        return self._on_loop.find(environ_of(scope)) is not None
+
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Messages:
         environ: Environ = {}
         try:
             environ = environ_of(scope)
             body = await self._body(environ, receive)
+            found = self._on_loop.find(environ)
+            if found is not None:
+                return await self._on_loop.answer(environ, body, found)
             return await self.threads.call((environ, body))
         except DomainError as refusal:
             return _refused(refusal, environ.get("HTTP_X_REQUEST_ID"))

@@ -11,13 +11,14 @@ import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from exchange.api.base import documented_by
-from exchange.api.errors import api_view, json_response
-from exchange.api.keys import authenticate
+from exchange.api.errors import api_view, json_response, loop_view
+from exchange.api.keys import authenticate, authenticate_on_loop
 from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import body_decode, limit_of, order_id_of, time_ms_of
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
+from exchange.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_known
 from orders import selectors, services
 from orders.api.commands import commands_json
@@ -59,6 +60,21 @@ def _place(request: HttpRequest) -> HttpResponse:
         wanted = body_decode(request, _place_decoder)
         wish.symbol = wanted.symbol
         placed = services.order_place(principal, wanted)
+    return _placed(placed)
+
+
+@loop_view
+async def place_on_loop(request: HttpRequest) -> HttpResponse:
+    """POST /orders on an event loop (exchange/http/on_loop.py)."""
+    principal = await authenticate_on_loop(request, Scope.TRADE)
+    with refusals_told(principal, "order") as wish:
+        wanted = body_decode(request, _place_decoder)
+        wish.symbol = wanted.symbol
+        placed = await services.order_place_on_loop(principal, wanted)
+    return _placed(placed)
+
+
+def _placed(placed: services.Placed) -> HttpResponse:
     body = selectors.order_json(placed.order, placed.symbol)
     if placed.is_replay:
         return json_response(body, 200, _REPLAYED)
@@ -159,6 +175,15 @@ def _cancel(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
     sent = services.order_cancel(principal, order_id=order_id_of(order_id))
     return json_response(_under_way(sent), 202)
+
+
+@loop_view
+async def cancel_on_loop(request: HttpRequest, order_id: str) -> HttpResponse:
+    """DELETE /orders/{id} on an event loop."""
+    principal = await authenticate_on_loop(request, Scope.TRADE)
+    sent = await services.order_cancel_on_loop(principal, order_id=order_id_of(order_id))
+    # The order's symbol may be newer than the catalogue of this process: that is read in a thread.
+    return json_response(await here_or_thread(_under_way, sent), 202)
 
 
 def _amend(request: HttpRequest, order_id: str) -> HttpResponse:

@@ -5,6 +5,7 @@ Money is in atoms, prices in ticks, quantities in lots.
 """
 
 import _thread
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ Outcome = Accepted | AcceptedList | Replayed | Exception
 class Job:
     """Common to all jobs: who waits for it, until when, and what came of it."""
 
-    __slots__ = ("_done", "command_id", "deferrals", "expires_at", "outcome", "settled_at")
+    __slots__ = (
+        "_done", "command_id", "deferrals", "expires_at", "future", "outcome", "settled_at",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
@@ -60,12 +63,13 @@ class Job:
         self.command_id = 0
         self.deferrals = 0
         self.expires_at = 0.0
+        self.future: asyncio.Future[Outcome] | None = None  # of a loop, where one waits
         # A bare lock as a one-shot event: a tenth of the cost of threading.Event.
         self._done = _thread.allocate_lock()
         self._done.acquire()
 
     def resolve(self) -> None:
-        """Wake the one who waits; `outcome` is set and will not change."""
+        """Wake the thread that waits; `outcome` is set and will not change."""
         assert self.outcome is not None
         self._done.release()
 

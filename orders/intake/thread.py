@@ -6,6 +6,7 @@ its commit. The thread is started by the first request, so that it lives in the 
 serves, not in one that forked.
 """
 
+import asyncio
 import os
 import threading
 import time
@@ -20,6 +21,7 @@ from exchange.database import connect, node_number
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.event_loop import results_give
 from exchange.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
@@ -79,6 +81,21 @@ class Intake:
         assert not isinstance(outcome, AcceptedList)
         return outcome
 
+    async def submit_on_loop(self, job: Job) -> Accepted | Replayed:
+        """The same on an event loop, which goes on meanwhile."""
+        loop = asyncio.get_running_loop()
+        job.future = loop.create_future()
+        self._take(job)
+        late = loop.call_later(ANSWER_S, _give_up, job.future)
+        try:
+            outcome = await job.future
+        finally:
+            late.cancel()
+        if isinstance(outcome, Exception):
+            raise outcome
+        assert not isinstance(outcome, AcceptedList)
+        return outcome
+
     def submit_list(self, job: ListJob) -> AcceptedList:
         """Queue a list of orders and wait as `submit` does, with the same refusals."""
         outcome = self._submit(job)
@@ -112,10 +129,13 @@ class Intake:
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
 
-    def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
+    def _take(self, job: Job) -> None:
         if self._stopping or self._queue.qsize() >= self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
         self._put(job)
+
+    def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
+        self._take(job)
         outcome = _outcome_of(job)
         if isinstance(outcome, Exception):
             raise outcome
@@ -228,8 +248,7 @@ class Intake:
             # These may answer some of them: a job is answered once.
             self._settle_first([job for job in deferred if job.settled_at])
             self._defer([job for job in deferred if not job.settled_at])
-            for job in decided:
-                job.resolve()
+            _resolve(decided)
 
     def _commit_failed(self, jobs: list[Job], error: Exception, *, wait_for_locks: bool) -> None:
         """Something in the batch is not as it should be: its neighbours must not suffer."""
@@ -289,7 +308,20 @@ def _outcome_of(job: Job) -> Outcome:
 
 def _answer(job: Job, outcome: Outcome) -> None:
     job.outcome = outcome
-    job.resolve()
+    _resolve([job])
+
+
+def _resolve(jobs: Sequence[Job]) -> None:
+    """Wake whoever waits for these: an event loop once for all of them."""
+    for job in jobs:
+        if job.future is None:
+            job.resolve()
+    results_give((job.future, job.outcome) for job in jobs if job.future is not None)
+
+
+def _give_up(future: "asyncio.Future[Outcome]") -> None:
+    if not future.done():
+        future.set_result(DomainError(Code.ENGINE_OUTCOME_UNKNOWN))
 
 
 _current: tuple[int, Intake] | None = None

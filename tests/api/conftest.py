@@ -23,6 +23,17 @@ def fresh_process(transactional_db: None) -> Iterator[None]:
     process_end()
 
 
+@pytest.fixture(autouse=True, params=["thread", "loop"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which way the traders' requests are answered: every test of the API is run on both."""
+    from tests.factories import trading
+    from tests.factories.door import DoorClient
+
+    if request.param == "loop":
+        monkeypatch.setattr(trading, "Client", DoorClient)
+    return str(request.param)
+
+
 @pytest.fixture
 def symbol(fresh_process: None) -> "Symbol":
     from tests.factories.reference import symbol_make

@@ -1,6 +1,6 @@
 """Redis does not answer: what needs the market's prices is refused, all else is taken."""
 
-from collections.abc import Iterator
+import threading
 from typing import Any
 
 import pytest
@@ -13,14 +13,12 @@ from tests.factories.trading import Trader, decoded, redis_away
 
 
 @pytest.fixture
-def no_prices(symbol: Symbol) -> Iterator[None]:
+def no_prices(symbol: Symbol, monkeypatch: pytest.MonkeyPatch) -> None:
     Symbol.objects.update(band_ppm=1)
     catalogue_forget()
     selectors.tops_forget()
-    known = getattr(selectors._clients, "client", None)
-    selectors._clients.client = redis_away()
-    yield
-    selectors._clients.client = known
+    monkeypatch.setattr(selectors, "redis_client", redis_away)
+    monkeypatch.setattr(selectors, "_clients", threading.local())  # no thread knows one
 
 
 @pytest.mark.parametrize(

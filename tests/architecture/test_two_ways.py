@@ -1,6 +1,9 @@
 """Both ways into web give an answer the same protection, with the settings of production."""
 
+import json
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +12,8 @@ from django.urls import URLPattern, get_resolver
 
 from config.settings import prod
 from exchange.domain.codes import Code
+from tests.factories.door import DoorClient, door
+from tests.factories.trading import JSON
 
 pytestmark = pytest.mark.django_db
 
@@ -20,11 +25,19 @@ PROTECTION = (
 PATHS = ("/api/v1/time", "/api/v1/orders", "/api/v1/balances", "/api/v1/keys", "/api/v1/nothing")
 
 
-@pytest.fixture
-def production() -> Iterator[None]:
+@contextmanager
+def production_settings(**changes: Any) -> Iterator[None]:
     prefixes = ("SECURE_", "SESSION_COOKIE_", "CSRF_COOKIE_", "X_FRAME")
     names = [name for name in dir(prod) if name.startswith(prefixes)]
-    with override_settings(**{name: getattr(prod, name) for name in names}):
+    with override_settings(**{name: getattr(prod, name) for name in names} | changes):
+        door.cache_clear()  # middlewares read their settings when they are made
+        yield
+    door.cache_clear()
+
+
+@pytest.fixture
+def production() -> Iterator[None]:
+    with production_settings():
         yield
 
 
@@ -44,6 +57,44 @@ def test_answers_carry_the_same_protection_on_both_ways(path: str) -> None:
         assert short.headers.get(name), name
         assert short.headers[name] == long.headers.get(name), name
     assert short.headers["Cache-Control"] == "no-store"
+
+
+SIGNED = {"X-Takas-Key": f"tk_{'a' * 22}", "X-Takas-Signature": "0" * 64}
+ON_LOOP = (("POST", "/api/v1/orders"), ("DELETE", "/api/v1/orders/1"))
+
+
+def on_both(method: str, path: str, **headers: str) -> tuple[Any, Any]:
+    """The answers of a thread and of the event loop to a key that nobody has."""
+    stamp = {"X-Takas-Timestamp": str(time.time_ns() // 1_000_000)}
+    given = {**SIGNED, **stamp, **headers}
+    return (
+        Client().generic(method, path, b"", JSON, headers=given),
+        DoorClient().generic(method, path, b"", JSON, headers=given),
+    )
+
+
+@pytest.mark.parametrize(("method", "path"), ON_LOOP)
+def test_what_the_loop_answers_carries_what_a_thread_would_send(method: str, path: str) -> None:
+    with production_settings(SECURE_SSL_REDIRECT=False):
+        thread, loop = on_both(method, path)
+    assert thread.status_code == loop.status_code == 401
+    given, own = dict(thread.headers), dict(loop.headers)
+    for headers in (given, own):
+        headers.pop("X-Request-Id", None) or headers.pop("x-request-id")
+    assert {name.lower(): value for name, value in given.items()} == {
+        name.lower(): value for name, value in own.items()
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), ON_LOOP)
+def test_the_loop_refuses_hosts_and_sends_to_tls_as_a_thread_does(method: str, path: str) -> None:
+    thread, loop = on_both(method, path, Host="evil.example")
+    assert thread.status_code == loop.status_code == 400
+    assert thread.json()["code"] == json.loads(loop.content)["code"] == Code.REQUEST_HOST_UNKNOWN
+    with production_settings():
+        thread, loop = on_both(method, path)
+    assert thread.status_code == loop.status_code == 301
+    assert thread.headers["Location"] == loop.headers["location"]
 
 
 @pytest.mark.usefixtures("production")

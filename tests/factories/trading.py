@@ -50,7 +50,7 @@ class Trader:
     account_id: int
     key: str
     secret: str
-    client: Client = field(default_factory=Client)
+    client: Client = field(default_factory=lambda: Client())
 
     def headers(
         self, method: str, path: str, body: bytes, *, age_ms: int = 0, window: str = ""

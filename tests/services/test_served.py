@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from exchange import health, metrics
+from exchange.copies import Copy
 from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
@@ -20,7 +21,7 @@ from exchange.models import Symbol
 from exchange.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget, symbol_known
 from matching.lease import SILENCE_MAX_S, lease_acquire
-from orders import tasks
+from orders import served, tasks
 from orders.market_rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor
 from orders.served import READ_EVERY_S, RETRY_AFTER_S, served_check, served_forget, unsequenced_ages
@@ -120,7 +121,9 @@ def test_an_order_pays_no_round_trip_for_the_answer(
     ada: Trader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr("orders.served.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "orders.served._copy", Copy(served._read, age_max_s=READ_EVERY_S, now_s=lambda: now[0])
+    )
     rules = symbol_known("BTC-USDT")
     served_forget()
     with CaptureQueriesContext(django_connection) as queries:
@@ -131,7 +134,7 @@ def test_an_order_pays_no_round_trip_for_the_answer(
         served_check(rules)
         assert len(queries) == 2
         now[0] += SILENCE_MAX_S / 2  # a reading that cannot be made anew grows old
-        monkeypatch.setattr("orders.served.READ_EVERY_S", 1e9)
+        monkeypatch.setattr(served._copy, "_age_max_s", 1e9)
         served_check(rules)
         now[0] += SILENCE_MAX_S
         with pytest.raises(DomainError) as refused:

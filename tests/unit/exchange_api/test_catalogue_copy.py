@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from exchange.selectors import CATALOGUE_AGE_MAX_S, CATALOGUE_STALE_MAX_S, Catalogue, CatalogueCopy
+from exchange.copies import Copy
+from exchange.selectors import CATALOGUE_AGE_MAX_S, CATALOGUE_STALE_MAX_S, Catalogue
 from tests.waiting import HANG_S
 
 
@@ -31,7 +32,16 @@ class Source:
         return reading(number)
 
 
-def held_refresh(source: Source, copy: CatalogueCopy) -> threading.Thread:
+def copy_of(source: Source) -> Copy[Catalogue]:
+    return Copy(
+        source.read,
+        age_max_s=CATALOGUE_AGE_MAX_S,
+        stale_max_s=CATALOGUE_STALE_MAX_S,
+        now_s=lambda: source.now_s,
+    )
+
+
+def held_refresh(source: Source, copy: Copy[Catalogue]) -> threading.Thread:
     """Another thread that is in the middle of reading anew."""
     source.began.clear()
     source.may_go_on.clear()
@@ -43,7 +53,7 @@ def held_refresh(source: Source, copy: CatalogueCopy) -> threading.Thread:
 
 def test_a_reading_serves_until_it_is_old() -> None:
     source = Source()
-    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    copy = copy_of(source)
     assert copy.get() is copy.get()
     source.now_s += CATALOGUE_AGE_MAX_S
     assert copy.get().tier_default_id == 2
@@ -51,7 +61,7 @@ def test_a_reading_serves_until_it_is_old() -> None:
 
 def test_nobody_waits_for_the_thread_that_reads_while_the_copy_is_young_enough() -> None:
     source = Source()
-    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    copy = copy_of(source)
     copy.get()
     source.now_s += CATALOGUE_AGE_MAX_S
     thread = held_refresh(source, copy)
@@ -64,7 +74,7 @@ def test_nobody_waits_for_the_thread_that_reads_while_the_copy_is_young_enough()
 @pytest.mark.parametrize("waiting", [1, 5])
 def test_a_copy_that_nobody_asked_for_in_a_while_is_not_used_again(waiting: int) -> None:
     source = Source()
-    copy = CatalogueCopy(source.read, lambda: source.now_s)
+    copy = copy_of(source)
     copy.get()
     source.now_s += CATALOGUE_STALE_MAX_S
     refresher = held_refresh(source, copy)

@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from exchange.api.requests import BODY_BYTES_MAX
+from exchange.event_loop import Threads
 from exchange.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.http.door import Door
 from exchange.http.environ import HEAD_BYTES_MAX
-from exchange.http.threads import Threads
 from exchange.http.wsgi import ANSWER_BYTES_MAX
+from exchange.metrics import WEB_REQUESTS
 
 pytestmark = pytest.mark.asyncio
 
@@ -289,7 +290,7 @@ async def test_no_more_is_handed_over_than_the_threads_may_have_waiting() -> Non
         return echo(environ, start)
 
     door = Door(held, threads=1)
-    door.threads = Threads(1, door._respond, waiting_max=2)
+    door.threads = Threads(1, door._respond, name="test", waiting_max=2, busy=WEB_REQUESTS)
     tasks = [asyncio.create_task(Exchange().through(door)) for _ in range(2)]
     async with asyncio.timeout(HANGS_S):
         while door.threads.busy < 2:

@@ -1,0 +1,87 @@
+"""Copies of what the database holds: read together, kept for seconds, shared by a process.
+
+What an order needs to know (symbols, fees, limits, who is served) costs no statement an order.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Generic, NamedTuple, TypeVar
+
+from django.core.exceptions import SynchronousOnlyOperation
+
+from exchange.event_loop import on_event_loop
+
+T = TypeVar("T")
+
+
+class Reading(NamedTuple, Generic[T]):
+    """What was read, and how many seconds ago the reading began."""
+
+    value: T
+    age_s: float
+
+
+class Copy(Generic[T]):
+    """The last reading. One thread reads anew; others use what is there, unless it is too old.
+
+    An event loop neither reads nor waits: where a thread would have to, `get` raises
+    SynchronousOnlyOperation there, as Django's own connections do.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], T],
+        *,
+        age_max_s: float,
+        stale_max_s: float = inf,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._age_max_s = age_max_s
+        self._stale_max_s = stale_max_s
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._kept: tuple[T, float] | None = None  # and when the reading began
+
+    def get(self) -> T:
+        """What was read: `stale_max_s` old at most."""
+        return self.reading().value
+
+    def reading(self) -> Reading[T]:
+        """The same with its age."""
+        known = self._known()
+        if known is not None and known.age_s < self._age_max_s:
+            return known
+        may_wait = known is None or known.age_s >= self._stale_max_s
+        if not self._lock.acquire(blocking=may_wait and not on_event_loop()):
+            if may_wait:
+                raise SynchronousOnlyOperation
+            assert known is not None
+            return known
+        try:
+            return self._read_anew()
+        finally:
+            self._lock.release()
+
+    def forget(self) -> None:
+        """Make the next reader read anew."""
+        with self._lock:
+            self._kept = None
+
+    def _known(self) -> Reading[T] | None:
+        kept = self._kept
+        return None if kept is None else Reading(kept[0], self._now_s() - kept[1])
+
+    def _read_anew(self) -> Reading[T]:
+        """Read, unless another thread did while this one waited. The caller holds the lock."""
+        known = self._known()
+        if known is not None and known.age_s < self._age_max_s:
+            return known
+        if on_event_loop():
+            raise SynchronousOnlyOperation
+        began_s = self._now_s()
+        value = self._read()
+        self._kept = (value, began_s)
+        return Reading(value, self._now_s() - began_s)

@@ -1,0 +1,132 @@
+"""What an event loop and threads do for each other: a loop blocks on nothing, ever.
+
+A thread that has answers for a loop wakes it once for all of them.
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from queue import SimpleQueue
+from typing import Any, Final, Generic, ParamSpec, TypeVar
+
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
+from prometheus_client import Gauge
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.metrics import WEB_LOOKUPS
+
+A = TypeVar("A")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+LOOKUP_THREADS: Final = 8
+LOOKUPS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+
+Given = tuple["asyncio.Future[R]", R]
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def results_give(results: "Iterable[Given[Any]]") -> None:
+    """From a thread: set the results of futures, with one wake-up of each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Given[Any]]] = defaultdict(list)
+    for future, result in results:
+        by_loop[future.get_loop()].append((future, result))
+    for loop, theirs in by_loop.items():
+        if not loop.is_closed():  # else nobody waits any more
+            loop.call_soon_threadsafe(_give, theirs)
+
+
+def _give(results: "Iterable[Given[Any]]") -> None:
+    for future, result in results:
+        if not future.done():  # who waited may have given up
+            future.set_result(result)
+
+
+class Threads(Generic[A, R]):
+    """Calls `work` with what it is given, in one of its threads. `work` never raises.
+
+    The standard executor does the same through two futures and their locks, which takes several
+    times as long.
+    """
+
+    def __init__(
+        self, number: int, work: Callable[[A], R], *, name: str, waiting_max: int, busy: Gauge
+    ) -> None:
+        self._work = work
+        self._waiting_max = waiting_max
+        self._gauge = busy
+        self._queue: SimpleQueue[tuple[A, asyncio.Future[R]]] = SimpleQueue()
+        self.busy = 0  # handed over and not answered; only the loop's thread changes it
+        for at in range(number):
+            threading.Thread(target=self._run, name=f"{name}-{at}", daemon=True).start()
+
+    async def call(self, argument: A) -> R:
+        """The work's result. Raises server.busy when too much is waiting already."""
+        if self.busy >= self._waiting_max:
+            raise DomainError(Code.SERVER_BUSY)
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._count(1)
+        self._queue.put((argument, future))
+        try:
+            return await future
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.busy += change
+        self._gauge.set(self.busy)
+
+    def _run(self) -> None:
+        while True:
+            argument, future = self._queue.get()
+            results_give([(future, self._work(argument))])
+
+
+async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `work` returns or raises: at once where all it needs is in memory, else in a thread.
+
+    Whatever reads from a database or from Redis raises SynchronousOnlyOperation on a loop, as
+    Django's own connections do. `work` must have changed nothing by then: it is called again.
+    """
+    try:
+        return work(*args, **kwargs)
+    except SynchronousOnlyOperation:
+        return await in_thread(work, *args, **kwargs)
+
+
+async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """What `work` returns or raises in a thread. Raises server.busy when too much is waiting."""
+    call = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    result, error = await _lookups().call(call)
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]  # what the threads pass on is of any type
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    try:
+        return work(), None
+    except Exception as error:  # raised again where it was asked for
+        return None, error
+    finally:
+        connections.close_all()
+
+
+@cache
+def _lookups() -> Threads[Callable[[], Any], tuple[Any, Exception | None]]:
+    return Threads(
+        LOOKUP_THREADS, _outcome, name="lookup", waiting_max=LOOKUPS_MAX, busy=WEB_LOOKUPS
+    )

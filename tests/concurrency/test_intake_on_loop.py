@@ -1,0 +1,161 @@
+"""Intake asked from an event loop: the same answers as a thread gets, one wake-up for many."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from exchange.database import connect
+from exchange.domain.codes import Code
+from exchange.domain.enums import Side
+from exchange.domain.errors import DomainError
+from exchange.domain.ids import IdGenerator
+from orders.intake import thread as intake_thread
+from orders.intake.jobs import Accepted
+from orders.intake.thread import Intake
+from orders.models import Order
+from tests.factories.market import Market, Outbox, market_make
+from tests.waiting import HANG_S, wait_until
+
+ORDERS = 60
+
+
+@pytest.fixture
+def market(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Market:
+    """With an intake that no busy machine makes impatient."""
+    for name in ("DEADLINE_S", "ANSWER_S"):
+        monkeypatch.setattr(intake_thread, name, HANG_S)
+    return market_make(ids=IdGenerator(9, lambda: time.time_ns() // 1_000_000), accounts=2)
+
+
+def intake_start(
+    market: Market, open_connection: Callable[[], psycopg.Connection[Any]], **bounds: int
+) -> Intake:
+    return Intake(
+        open_connection=open_connection,
+        publisher=Outbox(),
+        next_id=market.ids.next_id,
+        **bounds,
+    )
+
+
+async def asked(intake: Intake, market: Market, number: int) -> list[Any]:
+    """What so many orders at once are answered, refusals among it."""
+    jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(number)]
+    return await asyncio.gather(
+        *(intake.submit_on_loop(job) for job in jobs), return_exceptions=True
+    )
+
+
+def codes(answers: list[Any]) -> list[Code]:
+    return [answer.code for answer in answers if isinstance(answer, DomainError)]
+
+
+def test_a_batch_wakes_the_loop_once_and_blocks_it_never(market: Market) -> None:
+    """The connection opens when the loop says so: a loop that waited for intake never would."""
+    may_open = threading.Event()
+
+    def open_connection() -> psycopg.Connection[Any]:
+        assert may_open.wait(HANG_S)
+        return connect("test-intake")
+
+    intake = intake_start(market, open_connection)
+    woken = 0
+
+    async def run() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        wake = loop.call_soon_threadsafe
+
+        def counted(*args: Any, **options: Any) -> Any:
+            nonlocal woken
+            woken += 1
+            return wake(*args, **options)
+
+        loop.call_soon_threadsafe = counted  # type: ignore[method-assign,assignment]
+        answering = asyncio.ensure_future(asked(intake, market, ORDERS))
+        while intake.waiting < ORDERS - 1:  # the first one is being committed
+            await asyncio.sleep(0)
+        may_open.set()
+        return await answering
+
+    answers = asyncio.run(run())
+    intake.stop()
+    assert all(isinstance(answer, Accepted) for answer in answers)
+    assert Order.objects.count() == ORDERS
+    assert woken <= 2
+
+
+def test_refusals_are_raised_each_for_itself(market: Market) -> None:
+    intake = intake_start(market, lambda: connect("test-intake"))
+
+    async def run() -> list[Any]:
+        jobs = [market.place_job(0, Side.BUY, lots, 100) for lots in (1, 10**12, 1)]
+        return await asyncio.gather(
+            *(intake.submit_on_loop(job) for job in jobs), return_exceptions=True
+        )
+
+    answers = asyncio.run(run())
+    intake.stop()
+    assert [type(answer) for answer in answers] == [Accepted, DomainError, Accepted]
+    assert codes(answers) == [Code.FUNDS_INSUFFICIENT]
+    assert Order.objects.count() == 2
+
+
+def test_an_answer_that_does_not_come_in_time_is_unknown(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_thread, "ANSWER_S", 0.01)
+    may_open = threading.Event()
+
+    def open_connection() -> psycopg.Connection[Any]:
+        assert may_open.wait(HANG_S)
+        return connect("test-intake")
+
+    intake = intake_start(market, open_connection)
+    answers = asyncio.run(asked(intake, market, 3))
+    assert codes(answers) == [Code.ENGINE_OUTCOME_UNKNOWN] * 3
+    may_open.set()  # the loop is gone by now; the orders are durable all the same
+    wait_until(lambda: Order.objects.count() == 3, lambda: "orders")
+    monkeypatch.setattr(intake_thread, "ANSWER_S", HANG_S)
+    intake.stop()
+
+
+def test_what_the_queue_does_not_take_is_refused_at_once(market: Market) -> None:
+    may_open = threading.Event()
+
+    def open_connection() -> psycopg.Connection[Any]:
+        assert may_open.wait(HANG_S)
+        return connect("test-intake")
+
+    intake = intake_start(market, open_connection, queue_max=5, batch_max=1)
+
+    async def run() -> list[Any]:
+        answering = asyncio.ensure_future(asked(intake, market, ORDERS))
+        await asyncio.sleep(0)
+        may_open.set()
+        return await answering
+
+    answers = asyncio.run(run())
+    intake.stop()
+    busy = codes(answers)
+    assert set(busy) == {Code.ENGINE_BUSY}
+    assert Order.objects.count() == ORDERS - len(busy) >= 5
+
+
+def test_stop_leaves_nobody_without_an_answer(market: Market) -> None:
+    intake = intake_start(market, lambda: connect("test-intake"), batch_max=4)
+
+    async def run() -> list[Any]:
+        answering = asyncio.ensure_future(asked(intake, market, ORDERS))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(intake.stop)
+        return await asyncio.wait_for(answering, HANG_S)
+
+    answers = asyncio.run(run())
+    accepted = [answer for answer in answers if isinstance(answer, Accepted)]
+    assert Order.objects.count() == len(accepted)
+    assert set(codes(answers)) <= {Code.ENGINE_BUSY}

@@ -1,0 +1,107 @@
+"""An event loop and its threads: nothing blocks the loop, and nothing is lost between them."""
+
+import asyncio
+import threading
+
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from structlog.contextvars import bind_contextvars, get_contextvars
+
+from exchange.copies import Copy
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.event_loop import Threads, here_or_thread, in_thread, on_event_loop, results_give
+from exchange.metrics import WEB_LOOKUPS
+from tests.waiting import HANG_S
+
+pytestmark = pytest.mark.asyncio
+
+
+def memory_alone() -> str:
+    return threading.current_thread().name
+
+
+def reads_something() -> str:
+    if on_event_loop():
+        raise SynchronousOnlyOperation
+    return threading.current_thread().name
+
+
+async def test_what_is_in_memory_is_answered_here_and_the_rest_in_a_thread() -> None:
+    assert await here_or_thread(memory_alone) == threading.current_thread().name
+    assert (await here_or_thread(reads_something)).startswith("lookup")
+
+
+async def test_a_thread_has_the_words_of_the_log_and_raises_what_it_meets() -> None:
+    bind_contextvars(request_id="of-this-one")
+    assert (await in_thread(get_contextvars))["request_id"] == "of-this-one"
+
+    def refuse() -> None:
+        raise DomainError(Code.ORDER_NOT_FOUND)
+
+    with pytest.raises(DomainError) as refused:
+        await in_thread(refuse)
+    assert refused.value.code is Code.ORDER_NOT_FOUND
+
+
+async def test_a_refusal_here_is_no_reason_to_ask_a_thread() -> None:
+    asked = 0
+
+    def refuse() -> None:
+        nonlocal asked
+        asked += 1
+        raise DomainError(Code.ORDER_NOT_FOUND)
+
+    with pytest.raises(DomainError):
+        await here_or_thread(refuse)
+    assert asked == 1
+
+
+async def test_too_much_waiting_is_refused() -> None:
+    release = threading.Event()
+    threads: Threads[int, bool] = Threads(
+        1, lambda _: release.wait(HANG_S), name="test", waiting_max=2, busy=WEB_LOOKUPS
+    )
+    calls = [asyncio.ensure_future(threads.call(at)) for at in range(3)]
+    done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    refusals = [call.exception() for call in done]
+    assert [type(one) for one in refusals] == [DomainError]
+    release.set()
+    assert await asyncio.gather(*calls[:2]) == [True, True]
+
+
+async def test_results_reach_those_who_wait_and_nobody_who_gave_up() -> None:
+    loop = asyncio.get_running_loop()
+    waiting, gone = loop.create_future(), loop.create_future()
+    gone.cancel()
+    results_give([(gone, 1), (waiting, 2)])
+    assert await waiting == 2
+
+
+async def test_a_loop_neither_reads_a_copy_nor_waits_for_who_does() -> None:
+    now, reading, may_go_on = [0.0], threading.Event(), threading.Event()
+
+    def read() -> float:
+        reading.set()
+        assert may_go_on.wait(HANG_S)
+        return now[0]
+
+    copy = Copy(read, age_max_s=2, stale_max_s=4, now_s=lambda: now[0])
+    with pytest.raises(SynchronousOnlyOperation):
+        copy.get()
+    may_go_on.set()
+    assert await in_thread(copy.get) == copy.get() == 0.0
+    now[0] = 2.0
+    with pytest.raises(SynchronousOnlyOperation):
+        copy.get()
+    reading.clear()
+    may_go_on.clear()
+    refreshing = asyncio.ensure_future(in_thread(copy.get))
+    await asyncio.sleep(0)  # it is handed over
+    await asyncio.to_thread(reading.wait, HANG_S)
+    assert copy.get() == 0.0  # somebody reads, and what is there is young enough
+    now[0] = 4.0
+    with pytest.raises(SynchronousOnlyOperation):
+        copy.get()
+    may_go_on.set()
+    assert await refreshing == 4.0
