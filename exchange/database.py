@@ -6,9 +6,12 @@ COMMIT where they belong.
 
 import os
 from functools import cache
+from typing import Final
 
 import psycopg
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from psycopg_pool import PoolTimeout
 
 # The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
 # choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
@@ -19,6 +22,8 @@ INDEX_ONLY_PLANS = (
     " -c plan_cache_mode=force_custom_plan"
 )
 CONNECT_TIMEOUT_S = 5
+# What the driver, Django and the pool raise when Postgres is not there (any more).
+DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
 
 
 def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection:

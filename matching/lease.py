@@ -13,9 +13,6 @@ from typing import Any, Final
 import psycopg
 
 LEASE_S: Final = 3
-# A worker that restarts is back long before. After so long without one, nobody serves the
-# partition: nothing new is taken for it (orders/served.py), and what waits is an alarm.
-SILENCE_MAX_S: Final = 60
 # Namespaces our advisory locks: (this + partition, epoch).
 _LOCK_SPACE: Final = 0x7A6B_0000
 

@@ -6,11 +6,15 @@ to stand-ins that fail on purpose.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from matching.causal import Entering, Sweeping
 from matching.codec import Sequenced
 from matching.messages import CancelAfter, Command
+
+# A worker that restarts is back long before. After so long without one, nobody serves the
+# partition: nothing new is taken for it (orders/served.py), and what waits is an alarm.
+SILENCE_MAX_S: Final = 60
 
 
 class StreamDown(Exception):

@@ -16,7 +16,8 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import symbol_listed
-from matching.lease import SILENCE_MAX_S, SILENCES
+from matching.lease import SILENCES
+from matching.protocols import SILENCE_MAX_S
 
 READ_EVERY_S: Final = 1.0
 RETRY_AFTER_S: Final = 10

@@ -5,7 +5,8 @@ from typing import Final
 
 from django.db import connection
 
-from matching.lease import SILENCE_MAX_S, SILENCES
+from matching.lease import SILENCES
+from matching.protocols import SILENCE_MAX_S
 
 START_IT: Final = "start `manage.py run_matching --partition {id}`"
 

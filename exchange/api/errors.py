@@ -5,17 +5,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
 import msgspec
-import psycopg
 import structlog
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
-from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from exchange.api.admission import rate_headers, refused_admit, request_admit
+from exchange.database import DATABASE_AWAY
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.request_id import request_id
@@ -43,8 +41,6 @@ _TITLES: Final = {
     500: "Internal error",
     503: "Unavailable",
 }
-# What the driver, Django and the pool raise when Postgres is not there (any more).
-DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
 ANY_METHOD: Final[Sequence[str]] = ()
 _encode: Final = msgspec.json.Encoder().encode
 _DRF_CODES: Final[dict[type[Exception], Code]] = {

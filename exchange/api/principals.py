@@ -10,14 +10,13 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import random
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.db import connection
 
-from exchange.api.errors import DATABASE_AWAY
 from exchange.api.secrets import secret_decrypt
-from exchange.api.weights import Limits
+from exchange.database import DATABASE_AWAY
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
@@ -48,6 +47,14 @@ SELECT {_USER}, key.id AS key_number, key.secret_encrypted, key.can_read, key.ca
 {_FROM} JOIN exchange_apikey AS key ON key.user_id = person.id
 WHERE key.key_id = %s AND key.revoked_at IS NULL AND person.is_active
 """
+
+
+class Limits(NamedTuple):
+    """Tokens a second of one user; 0 is no limit."""
+
+    orders: int
+    cancels: int
+    reads: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,6 @@ class Bucket(StrEnum):
     PUBLIC = "public"
 
 
-class Limits(NamedTuple):
-    """Tokens a second of one user; 0 is no limit."""
-
-    orders: int
-    cancels: int
-    reads: int
-
-
 class Cost(NamedTuple):
     """Tokens that a request takes. `is_once`: the same signed request is refused a second time."""
 

@@ -20,7 +20,8 @@ from exchange.domain.errors import DomainError
 from exchange.models import Symbol
 from exchange.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget, symbol_known
-from matching.lease import SILENCE_MAX_S, lease_acquire
+from matching.lease import lease_acquire
+from matching.protocols import SILENCE_MAX_S
 from orders import served, tasks
 from orders.market_rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor
