@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from matching.causal import moved_in_time, refusals_of
-from matching.codec import Sequenced
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import CancelAfter, Command, Continue, ContinueNeeded, Expire
 from matching.protocols import EngineFailed
 

@@ -8,23 +8,9 @@ rules must bound prices, quantities and budgets well below 2**63.
 """
 
 import msgspec
-from msgspec import Struct
 
-from matching.messages import Command, Event
-from matching.versions import RULES_FIRST
-
-
-class Sequenced(Struct, array_like=True, gc=False):
-    """One journal row: a command, its place in the partition's sequence, and what it caused.
-
-    `rules` is the version of the rules that it was applied under (matching/versions.py).
-    """
-
-    sequence: int
-    command: Command
-    events: list[Event]
-    rules: int = RULES_FIRST
-
+from matching.journal import Sequenced
+from matching.messages import Command
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

@@ -16,7 +16,7 @@ from matching.amending import amend
 from matching.auction import Indication, indication
 from matching.book import Book, RestingOrder
 from matching.checking import desk_check
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from matching.messages import (
     ALL_ACCOUNTS,
     BUY,

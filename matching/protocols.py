@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from matching.causal import Entering, Sweeping
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from matching.messages import CancelAfter, Command
 
 # A worker that restarts is back long before. After so long without one, nobody serves the

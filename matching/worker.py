@@ -24,8 +24,9 @@ from matching.causal import (
     is_order,
     keys_of,
 )
-from matching.codec import Sequenced, decode_command
+from matching.codec import decode_command
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import Amend, Cancel, CancelAfter, CancelAll, Command
 from matching.protocols import (
     Accepted,

@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 from exchange.domain.units import SymbolUnits
 from matching import messages
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from matching.messages import (
     DUPLICATE_ORDER_ID,
     STP_DECREMENT,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from exchange.domain.enums import OrderStatus
-from matching.codec import Sequenced
 from matching.codes import BY_TIMER, EXPIRED_AT_ENTRY, LIST_OTHER_ENDED, LIST_OTHER_TRADED
+from matching.journal import Sequenced
 from matching.messages import (
     BUDGET_SPENT,
     BY_CANCEL_ALL,

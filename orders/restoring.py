@@ -16,8 +16,9 @@ import structlog
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.units import SymbolUnits
-from matching.codec import Sequenced, decode_journal
+from matching.codec import decode_journal
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.lease import Lease, lease_extend
 from matching.messages import HALT, OPEN
 from matching.protocols import LeaseLost

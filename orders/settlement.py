@@ -15,7 +15,8 @@ import psycopg
 
 from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
-from matching.codec import Sequenced, decode_journal
+from matching.codec import decode_journal
+from matching.journal import Sequenced
 from orders.effects import Fold
 from orders.holds import Effects, Held
 from orders.loading import units_load

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from matching.messages import (
     Command,
     CommandRefused,

@@ -13,8 +13,9 @@ import psycopg
 from config.crash.evidence import EvidenceFile
 from config.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
 from exchange.models import Symbol
-from matching.codec import Sequenced, decode_journal
+from matching.codec import decode_journal
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import Trade
 from matching.snapshot import state_hash
 

@@ -10,8 +10,9 @@ from django.http import HttpResponse
 from exchange.models import Symbol
 from exchange.redis import commands_stream, redis_client
 from exchange.selectors import catalogue
-from matching.codec import Sequenced, decode_command, decode_journal, encode_journal
+from matching.codec import decode_command, decode_journal, encode_journal
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import AUCTION, BUY, OPEN, SELL, Place, SetState
 from tests.api.test_order_refusals import state_of_everything
 from tests.api.test_order_types import symbol_change, top_set

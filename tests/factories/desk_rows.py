@@ -14,10 +14,11 @@ from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce,
 from exchange.domain.ids import id_floor
 from matching import messages as m
 from matching.book import RestingOrder
-from matching.codec import Sequenced, encode_journal
+from matching.codec import encode_journal
 from matching.desk import NO_TERMS
 from matching.engine import Engine
 from matching.image import image_encode
+from matching.journal import Sequenced
 from matching.snapshot import open_order, state_hash
 from orders.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make

@@ -15,8 +15,9 @@ from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
 from matching.book import Book
-from matching.codec import Sequenced, encode_command, encode_journal
+from matching.codec import encode_command, encode_journal
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import (
     BUY,
     FOK,

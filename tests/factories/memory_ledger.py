@@ -14,9 +14,9 @@ from decimal import Decimal
 from exchange.domain.units import SymbolUnits
 from matching import messages as m
 from matching.book import RestingOrder
-from matching.codec import Sequenced
 from matching.desk import Waiting
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.snapshot import open_order, open_orders
 from tests.factories.memory_tables import HOUSE, MAKER_PPM, TAKER_PPM, Row, Tables, normalized
 from wallets.fees import amend_extra_atoms, fee_ceil, hold_atoms, hold_for_quote_amount

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from exchange.domain.units import SymbolUnits
 from matching import messages as m
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from orders.effects import Fold
 from orders.holds import Held
 from orders.touched import amends_refused, orders_touched

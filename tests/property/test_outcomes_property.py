@@ -19,8 +19,8 @@ from exchange.realtime.publish import Frame
 from matching import messages as m
 from matching import sequencing
 from matching.book import RestingOrder
-from matching.codec import Sequenced
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.snapshot import open_order, open_orders
 from matching.worker import Batch
 from orders.changes import OrderChange, Outcome

@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from exchange.database import connect
-from matching.codec import Sequenced, decode_command, encode_journal
+from matching.codec import decode_command, encode_journal
+from matching.journal import Sequenced
 from matching.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade
 from orders import settlement
 from orders.settlement import Idle, StreamGap, settle_batch, settle_next

@@ -9,7 +9,8 @@ import pytest
 from exchange.database import connect
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
 from exchange.models import User
-from matching.codec import Sequenced, encode_command, encode_journal
+from matching.codec import encode_command, encode_journal
+from matching.journal import Sequenced
 from matching.messages import Trade
 from orders import settlement
 from orders.settlement import settle_batch

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from matching.agenda import COMMANDS_PER_BATCH_MAX, CONTINUES_PER_BATCH_MAX, Agenda
-from matching.codec import Sequenced
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.messages import (
     ALL_ACCOUNTS,
     BUY,

@@ -12,9 +12,10 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
-from matching.codec import Sequenced, decode_journal, encode_journal
+from matching.codec import decode_journal, encode_journal
 from matching.engine import Engine
 from matching.image import image_encode
+from matching.journal import Sequenced
 from matching.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
 from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.snapshot import state_hash

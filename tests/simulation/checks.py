@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import psycopg
 
-from matching.codec import Sequenced, decode_journal
+from matching.codec import decode_journal
+from matching.journal import Sequenced
 from matching.messages import (
     ALL_ACCOUNTS,
     BUY,

@@ -24,7 +24,8 @@ from exchange.database import connect
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol
-from matching.codec import Sequenced, encode_journal
+from matching.codec import encode_journal
+from matching.journal import Sequenced
 from matching.messages import BUY, SELL, OrderAccepted, Place, Trade
 from orders.settlement import settle_batch
 from wallets.fees import hold_atoms

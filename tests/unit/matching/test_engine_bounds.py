@@ -96,7 +96,8 @@ def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
     """D1."""
     script = (
         "from hashlib import sha256\n"
-        "from matching.codec import Sequenced, encode_journal\n"
+        "from matching.codec import encode_journal\n"
+        "from matching.journal import Sequenced\n"
         "from matching.engine import Engine\n"
         "from matching.snapshot import state_hash\n"
         "from tests.property.test_engine_long_run import history\n"

@@ -8,13 +8,13 @@ import pytest
 from matching import messages as m
 from matching.book import Book, Level, RestingOrder
 from matching.codec import (
-    Sequenced,
     decode_command,
     decode_journal,
     encode_command,
     encode_journal,
 )
 from matching.engine import Engine
+from matching.journal import Sequenced
 from matching.snapshot import StateHash, orders_named, state_hash
 from matching.versions import RULES_FIRST
 from tests.scenario import SYMBOL, run

@@ -1,10 +1,11 @@
 """Rule 25: what takes more than one command's share of work goes on in `Continue` commands."""
 
 from matching import messages as m
-from matching.codec import Sequenced, decode_journal, encode_journal
+from matching.codec import decode_journal, encode_journal
 from matching.ending import DUE_PER_COMMAND_MAX, WAITING_PER_LOOK
 from matching.engine import CANCELS_AT_ONCE_MAX, Engine
 from matching.image import image_decode, image_encode
+from matching.journal import Sequenced
 from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.snapshot import state_hash
 from tests.fuzz import finish, without_cuts

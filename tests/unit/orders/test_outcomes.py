@@ -7,7 +7,7 @@ import pytest
 from exchange.domain.enums import OrderStatus
 from matching import codes
 from matching import messages as m
-from matching.codec import Sequenced
+from matching.journal import Sequenced
 from orders.changes import OrderChange, Outcome
 from orders.outcomes import outcome_of
 
