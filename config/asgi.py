@@ -12,7 +12,7 @@ from django.urls import re_path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 get_asgi_application()  # loads the apps: what follows imports models
 
-from exchange import health  # noqa: E402
+from exchange.infra import health  # noqa: E402
 from exchange.realtime.channels import websocket_urlpatterns  # noqa: E402
 
 WS = health.Health("ws", health.standard_checks(), tolerated=("redis",))

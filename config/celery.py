@@ -64,7 +64,7 @@ def _child_ended(pid: int, **_: Any) -> None:
 def _serve(role: str, what: str) -> None:
     from django.conf import settings
 
-    from exchange import health
+    from exchange.infra import health
 
     _last_task[0] = time.monotonic()
     passing = health.recency_check(

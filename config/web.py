@@ -6,11 +6,11 @@ import structlog
 from django.conf import settings
 
 from config.wsgi import application as django
-from exchange import health
 from exchange.api.documents import documents_make
 from exchange.http.connections import connections_watch
 from exchange.http.door import Door
 from exchange.http.probes import WEB
+from exchange.infra import health
 from orders.api.routes import ON_LOOP
 
 log = structlog.get_logger(__name__)

@@ -18,12 +18,12 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from exchange.database import node_number
 from exchange.domain.enums import SecurityKind
 from exchange.domain.ids import IdGenerator
 from exchange.http.address import client_address, network_of
 from exchange.http.current import current_request
 from exchange.http.request_id import request_id
+from exchange.infra.database import node_number
 from exchange.models import SecurityEvent, User
 
 log = structlog.get_logger(__name__)

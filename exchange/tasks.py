@@ -6,9 +6,9 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from exchange import partitions
-from exchange.advisory import Job, job_lock
-from exchange.database import connect
+from exchange.infra import partitions
+from exchange.infra.advisory import Job, job_lock
+from exchange.infra.database import connect
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

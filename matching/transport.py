@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 import redis
 
 from exchange.domain.units import SymbolUnits
+from exchange.infra.redis import BLOCK_MS_MAX, commands_stream
 from exchange.realtime.publish import (
     BOOK_LEVELS_MAX,
     PLAIN_MARKET,
@@ -19,7 +20,6 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
-from exchange.redis import BLOCK_MS_MAX, commands_stream
 from matching.book import Book
 from matching.engine import Engine
 from matching.worker import Clock, StreamDown

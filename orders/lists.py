@@ -12,7 +12,7 @@ from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
-from exchange.metrics import ORDERS_ACCEPTED
+from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue
 from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.intake.decide import list_conflict

@@ -16,10 +16,10 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
+from exchange.infra.advisory import STATE_LOCK_CLASS
 from matching.book import Book
 from matching.codec import encode_command
 from matching.engine import Engine

@@ -10,10 +10,10 @@ from typing import Final
 import psycopg
 from django.db import connection, transaction
 
-from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
+from exchange.infra.advisory import STATE_LOCK_CLASS
 from exchange.selectors import catalogue_read
 from matching.codec import decode_command
 from matching.messages import SetState

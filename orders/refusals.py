@@ -13,10 +13,10 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
-from exchange.api.buckets import LocalBuckets, Rate
 from exchange.api.principals import Principal
 from exchange.domain.errors import DomainError
-from exchange.metrics import ORDERS_REFUSED
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.metrics import ORDERS_REFUSED
 
 LINES_OF_ACCOUNT: Final = Rate(per_second=2, burst=20)
 LINES_OF_ALL: Final = Rate(per_second=50, burst=200)

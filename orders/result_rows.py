@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 from psycopg import sql
 
-from exchange.partitions import ORDERS as ORDERS_PARTITIONED
-from exchange.partitions import grouped
+from exchange.infra.partitions import ORDERS as ORDERS_PARTITIONED
+from exchange.infra.partitions import grouped
 from exchange.realtime.publish import SymbolText
 from matching.book import Book
 from orders.changes import OrderChange, Outcome

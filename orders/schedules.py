@@ -13,9 +13,9 @@ from typing import Final, NamedTuple, Self
 import psycopg
 import structlog
 
-from exchange.advisory import STATE_LOCK_CLASS
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
+from exchange.infra.advisory import STATE_LOCK_CLASS
 from matching.codec import encode_command
 from orders.commands import set_state_command
 from orders.intake.batch import Publisher

@@ -10,11 +10,11 @@ from typing import Final
 import psycopg
 from django.db import connection
 
-from exchange.copies import Copy
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.infra.copies import Copy
 from exchange.selectors import symbol_listed
 from matching.lease import SILENCES
 from matching.protocols import SILENCE_MAX_S

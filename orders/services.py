@@ -15,8 +15,8 @@ from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, Tim
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
-from exchange.event_loop import here_or_thread
-from exchange.metrics import ORDERS_ACCEPTED
+from exchange.infra.event_loop import here_or_thread
+from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_known
 from orders.commands import BOTH_SIDES
 from orders.fingerprint import fingerprint_of

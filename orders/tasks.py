@@ -16,13 +16,13 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from exchange import metrics
-from exchange.advisory import STATE_LOCK_CLASS, Job, job_lock
-from exchange.database import connect
 from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
+from exchange.infra import metrics
+from exchange.infra.advisory import STATE_LOCK_CLASS, Job, job_lock
+from exchange.infra.database import connect
+from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
-from exchange.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from orders.intake.publish import RedisPublisher
 from orders.loading import halt_request
 from orders.market_rules import symbol_rules_converge

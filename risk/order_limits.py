@@ -8,8 +8,8 @@ from typing import Final
 
 from django.db import connection
 
-from exchange.copies import Copy
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.infra.copies import Copy
 
 LIMITS_AGE_MAX_S: Final = 2.0
 

@@ -8,8 +8,8 @@ import msgspec
 import redis
 from django.core.exceptions import SynchronousOnlyOperation
 
-from exchange.event_loop import on_event_loop
-from exchange.redis import redis_client, top_key
+from exchange.infra.event_loop import on_event_loop
+from exchange.infra.redis import redis_client, top_key
 from risk.rules import NO_TOP, Top
 
 # A band or a slippage bound moves with the market; a tenth of a second late is close enough, and

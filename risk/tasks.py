@@ -5,9 +5,9 @@ import time
 import structlog
 from celery import current_app, shared_task
 
-from exchange import metrics
-from exchange.advisory import Job, job_lock
-from exchange.database import connect
+from exchange.infra import metrics
+from exchange.infra.advisory import Job, job_lock
+from exchange.infra.database import connect
 from risk.audit import INVARIANTS, Report, audit_run
 
 # By name: freezing is a command to the engine, which is the business of orders, a layer above.

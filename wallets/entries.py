@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import psycopg
 
-from exchange.database import node_number
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import node_number
 from wallets.postings import Posting
 
 ENTRIES_COPY = "COPY wallets_entry (id, journal_id, account_id, asset_id, amount, kind) FROM STDIN"

@@ -19,9 +19,9 @@ from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.domain.units import NotExact, decimal_to_atoms, plain
 from exchange.events import event_record
+from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset
 from exchange.realtime.publish import balance_frame, encode_frames
-from exchange.redis import FEED_CHANNEL, redis_client
 from wallets.models import Account, Balance
 from wallets.postings import funding_postings
 from wallets.selectors import balances_of

@@ -10,7 +10,7 @@ import redis
 import structlog
 from msgspec import Struct
 
-from exchange.redis import redis_client, state_key
+from exchange.infra.redis import redis_client, state_key
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
-from exchange.database import connect, node_number
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect, node_number
 from exchange.selectors import catalogue_read
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, PlaceJob

@@ -7,8 +7,8 @@ from typing import Final
 import psycopg
 
 from config.bench.venue import venue_open
-from exchange.database import connect, node_number
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect, node_number
 from matching.image import image_encode
 from matching.lease import lease_acquire, lease_release
 from matching.messages import ALL_ACCOUNTS, SetLimits

@@ -21,7 +21,7 @@ from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 from config.env import BASE_DIR
 from config.replay.run import audit
 from exchange.client import Client, address_of
-from exchange.database import connect
+from exchange.infra.database import connect
 from exchange.latency import Latencies
 from exchange.models import Symbol
 from orders.replay.outcome import Standstill, drained_wait

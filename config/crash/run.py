@@ -20,7 +20,7 @@ from config.own_stack import RunningStack
 from config.replay.run import audit
 from config.replay.venue import ReplayVenue, run_next, venue_open
 from exchange.client import Response
-from exchange.database import connect
+from exchange.infra.database import connect
 from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read
 from exchange.market.generator import MarketGenerator, MarketShape
 from exchange.models import Symbol

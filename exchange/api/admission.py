@@ -10,15 +10,15 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 
-from exchange.api.buckets import LocalBuckets, Rate, Verdict
 from exchange.api.parameters import parameters_check
 from exchange.api.principals import Limits
 from exchange.api.strangers import strangers
-from exchange.api.throttling import UNLIMITED, Ticket, guard, now_ms
 from exchange.api.weights import NOTHING_THERE, Bucket, Cost, cost_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.http.address import client_address, network_of
+from exchange.infra.buckets import LocalBuckets, Rate, Verdict
+from exchange.infra.throttling import UNLIMITED, Ticket, guard, now_ms
 from exchange.signin.known import known_sessions, session_cookie
 
 BURST_SECONDS: Final = {

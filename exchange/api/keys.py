@@ -30,15 +30,15 @@ from exchange.api.principals import (
 from exchange.api.requests import body_of
 from exchange.api.secrets import secret_encrypt
 from exchange.api.strangers import strangers
-from exchange.api.throttling import UNLIMITED, Ticket, guard
 from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
-from exchange.event_loop import here_or_thread
 from exchange.events import event_record
 from exchange.http.address import client_address, environ_address, network_of
 from exchange.http.environ import wire_target
+from exchange.infra.event_loop import here_or_thread
+from exchange.infra.throttling import UNLIMITED, Ticket, guard
 from exchange.models import ApiKey, User
 
 WINDOW_DEFAULT_MS: Final = 5_000

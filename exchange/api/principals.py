@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connection
 
 from exchange.api.secrets import secret_decrypt
-from exchange.database import DATABASE_AWAY
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
+from exchange.infra.database import DATABASE_AWAY
 
 PRINCIPAL_AGE_MAX_S: Final = 2.0
 AGE_SPREAD: Final = 0.5

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from exchange.api.buckets import LocalBuckets, Rate
-from exchange.api.throttling import now_ms
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.throttling import now_ms
 
 BAD_KEYS: Final = Rate(per_second=5, burst=50)  # a network
 PROVEN_KEYS_MAX: Final = 20_000

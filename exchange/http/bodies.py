@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.metrics import WEB_BODIES
+from exchange.infra.metrics import WEB_BODIES
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from exchange.http.address import network_of
-from exchange.metrics import WEB_REFUSED
+from exchange.infra.metrics import WEB_REFUSED
 
 CONNECTIONS_MAX: Final = 4_096  # of one process; what is beyond waits until one ends
 CROWDED: Final = 3_072  # from so many on, networks are brought to a fair share ...

@@ -17,14 +17,14 @@ from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.event_loop import Threads
 from exchange.http.address import environ_address, network_of
 from exchange.http.bodies import Bodies, ClientGone, Receive
 from exchange.http.environ import Environ, environ_of
 from exchange.http.on_loop import OnLoop, Route
 from exchange.http.request_id import HEADER, request_id_choose
 from exchange.http.wsgi import Application, Messages, messages_of
-from exchange.metrics import WEB_REFUSED, WEB_REQUESTS
+from exchange.infra.event_loop import Threads
+from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait

@@ -5,7 +5,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from exchange import health
+from exchange.infra import health
 
 WEB: Final = health.Health(
     "web",

@@ -21,7 +21,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
 from exchange.http.security import API_PREFIX, api_headers_add
-from exchange.metrics import API_SECONDS
+from exchange.infra.metrics import API_SECONDS
 
 _METHODS: Final = ("GET", "POST", "DELETE", "PATCH", "PUT")
 _observers: Final = {

@@ -1,4 +1,4 @@
-"""The sequence that numbers processes for their ids (exchange.database.node_number)."""
+"""The sequence that numbers processes for their ids (exchange.infra.database.node_number)."""
 
 from django.db import migrations
 

@@ -1,14 +1,15 @@
 """One append-only table of security events; which sessions of a user still count.
 
 Rows are never changed or deleted, by trigger; adminpanel's first migration keeps the application
-role from it as well. A month past its retention is detached as a whole (exchange/partitions.py).
+role from it as well. A month past its retention is detached as a whole
+(exchange/infra/partitions.py).
 """
 
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-from exchange.partitioned import CreatePartitionedModel
+from exchange.infra.partitioned import CreatePartitionedModel
 
 KINDS = (
     "sign_in", "sign_in_failed", "sign_out", "sessions_ended", "password_changed", "key_made",

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from exchange.metrics import FEED_CONNECTIONS, FEED_FRAMES
+from exchange.infra.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.mirror import BookMirror, Outcome
 from exchange.realtime.outbox import Outbox
 from exchange.realtime.protocol import answer

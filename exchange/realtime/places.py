@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from exchange.api.buckets import LocalBuckets, Rate
-from exchange.api.throttling import now_ms
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.throttling import now_ms
 from exchange.realtime.protocol import CloseCode
 
 SOCKETS_MAX: Final = 5_000  # a process

@@ -14,7 +14,7 @@ import msgspec
 import redis
 
 from exchange.domain.units import SymbolUnits
-from exchange.redis import (
+from exchange.infra.redis import (
     FEED_CHANNEL,
     book_key,
     matching_key,

@@ -11,9 +11,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from exchange.metrics import stage_timed
+from exchange.infra.metrics import stage_timed
+from exchange.infra.redis import FEED_CHANNEL, async_redis_client, book_key, state_key
 from exchange.realtime.feed import FeedHub
-from exchange.redis import FEED_CHANNEL, async_redis_client, book_key, state_key
 
 log = structlog.get_logger(__name__)
 

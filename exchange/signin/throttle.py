@@ -12,8 +12,8 @@ from typing import Final, NamedTuple, Protocol
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.redis import PREFIX
-from exchange.redis_scripts import Script
+from exchange.infra.redis import PREFIX
+from exchange.infra.redis_scripts import Script
 from exchange.signin.rules import (
     ACCOUNT,
     DOUBLINGS_MAX,

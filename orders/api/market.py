@@ -20,7 +20,7 @@ from exchange.api.requests import limit_of
 from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.redis import book_key, redis_client
+from exchange.infra.redis import book_key, redis_client
 from exchange.selectors import symbol_known
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
 

@@ -18,7 +18,7 @@ from exchange.api.requests import body_decode, limit_of, order_id_of, time_ms_of
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
-from exchange.event_loop import here_or_thread
+from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_known
 from orders import selectors, services
 from orders.api.commands import commands_json

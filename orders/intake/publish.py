@@ -8,8 +8,8 @@ import redis
 import structlog
 from prometheus_client import Counter
 
-from exchange.metrics import stage_timed
-from exchange.redis import commands_stream, redis_client
+from exchange.infra.metrics import stage_timed
+from exchange.infra.redis import commands_stream, redis_client
 from orders.intake.decide import Entry
 
 # After a failure the sweep does the work for a while, so that a Redis that hangs cannot make every

@@ -17,12 +17,12 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from exchange.database import connect, node_number
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
-from exchange.event_loop import results_give
-from exchange.metrics import BATCH_SIZE, STAGE_SECONDS
+from exchange.infra.database import connect, node_number
+from exchange.infra.event_loop import results_give
+from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
 from orders.intake.publish import RedisPublisher

@@ -5,7 +5,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 import exchange.domain.enums
-from exchange.partitioned import CreatePartitionedModel
+from exchange.infra.partitioned import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):

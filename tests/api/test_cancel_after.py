@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import ApiKey, Symbol
-from exchange.redis import commands_stream, redis_client
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import CancelAfter, Command

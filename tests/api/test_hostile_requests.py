@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 
+from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import Symbol
-from exchange.redis import commands_stream, redis_client
 from exchange.selectors import catalogue
 from matching.codec import decode_command, decode_journal, encode_journal
 from matching.engine import Engine

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from exchange.models import Symbol
 from orders.models import Trade
 from tests.factories.trading import Trader, decoded

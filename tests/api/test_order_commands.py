@@ -5,8 +5,8 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import Symbol
-from exchange.redis import commands_stream, redis_client, top_key
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import BUY, Amend, Cancel, CancelAll, Command

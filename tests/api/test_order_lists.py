@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from django.http import HttpResponse
 
+from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import Symbol
-from exchange.redis import commands_stream, redis_client, top_key
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import OCO, Cancel, Command, PlaceList

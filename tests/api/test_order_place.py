@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from exchange.redis import commands_stream, redis_client
+from exchange.infra.redis import commands_stream, redis_client
 from matching.codec import decode_command
 from matching.messages import Place
 from orders.models import Order

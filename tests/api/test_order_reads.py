@@ -10,8 +10,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from exchange.domain.ids import EPOCH_MS, TIME_SHIFT, id_time_ms
+from exchange.infra.redis import book_key, redis_client
 from exchange.models import Symbol
-from exchange.redis import book_key, redis_client
 from orders.models import Order, Trade
 from orders.selectors import OrderFilter, orders_of_account
 from tests.factories.trading import Trader, decoded

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from exchange.infra.redis import redis_client, top_key
 from exchange.models import Symbol, Tier
-from exchange.redis import redis_client, top_key
 from exchange.selectors import catalogue_forget
 from orders.models import ClientOrderId, Order
 from tests.factories.trading import Trader, decoded, encode, order_body, trader_make

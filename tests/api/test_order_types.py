@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from exchange.api.principals import principals_forget
+from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
-from exchange.redis import commands_stream, redis_client, top_key
 from exchange.selectors import catalogue, catalogue_forget
 from matching.codec import decode_command
 from matching.engine import Engine

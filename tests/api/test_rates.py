@@ -14,14 +14,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from exchange.access import key_revoke
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
-from exchange.api.buckets import LocalBuckets, Rate
 from exchange.api.keys import api_key_create
 from exchange.api.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api.strangers import BAD_KEYS
-from exchange.api.throttling import Guard, Ticket, now_ms
 from exchange.api.weights import COSTS, METHODS, Bucket, Cost, weights_check
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.redis import redis_client
+from exchange.infra.throttling import Guard, Ticket, now_ms
 from exchange.models import Symbol, Tier
-from exchange.redis import redis_client
 from orders.models import Order
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body, trader_make
 

@@ -7,7 +7,7 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from exchange.metrics import ORDERS_REFUSED
+from exchange.infra.metrics import ORDERS_REFUSED
 from exchange.models import Symbol
 from orders.refusals import LINES_OF_ACCOUNT, LINES_OF_ALL, UNTOLD, lines_forget
 from tests.factories.trading import Trader, decoded, trader_make

@@ -14,11 +14,11 @@ from django.test import Client
 from django.urls import reverse
 
 from exchange.api.principals import principals_forget
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Symbol, User
 from exchange.selectors import symbol_rules
 from orders import suspension

@@ -14,11 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
 from exchange.api.admission import BURST_SECONDS
-from exchange.api.buckets import LocalBuckets
 from exchange.api.strangers import BAD_KEYS
 from exchange.api.weights import Bucket
+from exchange.infra.buckets import LocalBuckets
+from exchange.infra.redis import redis_client
 from exchange.models import User
-from exchange.redis import redis_client
 from exchange.signin import known
 from exchange.signin.known import KnownSessions, known_sessions
 from tests.factories.trading import Trader

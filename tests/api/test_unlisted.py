@@ -7,8 +7,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from exchange.infra.redis import book_key, commands_stream, redis_client
 from exchange.models import FeeSchedule, Symbol, Tier
-from exchange.redis import book_key, commands_stream, redis_client
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import Amend, CancelAll

@@ -55,7 +55,7 @@ def test_redis_clients_come_from_the_factory() -> None:
     """redis-py's defaults (a 5 s timeout, silent retries) have no place on the money path."""
     making = re.compile(r"\bRedis\(|\.from_url\(")
     # The stack asks a server whether it is up before Django's settings name it.
-    allowed = {"exchange/redis.py", "config/stack/servers.py", "config/stack/stack.py"}
+    allowed = {"exchange/infra/redis.py", "config/stack/servers.py", "config/stack/stack.py"}
     makers = {str(p.relative_to(ROOT)) for p in SOURCES if making.search(p.read_text())}
     assert makers <= allowed
 

@@ -14,7 +14,7 @@ from django.urls import path
 from exchange.http.request_id import request_id
 from exchange.http.security import websocket_url
 from exchange.http.shortcut import takes_short_way
-from exchange.logging import bound, configure
+from exchange.infra.logging import bound, configure
 
 
 def echo(request: HttpRequest) -> HttpResponse:

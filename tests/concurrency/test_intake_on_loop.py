@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from orders.intake import thread as intake_thread
 from orders.intake.jobs import Accepted
 from orders.intake.thread import Intake

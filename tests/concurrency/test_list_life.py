@@ -10,9 +10,9 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from orders.intake.jobs import ListJob
 from orders.models import Command, Order, Trade
 from tests.concurrency.test_races import assert_reserved_is_explained, run

@@ -12,8 +12,8 @@ from django.db import connection, connections
 from django.db.models import Sum
 from django.http import HttpResponse
 
-from exchange.database import connect
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Symbol
 from orders.intake import thread
 from orders.intake.thread import intake, intake_stop

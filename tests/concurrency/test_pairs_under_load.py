@@ -12,9 +12,9 @@ from collections.abc import Callable
 import psycopg
 from django.db import connections
 
-from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from matching.messages import CLOSED
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import AmendJob, Job

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from django.db.models import Sum
 
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from orders.intake.batch import commit_batch
 from orders.models import Command, Order, Trade
 from orders.settlement import settle_batch

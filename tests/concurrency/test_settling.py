@@ -14,11 +14,11 @@ from typing import Final
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from orders.intake import settling
 from orders.intake.jobs import Accepted, Job, Outcome
 from orders.intake.thread import Intake

@@ -66,8 +66,8 @@ def _place_and_close(trader: Trader) -> int:
 
 def test_two_processes_intakes_do_not_deadlock_on_shared_accounts(symbol: Symbol) -> None:
     """Two intakes, each with the accounts in another order: all orders come through."""
-    from exchange.database import connect
     from exchange.domain.ids import IdGenerator
+    from exchange.infra.database import connect
     from orders.intake.thread import Intake
     from tests.factories.market import Market, Outbox, market_make
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 import psycopg
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from tests.waiting import HANG_S
 
 CHUNK_BYTES = 65_536

@@ -21,8 +21,8 @@ from redis.retry import Retry
 from exchange.api.keys import api_key_create
 from exchange.api.principals import principals_forget
 from exchange.api.strangers import strangers
+from exchange.infra.redis import redis_client
 from exchange.models import Asset, Tier, User
-from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
 from orders.served import served_forget

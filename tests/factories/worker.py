@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.lease import Lease, lease_acquire
 from matching.protocols import Clock, Feed, Stream, StreamDown

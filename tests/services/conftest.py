@@ -43,7 +43,7 @@ def around(market: "Market", clock: "TestClock") -> Iterator["Surroundings"]:
 
 @pytest.fixture
 def db() -> Iterator["psycopg.Connection"]:
-    from exchange.database import connect
+    from exchange.infra.database import connect
 
     with connect("test") as connection:
         yield connection

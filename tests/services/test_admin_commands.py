@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import id_floor
+from exchange.infra.redis import redis_client, state_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.realtime.publish import MarketState, SymbolText, state_frame
-from exchange.redis import redis_client, state_key
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState

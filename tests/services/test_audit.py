@@ -9,9 +9,9 @@ import pytest
 from django.core.management import call_command
 
 from config.celery import app
-from exchange import metrics
-from exchange.database import connect
 from exchange.domain.ids import id_floor
+from exchange.infra import metrics
+from exchange.infra.database import connect
 from matching.messages import BUY, SELL
 from orders.tasks import connection_close, symbols_freeze
 from risk import audit as audit_module

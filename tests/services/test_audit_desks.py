@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching import messages as m
 from matching.image import image_decode, image_encode
 from risk import books as book_checks

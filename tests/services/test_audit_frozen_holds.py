@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.codec import decode_command
 from matching.messages import BUY, OCO, SELL, STP_DECREMENT, TRIGGER_STOP, Terms
 from risk.holds import holds_are_exact

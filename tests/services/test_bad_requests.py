@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from exchange.logging import configure
+from exchange.infra.logging import configure
 from exchange.models import User
 from tests.factories.reference import symbol_make
 

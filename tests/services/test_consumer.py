@@ -20,13 +20,13 @@ from prometheus_client import REGISTRY
 
 from exchange.api.principals import principals_forget
 from exchange.api.secrets import secret_encrypt
+from exchange.infra.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from exchange.models import ApiKey, User
 from exchange.realtime import protocol, publish
 from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.logins import logins_stop
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running, hub_stop
-from exchange.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from exchange.selectors import catalogue_forget
 from tests.factories.reference import symbol_make
 from tests.waiting import HANG_S

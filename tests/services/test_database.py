@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from exchange.database import node_number
+from exchange.infra.database import node_number
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -23,10 +23,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from config.stack.state import ports_free
+from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.realtime import publish
 from exchange.realtime.outbox import CHARS_MAX
 from exchange.realtime.protocol import CloseCode
-from exchange.redis import FEED_CHANNEL, redis_client
 from tests.factories.reference import symbol_make
 from tests.waiting import HANG_S, wait_until
 

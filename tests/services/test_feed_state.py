@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from exchange.domain.units import SymbolUnits
+from exchange.infra.redis import book_key, redis_client, state_key, top_key
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.outbox import Outbox
 from exchange.realtime.publish import (
@@ -16,7 +17,6 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
-from exchange.redis import book_key, redis_client, state_key, top_key
 from matching import messages as m
 from matching.engine import Engine
 from matching.transport import RedisFeed

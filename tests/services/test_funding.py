@@ -15,12 +15,12 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.database import connect
+from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset, SecurityEvent, User
 from exchange.realtime.publish import decode_frames
-from exchange.redis import FEED_CHANNEL, redis_client
 from risk.audit import audit_run
 from tests.factories.reference import asset_make
 from wallets.funding import AMOUNT_MAX, REASON_MAX, funds_move

@@ -14,8 +14,8 @@ from django.test import override_settings
 
 from config.env import child_environment
 from config.stack.state import ports_free
-from exchange import health, metrics
-from exchange.redis import matching_key, redis_client
+from exchange.infra import health, metrics
+from exchange.infra.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget
 from tests.waiting import HANG_S, deadline_in
 
@@ -106,7 +106,7 @@ def test_while_redis_is_away_nothing_can_pass_and_nobody_is_blamed() -> None:
 
 
 CHILD = """
-from exchange.metrics import AUDIT_OK, ORDERS_ACCEPTED
+from exchange.infra.metrics import AUDIT_OK, ORDERS_ACCEPTED
 ORDERS_ACCEPTED.labels("BTC-USDT").inc(3)
 AUDIT_OK.labels("L1").set(1)
 """

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from matching.codec import decode_command
 from matching.messages import PlaceList
 from orders.accepted import AcceptedRows

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.lease import LEASE_S, Lease, lease_acquire, lease_release
 from tests.waiting import wait_until
 

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import EntryKind
+from exchange.infra.database import connect
 from matching.messages import BUY, SELL
 from tests.factories.ledger import Rig
 from wallets.entries import entries_write, ledger_ids

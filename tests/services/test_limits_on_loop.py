@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from exchange import redis_scripts
-from exchange.api.buckets import Rate
-from exchange.api.throttling import Guard, Ticket
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.redis import redis_client
+from exchange.infra import redis_scripts
+from exchange.infra.buckets import Rate
+from exchange.infra.redis import redis_client
+from exchange.infra.throttling import Guard, Ticket
 from tests.factories.trading import redis_away
 
 RATE = Rate(per_second=1, burst=30)

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from config.bench.loading import ORDERS_PER_LEVEL, Crowd
-from exchange.database import connect
 from exchange.domain.enums import (
     ListKind,
     OrderType,
@@ -15,6 +14,7 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
+from exchange.infra.database import connect
 from matching.codec import decode_command
 from matching.lease import lease_acquire
 from matching.messages import Place

@@ -23,12 +23,12 @@ from django.urls import reverse
 from exchange import access
 from exchange.api.keys import api_key_create
 from exchange.api.principals import principals_forget
+from exchange.infra.redis import redis_client
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.standing import Standing
 from exchange.realtime.subscriber import hub_stop
-from exchange.redis import redis_client
 from orders.intake.thread import intake_stop
 from orders.suspension import user_deactivate, user_suspend
 from tests.services.test_consumer import Socket, cookie, login_message

@@ -11,8 +11,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from exchange.database import connect
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Asset, Symbol, User
 from exchange.selectors import catalogue_forget, symbol_rules
 from orders.models import Order, Trade

@@ -13,11 +13,11 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
 from config.celery import app
-from exchange import metrics
-from exchange.database import connect
 from exchange.domain.enums import SymbolState
+from exchange.infra import metrics
+from exchange.infra.database import connect
+from exchange.infra.redis import FEED_CHANNEL, commands_stream, redis_client, settle_flag_key
 from exchange.models import Symbol
-from exchange.redis import FEED_CHANNEL, commands_stream, redis_client, settle_flag_key
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
 from matching.messages import BUY, HALT, OPEN, SELL

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from exchange import partitions
-from exchange.advisory import Job, job_lock
-from exchange.database import connect
 from exchange.domain.ids import IdGenerator, id_floor
+from exchange.infra import partitions
+from exchange.infra.advisory import Job, job_lock
+from exchange.infra.database import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -18,8 +18,7 @@ from django.db import connection as django_connection
 
 from exchange.domain.enums import Side
 from exchange.domain.ids import IdGenerator
-from exchange.realtime.publish import decode_frames
-from exchange.redis import (
+from exchange.infra.redis import (
     FEED_CHANNEL,
     book_key,
     commands_stream,
@@ -28,6 +27,7 @@ from exchange.redis import (
     settle_flag_key,
     top_key,
 )
+from exchange.realtime.publish import decode_frames
 from matching.lease import LEASE_S
 from matching.transport import FIELD
 from orders.management.commands.run_matching import EXIT_LEASE_LOST, STANDBY_POLL_S

@@ -9,9 +9,9 @@ import pytest
 from django.db import IntegrityError
 from django.db import connection as django_connection
 
-from exchange.database import connect
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command

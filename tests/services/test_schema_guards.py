@@ -9,9 +9,9 @@ from django.apps import apps
 from django.db import connection, models
 from psycopg.sql import SQL, Identifier
 
-from exchange.database import connect
 from exchange.domain.enums import OrderStatus, Side
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Symbol
 from matching.messages import ALL_ACCOUNTS
 from orders.lifecycle import NEXT

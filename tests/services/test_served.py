@@ -12,13 +12,13 @@ from django.db import connection as django_connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
-from exchange import health, metrics
-from exchange.copies import Copy
-from exchange.database import connect
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra import health, metrics
+from exchange.infra.copies import Copy
+from exchange.infra.database import connect
+from exchange.infra.redis import matching_key, redis_client
 from exchange.models import Symbol
-from exchange.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget, symbol_known
 from matching.lease import lease_acquire
 from matching.protocols import SILENCE_MAX_S

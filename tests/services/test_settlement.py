@@ -6,7 +6,7 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.codec import decode_command, encode_journal
 from matching.journal import Sequenced
 from matching.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade

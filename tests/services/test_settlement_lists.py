@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.codec import decode_command
 from matching.messages import (
     BUY,

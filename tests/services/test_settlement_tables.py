@@ -6,8 +6,8 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
+from exchange.infra.database import connect
 from exchange.models import User
 from matching.codec import encode_command, encode_journal
 from matching.journal import Sequenced

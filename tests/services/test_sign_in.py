@@ -13,8 +13,8 @@ from django.http import HttpResponse
 from django.test import Client, override_settings
 
 from exchange.domain.errors import DomainError
+from exchange.infra.redis import redis_client
 from exchange.models import User
-from exchange.redis import redis_client
 from exchange.signin import hashing, throttle
 from exchange.signin.rules import (
     ACCOUNT,

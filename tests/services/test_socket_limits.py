@@ -12,8 +12,9 @@ from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 from django.db import connections
 
-from exchange.api.buckets import LocalBuckets, Rate
 from exchange.domain.codes import Code
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.redis import redis_client
 from exchange.models import User
 from exchange.realtime import channels, consumers, protocol
 from exchange.realtime import places as places_module
@@ -21,7 +22,6 @@ from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.places import Places
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
-from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from tests.factories.reference import symbol_make
 from tests.services.test_consumer import TOPIC, Socket, cookie, play

@@ -9,9 +9,9 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from exchange.database import connect
 from exchange.domain.enums import Side, SymbolState
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
 from matching.worker import LeaseLost
 from tests.factories.market import Market, market_make

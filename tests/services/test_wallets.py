@@ -6,8 +6,8 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.units import NotExact
+from exchange.infra.database import connect
 from exchange.models import User
 from tests.factories.ledger import Rig
 from tests.factories.reference import accounts_at

@@ -10,11 +10,11 @@ from django.urls import reverse
 
 from exchange.api import admission
 from exchange.api.admission import BURST_SECONDS, PAGE_WEIGHT
-from exchange.api.buckets import LocalBuckets
 from exchange.api.principals import principals_forget
 from exchange.api.weights import Bucket
+from exchange.infra.buckets import LocalBuckets
+from exchange.infra.redis import redis_client
 from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
-from exchange.redis import redis_client
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brands_forget
 from tests.factories.reference import symbol_make

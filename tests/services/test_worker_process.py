@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from config.celery import app
-from exchange.database import connect
+from exchange.infra.database import connect
 from matching.messages import BUY, SELL
 from risk.audit import audit_run
 from tests.factories.ledger import PARTITION, Rig

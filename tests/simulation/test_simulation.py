@@ -11,8 +11,8 @@ from typing import get_args
 import psycopg
 import pytest
 
-from exchange.database import connect
 from exchange.domain.enums import ListKind, OrderType
+from exchange.infra.database import connect
 from matching import codes, engine, sequencing
 from matching.messages import Command, Continue, ContinueNeeded, Event, OrderRepriced
 from orders import images

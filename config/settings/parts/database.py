@@ -15,7 +15,8 @@ IDLE_IN_TRANSACTION_MS: Final = 60_000
 # Only the processes that answer people are cut off early; a migration or an audit may take long.
 ANSWERS_PEOPLE: Final = ENV.role in ("web", "ws")
 
-# Of the raw connections on the hot paths (exchange/database.py): short statements in every role.
+# Of the raw connections on the hot paths (exchange/infra/database.py): short statements in every
+# role.
 STATEMENT_TIMEOUT_MS = ENV.db_statement_timeout_ms
 
 

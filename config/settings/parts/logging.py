@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stdout (exchange/logging.py does the work)."""
+"""Logs: one JSON object a line on stdout (exchange/infra/logging.py does the work)."""
 
 from config.env import ENV
 
@@ -9,6 +9,7 @@ METRICS_HOST = ENV.metrics_host
 METRICS_PORT = ENV.metrics_port
 PROMETHEUS_MULTIPROC_DIR = ENV.prometheus_multiproc_dir
 
-# Django must not configure logging by itself: `exchange.logging.configure` does, for every role.
-LOGGING_CONFIG = "exchange.logging.configure"
+# Django must not configure logging by itself: `exchange.infra.logging.configure` does, for every
+# role.
+LOGGING_CONFIG = "exchange.infra.logging.configure"
 LOGGING = {"level": LOG_LEVEL, "format": LOG_FORMAT, "role": ROLE}

@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from exchange import partitions
-from exchange.advisory import Job, job_lock
-from exchange.database import connect
+from exchange.infra import partitions
+from exchange.infra.advisory import Job, job_lock
+from exchange.infra.database import connect
 
 
 class Command(BaseCommand):

@@ -19,10 +19,10 @@ import psycopg
 from django.core.management.base import BaseCommand
 from django.db import connection as django_connection
 
-from exchange import partitions
-from exchange.database import connect
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
+from exchange.infra import partitions
+from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
 from matching.codec import encode_journal
 from matching.journal import Sequenced

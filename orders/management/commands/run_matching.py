@@ -19,10 +19,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from prometheus_client import Counter
 
-from exchange.database import connect, node_number
 from exchange.domain.ids import IdGenerator, id_time_ms
-from exchange.health import recency_check, serve, standard_checks
-from exchange.metrics import (
+from exchange.infra.database import connect, node_number
+from exchange.infra.health import recency_check, serve, standard_checks
+from exchange.infra.metrics import (
     BATCH_SIZE,
     ENGINE_EPOCH,
     ENGINE_SEQUENCE,
@@ -31,8 +31,8 @@ from exchange.metrics import (
     UNSEQUENCED_AGE_SECONDS,
     stage_timed,
 )
+from exchange.infra.redis import redis_client
 from exchange.realtime.publish import Publisher
-from exchange.redis import redis_client
 from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.lease import Lease, lease_acquire, lease_release
 from matching.protocols import CommitRefused, EngineFailed, LeaseLost, StreamDown

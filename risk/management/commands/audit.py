@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand
 
-from exchange.advisory import Job, job_lock
-from exchange.database import connect
+from exchange.infra.advisory import Job, job_lock
+from exchange.infra.database import connect
 from risk.audit import INVARIANTS, Report, audit_run
 
 DETAILS_MAX: Final = 10  # breaches spelled out per invariant in the table

@@ -7,11 +7,17 @@ import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from structlog.contextvars import bind_contextvars, get_contextvars
 
-from exchange.copies import Copy
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.event_loop import Threads, here_or_thread, in_thread, on_event_loop, results_give
-from exchange.metrics import WEB_LOOKUPS
+from exchange.infra.copies import Copy
+from exchange.infra.event_loop import (
+    Threads,
+    here_or_thread,
+    in_thread,
+    on_event_loop,
+    results_give,
+)
+from exchange.infra.metrics import WEB_LOOKUPS
 from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.asyncio

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from exchange.copies import Copy
+from exchange.infra.copies import Copy
 from exchange.selectors import CATALOGUE_AGE_MAX_S, CATALOGUE_STALE_MAX_S, Catalogue
 from tests.waiting import HANG_S
 

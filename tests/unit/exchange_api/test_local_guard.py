@@ -2,9 +2,9 @@
 
 import pytest
 
-from exchange.api import buckets
-from exchange.api.buckets import LocalBuckets, Rate
-from exchange.api.throttling import REPLAY_MS, ReplayMemory
+from exchange.infra import buckets
+from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.throttling import REPLAY_MS, ReplayMemory
 
 TEN = Rate(per_second=10, burst=10)
 

@@ -8,7 +8,8 @@ from django.db import migrations
 class CreatePartitionedModel(migrations.CreateModel):
     """CreateModel, with `PARTITION BY RANGE (id)`: one-column primary key, ordinary model.
 
-    The partitions themselves are made by `manage.py partitions --ensure` (exchange/partitions.py).
+    The partitions themselves are made by `manage.py partitions --ensure`
+    (exchange/infra/partitions.py).
     """
 
     def database_forwards(

@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 
-from exchange.event_loop import on_event_loop
+from exchange.infra.event_loop import on_event_loop
 
 T = TypeVar("T")
 

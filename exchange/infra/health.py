@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import REGISTRY
 
-from exchange.redis import matching_key, redis_client
+from exchange.infra.redis import matching_key, redis_client
 from exchange.selectors import catalogue
 
 log = structlog.get_logger()

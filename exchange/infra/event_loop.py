@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.metrics import WEB_LOOKUPS
+from exchange.infra.metrics import WEB_LOOKUPS
 
 A = TypeVar("A")
 R = TypeVar("R")

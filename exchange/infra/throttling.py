@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from exchange.api.buckets import LocalBuckets, Rate, Verdict
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.redis import PREFIX
-from exchange.redis_scripts import Asker, Question, Script
+from exchange.infra.buckets import LocalBuckets, Rate, Verdict
+from exchange.infra.redis import PREFIX
+from exchange.infra.redis_scripts import Asker, Question, Script
 
 # A signature can be used until its timestamp leaves the widest window (60 s, plus 1 s of clock).
 # The rest is for what passes between the check of the timestamp and this one, and for the clocks

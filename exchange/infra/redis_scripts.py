@@ -20,8 +20,8 @@ import structlog
 from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import NoScriptError
 
-from exchange.event_loop import on_event_loop, results_give
-from exchange.redis import redis_client
+from exchange.infra.event_loop import on_event_loop, results_give
+from exchange.infra.redis import redis_client
 
 # After a failure this process relies on itself for a while, instead of a timeout a request.
 PAUSE_AFTER_FAILURE_S: Final = 1.0
