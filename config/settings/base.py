@@ -43,14 +43,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "exchange.http.request_id.RequestIdMiddleware",
+    "exchange.infra.http.request_id.RequestIdMiddleware",
     "exchange.http.host.HostMiddleware",
-    "exchange.http.shortcut.ShortcutMiddleware",
+    "exchange.infra.http.shortcut.ShortcutMiddleware",
     # What follows is the long way: pages, and API requests that a cookie may authenticate.
-    "exchange.http.probes.ProbesMiddleware",
+    "exchange.infra.http.probes.ProbesMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "exchange.http.security.ContentSecurityPolicyMiddleware",
+    "exchange.infra.http.security.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "exchange.http.pages.PageRateMiddleware",
     "exchange.http.text.TextMiddleware",

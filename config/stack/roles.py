@@ -152,7 +152,8 @@ def _web(layout: Layout, workers: int) -> list[str]:
 
 
 def _ws(layout: Layout) -> list[str]:
-    # Without --proxy-headers: exchange/http/address.py reads what the proxy says, for both doors.
+    # Without --proxy-headers: exchange/infra/http/address.py reads what the proxy says, for both
+    # doors.
     return [
         sys.executable, "-m", "config.ws", "-b", layout.host, "-p", str(layout.ws_port),
         "--verbosity", "0", "--no-server-name",

@@ -16,8 +16,8 @@ from exchange.api.strangers import strangers
 from exchange.api.weights import NOTHING_THERE, Bucket, Cost, cost_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.http.address import client_address, network_of
 from exchange.infra.buckets import LocalBuckets, Rate, Verdict
+from exchange.infra.http.address import client_address, network_of
 from exchange.infra.throttling import UNLIMITED, Ticket, guard, now_ms
 from exchange.signin.known import known_sessions, session_cookie
 

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from exchange.api.admission import rate_headers, refused_admit, request_admit
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.http.request_id import request_id
 from exchange.infra.database import DATABASE_AWAY
+from exchange.infra.http.request_id import request_id
 
 P = ParamSpec("P")
 

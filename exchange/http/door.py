@@ -1,9 +1,10 @@
 """The door of `web`: lets complete requests in to a WSGI application, and nothing else.
 
 It is an ASGI application of its own on the server's event loop. There the head is checked and the
-body is read whole, under bounds (exchange/http/bodies.py); what can be refused by the head alone is
-refused before any of the body is read. Only then is the request answered: on the loop where it is
-of those that programs send most (exchange/http/on_loop.py), else by a thread (docs/adr/0030).
+body is read whole, under bounds (exchange/infra/http/bodies.py); what can be refused by the head
+alone is refused before any of the body is read. Only then is the request answered: on the loop
+where it is of those that programs send most (exchange/http/on_loop.py), else by a thread
+(docs/adr/0030).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,13 +18,13 @@ from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.http.address import environ_address, network_of
-from exchange.http.bodies import Bodies, ClientGone, Receive
-from exchange.http.environ import Environ, environ_of
 from exchange.http.on_loop import OnLoop, Route
-from exchange.http.request_id import HEADER, request_id_choose
-from exchange.http.wsgi import Application, Messages, messages_of
 from exchange.infra.event_loop import Threads
+from exchange.infra.http.address import environ_address, network_of
+from exchange.infra.http.bodies import Bodies, ClientGone, Receive
+from exchange.infra.http.environ import Environ, environ_of
+from exchange.infra.http.request_id import HEADER, request_id_choose
+from exchange.infra.http.wsgi import Application, Messages, messages_of
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
 
 API_PREFIX: Final = "/api/"

@@ -1,7 +1,7 @@
 """What programs send most is answered on the event loop itself: no thread waits for its commit.
 
-The same middlewares look at a request as on the short way (exchange/http/shortcut.py), the same
-services answer it, and it is refused in the same words: tests send everything to both.
+The same middlewares look at a request as on the short way (exchange/infra/http/shortcut.py), the
+same services answer it, and it is refused in the same words: tests send everything to both.
 """
 
 import re
@@ -17,13 +17,13 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 from structlog.contextvars import bind_contextvars
 
-from exchange.http.current import current_request
-from exchange.http.environ import Environ
 from exchange.http.host import HostMiddleware
-from exchange.http.request_id import HEADER, request_id_choose
-from exchange.http.security import api_headers_add
-from exchange.http.shortcut import answer_observe
-from exchange.http.wsgi import Messages
+from exchange.infra.http.current import current_request
+from exchange.infra.http.environ import Environ
+from exchange.infra.http.request_id import HEADER, request_id_choose
+from exchange.infra.http.security import api_headers_add
+from exchange.infra.http.shortcut import answer_observe
+from exchange.infra.http.wsgi import Messages
 
 LoopView = Callable[..., Awaitable[HttpResponse]]
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from exchange.api.admission import page_admit, rate_headers, session_settle
 from exchange.api.errors import headers
 from exchange.domain.errors import DomainError
-from exchange.http.security import API_PREFIX
+from exchange.infra.http.security import API_PREFIX
 
 FAULT: Final = 500  # from here on nobody knows what a session was
 

@@ -7,7 +7,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 
 from exchange.api.errors import bad_request
-from exchange.http.security import API_PREFIX
+from exchange.infra.http.security import API_PREFIX
 
 NUL: Final = "\x00"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")

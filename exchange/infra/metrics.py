@@ -82,7 +82,8 @@ ENGINE_SEQUENCE = Gauge(
 )
 FEED_CONNECTIONS = Gauge("takas_feed_connections", "Open WebSockets", multiprocess_mode="livesum")
 FEED_FRAMES = Counter("takas_feed_frames", "Frames sent to sockets", ["kind"])
-# Signed requests skip django-prometheus' middlewares (exchange/http/shortcut.py): counted here.
+# Signed requests skip django-prometheus' middlewares (exchange/infra/http/shortcut.py): counted
+# here.
 API_SECONDS = Histogram(
     "takas_api_seconds",
     "API requests that carried no cookie, by method and status class",

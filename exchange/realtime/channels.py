@@ -10,7 +10,7 @@ from django.conf import settings
 from django.urls import path, re_path
 from prometheus_client import Counter
 
-from exchange.http.address import network_of, socket_address
+from exchange.infra.http.address import network_of, socket_address
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
 from exchange.realtime.places import places
 

@@ -14,7 +14,7 @@ from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from exchange.http.address import network_of, socket_address
+from exchange.infra.http.address import network_of, socket_address
 from exchange.models import User
 from exchange.realtime import protocol
 from exchange.realtime.feed import FeedHub

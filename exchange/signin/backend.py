@@ -10,7 +10,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 
 from exchange.domain.errors import DomainError
-from exchange.http.address import client_address
+from exchange.infra.http.address import client_address
 from exchange.models import User
 from exchange.signin import hashing
 from exchange.signin.events import sign_in_failed, sign_in_refused, sign_in_succeeded

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from exchange.domain.enums import SecurityKind
 from exchange.events import event_record
 from exchange.events import sign_in_failed as failure_record
-from exchange.http.address import client_address
+from exchange.infra.http.address import client_address
 from exchange.models import User
 
 OFFICE: Final = "/admin/"

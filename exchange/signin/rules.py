@@ -9,7 +9,7 @@ import hashlib
 import unicodedata
 from typing import Final, NamedTuple
 
-from exchange.http.address import network_of
+from exchange.infra.http.address import network_of
 
 FORGOTTEN_MS: Final = 60 * 60 * 1000  # a counter, after the last attempt that it counted
 KNOWN_MS: Final = 30 * 24 * 60 * 60 * 1000  # a network that somebody signed in from

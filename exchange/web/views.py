@@ -17,7 +17,7 @@ from exchange.access import sign_out
 from exchange.api.principals import principal_of_user
 from exchange.domain.codes import DESCRIPTIONS
 from exchange.domain.units import percent_text
-from exchange.http.security import websocket_url
+from exchange.infra.http.security import websocket_url
 from exchange.selectors import catalogue
 from exchange.signin.forms import SignInForm
 from exchange.signin.service import session_begin

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 
-from exchange.http.request_id import request_id
-from exchange.http.security import websocket_url
-from exchange.http.shortcut import takes_short_way
+from exchange.infra.http.request_id import request_id
+from exchange.infra.http.security import websocket_url
+from exchange.infra.http.shortcut import takes_short_way
 from exchange.infra.logging import bound, configure
 
 

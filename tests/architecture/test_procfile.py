@@ -4,7 +4,7 @@ from pathlib import Path
 
 from config.env import BASE_DIR
 from config.stack.roles import ALL, WEB_CONNECTIONS_MAX, Layout, exchange_roles
-from exchange.http.connections import CALM, CONNECTIONS_MAX, CROWDED
+from exchange.infra.http.connections import CALM, CONNECTIONS_MAX, CROWDED
 
 # What depends on where a role runs, and what only quietens the stack's terminal.
 OWN = ("--host", "-b", "--port", "-p")

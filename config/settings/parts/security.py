@@ -20,5 +20,5 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.trust_proxy else None
 TRUST_PROXY = ENV.trust_proxy
 
-# Where browsers open the WebSocket; exchange/http/security.py lets the page connect there.
+# Where browsers open the WebSocket; exchange/infra/http/security.py lets the page connect there.
 WS_URL = ENV.ws_url

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.test import RequestFactory, override_settings
 
-from exchange.http.address import UNKNOWN, client_address, network_of, socket_address
+from exchange.infra.http.address import UNKNOWN, client_address, network_of, socket_address
 
 FORWARDED = "6.6.6.6, 203.0.113.9"
 

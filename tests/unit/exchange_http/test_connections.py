@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from exchange.http.connections import fair_share, shed
+from exchange.infra.http.connections import fair_share, shed
 from tests.waiting import HANG_S, wait_until
 
 CROWDED, CALM = 30, 20

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from exchange.http.environ import Environ
+from exchange.infra.http.environ import Environ
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import structlog
 
-from exchange.http.address import network_of
+from exchange.infra.http.address import network_of
 from exchange.infra.metrics import WEB_REFUSED
 
 CONNECTIONS_MAX: Final = 4_096  # of one process; what is beyond waits until one ends

@@ -9,7 +9,7 @@ from typing import Final
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
-from exchange.http.current import current_request
+from exchange.infra.http.current import current_request
 
 HEADER: Final = "X-Request-Id"
 # A proxy's id is taken over if it is plain; anything else could forge log lines.

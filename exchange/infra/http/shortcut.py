@@ -20,7 +20,7 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 
-from exchange.http.security import API_PREFIX, api_headers_add
+from exchange.infra.http.security import API_PREFIX, api_headers_add
 from exchange.infra.metrics import API_SECONDS
 
 _METHODS: Final = ("GET", "POST", "DELETE", "PATCH", "PUT")
