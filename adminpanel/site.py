@@ -7,7 +7,7 @@ from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from exchange.access import sign_out
+from exchange.access.ends import sign_out
 from exchange.signin.forms import PasswordChangeForm, StaffSignInForm, answer_with_wait
 
 

@@ -345,7 +345,7 @@ class ApiKey(models.Model):
 class SecurityEvent(models.Model):
     """Who did what, to whom, from where. Partitioned by month of `id`, never changed or deleted.
 
-    Rows are written by exchange/events.py alone.
+    Rows are written by exchange/access/security_events.py alone.
     """
 
     id = models.BigIntegerField(primary_key=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from exchange.api.principals import Principal
+from exchange.access.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from exchange.domain.errors import DomainError

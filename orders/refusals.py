@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 from prometheus_client import Counter
 
-from exchange.api.principals import Principal
+from exchange.access.principals import Principal
 from exchange.domain.errors import DomainError
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.metrics import ORDERS_REFUSED

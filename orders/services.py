@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from exchange.api.principals import Principal
+from exchange.access.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, TimeInForce

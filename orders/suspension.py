@@ -14,11 +14,11 @@ from typing import Final
 import structlog
 from django.db import connection, transaction
 
-from exchange.api.principals import principals_forget
+from exchange.access.principals import principals_forget
+from exchange.access.security_events import event_record
 from exchange.domain.enums import CommandKind, SecurityKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_floor
-from exchange.events import event_record
 from exchange.models import User
 from exchange.realtime.logins import login_ended, user_group
 from orders.mass_cancels import account_orders_cancel

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from exchange.api.principals import Principal
+from exchange.access.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError

@@ -14,11 +14,11 @@ import redis
 import structlog
 from django.db import transaction
 
+from exchange.access.security_events import event_record
 from exchange.domain.codes import Code
 from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.domain.units import NotExact, decimal_to_atoms, plain
-from exchange.events import event_record
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset
 from exchange.realtime.publish import balance_frame, encode_frames

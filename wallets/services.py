@@ -7,9 +7,9 @@ import psycopg
 from django.db import connection as django_connection
 from django.db import transaction
 
+from exchange.access.security_events import event_record
 from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.units import decimal_to_atoms
-from exchange.events import event_record
 from exchange.models import Asset, User
 from wallets.entries import entries_write, ledger_ids
 from wallets.locks import balances_apply, balances_create_missing

@@ -12,7 +12,7 @@ from adminpanel.admin.actions import CommandActions
 from adminpanel.admin.forms import PlainAdmin
 from adminpanel.admin.readonly import ReadOnlyAdmin
 from adminpanel.admin.user_acts import ACCESS_PERMISSION
-from exchange.access import key_revoke
+from exchange.access.ends import key_revoke
 from exchange.domain.errors import DomainError
 from exchange.models import AccountGroup, ApiKey, User
 from orders.market_rules import order_limit_send

@@ -4,7 +4,7 @@ Powers are a superuser's to give: groups and permissions, and what makes somebod
 whatever would let one person be another: names, passwords and addresses of users. A field that is
 not named as open to staff is closed to them on such a model, so a new column begins closed.
 
-What staff change is on record with its old and new values (exchange/events.py).
+What staff change is on record with its old and new values (exchange/access/security_events.py).
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from exchange.access.security_events import REDACTED, event_record, is_secret
 from exchange.domain.enums import SecurityKind
-from exchange.events import REDACTED, event_record, is_secret
 from exchange.models import User
 
 # Only superusers add, change or delete these, whatever permissions a group holds.

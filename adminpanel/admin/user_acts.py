@@ -9,7 +9,7 @@ from typing import Any, Final
 from django import forms
 
 from adminpanel.admin.forms import PlainDecimalField
-from exchange.access import key_revoke, sessions_end
+from exchange.access.ends import key_revoke, sessions_end
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, plain
 from exchange.models import ApiKey, Asset, User
 from orders.market_states import NOTE_LENGTH_MAX

@@ -19,7 +19,7 @@ from adminpanel.admin.accounts import OrderCancels
 from adminpanel.admin.forms import PlainAdmin, PlainForm
 from adminpanel.admin.policy import OfficeAdmin
 from adminpanel.admin.user_acts import ACTS, CANCEL, KEEP, Act
-from exchange.access import password_store
+from exchange.access.ends import password_store
 from exchange.domain.errors import DomainError
 from exchange.models import User
 from orders.mass_cancels import ANY_OWNER

@@ -19,7 +19,7 @@ from config.demo.reference import (
     TRADER_FUNDS,
     TRADERS,
 )
-from exchange.api.secrets import SecretUnreadable, secret_decrypt
+from exchange.access.secrets import SecretUnreadable, secret_decrypt
 from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
 from orders.market_rules import symbol_rules_send

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest
 
+from exchange.access.principals import Limits
 from exchange.api.parameters import parameters_check
-from exchange.api.principals import Limits
 from exchange.api.strangers import strangers
 from exchange.api.weights import NOTHING_THERE, Bucket, Cost, cost_of
 from exchange.domain.codes import Code

@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from exchange.access.principals import Principal
 from exchange.api.admission import rate_headers, request_admit
 from exchange.api.errors import exception_handler
 from exchange.api.keys import authenticate
-from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError

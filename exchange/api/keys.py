@@ -16,25 +16,25 @@ from typing import Any, Final
 from django.db import transaction
 from django.http import HttpRequest
 
+from exchange.access.principals import (
+    Principal,
+    principal_of_key,
+    principal_of_user,
+)
+from exchange.access.secrets import secret_encrypt
+from exchange.access.security_events import event_record
 from exchange.api.admission import (
     session_right,
     session_wrong,
     user_admit,
     user_admit_on_loop,
 )
-from exchange.api.principals import (
-    Principal,
-    principal_of_key,
-    principal_of_user,
-)
 from exchange.api.requests import body_of
-from exchange.api.secrets import secret_encrypt
 from exchange.api.strangers import strangers
 from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
-from exchange.events import event_record
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.http.address import client_address, environ_address, network_of
 from exchange.infra.http.environ import wire_target

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.access import key_revoke
+from exchange.access.ends import key_revoke
 from exchange.api.base import ApiView, plain_request
 from exchange.api.errors import ANY_METHOD, api_view
 from exchange.api.keys import LABEL_MAX, api_key_add

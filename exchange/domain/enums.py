@@ -118,7 +118,7 @@ class Scope(StrEnum):
 
 
 class SecurityKind(StrEnum):
-    """What the record of security events tells (exchange/events.py)."""
+    """What the record of security events tells (exchange/access/security_events.py)."""
 
     SIGN_IN = "sign_in"
     SIGN_IN_FAILED = "sign_in_failed"

@@ -9,8 +9,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
 from prometheus_client import Counter
 
+from exchange.access.principals import Principal
 from exchange.api import keys
-from exchange.api.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError

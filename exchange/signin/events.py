@@ -5,9 +5,9 @@ from typing import Final
 import structlog
 from django.http import HttpRequest
 
+from exchange.access.security_events import event_record
+from exchange.access.security_events import sign_in_failed as failure_record
 from exchange.domain.enums import SecurityKind
-from exchange.events import event_record
-from exchange.events import sign_in_failed as failure_record
 from exchange.infra.http.address import client_address
 from exchange.models import User
 

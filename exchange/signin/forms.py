@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from exchange.access import password_store
+from exchange.access.ends import password_store
 from exchange.domain.errors import DomainError
 from exchange.models import User
 from exchange.signin.service import password_confirmed

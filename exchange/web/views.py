@@ -13,8 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from exchange.access import sign_out
-from exchange.api.principals import principal_of_user
+from exchange.access.ends import sign_out
+from exchange.access.principals import principal_of_user
 from exchange.domain.codes import DESCRIPTIONS
 from exchange.domain.units import percent_text
 from exchange.infra.http.security import websocket_url

@@ -7,8 +7,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
+from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
-from exchange.api.principals import principals_forget
 from exchange.models import ApiKey, User
 from orders.models import Order
 from orders.suspension import user_suspend

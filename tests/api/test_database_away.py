@@ -10,8 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from psycopg_pool import PoolTimeout
 
+from exchange.access.principals import principal_of_key, principal_of_user
 from exchange.api.errors import api_view
-from exchange.api.principals import principal_of_key, principal_of_user
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 

@@ -446,7 +446,7 @@ def test_a_key_that_may_only_read_places_and_cancels_nothing(ada: Trader, symbol
 
 
 def test_a_suspended_user_places_no_list(ada: Trader) -> None:
-    from exchange.api.principals import principals_forget
+    from exchange.access.principals import principals_forget
 
     ada.user.is_suspended = True
     ada.user.save(update_fields=["is_suspended"])

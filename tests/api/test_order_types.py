@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from django.db import connection
 
-from exchange.api.principals import principals_forget
+from exchange.access.principals import principals_forget
 from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.selectors import catalogue, catalogue_forget

@@ -11,11 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from exchange.access import key_revoke
+from exchange.access.ends import key_revoke
+from exchange.access.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
 from exchange.api.keys import api_key_create
-from exchange.api.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api.strangers import BAD_KEYS
 from exchange.api.weights import COSTS, METHODS, Bucket, Cost, weights_check
 from exchange.infra.buckets import LocalBuckets, Rate
@@ -35,7 +35,7 @@ def code_of(response: HttpResponse) -> str:
 
 def tier_of(trader: Trader, **rates: int | None) -> None:
     """Give a trader rates of their own, from now on."""
-    from exchange.api.principals import principals_forget
+    from exchange.access.principals import principals_forget
 
     trader.user.tier = Tier.objects.create(name=f"of {trader.user}", **rates)
     trader.user.save()
@@ -287,7 +287,7 @@ def test_a_key_that_was_right_stays_open_beside_strangers(timeless: None, ada: T
     assert ask(ada).status_code == 200
     while ask(ada, STRANGERS_KEY).status_code == 401:
         pass
-    from exchange.api.principals import principals_forget
+    from exchange.access.principals import principals_forget
 
     principals_forget()
     assert ada.get("/balances").status_code == 200

@@ -13,7 +13,7 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from exchange.api.principals import principals_forget
+from exchange.access.principals import principals_forget
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Side
 from exchange.domain.errors import DomainError

@@ -18,8 +18,8 @@ from django.test import Client
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
-from exchange.api.principals import principals_forget
 from exchange.api.strangers import strangers
 from exchange.infra.redis import redis_client
 from exchange.models import Asset, Tier, User

@@ -18,8 +18,8 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 from prometheus_client import REGISTRY
 
-from exchange.api.principals import principals_forget
-from exchange.api.secrets import secret_encrypt
+from exchange.access.principals import principals_forget
+from exchange.access.secrets import secret_encrypt
 from exchange.infra.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from exchange.models import ApiKey, User
 from exchange.realtime import protocol, publish

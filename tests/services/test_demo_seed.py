@@ -21,7 +21,7 @@ from config.demo.reference import (
 )
 from config.demo.seed import makers_seed, people_seed, reference_seed
 from config.replay.venue import replays_unlist, run_next, venue_open
-from exchange.api.secrets import secret_decrypt, secret_encrypt
+from exchange.access.secrets import secret_decrypt, secret_encrypt
 from exchange.domain.units import PPM
 from exchange.market.flow import FlowExtent
 from exchange.market.generator import MarketGenerator

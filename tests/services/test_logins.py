@@ -20,9 +20,9 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from exchange import access
+from exchange.access import ends
+from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
-from exchange.api.principals import principals_forget
 from exchange.infra.redis import redis_client
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
@@ -203,7 +203,7 @@ def staff_end(user: User) -> None:
 
 
 def service_end(user: User) -> None:
-    access.sessions_end(user.pk, reason="asked for")
+    ends.sessions_end(user.pk, reason="asked for")
 
 
 @pytest.mark.parametrize("end", [new_password, own_new_password, staff_end, service_end])
@@ -255,9 +255,9 @@ def test_a_revoked_key_ends_its_own_sockets(
     by_session = processes[0].open(cookie(ada)[1])
     spare, _ = api_key_create(user_id=ada.pk, label="spare", can_trade=False)
     with messages_only(monkeypatch):
-        access.key_revoke(user_id=ada.pk, key_id=spare.key_id)
+        ends.key_revoke(user_id=ada.pk, key_id=spare.key_id)
         stays(processes[1], by_key)
-        access.key_revoke(user_id=ada.pk, key_id="key-1234567")
+        ends.key_revoke(user_id=ada.pk, key_id="key-1234567")
         assert sent_close(processes[1], by_key) == CloseCode.SESSION_ENDED
     stays(processes[0], by_session)
 
@@ -352,7 +352,7 @@ def test_a_login_that_ended_while_its_socket_opened_is_found_at_once(
         await watch.stop()  # Redis is slow: nothing is joined, nothing looked up
         socket = Socket(headers)
         assert await socket.open()
-        await database_sync_to_async(access.sessions_end)(ada.pk, reason="gone")
+        await database_sync_to_async(ends.sessions_end)(ada.pk, reason="gone")
         watch.start()
         return await socket.closed()
 
@@ -407,5 +407,5 @@ def test_a_connection_to_redis_that_broke_is_made_anew(
             return any(channel.endswith(group) for channel in redis.pubsub_channels())
 
         wait_until(heard_again, "the group is joined anew")
-        access.sessions_end(ada.pk, reason="asked for")
+        ends.sessions_end(ada.pk, reason="asked for")
         assert sent_close(processes[0], socket) == CloseCode.SESSION_ENDED

@@ -15,11 +15,16 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from exchange import events
-from exchange.access import access_end
+from exchange.access import security_events
+from exchange.access.ends import access_end
+from exchange.access.security_events import (
+    DETAIL_BYTES_MAX,
+    FailureBudget,
+    detail_bounded,
+    event_record,
+)
 from exchange.api.keys import api_key_create
 from exchange.domain.enums import SecurityKind
-from exchange.events import DETAIL_BYTES_MAX, FailureBudget, detail_bounded, event_record
 from exchange.models import SecurityEvent, User
 from exchange.signin.throttle import LocalCounters, throttle
 from tests.factories.reference import symbol_make
@@ -34,7 +39,7 @@ FOUND = {"x-request-id": "trace-12345678"}
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute with all its room, and no waits from earlier tests."""
-    monkeypatch.setattr(events, "_failures", FailureBudget())
+    monkeypatch.setattr(security_events, "_failures", FailureBudget())
     local = LocalCounters()
     monkeypatch.setattr(throttle, "_shared", local)
     monkeypatch.setattr(throttle, "_local", local)
@@ -85,9 +90,9 @@ def test_a_name_that_nobody_has_may_be_a_password_and_is_not_shown(client: Clien
 
 @pytest.mark.parametrize("name", ["a\x00b", "x" * 100_000, "\u202e\n{}", "\ud800", ""])
 def test_a_name_cannot_break_the_record(client: Client, name: str) -> None:
-    events.sign_in_failed(name=name, door="page", reason="wrong")
+    security_events.sign_in_failed(name=name, door="page", reason="wrong")
     [event] = told(SecurityKind.SIGN_IN_FAILED)
-    assert len(event.name) <= events.NAME_MAX
+    assert len(event.name) <= security_events.NAME_MAX
     assert event.name.isprintable()
 
 
@@ -284,7 +289,7 @@ def test_one_network_leaves_room_for_others() -> None:
 
 def test_failures_beyond_the_budget_are_counted_and_not_recorded() -> None:
     for number in range(40):
-        events.sign_in_failed(name=f"nobody{number}", door="page", reason="wrong")
+        security_events.sign_in_failed(name=f"nobody{number}", door="page", reason="wrong")
     assert len(told(SecurityKind.SIGN_IN_FAILED)) == FailureBudget.NETWORK_MAX
 
 
@@ -343,7 +348,7 @@ def test_a_life_leaves_no_secret_on_record(client: Client) -> None:
 
 @pytest.mark.parametrize("name", ["password", "new_password1", "api_secret", "X-Takas-Signature"])
 def test_values_of_secret_names_are_not_kept(name: str) -> None:
-    assert detail_bounded({name: "s3cret"}) == {name: events.REDACTED}
+    assert detail_bounded({name: "s3cret"}) == {name: security_events.REDACTED}
 
 
 # --- in the back office

@@ -8,9 +8,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from exchange.access.principals import principals_forget
 from exchange.api import admission
 from exchange.api.admission import BURST_SECONDS, PAGE_WEIGHT
-from exchange.api.principals import principals_forget
 from exchange.api.weights import Bucket
 from exchange.infra.buckets import LocalBuckets
 from exchange.infra.redis import redis_client

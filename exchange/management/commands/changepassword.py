@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
 
-from exchange.access import password_changed
+from exchange.access.ends import password_changed
 from exchange.models import User
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.conf import settings
 from django.db import connection
 
-from exchange.api.secrets import secret_decrypt
+from exchange.access.secrets import secret_decrypt
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
