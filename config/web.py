@@ -7,10 +7,10 @@ from django.conf import settings
 
 from config.wsgi import application as django
 from exchange.api.documents import documents_make
-from exchange.http.door import Door
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch
 from exchange.infra.http.probes import WEB
+from exchange.web.door import Door
 from orders.api.routes import ON_LOOP
 
 log = structlog.get_logger(__name__)

@@ -44,7 +44,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "exchange.infra.http.request_id.RequestIdMiddleware",
-    "exchange.http.host.HostMiddleware",
+    "exchange.web.host.HostMiddleware",
     "exchange.infra.http.shortcut.ShortcutMiddleware",
     # What follows is the long way: pages, and API requests that a cookie may authenticate.
     "exchange.infra.http.probes.ProbesMiddleware",
@@ -52,8 +52,8 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "exchange.infra.http.security.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "exchange.http.pages.PageRateMiddleware",
-    "exchange.http.text.TextMiddleware",
+    "exchange.web.page_rates.PageRateMiddleware",
+    "exchange.web.nul.TextMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

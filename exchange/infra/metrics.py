@@ -90,7 +90,7 @@ API_SECONDS = Histogram(
     ["method", "status"],
     buckets=SECONDS_BUCKETS,
 )
-# What web's door has in hand (exchange/http/door.py).
+# What web's door has in hand (exchange/web/door.py).
 WEB_REQUESTS = Gauge(
     "takas_web_requests", "Requests in threads, or waiting for one", multiprocess_mode="livesum"
 )

@@ -1,8 +1,8 @@
-"""The addresses that are answered on an event loop (exchange/http/on_loop.py)."""
+"""The addresses that are answered on an event loop (exchange/web/on_loop.py)."""
 
 from typing import Final
 
-from exchange.http.on_loop import Route
+from exchange.web.on_loop import Route
 from orders.api import views
 
 ON_LOOP: Final = (

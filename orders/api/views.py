@@ -65,7 +65,7 @@ def _place(request: HttpRequest) -> HttpResponse:
 
 @loop_view
 async def place_on_loop(request: HttpRequest) -> HttpResponse:
-    """POST /orders on an event loop (exchange/http/on_loop.py)."""
+    """POST /orders on an event loop (exchange/web/on_loop.py)."""
     principal = await authenticate_on_loop(request, Scope.TRADE)
     with refusals_told(principal, "order") as wish:
         wanted = body_decode(request, _place_decoder)

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from exchange.domain.errors import DomainError
-from exchange.http.door import Door
+from exchange.web.door import Door
 from orders.api.routes import ON_LOOP
 from tests.waiting import HANG_S
 

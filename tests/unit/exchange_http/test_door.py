@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from exchange.api.requests import BODY_BYTES_MAX
-from exchange.http.door import Door
 from exchange.infra.event_loop import Threads
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.infra.http.environ import HEAD_BYTES_MAX
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX
 from exchange.infra.metrics import WEB_REQUESTS
+from exchange.web.door import Door
 
 pytestmark = pytest.mark.asyncio
 

@@ -3,7 +3,7 @@
 It is an ASGI application of its own on the server's event loop. There the head is checked and the
 body is read whole, under bounds (exchange/infra/http/bodies.py); what can be refused by the head
 alone is refused before any of the body is read. Only then is the request answered: on the loop
-where it is of those that programs send most (exchange/http/on_loop.py), else by a thread
+where it is of those that programs send most (exchange/web/on_loop.py), else by a thread
 (docs/adr/0030).
 """
 
@@ -18,7 +18,6 @@ from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.http.on_loop import OnLoop, Route
 from exchange.infra.event_loop import Threads
 from exchange.infra.http.address import environ_address, network_of
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
@@ -26,6 +25,7 @@ from exchange.infra.http.environ import Environ, environ_of
 from exchange.infra.http.request_id import HEADER, request_id_choose
 from exchange.infra.http.wsgi import Application, Messages, messages_of
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
+from exchange.web.on_loop import OnLoop, Route
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait

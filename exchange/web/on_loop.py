@@ -17,13 +17,13 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 from structlog.contextvars import bind_contextvars
 
-from exchange.http.host import HostMiddleware
 from exchange.infra.http.current import current_request
 from exchange.infra.http.environ import Environ
 from exchange.infra.http.request_id import HEADER, request_id_choose
 from exchange.infra.http.security import api_headers_add
 from exchange.infra.http.shortcut import answer_observe
 from exchange.infra.http.wsgi import Messages
+from exchange.web.host import HostMiddleware
 
 LoopView = Callable[..., Awaitable[HttpResponse]]
 
