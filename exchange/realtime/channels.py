@@ -11,8 +11,8 @@ from django.urls import path, re_path
 from prometheus_client import Counter
 
 from exchange.infra.http.address import network_of, socket_address
+from exchange.realtime.connection_limits import places
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
-from exchange.realtime.places import places
 
 log = structlog.get_logger(__name__)
 ORIGINS_REFUSED = Counter("takas_ws_origin_refused", "Handshakes refused for their Origin")

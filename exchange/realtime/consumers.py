@@ -17,12 +17,17 @@ from exchange.domain.errors import DomainError
 from exchange.infra.http.address import network_of, socket_address
 from exchange.models import User
 from exchange.realtime import protocol
+from exchange.realtime.connection_limits import (
+    FIRST_SUBSCRIPTION_S,
+    SOCKETS_PER_USER_MAX,
+    Place,
+    places,
+)
 from exchange.realtime.feed import FeedHub
+from exchange.realtime.login_state import mark_of
 from exchange.realtime.logins import Logins, logins_running
-from exchange.realtime.outbox import Drain, Intake, Login, Outbox
-from exchange.realtime.places import FIRST_SUBSCRIPTION_S, SOCKETS_PER_USER_MAX, Place, places
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.standing import mark_of
+from exchange.realtime.send_queue import Drain, Intake, Login, Outbox
 from exchange.realtime.subscriber import hub_running
 from exchange.selectors import catalogue
 

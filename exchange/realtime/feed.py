@@ -16,10 +16,10 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from exchange.infra.metrics import FEED_CONNECTIONS, FEED_FRAMES
-from exchange.realtime.mirror import BookMirror, Outcome
-from exchange.realtime.outbox import Outbox
 from exchange.realtime.protocol import answer
 from exchange.realtime.publish import STATE_SUFFIX
+from exchange.realtime.replica import BookMirror, Outcome
+from exchange.realtime.send_queue import Outbox
 
 log = structlog.get_logger(__name__)
 

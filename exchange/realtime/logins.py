@@ -22,9 +22,9 @@ from django.db import Error as DatabaseError
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from exchange.realtime.outbox import Login, Outbox
+from exchange.realtime.login_state import standing_read
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.standing import standing_read
+from exchange.realtime.send_queue import Login, Outbox
 
 log = structlog.get_logger(__name__)
 

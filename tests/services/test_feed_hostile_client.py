@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from exchange.realtime.places import SOCKETS_PER_NETWORK_MAX
+from exchange.realtime.connection_limits import SOCKETS_PER_NETWORK_MAX
 from exchange.realtime.protocol import MESSAGES_BURST, REFUSED_MESSAGES_MAX, CloseCode
 from tests.factories.reference import symbol_make
 from tests.services.test_feed_slow_client import daphne

@@ -10,8 +10,8 @@ from exchange.domain.errors import DomainError
 from exchange.realtime import protocol
 from exchange.realtime.channels import origin_is_ours
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.outbox import CHARS_MAX, FRAMES_MAX, Outbox
 from exchange.realtime.protocol import CloseCode
+from exchange.realtime.send_queue import CHARS_MAX, FRAMES_MAX, Outbox
 
 
 @pytest.mark.parametrize(

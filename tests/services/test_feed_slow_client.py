@@ -25,8 +25,8 @@ from websockets.sync.client import ClientConnection, connect
 from config.stack.state import ports_free
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.realtime import publish
-from exchange.realtime.outbox import CHARS_MAX
 from exchange.realtime.protocol import CloseCode
+from exchange.realtime.send_queue import CHARS_MAX
 from tests.factories.reference import symbol_make
 from tests.waiting import HANG_S, wait_until
 

@@ -8,7 +8,6 @@ import pytest
 from exchange.domain.units import SymbolUnits
 from exchange.infra.redis import book_key, redis_client, state_key, top_key
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.outbox import Outbox
 from exchange.realtime.publish import (
     PLAIN_MARKET,
     MarketState,
@@ -17,6 +16,7 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
+from exchange.realtime.send_queue import Outbox
 from matching import messages as m
 from matching.engine import Engine
 from matching.transport import RedisFeed

@@ -26,8 +26,8 @@ from exchange.api.keys import api_key_create
 from exchange.infra.redis import redis_client
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
+from exchange.realtime.login_state import Standing
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.standing import Standing
 from exchange.realtime.subscriber import hub_stop
 from orders.intake.thread import intake_stop
 from orders.suspension import user_deactivate, user_suspend

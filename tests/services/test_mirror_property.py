@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.mirror import LEVELS_MAX, BookMirror, Outcome
-from exchange.realtime.outbox import Outbox
+from exchange.realtime.replica import LEVELS_MAX, BookMirror, Outcome
+from exchange.realtime.send_queue import Outbox
 
 SYMBOL = "BTC-USDT"
 TOPIC = f"{SYMBOL}@depth"

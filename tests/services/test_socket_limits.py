@@ -17,9 +17,9 @@ from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.redis import redis_client
 from exchange.models import User
 from exchange.realtime import channels, consumers, protocol
-from exchange.realtime import places as places_module
+from exchange.realtime import connection_limits as places_module
 from exchange.realtime.channels import websocket_urlpatterns
-from exchange.realtime.places import Places
+from exchange.realtime.connection_limits import Places
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from exchange.selectors import catalogue_forget

@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from config.ws_protocol import CLOSE_SECONDS, SocketProtocol
-from exchange.realtime.outbox import Drain, Outbox
+from exchange.realtime.send_queue import Drain, Outbox
 
 PINGS = 10_000
 

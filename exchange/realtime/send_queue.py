@@ -21,7 +21,7 @@ class Login:
 
     user_id: int
     session_key: str | None = None
-    mark: str = ""  # what the session was made under (exchange/realtime/standing.py)
+    mark: str = ""  # what the session was made under (exchange/realtime/login_state.py)
     key_number: int = 0
 
 

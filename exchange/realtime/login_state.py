@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import connection
 
 from exchange.models import User
-from exchange.realtime.outbox import Login
+from exchange.realtime.send_queue import Login
 
 
 def mark_of(user: User) -> str:
