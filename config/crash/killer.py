@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from config.own_stack import RunningStack
+from config.stack.own import RunningStack
 
 GAP_SECONDS: Final = (2.0, 6.0)
 # Past its lease of 3 s: a second life of the worker must find itself fenced off.

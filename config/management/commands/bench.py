@@ -12,7 +12,7 @@ from config.bench.loading import loading
 from config.bench.slow import slow
 from config.bench.triggers import triggers
 from config.bench.whole import WholeOptions, feed, whole
-from config.own_stack import StackFailed, own_stack
+from config.stack.own import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
 # Sections that measure a part alone run on the servers without the roles.

@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config.crash.killer import TARGETS
 from config.crash.run import CrashOptions, crash
 from config.env import BASE_DIR, ENV
-from config.own_stack import LOG_NAME, StackFailed, own_stack, running_stack
+from config.stack.own import LOG_NAME, StackFailed, own_stack, running_stack
 
 SEED_BITS: Final = 31
 

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config.demo.bots import KEYS_NAME, keys_read
 from config.demo.market import DemoMarket
 from config.env import BASE_DIR, ENV
-from config.own_stack import running_stack
+from config.stack.own import running_stack
 
 RATE_PER_SECOND: Final = 20.0
 SEED: Final = 2024

@@ -7,9 +7,9 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 
 from config.env import BASE_DIR, ENV
-from config.own_stack import StackFailed, own_stack, running_stack
 from config.replay.run import LANES, ReplayPlan, replay
 from config.replay.venue import ACCOUNTS_PER_SIDE, ACCOUNTS_PER_SIDE_MAX
+from config.stack.own import StackFailed, own_stack, running_stack
 from exchange.market.flow import TRADES_NAME, FlowError
 
 SPEED_MAX: Final = "max"
