@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from exchange.client import (
+from config.demo.client import (
     RECEIVE_BYTES,
     TIMEOUT_SECONDS,
     NotSent,

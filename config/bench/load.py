@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from exchange.client import Credentials, Signer, address_of
+from config.demo.client import Credentials, Signer, address_of
 from exchange.lanes import Answer, Lanes
 from exchange.latency import Latencies
 

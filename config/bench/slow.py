@@ -12,7 +12,7 @@ import msgspec
 
 from config.bench.load import LoadResult
 from config.bench.whole import WholeOptions, Write, load_plan, load_run
-from exchange.client import address_of
+from config.demo.client import address_of
 
 SENDERS: Final = 200
 PAUSE_SECONDS: Final = 1.0  # a slow sender is no flood: it comes back after a while

@@ -16,7 +16,7 @@ from websockets.typing import Origin
 
 from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 from config.bench.whole import frame_next
-from exchange.client import Client, Credentials, Signer, address_of
+from config.demo.client import Client, Credentials, Signer, address_of
 from exchange.lanes import Lanes
 from exchange.latency import Latencies
 

@@ -18,9 +18,9 @@ from websockets.typing import Origin
 
 from config.bench.load import LoadPlan, LoadResult
 from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
+from config.demo.client import Client, address_of
 from config.env import BASE_DIR
 from config.replay.run import audit
-from exchange.client import Client, address_of
 from exchange.infra.database import connect
 from exchange.latency import Latencies
 from exchange.models import Symbol

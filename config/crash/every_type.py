@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from config.crash.evidence import Acknowledged, EvidenceFile
-from exchange.client import Client, ClientError, Credentials, Response
+from config.demo.client import Client, ClientError, Credentials, Response
 
 INTERVAL_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 0.25

@@ -16,13 +16,13 @@ from config.crash.killer import Killer, kills_plan
 from config.crash.verify import Verdict, verify
 from config.crash.verify_types import verify_types
 from config.demo.bots import funds_ensure
+from config.demo.client import Response
+from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read
+from config.demo.generator import MarketGenerator, MarketShape
 from config.replay.run import audit
 from config.replay.venue import ReplayVenue, run_next, venue_open
 from config.stack.own import RunningStack
-from exchange.client import Response
 from exchange.infra.database import connect
-from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read
-from exchange.market.generator import MarketGenerator, MarketShape
 from exchange.models import Symbol
 from orders.replay.api_route import ApiRoute
 from orders.replay.outcome import drained_wait

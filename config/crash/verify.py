@@ -1,6 +1,6 @@
 """After the crashes: is every promise kept, and are the trades those of the accepted commands?
 
-The judge is exchange/market/paper.py, a book that shares nothing with the engine. It is given the
+The judge is config/demo/simple_book.py, a book that shares nothing with the engine. It is given the
 commands in the sequence that the database holds, and must make the trades that the database holds.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import psycopg
 
 from config.crash.evidence import EvidenceFile
-from exchange.market.paper import PaperBook
+from config.demo.simple_book import PaperBook
 from exchange.models import Symbol
 
 FAULTS_SHOWN_MAX: Final = 20

@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 from django.db import transaction
 
+from config.demo.client import Credentials
 from exchange.access.secrets import secret_encrypt
-from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Tier, User
 from wallets.services import account_open, funds_deposit
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+from config.demo.client import Client, ClientError, Credentials, OutcomeUnknown, Response
+from config.demo.flow import FlowCommand
+from config.demo.generator import BOOK_FULL_SHARE, MarketGenerator
 from config.demo.reference import SYMBOLS, DemoSymbol
-from exchange.client import Client, ClientError, Credentials, OutcomeUnknown, Response
-from exchange.market.flow import FlowCommand
-from exchange.market.generator import BOOK_FULL_SHARE, MarketGenerator
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from exchange.market.generator import MarketShape
+from config.demo.generator import MarketShape
 
 PASSWORD: Final = "takas-demo"  # noqa: S105  # public on purpose; demonstrations only
 TRADERS: Final = ("ada", "boris", "cem")

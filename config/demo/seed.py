@@ -6,6 +6,7 @@ from pathlib import Path
 from django.db import transaction
 
 from config.demo.bots import KEYS_NAME, funds_ensure, key_renew, keys_read, keys_write
+from config.demo.client import Credentials
 from config.demo.reference import (
     ASSETS,
     DEFAULT_TIER,
@@ -20,7 +21,6 @@ from config.demo.reference import (
     TRADERS,
 )
 from exchange.access.secrets import SecretUnreadable, secret_decrypt
-from exchange.client import Credentials
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
 from orders.market_rules import symbol_rules_send
 from wallets.services import account_open, user_create

@@ -9,11 +9,11 @@ from typing import Final, Literal
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read, trades_read
 from config.replay.venue import ReplayVenue, replays_unlist, run_next, venue_open
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from exchange.market.comparison import TradeComparison, trades_compare
-from exchange.market.flow import FlowCommand, FlowExtent, flow_measure, flow_read, trades_read
 from exchange.selectors import catalogue_read
 from orders.intake.publish import RedisPublisher
 from orders.replay.api_route import ApiRoute, SendResult

@@ -11,9 +11,9 @@ from typing import Final
 from django.db import transaction
 
 from config.demo.bots import Bot, bots_ensure, funds_ensure
+from config.demo.flow import FlowExtent
 from config.demo.seed import maker_tier_ensure
 from exchange.domain.units import MONEY_SCALE_MAX
-from exchange.market.flow import FlowExtent
 from exchange.models import Asset, Brand, Symbol
 from orders.replay.terms import ReplayTerms
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from exchange.market.flow import FlowTrade
+from config.demo.flow import FlowTrade
 
 LOOK_AHEAD_MAX: Final = 2_000
 DIFFERENCES_SHOWN_MAX: Final = 20

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from exchange.client import Credentials, Response, Signer, address_of
+from config.demo.client import Credentials, Response, Signer, address_of
+from config.demo.flow import FlowCommand
 from exchange.lanes import Answer, Lanes
 from exchange.latency import Latencies
-from exchange.market.flow import FlowCommand
 from orders.replay.progress import Pace, Progress
 from orders.replay.schedule import Schedule, Step
 from orders.replay.terms import AccountTurns, ReplayTerms

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import psycopg
 
+from config.demo.flow import FlowCommand
 from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import CommandKind, OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.market.flow import FlowCommand
 from orders.intake.batch import Publisher, commit_batch
 from orders.intake.jobs import Accepted, CommandJob, Job, PlaceJob
 from orders.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFailed, SendResult

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from exchange.market.flow import FlowTrade
+from config.demo.flow import FlowTrade
 from orders.replay.terms import ReplayTerms
 
 POLL_SECONDS: Final = 0.05

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from exchange.market.flow import FlowCommand, FlowError
+from config.demo.flow import FlowCommand, FlowError
 from matching.messages import BUY, SELL
 from orders.replay.schedule import Step
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from django.core.wsgi import get_wsgi_application
 
+from config.demo.client import Credentials, Signer
 from exchange.api.keys import string_to_sign
-from exchange.client import Credentials, Signer
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.http.environ import environ_of

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 import redis
 
-from exchange.market.flow import FlowTrade, flow_write, trades_write
-from exchange.market.generator import MarketGenerator, MarketShape
+from config.demo.flow import FlowTrade, flow_write, trades_write
+from config.demo.generator import MarketGenerator, MarketShape
 from tests.e2e.covered import ROOT, manage
 from tests.e2e.test_stack import clean_environment, stack_start, wait_ready
 from tests.waiting import HANG_S, START_S, wait_until

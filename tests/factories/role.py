@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 from django.db import connection
 
+from config.demo.client import Client, ClientError, Credentials
 from config.env import child_environment
 from config.stack.roles import Layout, Role, exchange_roles
 from config.stack.state import ports_free
-from exchange.client import Client, ClientError, Credentials
 from tests.factories.trading import Trader
 from tests.waiting import HANG_S, START_S, wait_until
 

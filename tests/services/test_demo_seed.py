@@ -9,6 +9,8 @@ import pytest
 from django.core.management import call_command
 
 from config.demo.bots import KEYS_NAME, keys_read
+from config.demo.flow import FlowExtent
+from config.demo.generator import MarketGenerator
 from config.demo.reference import (
     DEFAULT_TIER,
     MAKER_FUNDS,
@@ -23,8 +25,6 @@ from config.demo.seed import makers_seed, people_seed, reference_seed
 from config.replay.venue import replays_unlist, run_next, venue_open
 from exchange.access.secrets import secret_decrypt, secret_encrypt
 from exchange.domain.units import PPM
-from exchange.market.flow import FlowExtent
-from exchange.market.generator import MarketGenerator
 from exchange.models import ApiKey, Brand, Symbol, Tier, User
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brand_for_host, brands_forget

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from exchange.client import Response
+from config.demo.client import Response
 from exchange.models import Symbol
 from tests.factories.reference import symbol_make
 from tests.factories.role import READY_S, Running, role_running, wait_for

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
+from config.demo.flow import TRADES_NAME, FlowError
 from config.env import BASE_DIR, ENV
 from config.replay.run import LANES, ReplayPlan, replay
 from config.replay.venue import ACCOUNTS_PER_SIDE, ACCOUNTS_PER_SIDE_MAX
 from config.stack.own import StackFailed, own_stack, running_stack
-from exchange.market.flow import TRADES_NAME, FlowError
 
 SPEED_MAX: Final = "max"
 

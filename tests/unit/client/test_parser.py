@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from exchange.client import (
+from config.demo.client import (
     Client,
     Credentials,
     NotSent,

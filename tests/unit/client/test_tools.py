@@ -5,8 +5,8 @@ import pytest
 from config.bench.load import LoadPlan, _Load
 from config.crash.killer import TARGETS, kills_plan
 from config.demo import market as demo_market
+from config.demo.client import Credentials
 from config.demo.market import DemoMarket
-from exchange.client import Credentials
 from exchange.latency import Latencies
 from tests.unit.replay.venue_server import PaperVenue, venue_server
 

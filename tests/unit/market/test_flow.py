@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from exchange.market.comparison import trades_compare
-from exchange.market.flow import (
+from config.demo.flow import (
     FlowCommand,
     FlowError,
     FlowTrade,
@@ -16,7 +15,8 @@ from exchange.market.flow import (
     trades_read,
     trades_write,
 )
-from exchange.market.generator import MarketGenerator, MarketShape
+from config.demo.generator import MarketGenerator, MarketShape
+from exchange.market.comparison import trades_compare
 
 SHAPE = MarketShape(Decimal(60_000), Decimal("0.01"), Decimal("0.00001"), Decimal("0.02"))
 HEADER = "time_ms,action,order_id,side,type,price,quantity,quote_amount\n"

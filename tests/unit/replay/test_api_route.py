@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.client import Credentials, Response
-from exchange.market.flow import FlowCommand, FlowTrade
-from exchange.market.generator import MarketGenerator, MarketShape
+from config.demo.client import Credentials, Response
+from config.demo.flow import FlowCommand, FlowTrade
+from config.demo.generator import MarketGenerator, MarketShape
 from orders.replay import api_route
 from orders.replay.api_route import ApiRoute, ReplayFailed
 from orders.replay.progress import Pace, Progress

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.market.flow import FlowCommand, FlowError
+from config.demo.flow import FlowCommand, FlowError
 from matching.messages import BUY, SELL
 from orders.replay.schedule import Step
 from orders.replay.terms import AccountTurns, ReplayTerms

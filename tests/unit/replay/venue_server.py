@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from exchange.market.paper import PaperBook
+from config.demo.simple_book import PaperBook
 
 PRICE_STEPS = 1_000_000
 

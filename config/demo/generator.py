@@ -1,9 +1,9 @@
 """A seeded market: what many small traders around a wandering price would send. Pure.
 
 The price reverts to its mean; most orders are passive and near the touch, many are cancelled,
-some take a level, a few sweep several. The generator keeps its own book (exchange/market/paper.py)
-to know where the touch is; on a live exchange the real book differs a little, which `forget`
-repairs. The same seed gives the same commands.
+some take a level, a few sweep several. The generator keeps its own book
+(config/demo/simple_book.py) to know where the touch is; on a live exchange the real book differs a
+little, which `forget` repairs. The same seed gives the same commands.
 """
 
 import math
@@ -13,8 +13,8 @@ from decimal import Decimal
 from random import Random
 from typing import Final
 
-from exchange.market.flow import FlowCommand, FlowTrade
-from exchange.market.paper import PaperBook
+from config.demo.flow import FlowCommand, FlowTrade
+from config.demo.simple_book import PaperBook
 
 # How often each kind of command is drawn once the book is full, in a thousand.
 PASSIVE_PER_MILLE: Final = 560
