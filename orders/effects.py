@@ -6,7 +6,7 @@ here, before anything is written. Nothing is ever clamped.
 
 A live order holds what it needs with what it has open: `hold_atoms` at its limit, or at the bound
 it trades within as a market order. Who waits for a trigger holds from its acceptance on, an iceberg
-holds for what it hides, too. Orders with a linked life: orders/pools.py.
+holds for what it hides, too. Orders with a linked life: wallets/linked.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,11 +40,11 @@ from matching.messages import (
     StateChanged,
     Trade,
 )
-from orders.holds import Effects, Held
-from orders.pools import Links
 from orders.touched import is_repriced
 from wallets.fees import BUY, SELL, fee_of_fill
+from wallets.linked import Links
 from wallets.postings import trade_postings
+from wallets.reservations import Effects, Held
 
 assert (BUY, SELL) == (messages.BUY, messages.SELL), "wallets and the engine name sides alike"
 

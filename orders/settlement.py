@@ -18,7 +18,6 @@ from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.codec import decode_journal
 from matching.journal import Sequenced
 from orders.effects import Fold
-from orders.holds import Effects, Held
 from orders.loading import units_load
 from orders.touched import amends_refused, orders_touched
 from wallets.entries import entries_write
@@ -30,6 +29,7 @@ from wallets.locks import (
     balances_create_missing,
     reservations_locked,
 )
+from wallets.reservations import Effects, Held
 
 # A batch ends with the journal row that reaches this many events: about 256 trades. Larger batches
 # settle a little faster but keep the balances' locks longer.

@@ -16,7 +16,7 @@ from matching.messages import (
     PlaceList,
     Trade,
 )
-from orders.holds import Held
+from wallets.reservations import Held
 
 _ABOUT_ONE_ORDER: Final = (
     OrderRejected,

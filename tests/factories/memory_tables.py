@@ -7,9 +7,9 @@ from exchange.domain.units import SymbolUnits
 from matching import messages as m
 from matching.journal import Sequenced
 from orders.effects import Fold
-from orders.holds import Held
 from orders.touched import amends_refused, orders_touched
 from wallets.postings import assert_balanced
+from wallets.reservations import Held
 
 HOUSE = -1
 MAKER_PPM, TAKER_PPM = 777, 1_313  # so that fees seldom are whole atoms

@@ -25,7 +25,7 @@ what is open. All other pending amends keep hold = need + extra.
 from collections.abc import Iterable, Mapping
 
 from exchange.domain.units import SymbolUnits
-from orders.holds import Effects, Held
+from wallets.reservations import Effects, Held
 
 POOL_SIZE = 2
 

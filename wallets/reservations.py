@@ -16,7 +16,7 @@ class Held:
     it and it will be asked for; for all other orders it is None:
     - in a pool (`pool_id`), whose two orders hold one sum together, on whichever row;
     - of an order that another one's fills pay for (`funded_by`), until that one is filled;
-    - of an order that got other terms while an amend of it was on its way (orders/pools.py).
+    - of an order that got other terms while an amend of it was on its way (wallets/linked.py).
     """
 
     __slots__ = (
