@@ -42,8 +42,8 @@ from orders.validation_states import (
 )
 from orders.validation_terms import expiry_check
 from risk.order_limits import open_orders_max_of
-from risk.rules import slipped_ticks, user_check
-from risk.services import draft_check, price_check
+from risk.pretrade.rules import slipped_ticks, user_check
+from risk.pretrade.services import draft_check, price_check
 
 
 class UnderWay(NamedTuple):

@@ -1,8 +1,8 @@
 """What an order may be, checked without asking anyone: pure, cheap checks first, first one wins.
 
 Every refusal is a DomainError with its own code, naming the field it is about. What needs the
-market's prices, the user or the book's size is in risk/rules.py; values, market states and the
-terms that only some orders have are in the modules named after them.
+market's prices, the user or the book's size is in risk/pretrade/rules.py; values, market states and
+the terms that only some orders have are in the modules named after them.
 
 Units: prices in ticks, quantities in lots, money in atoms of the quote asset.
 """

@@ -41,7 +41,7 @@ from orders.intake.rows import (
     command_payload,
 )
 from orders.lifecycle import is_final
-from risk.rules import open_orders_check
+from risk.pretrade.rules import open_orders_check
 
 Entry = tuple[int, bytes]  # partition id, encoded command
 ClientKey = tuple[int, str]

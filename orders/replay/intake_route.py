@@ -24,8 +24,8 @@ from orders.replay.outcome import drained_wait
 from orders.replay.progress import Pace, Progress
 from orders.replay.terms import AccountTurns, ReplayTerms
 from orders.validation import OrderRequest, draft_build
-from risk.rules import protective_ticks
-from risk.selectors import top_of_book
+from risk.pretrade.rules import protective_ticks
+from risk.pretrade.selectors import top_of_book
 
 BATCH_MAX: Final = 256
 BACKLOG_MAX: Final = 4_000  # commands accepted and not yet sequenced

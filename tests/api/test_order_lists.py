@@ -14,7 +14,7 @@ from matching.codec import decode_command
 from matching.messages import OCO, Cancel, Command, PlaceList
 from orders.models import ClientOrderId, Order, OrderList
 from orders.models import Command as CommandRow
-from risk.selectors import tops_forget
+from risk.pretrade.selectors import tops_forget
 from tests.api.test_order_refusals import state_of_everything
 from tests.factories.trading import NOTHING_YET, Trader, decoded, trader_make
 

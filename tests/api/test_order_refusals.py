@@ -151,7 +151,7 @@ def test_halted_symbol_refuses_orders(ada: Trader, symbol: Symbol) -> None:
 def top_set(bid: int, ask: int, last: int) -> None:
     import msgspec
 
-    from risk.selectors import tops_forget
+    from risk.pretrade.selectors import tops_forget
 
     redis_client().set(top_key("BTC-USDT"), msgspec.msgpack.encode([bid, ask, last, 1]))
     tops_forget()

@@ -31,7 +31,7 @@ from matching.messages import (
 from orders.models import Command as CommandRow
 from orders.models import Order
 from orders.readback import ORDER_COLUMNS, command_from_order_row
-from risk.selectors import tops_forget
+from risk.pretrade.selectors import tops_forget
 from tests.api.test_order_refusals import state_of_everything
 from tests.factories.trading import NOTHING_YET, Trader, decoded, trader_make
 from wallets.models import Reservation

@@ -8,7 +8,7 @@ import pytest
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.models import Order
-from risk import selectors
+from risk.pretrade import selectors
 from tests.factories.trading import Trader, decoded, redis_away
 
 

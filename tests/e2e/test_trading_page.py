@@ -5,7 +5,7 @@ import random
 import time
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 
-from risk.selectors import TOP_AGE_MAX_S
+from risk.pretrade.selectors import TOP_AGE_MAX_S
 from tests.e2e.browser import Page
 
 

@@ -10,7 +10,7 @@ from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, SymbolState, TimeInForce
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
-from risk.rules import Top, band_check, is_banded, needs_top, slipped_ticks, start_ticks
+from risk.pretrade.rules import Top, band_check, is_banded, needs_top, slipped_ticks, start_ticks
 from tests.unit.orders.test_validation import rules_make
 
 TOP = Top(bid_ticks=9_900, ask_ticks=10_100, last_ticks=10_000)

@@ -8,7 +8,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
-from risk.rules import Top, band_check, band_ticks, open_orders_check, protective_ticks
+from risk.pretrade.rules import Top, band_check, band_ticks, open_orders_check, protective_ticks
 from tests.unit.orders.test_validation import rules_make
 
 

@@ -10,7 +10,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 from exchange.infra.event_loop import on_event_loop
 from exchange.infra.redis import redis_client, top_key
-from risk.rules import NO_TOP, Top
+from risk.pretrade.rules import NO_TOP, Top
 
 # A band or a slippage bound moves with the market; a tenth of a second late is close enough, and
 # saves a round trip for nearly every order of a busy symbol.

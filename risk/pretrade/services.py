@@ -1,4 +1,4 @@
-"""Pre-trade risk for one order: the rules of risk/rules.py with what they need to know."""
+"""Pre-trade risk for one order: the rules of risk/pretrade/rules.py with what they need to know."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from exchange.domain.enums import LIMIT_TYPES, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import PPM, plain
-from risk.rules import (
+from risk.pretrade.rules import (
     NO_TOP,
     Top,
     band_check,
@@ -19,7 +19,7 @@ from risk.rules import (
     start_ticks,
     user_check,
 )
-from risk.selectors import TopUnavailable, top_of_book
+from risk.pretrade.selectors import TopUnavailable, top_of_book
 
 
 def draft_check(
