@@ -41,7 +41,7 @@ from orders.validation_states import (
     in_cutoff,
 )
 from orders.validation_terms import expiry_check
-from risk.order_limits import open_orders_max_of
+from risk.limits.open_orders import open_orders_max_of
 from risk.pretrade.rules import slipped_ticks, user_check
 from risk.pretrade.services import draft_check, price_check
 

@@ -26,7 +26,7 @@ from exchange.models import Asset, Tier, User
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
 from orders.served import served_forget
-from risk.order_limits import order_limits_forget
+from risk.limits.open_orders import order_limits_forget
 from risk.pretrade.selectors import tops_forget
 from wallets.models import Balance
 from wallets.services import account_open, funds_deposit

@@ -6,8 +6,8 @@ import pytest
 
 from exchange.models import Symbol, User
 from exchange.selectors import symbol_rules
+from risk.limits.open_orders import open_orders_max_of, order_limits_forget
 from risk.models import OrderLimit
-from risk.order_limits import open_orders_max_of, order_limits_forget
 from tests.factories.reference import symbol_make
 from wallets.services import account_open
 
