@@ -8,7 +8,7 @@ from celery import current_app, shared_task
 from exchange.infra import metrics
 from exchange.infra.advisory import Job, job_lock
 from exchange.infra.database import connect
-from risk.audit import INVARIANTS, Report, audit_run
+from risk.audit.run import INVARIANTS, Report, audit_run
 
 # By name: freezing is a command to the engine, which is the business of orders, a layer above.
 FREEZE_TASK = "orders.tasks.symbols_freeze"

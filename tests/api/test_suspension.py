@@ -34,7 +34,7 @@ from orders.suspension import (
     user_unsuspend,
 )
 from orders.tasks import barred_orders_cancel_now
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.market import Market
 from tests.factories.trading import Trader, decoded
 from tests.factories.worker import Surroundings, WorkerProcess

@@ -19,8 +19,8 @@ from matching.messages import CLOSED
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import AmendJob, Job
 from orders.settlement import settle_batch
-from risk.holds import holds_are_exact
-from risk.positions import positions, symbols
+from risk.audit.inputs import positions, symbols
+from risk.audit.reservations import holds_are_exact
 from tests.concurrency.test_races import assert_reserved_is_explained, run
 from tests.factories.desk_jobs import list_job, special_job
 from tests.factories.market import Market, market_make

@@ -14,9 +14,9 @@ from exchange.infra import metrics
 from exchange.infra.database import connect
 from matching.messages import BUY, SELL
 from orders.tasks import connection_close, symbols_freeze
-from risk import audit as audit_module
-from risk import holds as hold_checks
-from risk.audit import INVARIANTS, audit_run
+from risk.audit import reservations as hold_checks
+from risk.audit import run as audit_module
+from risk.audit.run import INVARIANTS, audit_run
 from risk.tasks import report_publish
 from tests.factories.ledger import Rig
 from wallets import reconciliation

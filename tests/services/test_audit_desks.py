@@ -12,10 +12,10 @@ import pytest
 from exchange.infra.database import connect
 from matching import messages as m
 from matching.image import image_decode, image_encode
-from risk import books as book_checks
-from risk.books import books_equal_checkpoints
-from risk.holds import holds_are_exact
-from risk.positions import positions, symbols
+from risk.audit import books as book_checks
+from risk.audit.books import books_equal_checkpoints
+from risk.audit.inputs import positions, symbols
+from risk.audit.reservations import holds_are_exact
 from tests.factories.desk_rows import DeskRows
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,8 @@ import pytest
 from exchange.infra.database import connect
 from matching.codec import decode_command
 from matching.messages import BUY, OCO, SELL, STP_DECREMENT, TRIGGER_STOP, Terms
-from risk.holds import holds_are_exact
-from risk.positions import positions, symbols
+from risk.audit.inputs import positions, symbols
+from risk.audit.reservations import holds_are_exact
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, list_place
 

@@ -21,7 +21,7 @@ from exchange.infra.database import connect
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset, SecurityEvent, User
 from exchange.realtime.publish import decode_frames
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.reference import asset_make
 from wallets.funding import AMOUNT_MAX, REASON_MAX, funds_move
 from wallets.models import Account, Balance, Entry, Journal

@@ -27,7 +27,7 @@ from orders.market_rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor
 from orders.served import READ_EVERY_S, RETRY_AFTER_S, served_check, served_forget, unsequenced_ages
 from orders.tasks import connection_close
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.reference import symbol_make
 from tests.factories.trading import Trader, decoded, process_begin, process_end, trader_make
 

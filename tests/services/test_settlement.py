@@ -12,7 +12,7 @@ from matching.journal import Sequenced
 from matching.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade
 from orders import settlement
 from orders.settlement import Idle, StreamGap, settle_batch, settle_next
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.ledger import PARTITION, Rig
 
 pytestmark = pytest.mark.django_db(transaction=True)

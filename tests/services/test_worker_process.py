@@ -9,7 +9,7 @@ import pytest
 from config.celery import app
 from exchange.infra.database import connect
 from matching.messages import BUY, SELL
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.role import role_running
 from tests.waiting import wait_until

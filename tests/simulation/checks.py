@@ -38,7 +38,7 @@ from matching.messages import (
 )
 from matching.snapshot import state_hash
 from orders.words import STATE_TEXTS
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.naive_book import NaiveEngine
 from tests.simulation.world import Simulation
 

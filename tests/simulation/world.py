@@ -23,7 +23,7 @@ from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, PlaceJob
 from orders.results import PostgresResults
 from orders.settlement import settle_batch
-from risk.audit import audit_run
+from risk.audit.run import audit_run
 from tests.factories.market import market_make
 from tests.factories.worker import (
     MemoryFeed,

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 
 from exchange.infra.advisory import Job, job_lock
 from exchange.infra.database import connect
-from risk.audit import INVARIANTS, Report, audit_run
+from risk.audit.run import INVARIANTS, Report, audit_run
 
 DETAILS_MAX: Final = 10  # breaches spelled out per invariant in the table
 

@@ -34,7 +34,7 @@ from matching.messages import (
     TRIGGER_TRAILING,
     Terms,
 )
-from risk.positions import SIDES
+from risk.audit.inputs import SIDES
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

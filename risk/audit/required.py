@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from exchange.domain.enums import LIVE_STATUSES, Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
-from risk.positions import SIDES
+from risk.audit.inputs import SIDES
 from wallets.fees import hold_atoms, hold_for_quote_amount
 
 HOLDS: Final = """

@@ -24,9 +24,9 @@ from matching.engine import Engine
 from matching.image import ImageRefused, image_decode
 from matching.snapshot import state_hash
 from matching.versions import RULES_NOW
-from risk import open_orders
-from risk.open_orders import OpenOrder, Row
-from risk.positions import Position, SymbolRow, rows_stream
+from risk.audit import open_orders
+from risk.audit.inputs import Position, SymbolRow, rows_stream
+from risk.audit.open_orders import OpenOrder, Row
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 # Five times what lies between two images: with more, something is wrong with writing them.

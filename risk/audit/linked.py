@@ -18,8 +18,8 @@ import psycopg
 from exchange.domain.enums import Side
 from exchange.domain.ids import TIME_SHIFT
 from exchange.domain.units import NotExact, SymbolUnits, decimal_to_atoms
-from risk.needs import Hold, amount_atoms, extra_atoms, is_enough, need_atoms, row_problem
-from risk.positions import SymbolRow
+from risk.audit.inputs import SymbolRow
+from risk.audit.required import Hold, amount_atoms, extra_atoms, is_enough, need_atoms, row_problem
 from wallets.fees import fee_ceil
 from wallets.reconciliation import Breach
 

@@ -12,11 +12,11 @@ from typing import Final
 import psycopg
 
 from exchange.domain.ids import id_floor
-from risk import books as book_checks
-from risk import holds as hold_checks
-from risk import reconciliation as engine_checks
-from risk.positions import Position, SymbolRow, journal_mark, positions, symbols
-from risk.reconciliation import GATE_MARK
+from risk.audit import books as book_checks
+from risk.audit import reconciliation as engine_checks
+from risk.audit import reservations as hold_checks
+from risk.audit.inputs import Position, SymbolRow, journal_mark, positions, symbols
+from risk.audit.reconciliation import GATE_MARK
 from wallets import reconciliation as ledger_checks
 from wallets.reconciliation import ENTRIES_MARK, Breach
 

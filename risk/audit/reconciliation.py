@@ -1,8 +1,8 @@
 """Checks across orders, journal and ledger: O1, O2, S1. Reads only.
 
 Written against the tables, not against the code that fills them: the worker's loader and
-settlement's statements are among the things that are checked. B3 is in risk/books.py, what each
-order holds (L5) in risk/holds.py.
+settlement's statements are among the things that are checked. B3 is in risk/audit/books.py, what
+each order holds (L5) in risk/audit/reservations.py.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import psycopg
 
 from exchange.domain.ids import TIME_SHIFT
 from matching.protocols import SILENCE_MAX_S
-from risk.positions import Position
+from risk.audit.inputs import Position
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 GATE_MARK: Final = "client_order_ids"

@@ -3,7 +3,7 @@
 Written against the tables and the rules of wallets/fees.py, not against settlement.
 
 What a run reads: every reservation with its order, the journal rows that are not settled yet
-(UNSETTLED_ROWS_MAX at most), and for linked orders what risk/linked_holds.py says.
+(UNSETTLED_ROWS_MAX at most), and for linked orders what risk/audit/linked.py says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,9 @@ from exchange.domain.units import NotExact, SymbolUnits
 from matching.codec import decode_journal
 from matching.messages import CommandRefused
 from matching.snapshot import orders_named
-from risk.linked_holds import is_linked, linked_are_exact
-from risk.needs import (
+from risk.audit.inputs import Position, SymbolRow, rows_stream
+from risk.audit.linked import is_linked, linked_are_exact
+from risk.audit.required import (
     HOLDS,
     Hold,
     amount_atoms,
@@ -25,7 +26,6 @@ from risk.needs import (
     need_atoms,
     row_problem,
 )
-from risk.positions import Position, SymbolRow, rows_stream
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 # With more rows than this unsettled, which orders are in motion is not worth finding out.
