@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from matching.causal import moved_in_time, refusals_of
-from matching.engine import Engine
-from matching.journal import Sequenced
-from matching.messages import CancelAfter, Command, Continue, ContinueNeeded, Expire
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import CancelAfter, Command, Continue, ContinueNeeded, Expire
 from matching.protocols import EngineFailed
 
 COMMANDS_PER_BATCH_MAX: Final = 500

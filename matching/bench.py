@@ -23,7 +23,8 @@ from typing import Final, NamedTuple
 
 from matching.conformance import conform
 from matching.digest import desks_digest_afresh
-from matching.engine import Engine
+from matching.engine.core import Engine
+from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
 from matching.loads import (
     LOADS,
     MIDDLE,
@@ -34,7 +35,6 @@ from matching.loads import (
     place,
     sweeps,
 )
-from matching.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
 from matching.snapshot import desks_digest
 
 PERCENTILE: Final = 99

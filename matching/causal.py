@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from matching.messages import (
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     Amend,
     Cancel,

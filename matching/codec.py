@@ -9,8 +9,8 @@ rules must bound prices, quantities and budgets well below 2**63.
 
 import msgspec
 
-from matching.journal import Sequenced
-from matching.messages import Command
+from matching.engine.journal import Sequenced
+from matching.engine.messages import Command
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

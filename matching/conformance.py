@@ -21,8 +21,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, cast
 
-from matching.engine import Engine
-from matching.messages import (
+from matching.engine.core import Engine
+from matching.engine.messages import (
     BUY,
     GTC,
     IOC,

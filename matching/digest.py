@@ -1,9 +1,9 @@
 """The part of the state hash that is not about single orders: what the symbols' desks hold.
 
 Timers, limits, linked orders and the market orders of an auction are a sum that the desk keeps up
-to date (matching/tally.py). Of long queues the length and the next orders are hashed: whatever is
-in a queue comes to its front before it has any effect. What is not about a symbol whose commands
-changed nothing is not computed again.
+to date (matching/engine/set_hash.py). Of long queues the length and the next orders are hashed:
+whatever is in a queue comes to its front before it has any effect. What is not about a symbol whose
+commands changed nothing is not computed again.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from matching.desk import Desk
-from matching.engine import Engine
-from matching.parts import ELECTED, OrderList, Waiting
-from matching.tally import DIGEST_BYTES, Tally
+from matching.engine.advanced import Desk
+from matching.engine.components import ELECTED, OrderList, Waiting
+from matching.engine.core import Engine
+from matching.engine.set_hash import DIGEST_BYTES, Tally
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 _VERSION: Final = "desks-2"

@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from matching.book import Book, RestingOrder
-from matching.desk import ELECTED, WATCHING, Band, Desk, OrderList, Uncross, Waiting
-from matching.engine import Engine
-from matching.messages import BUY, SELL, Place
+from matching.engine.advanced import ELECTED, WATCHING, Band, Desk, OrderList, Uncross, Waiting
+from matching.engine.book import Book, RestingOrder
+from matching.engine.core import Engine
+from matching.engine.messages import BUY, SELL, Place
 from matching.snapshot import elected, order_lists
 
 IMAGE_VERSION: Final = 1

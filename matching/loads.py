@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from matching.messages import (
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     BUY,
     FEATURE_REPORT_PREVENTED,

@@ -12,13 +12,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple
 
-from matching.book import Book, RestingOrder
 from matching.digest import desks_digest as desks_digest
 from matching.digest import desks_digest_afresh
 from matching.digest import elected as elected
 from matching.digest import order_lists as order_lists
-from matching.engine import Engine
-from matching.messages import (
+from matching.engine.book import Book, RestingOrder
+from matching.engine.components import Waiting
+from matching.engine.core import Engine
+from matching.engine.messages import (
     OPEN,
     Event,
     OrderAccepted,
@@ -34,9 +35,8 @@ from matching.messages import (
     Terms,
     Trade,
 )
-from matching.parts import Waiting
-from matching.shards import Sharded
-from matching.tally import DIGEST_BYTES, MODULUS, contribution
+from matching.engine.set_hash import DIGEST_BYTES, MODULUS, contribution
+from matching.engine.sharded import Sharded
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 # What a new feature adds is hashed only where the feature is used: old states keep their hash.

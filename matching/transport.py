@@ -20,8 +20,8 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
-from matching.book import Book
-from matching.engine import Engine
+from matching.engine.book import Book
+from matching.engine.core import Engine
 from matching.worker import Clock, StreamDown
 
 FIELD: Final = b"c"

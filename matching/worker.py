@@ -25,9 +25,9 @@ from matching.causal import (
     keys_of,
 )
 from matching.codec import decode_command
-from matching.engine import Engine
-from matching.journal import Sequenced
-from matching.messages import Amend, Cancel, CancelAfter, CancelAll, Command
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import Amend, Cancel, CancelAfter, CancelAll, Command
 from matching.protocols import (
     Accepted,
     Batch,

@@ -18,7 +18,14 @@ from exchange.domain.enums import CommandKind
 from exchange.domain.ids import id_floor, id_time_ms
 from exchange.domain.units import SymbolUnits
 from matching.causal import Entering, Sweeping
-from matching.messages import ALL_ACCOUNTS, CancelAfter, Command, Place, PlaceList, RefuseFaulty
+from matching.engine.messages import (
+    ALL_ACCOUNTS,
+    CancelAfter,
+    Command,
+    Place,
+    PlaceList,
+    RefuseFaulty,
+)
 from orders.loading import rows_as_dicts, units_load
 from orders.readback import (
     ORDER_COLUMNS,

@@ -6,7 +6,7 @@ Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
 from collections.abc import Mapping
 
 from exchange.domain.enums import OrderStatus
-from matching.messages import OPEN, AuctionUncrossed, SelfTradePrevented, Trade
+from matching.engine.messages import OPEN, AuctionUncrossed, SelfTradePrevented, Trade
 from orders.lifecycle import advance, is_final
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_time_ms
-from matching.messages import (
+from matching.engine.messages import (
     BUY,
     GTC,
     IOC,

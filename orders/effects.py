@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, get_args
 
 from exchange.domain.units import SymbolUnits
-from matching import messages
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine import messages
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     DUPLICATE_ORDER_ID,
     STP_DECREMENT,
     Amend,

@@ -20,11 +20,11 @@ from exchange.realtime.publish import (
     time_text,
     trade_frame,
 )
-from matching.auction import indication
-from matching.book import Book
-from matching.engine import Engine
-from matching.entry import GATHERING
-from matching.messages import (
+from matching.engine.auction import indication
+from matching.engine.book import Book
+from matching.engine.core import Engine
+from matching.engine.entry import GATHERING
+from matching.engine.messages import (
     BUY,
     PHASE_CALL,
     PHASE_LIMIT,

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from matching.engine import Engine
+from matching.engine.core import Engine
 from matching.image import ImageRefused, image_decode, image_encode
 
 # Twenty thousand commands are applied again in well under a second; an image of 100,000 open orders

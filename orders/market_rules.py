@@ -19,7 +19,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
 from exchange.models import Symbol
 from matching.codec import decode_command
-from matching.messages import (
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     FEATURE_REPORT_PREVENTED,
     Command,

@@ -16,7 +16,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.advisory import STATE_LOCK_CLASS
 from exchange.selectors import catalogue_read
 from matching.codec import decode_command
-from matching.messages import SetState
+from matching.engine.messages import SetState
 from orders.intake.jobs import Accepted, CommandJob
 from orders.intake.thread import intake
 from orders.words import STATE_TEXTS, STATES

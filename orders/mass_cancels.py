@@ -8,7 +8,7 @@ from typing import Final
 
 from exchange.domain.enums import CommandKind
 from exchange.selectors import catalogue_read
-from matching.messages import ALL_ACCOUNTS
+from matching.engine.messages import ALL_ACCOUNTS
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.market_states import NOTE_LENGTH_MAX

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from exchange.domain.enums import OrderStatus
-from matching.codes import BY_TIMER, EXPIRED_AT_ENTRY, LIST_OTHER_ENDED, LIST_OTHER_TRADED
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.codes import BY_TIMER, EXPIRED_AT_ENTRY, LIST_OTHER_ENDED, LIST_OTHER_TRADED
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     BUDGET_SPENT,
     BY_CANCEL_ALL,
     BY_USER,

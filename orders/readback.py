@@ -10,7 +10,7 @@ from exchange.domain.enums import LIMIT_TYPES, ListKind, OrderType, TriggerSourc
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import SymbolUnits
 from matching.codec import decode_command
-from matching.messages import (
+from matching.engine.messages import (
     IOC,
     Command,
     Continue,

@@ -14,10 +14,10 @@ from psycopg.rows import dict_row
 
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from matching.book import Book, RestingOrder
-from matching.desk import HELD, NO_TERMS, Desk, Waiting
-from matching.engine import Engine
-from matching.messages import Place
+from matching.engine.advanced import HELD, NO_TERMS, Desk, Waiting
+from matching.engine.book import Book, RestingOrder
+from matching.engine.core import Engine
+from matching.engine.messages import Place
 from matching.snapshot import open_order
 from orders.readback import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 

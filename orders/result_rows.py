@@ -13,7 +13,7 @@ from psycopg import sql
 from exchange.infra.partitions import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partitions import grouped
 from exchange.realtime.publish import SymbolText
-from matching.book import Book
+from matching.engine.book import Book
 from orders.changes import OrderChange, Outcome
 from orders.lifecycle import NEXT
 from orders.words import SELF_TRADE_TEXTS, SIDE_TEXTS

@@ -16,7 +16,7 @@ import psycopg
 from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.codec import decode_journal
-from matching.journal import Sequenced
+from matching.engine.journal import Sequenced
 from orders.effects import Fold
 from orders.loading import units_load
 from orders.touched import amends_refused, orders_touched

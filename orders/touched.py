@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     Command,
     CommandRefused,
     OrderAccepted,

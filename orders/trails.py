@@ -10,9 +10,9 @@ move is told though nothing else happens.
 from collections.abc import Iterable
 from typing import Final
 
-from matching.desk import Desk, Waiting
-from matching.engine import Engine
-from matching.messages import TRIGGER_TRAILING
+from matching.engine.advanced import Desk, Waiting
+from matching.engine.core import Engine
+from matching.engine.messages import TRIGGER_TRAILING
 from matching.worker import Batch
 from orders.changes import Outcome
 

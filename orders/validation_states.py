@@ -1,7 +1,7 @@
 """What a symbol's market state takes, told before the engine is asked. Pure.
 
 The state known here may be seconds old: these are early answers, the engine's is final. They are
-the engine's own (matching/entry.py, rules 10 and 20); a test compares the two tables.
+the engine's own (matching/engine/entry.py, rules 10 and 20); a test compares the two tables.
 """
 
 from collections.abc import Iterable

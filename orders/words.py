@@ -11,7 +11,7 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
-from matching import messages
+from matching.engine import messages
 
 SIDES: Final = {Side.BUY: messages.BUY, Side.SELL: messages.SELL}
 # A gtd order is a gtc one with a time: to the engine the time alone makes the difference.

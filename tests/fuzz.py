@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from matching import messages as m
-from matching import sequencing
 from matching.codec import decode_command, encode_command
-from matching.engine import Engine
+from matching.engine import cascade
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from matching.image import image_decode, image_encode
 from matching.snapshot import StateHash, desks_digest, state_hash
 from tests.histories import History
@@ -114,7 +114,7 @@ def judged_run(seed: int, commands: int, counts: dict[str, int]) -> None:
     pair, judges = Pair(), Judges()
     subject = tuple(SUBJECTS)[seed // 2 % len(SUBJECTS)]
     history = iter(Corners(chance, subject, judges.oracle))
-    with steps_of(1 if seed % 3 == 0 else sequencing.STEPS_PER_COMMAND_MAX):
+    with steps_of(1 if seed % 3 == 0 else cascade.STEPS_PER_COMMAND_MAX):
         for number in range(commands):
             command = next(history)
             told = without_cuts(pair.apply(command))
@@ -140,7 +140,7 @@ def crowded_run(seed: int, commands: int, counts: dict[str, int]) -> None:
     history = History(chance, symbols=1 + seed % 2)
     pair = Pair()
     is_cut = seed % 3 == 0
-    with steps_of(1 if is_cut else sequencing.STEPS_PER_COMMAND_MAX):
+    with steps_of(1 if is_cut else cascade.STEPS_PER_COMMAND_MAX):
         for number in range(commands):
             is_finished = not is_cut or chance.random() < 0.5
             count(pair.apply(history.command(), is_finished=is_finished), counts)
@@ -151,12 +151,12 @@ def crowded_run(seed: int, commands: int, counts: dict[str, int]) -> None:
 @contextmanager
 def steps_of(count: int) -> Iterator[None]:
     """Let a command take so many steps only."""
-    usual = sequencing.STEPS_PER_COMMAND_MAX
-    vars(sequencing)["STEPS_PER_COMMAND_MAX"] = count
+    usual = cascade.STEPS_PER_COMMAND_MAX
+    vars(cascade)["STEPS_PER_COMMAND_MAX"] = count
     try:
         yield
     finally:
-        vars(sequencing)["STEPS_PER_COMMAND_MAX"] = usual
+        vars(cascade)["STEPS_PER_COMMAND_MAX"] = usual
 
 
 def fuzz(

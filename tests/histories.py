@@ -7,7 +7,7 @@ back. Orders that the validation in front of the engine would not let through ar
 import random
 from collections.abc import Iterator
 
-from matching import messages as m
+from matching.engine import messages as m
 
 ACCOUNTS = (11, 12, 13, 14)
 MODES = (m.STP_CANCEL_INCOMING, m.STP_NONE, *range(m.STP_NONE, m.STP_DECREMENT + 1))

@@ -31,13 +31,13 @@ class Fault(NamedTuple):
 FAULTS: Final = (
     Fault(
         "a taker stops one tick before its limit",
-        "taking.py",
+        "engine/execution.py",
         "while left_lots and keys and keys[-1] >= limit_key:",
         "while left_lots and keys and keys[-1] > limit_key:",
     ),
     Fault(
         "a partial fill goes to the back of the queue",
-        "book.py",
+        "engine/book.py",
         "        self.reduce(order, quantity_lots)\n        return left_lots + order.hidden_lots",
         "        self.remove(order)\n        order.left_lots = left_lots\n"
         "        order.priority = sequence\n        self.add(order)\n"
@@ -45,121 +45,121 @@ FAULTS: Final = (
     ),
     Fault(
         "a trade at the taker's price",
-        "taking.py",
+        "engine/execution.py",
         "        maker.price_ticks,\n        lots,\n        book.fill",
         "        taker.price_ticks,\n        lots,\n        book.fill",
     ),
     Fault(
         "stops compare the wrong way round",
-        "parts.py",
+        "engine/components.py",
         "return UP if (self.command.side == BUY) != is_take else DOWN",
         "return UP if (self.command.side == BUY) == is_take else DOWN",
     ),
     Fault(
         "what was woken comes in youngest first",
-        "parts.py",
+        "engine/components.py",
         "        insort(self.entries, (rank, priority, order_id))",
         "        insort(self.entries, (rank, -priority, order_id))",
     ),
     Fault(
         "a refreshed slice keeps its place",
-        "book.py",
+        "engine/book.py",
         "                order.priority = sequence\n",
         "",
     ),
     Fault(
         "a stale price wakes after a halt",
-        "auction.py",
+        "engine/auction.py",
         "        desk.is_last_fresh = False  # what waits for a price waits for a new one",
         "        pass",
     ),
     Fault(
         "a trailing stop follows the price back",
-        "triggers.py",
+        "engine/triggers.py",
         "(price_ticks < mark_ticks if is_buy else price_ticks > mark_ticks)",
         "price_ticks != mark_ticks",
     ),
     Fault(
         "the other order of an OCO lives on after a part of a fill",
-        "lists.py",
+        "engine/lists.py",
         "[]\n    if not order_list.parent_id:\n        _dissolve",
         "[]\n    if not order_list.parent_id and is_filled:\n        _dissolve",
     ),
     Fault(
         "an OTO is released by a part of a fill",
-        "lists.py",
+        "engine/lists.py",
         "return _released(book, desk, order_list, events) if is_filled else []",
         "return _released(book, desk, order_list, events)",
     ),
     Fault(
         "an auction forgets what is left over",
-        "auction.py",
+        "engine/auction.py",
         "(-min(buy, sell), abs(buy - sell), abs(price - reference_ticks), price, buy - sell)",
         "(-min(buy, sell), 0, abs(price - reference_ticks), price, buy - sell)",
     ),
     Fault(
         "a fill-or-kill forgets what is hidden",
-        "taking.py",
+        "engine/execution.py",
         "        missing_lots -= level.quantity_lots + level.hidden_lots",
         "        missing_lots -= level.quantity_lots",
     ),
     Fault(
         "groups do not count for self-trade prevention",
-        "taking.py",
+        "engine/execution.py",
         "return taker.account_id, taker.group_id or _NOBODY",
         "return taker.account_id, _NOBODY",
     ),
     Fault(
         "the band lets market orders through",
-        "bands.py",
+        "engine/bands.py",
         "return min(price_ticks, high_ticks) if side == BUY else max(price_ticks, low_ticks)",
         "return price_ticks",
     ),
     Fault(
         "an expired order stays one millisecond",
-        "ending.py",
+        "engine/cancels.py",
         "if not expire_ms or expire_ms > command.time_ms:",
         "if not expire_ms or expire_ms >= command.time_ms:",
     ),
     Fault(
         "decrement takes lots off an order that releases others",
-        "taking.py",
+        "engine/execution.py",
         "book.desk.is_parent(maker.order_id)",
         "False",
     ),
     Fault(
         "the hash that is kept up to date misses a timer",
-        "desk.py",
+        "engine/advanced.py",
         '        self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)',
         "        pass",
     ),
     Fault(
         "the hash that is kept up to date misses the end of a list",
-        "lists.py",
+        "engine/lists.py",
         "    desk.list_noted(order_list)\n    for one in order_list.order_ids:",
         "    for one in order_list.order_ids:",
     ),
     Fault(
         "everyone's cancels leave what waits",
-        "ending.py",
+        "engine/cancels.py",
         "    if waiting:\n        desk.cancels.extendleft",
         "    if False:\n        desk.cancels.extendleft",
     ),
     Fault(
         "the band stands where its reference was",
-        "bands.py",
+        "engine/bands.py",
         "kept is None or kept[0] != band.reference_ticks or",
         "kept is None or",
     ),
     Fault(
         "what is released sees a price from before",
-        "sequencing.py",
+        "engine/cascade.py",
         "            desk.last_ticks = price_ticks\n",
         "",
     ),
     Fault(
         "what is released sees the first price of the order that filled its own",
-        "sequencing.py",
+        "engine/cascade.py",
         "        price_seen(desk, LAST, first_ticks)\n"
         "        for waiting, price_ticks in released:\n"
         "            desk.last_ticks = price_ticks\n"
@@ -170,102 +170,102 @@ FAULTS: Final = (
     ),
     Fault(
         "an auction's price counts what self-trade prevention ends",
-        "auction.py",
+        "engine/auction.py",
         "bought, sold = counted(book, bid, ask)",
         "bought, sold = _totals(book.bids, ask), _totals(book.asks, -bid)",
     ),
     Fault(
         "an iceberg's parts are as young as their place",
-        "book.py",
+        "engine/book.py",
         "return self.since or self.priority, self.order_id",
         "return self.priority, self.order_id",
     ),
     Fault(
         "a market order outlives its auction",
-        "auction.py",
+        "engine/auction.py",
         "elif desk.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:",
         "elif False:",
     ),
     Fault(
         "what stands beyond the band trades at its own price",
-        "entry.py",
+        "engine/entry.py",
         "edge_ticks = bands.edge_passed(book, desk, order.side) if desk.band is not None else 0",
         "edge_ticks = 0",
     ),
     Fault(
         "an amend trades beyond the band",
-        "amending.py",
+        "engine/amends.py",
         "return 0 if book.desk is None else bands.edge_passed(book, book.desk, order.side)",
         "return 0",
     ),
     Fault(
         "a limit that waits for nothing counts as waiting in its list",
-        "lists.py",
+        "engine/lists.py",
         "waiting + is_waiting",
         "waiting + 1",
     ),
     Fault(
         "a trailing bound gets worse than the one that was paid for",
-        "parts.py",
+        "engine/components.py",
         "return min(bound_ticks, stop_ticks * (PPM + ppm) // PPM)",
         "return stop_ticks * (PPM + ppm) // PPM",
     ),
     Fault(
         "what prevention took of a quote amount counts as spent",
-        "taking.py",
+        "engine/execution.py",
         "spent = SELF_TRADE if book.rules >= RULES_MENDED else BUDGET_SPENT",
         "spent = BUDGET_SPENT",
     ),
     Fault(
         "a limit state outlives its interruption",
-        "bands.py",
+        "engine/bands.py",
         "if band.phase == PHASE_LIMIT and not band.limit_ms and book.rules >= RULES_MENDED:",
         "if False:",
     ),
     Fault(
         "a post-only order moves beyond its furthest price",
-        "entry.py",
+        "engine/entry.py",
         "or one_away < 1 or _is_beyond(order.side, one_away, terms):",
         "or one_away < 1:",
     ),
     Fault(
         "an auction forgets the reference",
-        "auction.py",
+        "engine/auction.py",
         "abs(price - reference_ticks), price, buy - sell)",
         "0, price, buy - sell)",
         is_for_oracle=True,
     ),
     Fault(
         "a smaller total is taken from the shown part first",
-        "amending.py",
+        "engine/amends.py",
         "hidden_lots = min(lots, order.hidden_lots)",
         "hidden_lots = max(0, lots - order.left_lots + 1)",
         is_for_oracle=True,
     ),
     Fault(
         "an activation price has to be passed",
-        "triggers.py",
+        "engine/triggers.py",
         "(price_ticks - terms.activation_ticks) * favour < 0:",
         "(price_ticks - terms.activation_ticks) * favour <= 0:",
         is_for_oracle=True,
     ),
     Fault(
         "the mean of a band goes back five seconds too far",
-        "bands.py",
+        "engine/bands.py",
         "while samples and samples[0][0] <= oldest:",
         "while samples and samples[0][0] < oldest:",
         is_for_oracle=True,
     ),
     Fault(
         "the end of one order that waits for another ends them all",
-        "lists.py",
+        "engine/lists.py",
         "if order_list.parent_id in (0, order_id):",
         "if True:",
         is_for_oracle=True,
     ),
     Fault(
         "the other order of an OCO outlives a trigger",
-        "lists.py",
+        "engine/lists.py",
         """its other one ends before it comes in.\"\"\"
     order_list = desk.list_of[order_id]
     if not""",
@@ -321,7 +321,7 @@ def _fails(folder: Path, arguments: list[str]) -> bool:
 
 def main() -> int:
     """Print each fault and what came of it; return the exit code."""
-    sound = Fault("no fault at all", "codes.py", '"""Why', '"""Why')
+    sound = Fault("no fault at all", "engine/codes.py", '"""Why', '"""Why')
     assert not is_caught(sound), "the checks fail without any fault"
     missed = 0
     for fault in FAULTS:

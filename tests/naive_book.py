@@ -4,13 +4,13 @@ Shares nothing with the engine but the messages. Slow on purpose; property tests
 What the engine cuts into pieces (`Continue`) happens here at once, so `ContinueNeeded` is unknown.
 """
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.naive_entry import NaiveEntry
 from tests.naive_order import NaiveOrder
 
 
 class NaiveEngine:
-    """Same commands, same events as `matching.engine.Engine`, apart from where work is cut."""
+    """Same commands, same events as `matching.engine.core.Engine`, apart from where work is cut."""
 
     def __init__(self) -> None:
         self.sequence = 0

@@ -1,7 +1,7 @@
 """The naive engine's commands: what each does, and what follows from every step of it."""
 
-from matching import codes as c
-from matching import messages as m
+from matching.engine import codes as c
+from matching.engine import messages as m
 from tests.naive_market import GATHERING, NaiveList
 from tests.naive_order import HELD, NaiveOrder, naive_order
 from tests.naive_session import NaiveSession

@@ -1,7 +1,7 @@
 """One symbol of the naive engine: the book, trading, triggers, lists, auctions, bands."""
 
-from matching import codes as c
-from matching import messages as m
+from matching.engine import codes as c
+from matching.engine import messages as m
 from tests.naive_order import ELECTED, HELD, WATCHING, NaiveOrder, naive_order
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from matching import messages as m
+from matching.engine import messages as m
 
 HELD, WATCHING, ELECTED = range(3)
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import msgspec
 
-from matching import codes as c
-from matching import messages as m
+from matching.engine import codes as c
+from matching.engine import messages as m
 from tests.naive_market import GATHERING, PPM, NaiveMarket
 from tests.naive_order import HELD, WATCHING, NaiveOrder
 

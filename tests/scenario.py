@@ -26,8 +26,8 @@ the same (until work is cut into pieces, which it does not know).
 
 import re
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.naive_book import NaiveEngine
 
 SYMBOL = 1

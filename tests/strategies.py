@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from matching import messages as m
+from matching.engine import messages as m
 
 # Few of everything, so that orders meet, queues form and accounts trade with themselves.
 SYMBOL_IDS = (1, 2)

@@ -9,9 +9,9 @@ import psycopg
 from config.bench.venue import venue_open
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
+from matching.engine.messages import ALL_ACCOUNTS, SetLimits
 from matching.image import image_encode
 from matching.lease import lease_acquire, lease_release
-from matching.messages import ALL_ACCOUNTS, SetLimits
 from matching.snapshot import state_hash
 from orders.loading import Loaded, partition_load
 

@@ -1,7 +1,7 @@
 """From an accepted job that is no new order to its command and its row of orders_command."""
 
 from exchange.domain.enums import CommandKind
-from matching.messages import Amend, Command
+from matching.engine.messages import Amend, Command
 from orders.commands import (
     amend_command,
     cancel_after_command,

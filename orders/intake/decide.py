@@ -14,7 +14,7 @@ from typing import Any
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, OrderStatus
 from exchange.domain.errors import DomainError
-from matching.messages import Command
+from matching.engine.messages import Command
 from orders.intake.amends import Linked, Reserved, amend_extra, linked_check, pending_check
 from orders.intake.commanding import amend_built, amend_row, command_built, command_row
 from orders.intake.funds import AssetKey, Deferred, Funds

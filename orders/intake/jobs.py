@@ -14,7 +14,7 @@ from typing import Any, Final
 from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
-from matching.messages import Command
+from matching.engine.messages import Command
 from orders.commands import BOTH_SIDES
 from wallets.fees import BUY, SELL, hold_atoms, hold_for_quote_amount
 

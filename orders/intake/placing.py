@@ -6,7 +6,7 @@ The worker builds the same command from the row (orders/loading.py): both must b
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import TRIGGER_TYPES, OrderType
 from exchange.domain.units import SymbolUnits, plain
-from matching.messages import IOC, Place, PlaceList, Terms
+from matching.engine.messages import IOC, Place, PlaceList, Terms
 from orders.commands import place_command, place_list_command, terms_of
 from orders.intake.holds import list_holds
 from orders.intake.jobs import ListJob, PlaceJob

@@ -14,7 +14,7 @@ from exchange.domain.enums import OrderStatus, Side, TimeInForce
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import atoms_to_decimal, plain
 from matching.codec import encode_command
-from matching.messages import Command
+from matching.engine.messages import Command
 
 _encoder = msgspec.json.Encoder()
 

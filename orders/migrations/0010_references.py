@@ -43,7 +43,7 @@ GUARDS = {
         f" {_ACCOUNT.format(name='taker', column='taker_account_id')} {_SYMBOL}",
         "maker.id IS NULL OR taker.id IS NULL OR symbol.id IS NULL",
     ),
-    # -1 is matching.messages.ALL_ACCOUNTS.
+    # -1 is matching.engine.messages.ALL_ACCOUNTS.
     "orders_command": (
         "command_refers",
         "account_id, symbol_id",

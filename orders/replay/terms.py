@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from config.demo.flow import FlowCommand, FlowError
-from matching.messages import BUY, SELL
+from matching.engine.messages import BUY, SELL
 from orders.replay.schedule import Step
 
 SIDES: Final = {"buy": BUY, "sell": SELL}

@@ -1,9 +1,9 @@
 """B3: the open orders in Postgres are the engine's, as its last checkpoint says. Reads only.
 
-A partition whose symbols have desks (matching/desk.py) keeps images of its engine: there the newest
-one is loaded, the journal after it is applied again and must give the events that it holds; the
-state then hashes to the checkpoint, and its open orders are the live rows. Without an image the
-rows alone must hash to the checkpoint.
+A partition whose symbols have desks (matching/engine/advanced.py) keeps images of its engine: there
+the newest one is loaded, the journal after it is applied again and must give the events that it
+holds; the state then hashes to the checkpoint, and its open orders are the live rows. Without an
+image the rows alone must hash to the checkpoint.
 
 What a run reads: every live order's row once; per partition with images one image, and of the
 journal what came after it: as many commands as lie between two images, REPLAYED_MAX at most.
@@ -18,12 +18,12 @@ import msgspec
 import psycopg
 
 from exchange.domain.units import NotExact
-from matching.book import RestingOrder
 from matching.codec import decode_journal
-from matching.engine import Engine
+from matching.engine.book import RestingOrder
+from matching.engine.core import Engine
+from matching.engine.versions import RULES_NOW
 from matching.image import ImageRefused, image_decode
 from matching.snapshot import state_hash
-from matching.versions import RULES_NOW
 from risk.audit import open_orders
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.open_orders import OpenOrder, Row

@@ -8,7 +8,7 @@ import psycopg
 
 from exchange.domain.enums import Side, SymbolState
 from exchange.domain.units import SymbolUnits
-from matching.messages import (
+from matching.engine.messages import (
     AUCTION,
     AUCTION_CUTOFF,
     BUY,

@@ -15,9 +15,9 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from exchange.domain.units import NotExact, SymbolUnits
-from matching.book import Book, RestingOrder
-from matching.desk import NO_TERMS, Waiting
-from matching.messages import (
+from matching.engine.advanced import NO_TERMS, Waiting
+from matching.engine.book import Book, RestingOrder
+from matching.engine.messages import (
     FOK,
     GTC,
     IOC,

@@ -13,7 +13,7 @@ import psycopg
 
 from exchange.domain.units import NotExact, SymbolUnits
 from matching.codec import decode_journal
-from matching.messages import CommandRefused
+from matching.engine.messages import CommandRefused
 from matching.snapshot import orders_named
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.linked import is_linked, linked_are_exact

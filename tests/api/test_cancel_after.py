@@ -10,7 +10,7 @@ from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import ApiKey, Symbol
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import CancelAfter, Command
+from matching.engine.messages import CancelAfter, Command
 from orders.models import Command as CommandRow
 from tests.factories.reference import symbol_make
 from tests.factories.trading import Trader, decoded, trader_make

@@ -13,8 +13,8 @@ from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.selectors import catalogue, catalogue_forget
 from matching.codec import decode_command
-from matching.engine import Engine
-from matching.messages import (
+from matching.engine.core import Engine
+from matching.engine.messages import (
     GTC,
     IOC,
     STP_DECREMENT,

@@ -11,7 +11,7 @@ from exchange.infra.redis import book_key, commands_stream, redis_client
 from exchange.models import FeeSchedule, Symbol, Tier
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import Amend, CancelAll
+from matching.engine.messages import Amend, CancelAll
 from orders.models import Order, OrderList
 from tests.factories.trading import Trader, decoded
 

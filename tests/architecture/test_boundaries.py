@@ -19,7 +19,9 @@ PAGE_LINES_MAX = 200
 DRIVERS = ("django", "redis", "psycopg", "celery", "channels", "rest_framework", "asyncio")
 
 
-@pytest.mark.parametrize("module", ["matching.engine", "matching.codec", "matching.conformance"])
+@pytest.mark.parametrize(
+    "module", ["matching.engine.core", "matching.codec", "matching.conformance"]
+)
 def test_the_engine_alone_pulls_in_no_framework_and_no_driver(module: str) -> None:
     program = (
         f"import sys, {module}\n"

@@ -15,7 +15,7 @@ from django.db import connections
 from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
-from matching.messages import CLOSED
+from matching.engine.messages import CLOSED
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import AmendJob, Job
 from orders.settlement import settle_batch

@@ -12,13 +12,13 @@ import psycopg
 
 from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce, TriggerSource
 from exchange.domain.ids import id_floor
-from matching import messages as m
-from matching.book import RestingOrder
 from matching.codec import encode_journal
-from matching.desk import NO_TERMS
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.advanced import NO_TERMS
+from matching.engine.book import RestingOrder
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
 from matching.image import image_encode
-from matching.journal import Sequenced
 from matching.snapshot import open_order, state_hash
 from orders.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make

@@ -14,11 +14,11 @@ from exchange.domain.enums import OrderStatus
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
-from matching.book import Book
 from matching.codec import encode_command, encode_journal
-from matching.engine import Engine
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.book import Book
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     BUY,
     FOK,
     GTC,

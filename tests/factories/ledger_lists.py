@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
-from matching.book import RestingOrder
-from matching.desk import Waiting
-from matching.messages import BUY, OCO, OTO, OTOCO, Terms
+from matching.engine.advanced import Waiting
+from matching.engine.book import RestingOrder
+from matching.engine.messages import BUY, OCO, OTO, OTOCO, Terms
 from matching.snapshot import open_orders
 from orders.commands import place_command, place_list_command
 from orders.words import LIST_KINDS

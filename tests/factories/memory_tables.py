@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from exchange.domain.units import SymbolUnits
-from matching import messages as m
-from matching.journal import Sequenced
+from matching.engine import messages as m
+from matching.engine.journal import Sequenced
 from orders.effects import Fold
 from orders.touched import amends_refused, orders_touched
 from wallets.postings import assert_balanced

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.factories.memory_ledger import MemoryLedger
 from tests.histories import ACCOUNTS, History
 

@@ -9,7 +9,7 @@ import random
 import sys
 from itertools import islice
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.oracles.generator import SUBJECTS, Corners
 from tests.oracles.pair import Beside
 

@@ -1,7 +1,7 @@
 """New terms for an open order (5.3, 8, 12.10, 13.5, 14.7, 14.8, 16.5, 20)."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import bands, entry, triggers
 from tests.oracles.market import GATHERING, STATE_CODES, Market
 from tests.oracles.order import Order, Where

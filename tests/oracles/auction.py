@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.oracles.following import follow_lists, release_all
 from tests.oracles.market import Market
 from tests.oracles.order import Order, Where

@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.oracles.market import Band, Market
 from tests.oracles.order import Order
 

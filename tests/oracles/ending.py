@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles.following import follow_up
 from tests.oracles.market import STATE_CODES, Market
 from tests.oracles.order import Order, Where

@@ -1,7 +1,7 @@
 """How an order comes in: what refuses it, and what becomes of it (1, 3-6, 12, 16, 19, 20, 23)."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import bands, triggers
 from tests.oracles.limits import limits_code
 from tests.oracles.market import GATHERING, STATE_CODES, Market, other

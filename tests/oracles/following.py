@@ -1,7 +1,7 @@
 """What a step sets off: lists, the last price, bands, triggers, and what comes in next."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import bands, entry, triggers
 from tests.oracles.market import ENDED, FILLED, TRADED, Market
 from tests.oracles.order import Order, Where

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.oracles.market import other
 from tests.oracles.oracle import Oracle
 

@@ -1,7 +1,7 @@
 """How many orders an account may have (23)."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles.market import GATHERING, Market
 from tests.oracles.order import Order, Where
 

@@ -3,8 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles.order import Order, Where
 
 # What the orders of a list look at.

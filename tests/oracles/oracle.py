@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import amending, bands, ending, entry, states, timing
 from tests.oracles.following import settle
 from tests.oracles.market import Market

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
 
-from matching import messages as m
+from matching.engine import messages as m
 
 
 class Where(Enum):

@@ -7,7 +7,7 @@ are not wrong together.
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from matching import messages as m
+from matching.engine import messages as m
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
 

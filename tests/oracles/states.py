@@ -1,7 +1,7 @@
 """Market states and the way from one to another (10, 12.5, 20)."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import auction, bands, ending
 from tests.oracles.market import GATHERING, STATE_CODES, Market
 

@@ -1,7 +1,7 @@
 """What ends or goes on at its time: orders, dead man's switches, interruptions (15, 18.4, 22.7)."""
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles import bands, states
 from tests.oracles.ending import end_all
 from tests.oracles.following import follow_up

@@ -2,8 +2,8 @@
 
 import copy
 
-from matching import messages as m
-from matching.codes import BAND_REST
+from matching.engine import messages as m
+from matching.engine.codes import BAND_REST
 from tests.oracles import bands
 from tests.oracles.market import FILLED, TRADED, Market
 from tests.oracles.order import Order

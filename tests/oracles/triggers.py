@@ -1,6 +1,6 @@
 """Stops, take-profits and trailing stops: what they watch and what wakes them (12, 13)."""
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.oracles.market import Market, other
 from tests.oracles.order import Order, Where
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-import matching.book
-from matching import messages as m
-from matching.engine import Engine
+import matching.engine.book
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.naive_book import NaiveEngine
 
 COMMANDS = 4_000
@@ -70,7 +70,7 @@ def test_engine_equals_the_naive_book_in_a_crowded_market(
     seed: int, single_dict_max: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B1, B2, B4, B5, however the open orders are indexed."""
-    monkeypatch.setattr(matching.book, "SINGLE_DICT_MAX", single_dict_max)
+    monkeypatch.setattr(matching.engine.book, "SINGLE_DICT_MAX", single_dict_max)
     engine, naive = Engine(), NaiveEngine()
     trades = 0
     for number, command in enumerate(history(seed)):

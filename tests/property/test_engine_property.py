@@ -3,16 +3,16 @@
 import msgspec
 from hypothesis import event, given, settings
 
-from matching import messages as m
-from matching.book import RestingOrder
 from matching.codec import (
     decode_command,
     decode_journal,
     encode_command,
     encode_journal,
 )
-from matching.engine import Engine
-from matching.journal import Sequenced
+from matching.engine import messages as m
+from matching.engine.book import RestingOrder
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
 from matching.snapshot import StateHash, state_hash
 from tests.naive_book import NaiveEngine
 from tests.strategies import command_lists

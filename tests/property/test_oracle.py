@@ -12,10 +12,10 @@ from itertools import islice
 import msgspec
 import pytest
 
-import matching.entry
-from matching import codes
-from matching import messages as m
-from matching.engine import Engine
+import matching.engine.entry
+from matching.engine import codes
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.oracles import limits
 from tests.oracles.generator import SUBJECTS, Corners, history
 from tests.oracles.pair import Beside, Differs, Judges
@@ -40,7 +40,7 @@ def test_the_engine_does_what_the_rules_say(subject: str) -> None:
 
 def test_23_2_the_bound_of_trailing_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same histories with room for three of them."""
-    monkeypatch.setattr(matching.entry, "TRAILING_ORDERS_PER_SYMBOL_MAX", 3)
+    monkeypatch.setattr(matching.engine.entry, "TRAILING_ORDERS_PER_SYMBOL_MAX", 3)
     monkeypatch.setattr(limits, "TRAILING_ORDERS_MAX", 3)
     refused = 0
     for seed in range(4):

@@ -16,11 +16,11 @@ import pytest
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
 from exchange.realtime.publish import Frame
-from matching import messages as m
-from matching import sequencing
-from matching.book import RestingOrder
-from matching.engine import Engine
-from matching.journal import Sequenced
+from matching.engine import cascade
+from matching.engine import messages as m
+from matching.engine.book import RestingOrder
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
 from matching.snapshot import open_order, open_orders
 from matching.worker import Batch
 from orders.changes import OrderChange, Outcome
@@ -260,7 +260,7 @@ def commands_of(seed: int) -> Iterator[m.Command]:
 def test_rows_and_feed_follow_the_engine(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(seed)
     # Work in pieces: what one command sets off is done in the rows of others.
-    monkeypatch.setattr(sequencing, "STEPS_PER_COMMAND_MAX", chance.choice((1, 3, 100)))
+    monkeypatch.setattr(cascade, "STEPS_PER_COMMAND_MAX", chance.choice((1, 3, 100)))
     commands = commands_of(seed)
     run = Run()
     done = 0

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from matching import sequencing
+from matching.engine import cascade
 from tests.factories.memory_ledger import MemoryLedger, units_make
 from tests.factories.requests import Requests, run_history
 from tests.histories import ACCOUNTS
@@ -18,11 +18,11 @@ UNITS = {symbol_id: units_make(symbol_id) for symbol_id in (1, 2)}
 FUNDS = (60_000, 10**9)
 
 
-def run(seed: int, *, steps_max: int = sequencing.STEPS_PER_COMMAND_MAX) -> Counter[str]:
+def run(seed: int, *, steps_max: int = cascade.STEPS_PER_COMMAND_MAX) -> Counter[str]:
     """One history from its beginning to the end of every order; return what was seen in it."""
     chance = random.Random(seed)
     ledger = MemoryLedger(ACCOUNTS, UNITS, chance.choice(FUNDS), seed)
-    with patch.object(sequencing, "STEPS_PER_COMMAND_MAX", steps_max):
+    with patch.object(cascade, "STEPS_PER_COMMAND_MAX", steps_max):
         run_history(ledger, Requests(chance, ledger), COMMANDS)
     return ledger.seen
 

@@ -16,7 +16,7 @@ from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.realtime.publish import MarketState, SymbolText, state_frame
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
+from matching.engine.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
 from orders.intake.thread import intake_stop
 from orders.models import Command, Order, PreventedMatch
 from orders.words import STATES

@@ -15,7 +15,7 @@ from django.urls import reverse
 from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import CancelAll, SetState
+from matching.engine.messages import CancelAll, SetState
 from matching.protocols import SILENCE_MAX_S
 from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition

@@ -12,7 +12,7 @@ from config.celery import app
 from exchange.domain.ids import id_floor
 from exchange.infra import metrics
 from exchange.infra.database import connect
-from matching.messages import BUY, SELL
+from matching.engine.messages import BUY, SELL
 from orders.tasks import connection_close, symbols_freeze
 from risk.audit import reservations as hold_checks
 from risk.audit import run as audit_module

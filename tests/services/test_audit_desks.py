@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from exchange.infra.database import connect
-from matching import messages as m
+from matching.engine import messages as m
 from matching.image import image_decode, image_encode
 from risk.audit import books as book_checks
 from risk.audit.books import books_equal_checkpoints

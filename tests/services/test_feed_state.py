@@ -17,8 +17,8 @@ from exchange.realtime.publish import (
     time_text,
 )
 from exchange.realtime.send_queue import Outbox
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from matching.transport import RedisFeed
 from orders.feeds import SymbolFeed
 from tests.factories.worker import TestClock

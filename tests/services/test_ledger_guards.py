@@ -5,7 +5,7 @@ import pytest
 
 from exchange.domain.enums import EntryKind
 from exchange.infra.database import connect
-from matching.messages import BUY, SELL
+from matching.engine.messages import BUY, SELL
 from tests.factories.ledger import Rig
 from wallets.entries import entries_write, ledger_ids
 from wallets.locks import balances_apply

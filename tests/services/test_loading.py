@@ -16,8 +16,8 @@ from exchange.domain.enums import (
 )
 from exchange.infra.database import connect
 from matching.codec import decode_command
+from matching.engine.messages import Place
 from matching.lease import lease_acquire
-from matching.messages import Place
 from matching.protocols import LeaseLost
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load, units_load

@@ -20,7 +20,7 @@ from exchange.infra.redis import FEED_CHANNEL, commands_stream, redis_client, se
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import BUY, HALT, OPEN, SELL
+from matching.engine.messages import BUY, HALT, OPEN, SELL
 from orders import tasks
 from orders.intake.thread import intake_stop
 from orders.market_states import symbol_state_request

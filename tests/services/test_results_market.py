@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
-from matching.messages import AUCTION, HALT, OPEN, PRE_OPEN
+from matching.engine.messages import AUCTION, HALT, OPEN, PRE_OPEN
 from orders import frames
 from orders.commands import set_band_command
 from orders.intake.jobs import CommandJob

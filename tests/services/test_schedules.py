@@ -15,7 +15,7 @@ from exchange.infra.database import connect
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.codec import decode_command
-from matching.messages import SetState
+from matching.engine.messages import SetState
 from orders.intake.decide import Entry
 from orders.intake.thread import intake_stop
 from orders.loading import halt_request

@@ -13,7 +13,7 @@ from exchange.domain.enums import OrderStatus, Side
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Symbol
-from matching.messages import ALL_ACCOUNTS
+from matching.engine.messages import ALL_ACCOUNTS
 from orders.lifecycle import NEXT
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, TestClock

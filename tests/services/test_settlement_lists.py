@@ -6,7 +6,7 @@ import pytest
 
 from exchange.infra.database import connect
 from matching.codec import decode_command
-from matching.messages import (
+from matching.engine.messages import (
     BUY,
     HALT,
     OCO,

@@ -6,8 +6,8 @@ import pytest
 
 from exchange.infra.database import connect
 from matching.codec import decode_command
-from matching.codes import EXPIRED
-from matching.messages import (
+from matching.engine.codes import EXPIRED
+from matching.engine.messages import (
     AUCTION,
     BUY,
     CLOSED,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import pytest
 
 from matching.agenda import COMMANDS_PER_BATCH_MAX, CONTINUES_PER_BATCH_MAX, Agenda
-from matching.engine import Engine
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.cascade import STEPS_PER_COMMAND_MAX
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     BUY,
     GTC,
@@ -28,7 +29,6 @@ from matching.messages import (
     Terms,
 )
 from matching.protocols import EngineFailed
-from matching.sequencing import STEPS_PER_COMMAND_MAX
 
 BUSY, OTHER = 1, 2  # symbols
 IDS = itertools.count(1)

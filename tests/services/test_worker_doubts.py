@@ -7,7 +7,7 @@ import pytest
 
 from exchange.domain.enums import CommandKind, Side
 from exchange.models import Symbol
-from matching.messages import AUCTION, HALT, OPEN
+from matching.engine.messages import AUCTION, HALT, OPEN
 from orders.commands import set_band_command
 from orders.intake.jobs import CommandJob, Job
 from orders.loading import halt_request

@@ -1,7 +1,7 @@
 """The order inside a batch: as it arrived, but no command before the orders it is about."""
 
 from matching.causal import in_causal_order, refusals_of
-from matching.messages import (
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     OTO,
     Cancel,

@@ -8,7 +8,7 @@ import pytest
 
 from config.celery import app
 from exchange.infra.database import connect
-from matching.messages import BUY, SELL
+from matching.engine.messages import BUY, SELL
 from risk.audit.run import audit_run
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.role import role_running

@@ -13,11 +13,11 @@ import pytest
 
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
 from matching.codec import decode_journal, encode_journal
-from matching.engine import Engine
+from matching.engine.cascade import STEPS_PER_COMMAND_MAX
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
 from matching.image import image_encode
-from matching.journal import Sequenced
-from matching.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
-from matching.sequencing import STEPS_PER_COMMAND_MAX
 from matching.snapshot import state_hash
 from orders.images import IMAGES_KEPT, ImageKeeper
 from orders.intake.jobs import Job

@@ -12,8 +12,8 @@ import msgspec
 import psycopg
 
 from matching.codec import decode_journal
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     BUY,
     SELL,

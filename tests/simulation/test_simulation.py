@@ -13,8 +13,8 @@ import pytest
 
 from exchange.domain.enums import ListKind, OrderType
 from exchange.infra.database import connect
-from matching import codes, engine, sequencing
-from matching.messages import Command, Continue, ContinueNeeded, Event, OrderRepriced
+from matching.engine import cascade, codes, core
+from matching.engine.messages import Command, Continue, ContinueNeeded, Event, OrderRepriced
 from orders import images
 from tests.simulation.checks import check, check_audit
 from tests.simulation.world import Simulation
@@ -65,8 +65,8 @@ def bounds(group: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are reached in a short life. Of the group: a replay must know the same ones."""
     monkeypatch.setattr(images, "IMAGE_EVERY_COMMANDS", IMAGE_EVERY_COMMANDS)
     if (group[0] - FIRST_SEED) // SEEDS_PER_TEST % 2:
-        monkeypatch.setattr(sequencing, "STEPS_PER_COMMAND_MAX", STEPS_IN_PIECES)
-        monkeypatch.setattr(engine, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)
+        monkeypatch.setattr(cascade, "STEPS_PER_COMMAND_MAX", STEPS_IN_PIECES)
+        monkeypatch.setattr(core, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)
 
 
 @pytest.mark.usefixtures("bounds")

@@ -25,8 +25,8 @@ from exchange.infra import partitions
 from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
 from matching.codec import encode_journal
-from matching.journal import Sequenced
-from matching.messages import BUY, SELL, OrderAccepted, Place, Trade
+from matching.engine.journal import Sequenced
+from matching.engine.messages import BUY, SELL, OrderAccepted, Place, Trade
 from orders.settlement import settle_batch
 from wallets.fees import hold_atoms
 

@@ -1,6 +1,6 @@
 """Rules 7 and 8: cancel, cancel-all, amend (matching/README.md)."""
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.scenario import SYMBOL, run
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from matching.desk import Desk
-from matching.parts import Waiting
+from matching.engine.advanced import Desk
+from matching.engine.components import Waiting
 from tests.scenario import run
 
 LIVELY = """

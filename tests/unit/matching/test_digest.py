@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from matching import messages as m
 from matching.digest import desks_digest_afresh
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from matching.image import image_decode, image_encode
 from matching.snapshot import desks_digest, state_hash
 from tests.steps import steps_of

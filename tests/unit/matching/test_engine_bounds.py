@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.steps import steps_of
 from tests.waiting import HANG_S
 
@@ -97,8 +97,8 @@ def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
     script = (
         "from hashlib import sha256\n"
         "from matching.codec import encode_journal\n"
-        "from matching.journal import Sequenced\n"
-        "from matching.engine import Engine\n"
+        "from matching.engine.journal import Sequenced\n"
+        "from matching.engine.core import Engine\n"
         "from matching.snapshot import state_hash\n"
         "from tests.property.test_engine_long_run import history\n"
         "engine = Engine()\n"
@@ -124,7 +124,7 @@ def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
 
 def test_engine_imports_neither_the_framework_nor_a_driver() -> None:
     script = (
-        "import sys, matching.engine, matching.codec, matching.snapshot\n"
+        "import sys, matching.engine.core, matching.codec, matching.snapshot\n"
         "print([n for n in ('django', 'redis', 'psycopg', 'celery') if n in sys.modules])\n"
     )
     done = subprocess.run(

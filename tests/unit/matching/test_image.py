@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from matching.image import IMAGE_VERSION, ImageRefused, image_decode, image_encode
 from matching.snapshot import desks_digest, state_hash
 from tests.scenario import run

@@ -1,6 +1,6 @@
 """Rules 4 to 6: IOC, FOK, post-only, market orders (matching/README.md)."""
 
-from matching import messages as m
+from matching.engine import messages as m
 from tests.scenario import SYMBOL, run
 
 

@@ -1,7 +1,7 @@
 """Rules 1 to 3: order of things, priority, limit orders (matching/README.md)."""
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.scenario import run
 
 

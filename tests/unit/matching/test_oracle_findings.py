@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from matching import codes
-from matching import messages as m
+from matching.engine import codes
+from matching.engine import messages as m
 from tests.oracles.pair import Beside
 
 SYMBOL = 1

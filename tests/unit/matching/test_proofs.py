@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from matching import bench, loads
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.fuzz import fuzz
 from tests.mutations import FAULTS, ROOT
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.scenario import run
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from matching import messages as m
-from matching.engine import Engine
+from matching.engine import messages as m
+from matching.engine.core import Engine
 from tests.unit.matching.shared_files import shared_file
 
 LOTS_PER_UNIT = 10**8

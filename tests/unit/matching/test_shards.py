@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-import matching.book
-from matching import messages as m
-from matching.engine import Engine
-from matching.shards import SHARDS, Sharded
+import matching.engine.book
+from matching.engine import messages as m
+from matching.engine.core import Engine
+from matching.engine.sharded import SHARDS, Sharded
 
 
 def filled(keys: range) -> Sharded[str]:
@@ -61,7 +61,7 @@ def test_it_is_made_of_another_mapping() -> None:
 def test_a_book_is_split_once_however_often_it_passes_the_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matching.book, "SINGLE_DICT_MAX", 3)
+    monkeypatch.setattr(matching.engine.book, "SINGLE_DICT_MAX", 3)
     engine = Engine()
     book = engine.book(1)
     kinds = []

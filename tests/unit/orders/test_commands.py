@@ -4,8 +4,8 @@ import pytest
 
 from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_floor
-from matching import messages
-from matching.messages import Place, Terms
+from matching.engine import messages
+from matching.engine.messages import Place, Terms
 from orders.commands import (
     amend_command,
     cancel_after_command,

@@ -9,11 +9,11 @@ from exchange.domain.codes import Code
 from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, SymbolState
 from exchange.domain.errors import DomainError
-from matching.amending import amend
-from matching.book import Book
-from matching.engine import Engine
-from matching.entry import state_refusal
-from matching.messages import IOC, Amend, CommandRefused, Event, Place, Terms
+from matching.engine.amends import amend
+from matching.engine.book import Book
+from matching.engine.core import Engine
+from matching.engine.entry import state_refusal
+from matching.engine.messages import IOC, Amend, CommandRefused, Event, Place, Terms
 from orders.commands import place_command
 from orders.validation import draft_build
 from orders.validation_states import amend_state_check, cancel_state_check, in_cutoff

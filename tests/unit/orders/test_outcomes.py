@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from exchange.domain.enums import OrderStatus
-from matching import codes
-from matching import messages as m
-from matching.journal import Sequenced
+from matching.engine import codes
+from matching.engine import messages as m
+from matching.engine.journal import Sequenced
 from orders.changes import OrderChange, Outcome
 from orders.outcomes import outcome_of
 

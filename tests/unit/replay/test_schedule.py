@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from matching.engine import Engine
-from matching.messages import BUY, GTC, IOC, SELL, STP_NONE, Cancel, Place, Trade
+from matching.engine.core import Engine
+from matching.engine.messages import BUY, GTC, IOC, SELL, STP_NONE, Cancel, Place, Trade
 from orders.replay.schedule import Schedule, Step
 
 LANES = 8

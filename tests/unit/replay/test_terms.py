@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from config.demo.flow import FlowCommand, FlowError
-from matching.messages import BUY, SELL
+from matching.engine.messages import BUY, SELL
 from orders.replay.schedule import Step
 from orders.replay.terms import AccountTurns, ReplayTerms
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from exchange.domain.units import SymbolUnits
-from matching import messages
+from matching.engine import messages
 from wallets.fees import (
     BUY,
     SELL,

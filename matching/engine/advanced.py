@@ -7,17 +7,17 @@ set any more.
 
 from collections import deque
 
-from matching.messages import PHASE_NONE, TRIGGER_TRAILING
-from matching.parts import ASK, BID, DOWN, LAST, UP, Entry, Ranked
-from matching.parts import ELECTED as ELECTED
-from matching.parts import HELD as HELD
-from matching.parts import NO_TERMS as NO_TERMS
-from matching.parts import WATCHING as WATCHING
-from matching.parts import Band as Band
-from matching.parts import OrderList as OrderList
-from matching.parts import Uncross as Uncross
-from matching.parts import Waiting as Waiting
-from matching.tally import Tally
+from matching.engine.components import ASK, BID, DOWN, LAST, UP, Entry, Ranked
+from matching.engine.components import ELECTED as ELECTED
+from matching.engine.components import HELD as HELD
+from matching.engine.components import NO_TERMS as NO_TERMS
+from matching.engine.components import WATCHING as WATCHING
+from matching.engine.components import Band as Band
+from matching.engine.components import OrderList as OrderList
+from matching.engine.components import Uncross as Uncross
+from matching.engine.components import Waiting as Waiting
+from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
+from matching.engine.set_hash import Tally
 
 
 class Desk:

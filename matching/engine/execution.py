@@ -3,8 +3,8 @@
 from itertools import chain
 from typing import Final
 
-from matching.book import Book, Level, RestingOrder
-from matching.messages import (
+from matching.engine.book import Book, Level, RestingOrder
+from matching.engine.messages import (
     BUDGET_SPENT,
     BUY,
     FEATURE_REPORT_PREVENTED,
@@ -22,7 +22,7 @@ from matching.messages import (
     SelfTradePrevented,
     Trade,
 )
-from matching.versions import RULES_MENDED
+from matching.engine.versions import RULES_MENDED
 
 # Stands for "no account" and "no group" where an order may trade with its own account's orders.
 _NOBODY: Final = -1

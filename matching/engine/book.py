@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from matching.accounts import AccountIndex
-from matching.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
-from matching.shards import SINGLE_DICT_MAX, Sharded
-from matching.versions import RULES_MENDED, RULES_NOW
+from matching.engine.account_index import AccountIndex
+from matching.engine.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
+from matching.engine.sharded import SINGLE_DICT_MAX, Sharded
+from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 if TYPE_CHECKING:
-    from matching.desk import Desk
+    from matching.engine.advanced import Desk
 
 
 # gc=False: the collector need not look at resting orders, however many there are. Links in the book
@@ -120,9 +120,10 @@ class Book:
         self.symbol_id = symbol_id
         self.state: int = OPEN
         self.rules = RULES_NOW  # the engine sets another one to replay old journal rows
-        # By id. A dict until it is a large one: see matching/shards.py.
+        # By id. A dict until it is a large one: see matching/engine/sharded.py.
         self.orders: dict[int, RestingOrder] | Sharded[RestingOrder] = {}
-        # What only some symbols need; None until a command asks for any of it (matching/desk.py).
+        # What only some symbols need; None until a command asks for any of it
+        # (matching/engine/advanced.py).
         self.desk: Desk | None = None
         # Whose orders are which: kept from the first time that `by_account` is asked.
         self.accounts: AccountIndex | None = None

@@ -1,10 +1,11 @@
 """Orders with a linked life: one cancels the other, one releases the other, or both."""
 
-from matching.book import Book, RestingOrder
-from matching.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
-from matching.desk import Desk
-from matching.ending import end_order
-from matching.entry import (
+from matching.engine.advanced import Desk
+from matching.engine.book import Book, RestingOrder
+from matching.engine.cancels import end_order
+from matching.engine.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
+from matching.engine.components import HELD, OrderList, Waiting
+from matching.engine.entry import (
     Ahead,
     accepted,
     assert_place,
@@ -14,7 +15,7 @@ from matching.entry import (
     run,
     waits,
 )
-from matching.messages import (
+from matching.engine.messages import (
     GTC,
     OCO,
     OTO,
@@ -28,9 +29,8 @@ from matching.messages import (
     Place,
     PlaceList,
 )
-from matching.parts import HELD, OrderList, Waiting
-from matching.triggers import start_watching
-from matching.versions import RULES_MENDED
+from matching.engine.triggers import start_watching
+from matching.engine.versions import RULES_MENDED
 
 
 def place_list(

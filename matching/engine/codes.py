@@ -1,4 +1,4 @@
-"""Why the engine refused or ended something, beyond the first codes in matching/messages.py.
+"""Why the engine refused or ended something, beyond the first codes in matching/engine/messages.py.
 
 Stable strings: they reach the API unchanged, are never renamed and never reused.
 """

@@ -7,14 +7,14 @@ rests would pay a tenth of its time for it, so a book that is never asked has no
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from matching.shards import SHARDS
+from matching.engine.sharded import SHARDS
 
 if TYPE_CHECKING:
-    from matching.book import RestingOrder
+    from matching.engine.book import RestingOrder
 
 
 class AccountIndex:
-    """Per account its only order, or its orders by id, in many small dicts (matching/shards.py).
+    """Per account its only order, or its orders by id, in many small dicts (matching/engine/sharded.py).
 
     Most accounts have one, and a dict for each of them would take more memory than the orders.
     """

@@ -2,15 +2,15 @@
 
 from msgspec import Struct
 
-from matching.events import Event
-from matching.messages import Command
-from matching.versions import RULES_FIRST
+from matching.engine.events import Event
+from matching.engine.messages import Command
+from matching.engine.versions import RULES_FIRST
 
 
 class Sequenced(Struct, array_like=True, gc=False):
     """One journal row: a command, its place in the partition's sequence, and what it caused.
 
-    `rules` is the version of the rules that it was applied under (matching/versions.py).
+    `rules` is the version of the rules that it was applied under (matching/engine/versions.py).
     """
 
     sequence: int

@@ -1,9 +1,9 @@
 """Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
 
-from matching.book import Book
-from matching.desk import Desk
-from matching.messages import BUY, OPEN, Event, OrderWaiting
-from matching.parts import ASK, BID, DOWN, LAST, PPM, UP, Entry, Waiting, is_trailing
+from matching.engine.advanced import Desk
+from matching.engine.book import Book
+from matching.engine.components import ASK, BID, DOWN, LAST, PPM, UP, Entry, Waiting, is_trailing
+from matching.engine.messages import BUY, OPEN, Event, OrderWaiting
 
 
 def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:

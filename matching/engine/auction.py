@@ -2,19 +2,22 @@
 
 The price of an auction is the one at which most trades; among those the one that leaves the least
 on one side; among those the one closest to the reference; among those the lowest. Prevented matches
-are taken out before it is found (matching/pairing.py).
+are taken out before it is found (matching/engine/auction_price.py).
 """
 
 from itertools import accumulate
 from typing import Final, NamedTuple
 
-from matching import bands
-from matching.book import Book, BookSide, RestingOrder
-from matching.codes import SYMBOL_CLOSED
-from matching.desk import Desk
-from matching.ending import end_order, sweep
-from matching.entry import AUCTIONS, GATHERING, STATE_CODES
-from matching.messages import (
+from matching.engine import bands
+from matching.engine.advanced import Desk
+from matching.engine.auction_price import counted
+from matching.engine.book import Book, BookSide, RestingOrder
+from matching.engine.cancels import end_order, sweep
+from matching.engine.codes import SYMBOL_CLOSED
+from matching.engine.components import LAST, Uncross
+from matching.engine.entry import AUCTIONS, GATHERING, STATE_CODES
+from matching.engine.execution import cancelled, is_same_owner, refreshed
+from matching.engine.messages import (
     CLOSED,
     MARKET_REST,
     OPEN,
@@ -30,11 +33,8 @@ from matching.messages import (
     StateChanged,
     Trade,
 )
-from matching.pairing import counted
-from matching.parts import LAST, Uncross
-from matching.taking import cancelled, is_same_owner, refreshed
-from matching.triggers import price_seen
-from matching.versions import RULES_MENDED
+from matching.engine.triggers import price_seen
+from matching.engine.versions import RULES_MENDED
 
 _STATES: Final = range(OPEN, CLOSED + 1)
 

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from matching.messages import (
+from matching.engine.messages import (
     BUY,
     GTC,
     PHASE_NONE,

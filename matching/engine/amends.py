@@ -4,12 +4,14 @@ from typing import Final
 
 import msgspec
 
-from matching import bands
-from matching.book import Book, RestingOrder
-from matching.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
-from matching.desk import Desk
-from matching.entry import GATHERING, STATE_CODES
-from matching.messages import (
+from matching.engine import bands
+from matching.engine.advanced import Desk
+from matching.engine.book import Book, RestingOrder
+from matching.engine.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
+from matching.engine.components import Waiting
+from matching.engine.entry import GATHERING, STATE_CODES
+from matching.engine.execution import cancelled, take
+from matching.engine.messages import (
     AMEND_BELOW_FILLED,
     AUCTION,
     NO_PRIORITY_KEPT,
@@ -26,10 +28,8 @@ from matching.messages import (
     Event,
     OrderAmended,
 )
-from matching.parts import Waiting
-from matching.taking import cancelled, take
-from matching.triggers import start_watching
-from matching.versions import RULES_MENDED
+from matching.engine.triggers import start_watching
+from matching.engine.versions import RULES_MENDED
 
 _AMENDING: Final = frozenset({OPEN, POST_ONLY, PRE_OPEN, AUCTION})
 

@@ -2,9 +2,10 @@
 
 from typing import Final, NamedTuple
 
-from matching import bands
-from matching.book import Book, RestingOrder
-from matching.codes import (
+from matching.engine import bands
+from matching.engine.advanced import Desk
+from matching.engine.book import Book, RestingOrder
+from matching.engine.codes import (
     BAND_REST,
     EXPIRED_AT_ENTRY,
     OPEN_ORDERS_MAX,
@@ -17,8 +18,15 @@ from matching.codes import (
     SYMBOL_PRE_OPEN,
     TRAILING_ORDERS_MAX,
 )
-from matching.desk import Desk
-from matching.messages import (
+from matching.engine.components import (
+    HELD,
+    NO_TERMS,
+    TRAILING_ORDERS_PER_SYMBOL_MAX,
+    Waiting,
+    assert_terms,
+)
+from matching.engine.execution import cancelled, fillable, take, take_for_budget
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     AUCTION,
     AUCTION_CUTOFF,
@@ -48,10 +56,8 @@ from matching.messages import (
     Place,
     Terms,
 )
-from matching.parts import HELD, NO_TERMS, TRAILING_ORDERS_PER_SYMBOL_MAX, Waiting, assert_terms
-from matching.taking import cancelled, fillable, take, take_for_budget
-from matching.triggers import start_watching
-from matching.versions import RULES_MENDED
+from matching.engine.triggers import start_watching
+from matching.engine.versions import RULES_MENDED
 
 STATE_CODES: Final = {
     HALT: SYMBOL_HALTED,

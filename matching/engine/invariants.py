@@ -1,12 +1,12 @@
 """What always holds of a symbol's desk. For tests and snapshots: O(all that the desk holds)."""
 
-from matching.book import Book
-from matching.desk import Desk
-from matching.entry import AUCTIONS
-from matching.messages import OPEN, PHASE_CALL, PHASE_NONE
-from matching.parts import ELECTED, HELD, LAST, WATCHING, is_trailing
-from matching.triggers import is_reached
-from matching.versions import RULES_MENDED
+from matching.engine.advanced import Desk
+from matching.engine.book import Book
+from matching.engine.components import ELECTED, HELD, LAST, WATCHING, is_trailing
+from matching.engine.entry import AUCTIONS
+from matching.engine.messages import OPEN, PHASE_CALL, PHASE_NONE
+from matching.engine.triggers import is_reached
+from matching.engine.versions import RULES_MENDED
 
 
 def desk_check(book: Book, desk: Desk, sequence: int) -> None:

@@ -7,10 +7,11 @@ runs backwards here.
 
 from typing import Final
 
-from matching.book import Book
-from matching.codes import BAND_REST
-from matching.desk import Desk
-from matching.messages import (
+from matching.engine.advanced import Desk
+from matching.engine.book import Book
+from matching.engine.codes import BAND_REST
+from matching.engine.components import PPM, Band
+from matching.engine.messages import (
     AUCTION,
     BUY,
     HALT,
@@ -25,8 +26,7 @@ from matching.messages import (
     ReferenceMoved,
     SetBand,
 )
-from matching.parts import PPM, Band
-from matching.versions import RULES_MENDED
+from matching.engine.versions import RULES_MENDED
 
 MEAN_OVER_MS: Final = 300_000
 # Trades of so long a time are added up: five minutes are 60 numbers, however many trades there are.

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, Final, get_args
 
-from matching.amending import amend
-from matching.auction import Indication, indication
-from matching.book import Book, RestingOrder
-from matching.checking import desk_check
-from matching.journal import Sequenced
-from matching.messages import (
+from matching.engine.amends import amend
+from matching.engine.auction import Indication, indication
+from matching.engine.book import Book, RestingOrder
+from matching.engine.cascade import apply_at_desk, fault_refusal
+from matching.engine.execution import cancelled, end_of, fillable, take, take_for_budget
+from matching.engine.invariants import desk_check
+from matching.engine.journal import Sequenced
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     BUY,
     BY_CANCEL_ALL,
@@ -58,9 +60,7 @@ from matching.messages import (
     SetState,
     StateChanged,
 )
-from matching.sequencing import apply_at_desk, fault_refusal
-from matching.taking import cancelled, end_of, fillable, take, take_for_budget
-from matching.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
+from matching.engine.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 
 # Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
 CANCELS_AT_ONCE_MAX: Final = 2_000

@@ -12,11 +12,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from matching import amending, auction, bands, ending, entry, lists
-from matching.book import Book, RestingOrder
-from matching.codes import FEATURE_UNKNOWN
-from matching.desk import Desk
-from matching.messages import (
+from matching.engine import amends, auction, bands, cancels, entry, lists
+from matching.engine.advanced import Desk
+from matching.engine.book import Book, RestingOrder
+from matching.engine.codes import FEATURE_UNKNOWN
+from matching.engine.components import LAST, Waiting
+from matching.engine.execution import cancelled
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     AUCTION_CUTOFF,
     ENGINE_FAULT,
@@ -49,10 +51,8 @@ from matching.messages import (
     SetState,
     Trade,
 )
-from matching.parts import LAST, Waiting
-from matching.taking import cancelled
-from matching.triggers import best_prices_seen, price_seen
-from matching.versions import RULES_MENDED
+from matching.engine.triggers import best_prices_seen, price_seen
+from matching.engine.versions import RULES_MENDED
 
 # Measured: a step is an elected order, a cancel or an auction's match, 3 to 15 microseconds each.
 STEPS_PER_COMMAND_MAX: Final = 100
@@ -95,7 +95,7 @@ def _step(book: Book, desk: Desk, events: list[Event]) -> None:
     start = len(events)
     sequence = desk.sequence
     if desk.cancels:
-        ending.cancel_step(book, desk, events)
+        cancels.cancel_step(book, desk, events)
     elif desk.uncross is not None:
         auction.uncross_step(book, desk, sequence, events)
     else:
@@ -237,7 +237,7 @@ def _cancel(book: Book, desk: Desk, command: Cancel, sequence: int, events: list
     if code is not None and (command.order_id in book.orders or command.order_id in desk.waiting):
         events.append(CommandRefused(command.command_id, command.order_id, code))
         return
-    ending.cancel(book, desk, command, events)
+    cancels.cancel(book, desk, command, events)
 
 
 def _cancel_all(
@@ -247,11 +247,11 @@ def _cancel_all(
     if code is not None and command.account_id != ALL_ACCOUNTS:
         events.append(CommandRefused(command.command_id, 0, code))
         return
-    ending.cancel_all(book, desk, command)
+    cancels.cancel_all(book, desk, command)
 
 
 def _amend(book: Book, desk: Desk, command: Amend, sequence: int, events: list[Event]) -> None:
-    amending.amend(book, command, sequence, events)
+    amends.amend(book, command, sequence, events)
 
 
 def _set_state(
@@ -261,7 +261,7 @@ def _set_state(
 
 
 def _expire(book: Book, desk: Desk, command: Expire, sequence: int, events: list[Event]) -> None:
-    ending.expire(book, desk, command, events)
+    cancels.expire(book, desk, command, events)
     if command.order_id == 0:
         state = bands.phase_next(book, desk, events)
         if state is not None:
@@ -271,7 +271,7 @@ def _expire(book: Book, desk: Desk, command: Expire, sequence: int, events: list
 def _cancel_after(
     book: Book, desk: Desk, command: CancelAfter, sequence: int, events: list[Event]
 ) -> None:
-    ending.cancel_after(book, desk, command, events)
+    cancels.cancel_after(book, desk, command, events)
 
 
 def _set_feature(

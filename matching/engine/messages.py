@@ -10,68 +10,68 @@ from typing import Final
 
 from msgspec import Struct
 
-from matching.events import (
+from matching.engine.events import (
     AuctionUncrossed as AuctionUncrossed,
 )
-from matching.events import (
+from matching.engine.events import (
     CommandDone as CommandDone,
 )
-from matching.events import (
+from matching.engine.events import (
     CommandRefused as CommandRefused,
 )
-from matching.events import (
+from matching.engine.events import (
     ContinueNeeded as ContinueNeeded,
 )
-from matching.events import (
+from matching.engine.events import (
     DeskEvent as DeskEvent,
 )
-from matching.events import (
+from matching.engine.events import (
     Event as Event,
 )
-from matching.events import (
+from matching.engine.events import (
     ListAccepted as ListAccepted,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderAccepted as OrderAccepted,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderAmended as OrderAmended,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderCancelled as OrderCancelled,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderRefreshed as OrderRefreshed,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderRejected as OrderRejected,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderRepriced as OrderRepriced,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderTriggered as OrderTriggered,
 )
-from matching.events import (
+from matching.engine.events import (
     OrderWaiting as OrderWaiting,
 )
-from matching.events import (
+from matching.engine.events import (
     PhaseChanged as PhaseChanged,
 )
-from matching.events import (
+from matching.engine.events import (
     ReferenceMoved as ReferenceMoved,
 )
-from matching.events import (
+from matching.engine.events import (
     SelfTradePrevented as SelfTradePrevented,
 )
-from matching.events import (
+from matching.engine.events import (
     StateChanged as StateChanged,
 )
-from matching.events import (
+from matching.engine.events import (
     Trade as Trade,
 )
 
-# Sides. The sign of a side makes one code path serve both (matching/book.py).
+# Sides. The sign of a side makes one code path serve both (matching/engine/book.py).
 BUY: Final = 0
 SELL: Final = 1
 

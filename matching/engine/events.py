@@ -183,7 +183,7 @@ class OrderRepriced(Struct, tag=18, array_like=True, gc=False):
     left_lots: int
 
 
-# Only a symbol with a desk (matching/desk.py) gives these.
+# Only a symbol with a desk (matching/engine/advanced.py) gives these.
 DeskEvent = (
     OrderWaiting
     | OrderTriggered

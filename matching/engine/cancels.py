@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from matching.book import Book
-from matching.codes import BY_TIMER, EXPIRED, NOT_DUE
-from matching.desk import Desk
-from matching.messages import (
+from matching.engine.advanced import Desk
+from matching.engine.book import Book
+from matching.engine.codes import BY_TIMER, EXPIRED, NOT_DUE
+from matching.engine.execution import cancelled
+from matching.engine.messages import (
     ALL_ACCOUNTS,
     BUY,
     BY_CANCEL_ALL,
@@ -20,7 +21,6 @@ from matching.messages import (
     Event,
     Expire,
 )
-from matching.taking import cancelled
 
 # Among the orders to be ended: this, and the numbers below it for one side, means all there are.
 _SWEEP_ALL: Final = -1
