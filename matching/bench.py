@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from matching.conformance import conform
-from matching.digest import desks_digest_afresh
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
 from matching.loads import (
@@ -35,7 +34,8 @@ from matching.loads import (
     place,
     sweeps,
 )
-from matching.snapshot import desks_digest
+from matching.state.advanced_hash import desks_digest_afresh
+from matching.state.hash import desks_digest
 
 PERCENTILE: Final = 99
 # Many and few of what a command must not look at, and what its cost may be multiplied by.

@@ -24,7 +24,6 @@ from matching.causal import (
     is_order,
     keys_of,
 )
-from matching.codec import decode_command
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Amend, Cancel, CancelAfter, CancelAll, Command
@@ -41,7 +40,8 @@ from matching.protocols import (
     Stream,
     StreamDown,
 )
-from matching.snapshot import open_order
+from matching.state.codec import decode_command
+from matching.state.hash import open_order
 
 __all__ = [
     "COMMANDS_PER_BATCH_MAX",

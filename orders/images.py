@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from matching.engine.core import Engine
-from matching.image import ImageRefused, image_decode, image_encode
+from matching.state.snapshot import ImageRefused, image_decode, image_encode
 
 # Twenty thousand commands are applied again in well under a second; an image of 100,000 open orders
 # takes a tenth of one to write.

@@ -20,12 +20,12 @@ from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
 from exchange.infra.advisory import STATE_LOCK_CLASS
-from matching.codec import encode_command
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
 from matching.lease import Lease
-from matching.snapshot import StateHash, open_orders
+from matching.state.codec import encode_command
+from matching.state.hash import StateHash, open_orders
 from orders.commands import set_state_command
 from orders.feeds import SymbolFeed, feed_of
 from orders.readback import command_from_row

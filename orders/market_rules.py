@@ -18,7 +18,6 @@ from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
 from exchange.models import Symbol
-from matching.codec import decode_command
 from matching.engine.messages import (
     ALL_ACCOUNTS,
     FEATURE_REPORT_PREVENTED,
@@ -27,6 +26,7 @@ from matching.engine.messages import (
     SetFeature,
     SetLimits,
 )
+from matching.state.codec import decode_command
 from orders.commands import set_band_command, set_feature_command, set_limits_command
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake

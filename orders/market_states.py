@@ -15,8 +15,8 @@ from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.infra.advisory import STATE_LOCK_CLASS
 from exchange.selectors import catalogue_read
-from matching.codec import decode_command
 from matching.engine.messages import SetState
+from matching.state.codec import decode_command
 from orders.intake.jobs import Accepted, CommandJob
 from orders.intake.thread import intake
 from orders.words import STATE_TEXTS, STATES

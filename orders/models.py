@@ -205,7 +205,7 @@ class Command(models.Model):
     symbol_id = models.BigIntegerField()
     account_id = models.BigIntegerField(null=True)
     order_id = models.BigIntegerField(null=True)
-    payload = models.BinaryField()  # matching.codec.encode_command
+    payload = models.BinaryField()  # matching.state.codec.encode_command
     reserved_extra = money_field(default=0)  # an amend's extra reservation
     engine_seq = models.BigIntegerField(null=True)
     refusal = models.CharField(max_length=48, null=True)  # noqa: DJ001  # none is not ""
@@ -297,7 +297,7 @@ class EngineJournal(models.Model):
     epoch = models.BigIntegerField()
     first_seq = models.BigIntegerField()
     last_seq = models.BigIntegerField()
-    events = models.BinaryField()  # matching.codec.encode_journal
+    events = models.BinaryField()  # matching.state.codec.encode_journal
     frames = models.BinaryField()  # msgpack list of [topic, frame]
     trade_ids = ArrayField(models.BigIntegerField(), default=list)  # in event order
     state_hash = models.CharField(max_length=64)
@@ -316,7 +316,7 @@ class EngineJournal(models.Model):
 
 
 class EngineImage(models.Model):
-    """The whole state of a partition's engine after a sequence (matching/image.py).
+    """The whole state of a partition's engine after a sequence (matching/state/snapshot.py).
 
     Written where order rows alone could not bring the engine back; the journal after it can.
     """

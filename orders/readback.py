@@ -9,7 +9,6 @@ import structlog
 from exchange.domain.enums import LIMIT_TYPES, ListKind, OrderType, TriggerSource
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import SymbolUnits
-from matching.codec import decode_command
 from matching.engine.messages import (
     IOC,
     Command,
@@ -20,6 +19,7 @@ from matching.engine.messages import (
     RefuseFaulty,
     Terms,
 )
+from matching.state.codec import decode_command
 from orders.commands import place_command, place_list_command, terms_of
 from orders.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 

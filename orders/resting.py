@@ -18,7 +18,7 @@ from matching.engine.advanced import HELD, NO_TERMS, Desk, Waiting
 from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import Place
-from matching.snapshot import open_order
+from matching.state.hash import open_order
 from orders.readback import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 
 ROWS_PER_FETCH: Final = 10_000

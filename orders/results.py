@@ -13,11 +13,11 @@ import psycopg
 
 from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import Frame, decode_frames, encode_frames
-from matching.codec import encode_journal
 from matching.engine.core import Engine
 from matching.engine.messages import Command
 from matching.lease import LEASE_S, Lease
-from matching.snapshot import StateHash, desks_digest, open_order, orders_named
+from matching.state.codec import encode_journal
+from matching.state.hash import StateHash, desks_digest, open_order, orders_named
 from matching.worker import Batch, CommitRefused, Committed, LeaseLost
 from orders.changes import Outcome
 from orders.feeds import SymbolFeed, feeds_kept

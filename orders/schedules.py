@@ -16,7 +16,7 @@ import structlog
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.infra.advisory import STATE_LOCK_CLASS
-from matching.codec import encode_command
+from matching.state.codec import encode_command
 from orders.commands import set_state_command
 from orders.intake.batch import Publisher
 from orders.market_states import (

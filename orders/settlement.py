@@ -15,8 +15,8 @@ import psycopg
 
 from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
-from matching.codec import decode_journal
 from matching.engine.journal import Sequenced
+from matching.state.codec import decode_journal
 from orders.effects import Fold
 from orders.loading import units_load
 from orders.touched import amends_refused, orders_touched

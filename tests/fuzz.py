@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from matching.codec import decode_command, encode_command
 from matching.engine import cascade
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.image import image_decode, image_encode
-from matching.snapshot import StateHash, desks_digest, state_hash
+from matching.state.codec import decode_command, encode_command
+from matching.state.hash import StateHash, desks_digest, state_hash
+from matching.state.snapshot import image_decode, image_encode
 from tests.histories import History
 from tests.naive_book import NaiveEngine
 from tests.oracles.generator import SUBJECTS, Corners

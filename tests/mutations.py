@@ -276,7 +276,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a restart forgets what was elected",
-        "image.py",
+        "state/snapshot.py",
         "        desk.elected.append(desk.waiting[order_id])",
         "        pass",
     ),

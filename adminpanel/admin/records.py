@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from adminpanel.admin.engines import alarms, silences_read, words_of
 from adminpanel.admin.readonly import PartitionedAdmin, PeriodFilter, ReadOnlyAdmin
 from exchange.selectors import catalogue
-from matching.codec import decode_command
+from matching.state.codec import decode_command
 from orders.models import (
     Command,
     EngineFault,

@@ -13,11 +13,11 @@ import psycopg
 from config.crash.evidence import EvidenceFile
 from config.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
 from exchange.models import Symbol
-from matching.codec import decode_journal
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
-from matching.snapshot import state_hash
+from matching.state.codec import decode_journal
+from matching.state.hash import state_hash
 
 _ORDERS: Final = "SELECT client_order_id, id FROM orders_order WHERE symbol_id = %s"
 _TRADES: Final = """

@@ -81,8 +81,8 @@ class Desk:
         self.sum_ticks = 0  # of the samples
         self.sum_trades = 0
         self.uncross: Uncross | None = None
-        # Kept by matching/digest.py: the hash since the last command; the sum behind it. None: not
-        # asked for yet. Whoever changes what is summed up says so by `noted`.
+        # Kept by matching/state/advanced_hash.py: the hash since the last command; the sum behind
+        # it. None: not asked for yet. Whoever changes what is summed up says so by `noted`.
         self.digest: str | None = None
         self.edges: tuple[int, int, int, int] | None = None  # of the band: see bands.edges
         self.tally: Tally | None = None

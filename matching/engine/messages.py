@@ -3,7 +3,7 @@
 Units: prices in ticks, quantities in lots, money bounds in tick-lots (ticks x lots), times in
 milliseconds since the Unix epoch. Every command carries all that the engine needs; the engine
 never asks for anything else. Structs are array-like in MessagePack, so a new optional field is
-appended at the end with a default and old journals stay readable (`matching/codec.py`).
+appended at the end with a default and old journals stay readable (`matching/state/codec.py`).
 """
 
 from typing import Final

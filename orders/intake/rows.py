@@ -13,8 +13,8 @@ from msgspec import Struct
 from exchange.domain.enums import OrderStatus, Side, TimeInForce
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import atoms_to_decimal, plain
-from matching.codec import encode_command
 from matching.engine.messages import Command
+from matching.state.codec import encode_command
 
 _encoder = msgspec.json.Encoder()
 

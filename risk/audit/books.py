@@ -18,12 +18,12 @@ import msgspec
 import psycopg
 
 from exchange.domain.units import NotExact
-from matching.codec import decode_journal
 from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.versions import RULES_NOW
-from matching.image import ImageRefused, image_decode
-from matching.snapshot import state_hash
+from matching.state.codec import decode_journal
+from matching.state.hash import state_hash
+from matching.state.snapshot import ImageRefused, image_decode
 from risk.audit import open_orders
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.open_orders import OpenOrder, Row

@@ -12,9 +12,9 @@ from typing import Final
 import psycopg
 
 from exchange.domain.units import NotExact, SymbolUnits
-from matching.codec import decode_journal
 from matching.engine.messages import CommandRefused
-from matching.snapshot import orders_named
+from matching.state.codec import decode_journal
+from matching.state.hash import orders_named
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.linked import is_linked, linked_are_exact
 from risk.audit.required import (

@@ -9,8 +9,8 @@ import pytest
 from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import ApiKey, Symbol
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import CancelAfter, Command
+from matching.state.codec import decode_command
 from orders.models import Command as CommandRow
 from tests.factories.reference import symbol_make
 from tests.factories.trading import Trader, decoded, trader_make

@@ -10,10 +10,10 @@ from django.http import HttpResponse
 from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import Symbol
 from exchange.selectors import catalogue
-from matching.codec import decode_command, decode_journal, encode_journal
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import AUCTION, BUY, OPEN, SELL, Place, SetState
+from matching.state.codec import decode_command, decode_journal, encode_journal
 from tests.api.test_order_refusals import state_of_everything
 from tests.api.test_order_types import symbol_change, top_set
 from tests.factories.trading import Trader, decoded, fast_tier, trader_make

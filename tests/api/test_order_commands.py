@@ -8,8 +8,8 @@ import pytest
 from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import BUY, Amend, Cancel, CancelAll, Command
+from matching.state.codec import decode_command
 from orders.models import Command as CommandRow
 from orders.models import Order
 from tests.factories.trading import Trader, decoded

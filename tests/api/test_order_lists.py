@@ -10,8 +10,8 @@ from django.http import HttpResponse
 from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import OCO, Cancel, Command, PlaceList
+from matching.state.codec import decode_command
 from orders.models import ClientOrderId, Order, OrderList
 from orders.models import Command as CommandRow
 from risk.pretrade.selectors import tops_forget

@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from exchange.infra.redis import commands_stream, redis_client
-from matching.codec import decode_command
 from matching.engine.messages import Place
+from matching.state.codec import decode_command
 from orders.models import Order
 from tests.factories.trading import NOTHING_YET, Trader, decoded
 from wallets.models import Reservation

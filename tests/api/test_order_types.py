@@ -12,7 +12,6 @@ from exchange.access.principals import principals_forget
 from exchange.infra.redis import commands_stream, redis_client, top_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.selectors import catalogue, catalogue_forget
-from matching.codec import decode_command
 from matching.engine.core import Engine
 from matching.engine.messages import (
     GTC,
@@ -28,6 +27,7 @@ from matching.engine.messages import (
     Place,
     Terms,
 )
+from matching.state.codec import decode_command
 from orders.models import Command as CommandRow
 from orders.models import Order
 from orders.readback import ORDER_COLUMNS, command_from_order_row

@@ -10,8 +10,8 @@ from django.test import Client
 from exchange.infra.redis import book_key, commands_stream, redis_client
 from exchange.models import FeeSchedule, Symbol, Tier
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import Amend, CancelAll
+from matching.state.codec import decode_command
 from orders.models import Order, OrderList
 from tests.factories.trading import Trader, decoded
 

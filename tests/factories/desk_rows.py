@@ -12,14 +12,14 @@ import psycopg
 
 from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce, TriggerSource
 from exchange.domain.ids import id_floor
-from matching.codec import encode_journal
 from matching.engine import messages as m
 from matching.engine.advanced import NO_TERMS
 from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
-from matching.image import image_encode
-from matching.snapshot import open_order, state_hash
+from matching.state.codec import encode_journal
+from matching.state.hash import open_order, state_hash
+from matching.state.snapshot import image_encode
 from orders.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
 from tests.factories.reference import accounts_at

@@ -14,7 +14,6 @@ from exchange.domain.enums import OrderStatus
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.models import Asset, Symbol, User
-from matching.codec import encode_command, encode_journal
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
@@ -29,7 +28,8 @@ from matching.engine.messages import (
     Event,
     Place,
 )
-from matching.snapshot import state_hash
+from matching.state.codec import encode_command, encode_journal
+from matching.state.hash import state_hash
 from orders.commands import amend_command, cancel_command, place_command
 from orders.lifecycle import is_final
 from orders.outcomes import outcome_of

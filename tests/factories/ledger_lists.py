@@ -7,7 +7,7 @@ from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
 from matching.engine.advanced import Waiting
 from matching.engine.book import RestingOrder
 from matching.engine.messages import BUY, OCO, OTO, OTOCO, Terms
-from matching.snapshot import open_orders
+from matching.state.hash import open_orders
 from orders.commands import place_command, place_list_command
 from orders.words import LIST_KINDS
 from tests.factories.ledger import TAKER_PPM, Rig

@@ -1,8 +1,8 @@
 """The engine and those who judge it, under the same commands."""
 
-from matching.codec import decode_command, encode_command
 from matching.engine import messages as m
 from matching.engine.core import Engine
+from matching.state.codec import decode_command, encode_command
 from tests.oracles.auction import outcome
 from tests.oracles.market import GATHERING
 from tests.oracles.oracle import Oracle

@@ -3,17 +3,17 @@
 import msgspec
 from hypothesis import event, given, settings
 
-from matching.codec import (
+from matching.engine import messages as m
+from matching.engine.book import RestingOrder
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.state.codec import (
     decode_command,
     decode_journal,
     encode_command,
     encode_journal,
 )
-from matching.engine import messages as m
-from matching.engine.book import RestingOrder
-from matching.engine.core import Engine
-from matching.engine.journal import Sequenced
-from matching.snapshot import StateHash, state_hash
+from matching.state.hash import StateHash, state_hash
 from tests.naive_book import NaiveEngine
 from tests.strategies import command_lists
 

@@ -21,7 +21,7 @@ from matching.engine import messages as m
 from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
-from matching.snapshot import open_order, open_orders
+from matching.state.hash import open_order, open_orders
 from matching.worker import Batch
 from orders.changes import OrderChange, Outcome
 from orders.feeds import SymbolFeed

@@ -15,8 +15,8 @@ from exchange.infra.redis import redis_client, state_key
 from exchange.models import AccountGroup, ApiKey, Symbol, User
 from exchange.realtime.publish import MarketState, SymbolText, state_frame
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
+from matching.state.codec import decode_command
 from orders.intake.thread import intake_stop
 from orders.models import Command, Order, PreventedMatch
 from orders.words import STATES

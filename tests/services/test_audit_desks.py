@@ -11,7 +11,7 @@ import pytest
 
 from exchange.infra.database import connect
 from matching.engine import messages as m
-from matching.image import image_decode, image_encode
+from matching.state.snapshot import image_decode, image_encode
 from risk.audit import books as book_checks
 from risk.audit.books import books_equal_checkpoints
 from risk.audit.inputs import positions, symbols

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from exchange.infra.database import connect
-from matching.codec import decode_command
 from matching.engine.messages import BUY, OCO, SELL, STP_DECREMENT, TRIGGER_STOP, Terms
+from matching.state.codec import decode_command
 from risk.audit.inputs import positions, symbols
 from risk.audit.reservations import holds_are_exact
 from tests.factories.ledger import Rig

@@ -15,8 +15,8 @@ from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
-from matching.codec import decode_command
 from matching.engine.messages import PlaceList
+from matching.state.codec import decode_command
 from orders.accepted import AcceptedRows
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob

@@ -11,7 +11,7 @@ import pytest
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
 from exchange.domain.ids import IdGenerator
-from matching.codec import decode_command
+from matching.state.codec import decode_command
 from orders.accepted import AcceptedRows
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.loading import units_load

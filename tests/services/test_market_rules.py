@@ -12,7 +12,6 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
 from exchange.models import Symbol, User
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command, encode_command
 from matching.engine.core import Engine
 from matching.engine.messages import (
     ALL_ACCOUNTS,
@@ -23,6 +22,7 @@ from matching.engine.messages import (
     SetLimits,
     SetState,
 )
+from matching.state.codec import decode_command, encode_command
 from orders.intake.thread import intake_stop
 from orders.market_rules import order_limit_send, symbol_rules_converge, symbol_rules_send
 from orders.market_states import symbol_state_ahead, symbol_state_request

@@ -19,8 +19,8 @@ from exchange.infra.database import connect
 from exchange.infra.redis import FEED_CHANNEL, commands_stream, redis_client, settle_flag_key
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import BUY, HALT, OPEN, SELL
+from matching.state.codec import decode_command
 from orders import tasks
 from orders.intake.thread import intake_stop
 from orders.market_states import symbol_state_request

@@ -14,8 +14,8 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from matching.codec import decode_command
 from matching.engine.messages import SetState
+from matching.state.codec import decode_command
 from orders.intake.decide import Entry
 from orders.intake.thread import intake_stop
 from orders.loading import halt_request

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from exchange.infra.database import connect
-from matching.codec import decode_command, encode_journal
 from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade
+from matching.state.codec import decode_command, encode_journal
 from orders import settlement
 from orders.settlement import Idle, StreamGap, settle_batch, settle_next
 from risk.audit.run import audit_run

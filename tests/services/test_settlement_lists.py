@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from exchange.infra.database import connect
-from matching.codec import decode_command
 from matching.engine.messages import (
     BUY,
     HALT,
@@ -24,6 +23,7 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
+from matching.state.codec import decode_command
 from orders import settlement
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, assert_exact, held_by, list_place, need_of

@@ -9,9 +9,9 @@ import pytest
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
 from exchange.infra.database import connect
 from exchange.models import User
-from matching.codec import encode_command, encode_journal
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
+from matching.state.codec import encode_command, encode_journal
 from orders import settlement
 from orders.settlement import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make

@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 
 from exchange.infra.database import connect
-from matching.codec import decode_command
 from matching.engine.codes import EXPIRED
 from matching.engine.messages import (
     AUCTION,
@@ -30,6 +29,7 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
+from matching.state.codec import decode_command
 from orders.commands import place_command
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import assert_exact, need_of

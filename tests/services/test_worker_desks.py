@@ -5,10 +5,10 @@ import pytest
 
 from exchange.domain.enums import CommandKind, ListKind, Side
 from matching.agenda import CONTINUES_PER_BATCH_MAX
-from matching.codec import decode_command, decode_journal, encode_command
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.messages import ALL_ACCOUNTS, Command, Continue, Expire, Place, PlaceList
 from matching.protocols import EngineFailed
+from matching.state.codec import decode_command, decode_journal, encode_command
 from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from orders.intake.jobs import CommandJob
 from tests.factories.desk_jobs import (

@@ -12,13 +12,13 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
-from matching.codec import decode_journal, encode_journal
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
-from matching.image import image_encode
-from matching.snapshot import state_hash
+from matching.state.codec import decode_journal, encode_journal
+from matching.state.hash import state_hash
+from matching.state.snapshot import image_encode
 from orders.images import IMAGES_KEPT, ImageKeeper
 from orders.intake.jobs import Job
 from tests.factories.desk_jobs import (

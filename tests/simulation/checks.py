@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import psycopg
 
-from matching.codec import decode_journal
 from matching.engine.journal import Sequenced
 from matching.engine.messages import (
     ALL_ACCOUNTS,
@@ -36,7 +35,8 @@ from matching.engine.messages import (
     SelfTradePrevented,
     Trade,
 )
-from matching.snapshot import state_hash
+from matching.state.codec import decode_journal
+from matching.state.hash import state_hash
 from orders.words import STATE_TEXTS
 from risk.audit.run import audit_run
 from tests.naive_book import NaiveEngine

@@ -24,9 +24,9 @@ from exchange.domain.units import SymbolUnits, atoms_to_decimal
 from exchange.infra import partitions
 from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
-from matching.codec import encode_journal
 from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, SELL, OrderAccepted, Place, Trade
+from matching.state.codec import encode_journal
 from orders.settlement import settle_batch
 from wallets.fees import hold_atoms
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from matching.digest import desks_digest_afresh
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.image import image_decode, image_encode
-from matching.snapshot import desks_digest, state_hash
+from matching.state.advanced_hash import desks_digest_afresh
+from matching.state.hash import desks_digest, state_hash
+from matching.state.snapshot import image_decode, image_encode
 from tests.steps import steps_of
 from tests.unit.matching.test_work_in_pieces import stops, trigger
 

@@ -96,10 +96,10 @@ def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
     """D1."""
     script = (
         "from hashlib import sha256\n"
-        "from matching.codec import encode_journal\n"
+        "from matching.state.codec import encode_journal\n"
         "from matching.engine.journal import Sequenced\n"
         "from matching.engine.core import Engine\n"
-        "from matching.snapshot import state_hash\n"
+        "from matching.state.hash import state_hash\n"
         "from tests.property.test_engine_long_run import history\n"
         "engine = Engine()\n"
         "rows = [Sequenced(n, c, engine.apply(c)) for n, c in enumerate(history(5), start=1)]\n"
@@ -124,7 +124,7 @@ def test_1_2_events_and_hash_are_the_same_under_any_hash_seed() -> None:
 
 def test_engine_imports_neither_the_framework_nor_a_driver() -> None:
     script = (
-        "import sys, matching.engine.core, matching.codec, matching.snapshot\n"
+        "import sys, matching.engine.core, matching.state.codec, matching.state.hash\n"
         "print([n for n in ('django', 'redis', 'psycopg', 'celery') if n in sys.modules])\n"
     )
     done = subprocess.run(

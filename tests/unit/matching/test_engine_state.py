@@ -5,18 +5,18 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from matching.codec import (
-    decode_command,
-    decode_journal,
-    encode_command,
-    encode_journal,
-)
 from matching.engine import messages as m
 from matching.engine.book import Book, Level, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.versions import RULES_FIRST
-from matching.snapshot import StateHash, orders_named, state_hash
+from matching.state.codec import (
+    decode_command,
+    decode_journal,
+    encode_command,
+    encode_journal,
+)
+from matching.state.hash import StateHash, orders_named, state_hash
 from tests.scenario import SYMBOL, run
 
 TWO_LEVELS = """

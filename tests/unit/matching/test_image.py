@@ -5,8 +5,8 @@ import pytest
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.image import IMAGE_VERSION, ImageRefused, image_decode, image_encode
-from matching.snapshot import desks_digest, state_hash
+from matching.state.hash import desks_digest, state_hash
+from matching.state.snapshot import IMAGE_VERSION, ImageRefused, image_decode, image_encode
 from tests.scenario import run
 
 LIVELY = """

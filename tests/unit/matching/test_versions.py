@@ -10,12 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from matching.codec import decode_journal
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.engine.versions import RULES_FIRST, RULES_NOW
-from matching.image import image_decode
-from matching.snapshot import StateHash, desks_digest, state_hash
+from matching.state.codec import decode_journal
+from matching.state.hash import StateHash, desks_digest, state_hash
+from matching.state.snapshot import image_decode
 from tests.scenario import SYMBOL
 
 FILE = Path(__file__).parent / "journals" / "first-rules.msgpack.xz"

@@ -1,13 +1,13 @@
 """Rule 25: what takes more than one command's share of work goes on in `Continue` commands."""
 
-from matching.codec import decode_journal, encode_journal
 from matching.engine import messages as m
 from matching.engine.cancels import DUE_PER_COMMAND_MAX, WAITING_PER_LOOK
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.core import CANCELS_AT_ONCE_MAX, Engine
 from matching.engine.journal import Sequenced
-from matching.image import image_decode, image_encode
-from matching.snapshot import state_hash
+from matching.state.codec import decode_journal, encode_journal
+from matching.state.hash import state_hash
+from matching.state.snapshot import image_decode, image_encode
 from tests.fuzz import finish, without_cuts
 from tests.naive_book import NaiveEngine
 from tests.steps import steps_of

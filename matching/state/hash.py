@@ -12,10 +12,6 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple
 
-from matching.digest import desks_digest as desks_digest
-from matching.digest import desks_digest_afresh
-from matching.digest import elected as elected
-from matching.digest import order_lists as order_lists
 from matching.engine.book import Book, RestingOrder
 from matching.engine.components import Waiting
 from matching.engine.core import Engine
@@ -37,6 +33,10 @@ from matching.engine.messages import (
 )
 from matching.engine.set_hash import DIGEST_BYTES, MODULUS, contribution
 from matching.engine.sharded import Sharded
+from matching.state.advanced_hash import desks_digest as desks_digest
+from matching.state.advanced_hash import desks_digest_afresh
+from matching.state.advanced_hash import elected as elected
+from matching.state.advanced_hash import order_lists as order_lists
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 # What a new feature adds is hashed only where the feature is used: old states keep their hash.

@@ -13,7 +13,7 @@ from matching.engine.advanced import ELECTED, WATCHING, Band, Desk, OrderList, U
 from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
-from matching.snapshot import elected, order_lists
+from matching.state.hash import elected, order_lists
 
 IMAGE_VERSION: Final = 1
 
