@@ -17,7 +17,6 @@ import structlog
 from exchange.domain.enums import CommandKind
 from exchange.domain.ids import id_floor, id_time_ms
 from exchange.domain.units import SymbolUnits
-from matching.causal import Entering, Sweeping
 from matching.engine.messages import (
     ALL_ACCOUNTS,
     CancelAfter,
@@ -26,6 +25,7 @@ from matching.engine.messages import (
     PlaceList,
     RefuseFaulty,
 )
+from matching.worker.batch_order import Entering, Sweeping
 from orders.loading import rows_as_dicts, units_load
 from orders.readback import (
     ORDER_COLUMNS,

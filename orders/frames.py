@@ -34,7 +34,7 @@ from matching.engine.messages import (
     AuctionUncrossed,
     Trade,
 )
-from matching.worker import Batch
+from matching.worker.loop import Batch
 from orders.changes import Outcome
 from orders.feeds import SymbolFeed
 from orders.selectors import order_json

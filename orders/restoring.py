@@ -21,9 +21,9 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import HALT, OPEN
 from matching.engine.versions import RULES_NOW
 from matching.lease import Lease, lease_extend
-from matching.protocols import LeaseLost
 from matching.state.codec import decode_journal
 from matching.state.hash import StateHash, desks_digest
+from matching.worker.ports import LeaseLost
 from orders.images import engines_kept, has_images
 from orders.resting import books_differ, books_fill
 from orders.words import STATES

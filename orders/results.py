@@ -18,7 +18,7 @@ from matching.engine.messages import Command
 from matching.lease import LEASE_S, Lease
 from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, desks_digest, open_order, orders_named
-from matching.worker import Batch, CommitRefused, Committed, LeaseLost
+from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
 from orders.changes import Outcome
 from orders.feeds import SymbolFeed, feeds_kept
 from orders.frames import FrameMaker, PublicChanges

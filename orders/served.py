@@ -17,7 +17,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.copies import Copy
 from exchange.selectors import symbol_listed
 from matching.lease import SILENCES
-from matching.protocols import SILENCE_MAX_S
+from matching.worker.ports import SILENCE_MAX_S
 
 READ_EVERY_S: Final = 1.0
 RETRY_AFTER_S: Final = 10

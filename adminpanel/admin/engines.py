@@ -6,7 +6,7 @@ from typing import Final
 from django.db import connection
 
 from matching.lease import SILENCES
-from matching.protocols import SILENCE_MAX_S
+from matching.worker.ports import SILENCE_MAX_S
 
 START_IT: Final = "start `manage.py run_matching --partition {id}`"
 

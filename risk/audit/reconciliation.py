@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 
 from exchange.domain.ids import TIME_SHIFT
-from matching.protocols import SILENCE_MAX_S
+from matching.worker.ports import SILENCE_MAX_S
 from risk.audit.inputs import Position
 from wallets.reconciliation import BREACHES_MAX, Breach
 

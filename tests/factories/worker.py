@@ -10,10 +10,10 @@ import msgspec
 import psycopg
 
 from exchange.infra.database import connect
-from matching.agenda import COMMANDS_PER_BATCH_MAX
 from matching.lease import Lease, lease_acquire
-from matching.protocols import Clock, Feed, Stream, StreamDown
-from matching.worker import Worker
+from matching.worker.loop import Worker
+from matching.worker.ports import Clock, Feed, Stream, StreamDown
+from matching.worker.turn import COMMANDS_PER_BATCH_MAX
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load
 from orders.results import PostgresResults

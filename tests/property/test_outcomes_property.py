@@ -22,7 +22,7 @@ from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.state.hash import open_order, open_orders
-from matching.worker import Batch
+from matching.worker.loop import Batch
 from orders.changes import OrderChange, Outcome
 from orders.feeds import SymbolFeed
 from orders.frames import FrameMaker, PublicChanges

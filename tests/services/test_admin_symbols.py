@@ -15,8 +15,8 @@ from django.urls import reverse
 from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import CancelAll, SetState
-from matching.protocols import SILENCE_MAX_S
 from matching.state.codec import decode_command
+from matching.worker.ports import SILENCE_MAX_S
 from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition
 from tests.factories.back_office import form_values

@@ -19,7 +19,7 @@ from exchange.realtime.publish import (
 from exchange.realtime.send_queue import Outbox
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.transport import RedisFeed
+from matching.worker.redis import RedisFeed
 from orders.feeds import SymbolFeed
 from tests.factories.worker import TestClock
 

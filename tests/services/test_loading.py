@@ -17,8 +17,8 @@ from exchange.domain.enums import (
 from exchange.infra.database import connect
 from matching.engine.messages import Place
 from matching.lease import lease_acquire
-from matching.protocols import LeaseLost
 from matching.state.codec import decode_command
+from matching.worker.ports import LeaseLost
 from orders.accepted import AcceptedRows
 from orders.loading import Loaded, partition_load, units_load
 from orders.restoring import LOADING_LEASE_S

@@ -21,7 +21,7 @@ from exchange.infra.redis import matching_key, redis_client
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget, symbol_known
 from matching.lease import lease_acquire
-from matching.protocols import SILENCE_MAX_S
+from matching.worker.ports import SILENCE_MAX_S
 from orders import served, tasks
 from orders.market_rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from matching.agenda import COMMANDS_PER_BATCH_MAX, CONTINUES_PER_BATCH_MAX, Agenda
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
@@ -28,7 +27,8 @@ from matching.engine.messages import (
     RefuseFaulty,
     Terms,
 )
-from matching.protocols import EngineFailed
+from matching.worker.ports import EngineFailed
+from matching.worker.turn import COMMANDS_PER_BATCH_MAX, CONTINUES_PER_BATCH_MAX, Agenda
 
 BUSY, OTHER = 1, 2  # symbols
 IDS = itertools.count(1)

@@ -4,12 +4,12 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import CommandKind, ListKind, Side
-from matching.agenda import CONTINUES_PER_BATCH_MAX
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.messages import ALL_ACCOUNTS, Command, Continue, Expire, Place, PlaceList
-from matching.protocols import EngineFailed
 from matching.state.codec import decode_command, decode_journal, encode_command
-from matching.worker import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
+from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
+from matching.worker.ports import EngineFailed
+from matching.worker.turn import CONTINUES_PER_BATCH_MAX
 from orders.intake.jobs import CommandJob
 from tests.factories.desk_jobs import (
     list_job,

@@ -1,6 +1,5 @@
 """The order inside a batch: as it arrived, but no command before the orders it is about."""
 
-from matching.causal import in_causal_order, refusals_of
 from matching.engine.messages import (
     ALL_ACCOUNTS,
     OTO,
@@ -12,6 +11,7 @@ from matching.engine.messages import (
     PlaceList,
     RefuseFaulty,
 )
+from matching.worker.batch_order import in_causal_order, refusals_of
 
 
 def place(order_id: int, account_id: int = 1, symbol_id: int = 1) -> Place:

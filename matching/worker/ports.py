@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from matching.causal import Entering, Sweeping
 from matching.engine.journal import Sequenced
 from matching.engine.messages import CancelAfter, Command
+from matching.worker.batch_order import Entering, Sweeping
 
 # A worker that restarts is back long before. After so long without one, nobody serves the
 # partition: nothing new is taken for it (orders/served.py), and what waits is an alarm.

@@ -12,11 +12,11 @@ and a dead man's switch that was moved before it was due, however late that is h
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from matching.causal import moved_in_time, refusals_of
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import CancelAfter, Command, Continue, ContinueNeeded, Expire
-from matching.protocols import EngineFailed
+from matching.worker.batch_order import moved_in_time, refusals_of
+from matching.worker.ports import EngineFailed
 
 COMMANDS_PER_BATCH_MAX: Final = 500
 # Each of at most STEPS_PER_COMMAND_MAX steps of 3 to 15 microseconds, and of as many rows.

@@ -7,7 +7,7 @@ order or never, and a sweep of unsequenced rows finds what it lost. The engine's
 Postgres for one transaction at most: whatever goes wrong in between ends the process, and the next
 one starts from the committed rows. Nothing is published before its commit.
 
-Pure zone: no driver, no clock, no framework. Its surroundings are in matching/protocols.py.
+Pure zone: no driver, no clock, no framework. Its surroundings are in matching/worker/ports.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,18 +16,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from matching.agenda import COMMANDS_PER_BATCH_MAX, Agenda
-from matching.causal import (
+from matching.engine.core import Engine
+from matching.engine.journal import Sequenced
+from matching.engine.messages import Amend, Cancel, CancelAfter, CancelAll, Command
+from matching.state.codec import decode_command
+from matching.state.hash import open_order
+from matching.worker.batch_order import (
     Entering,
     Sweeping,
     in_causal_order,
     is_order,
     keys_of,
 )
-from matching.engine.core import Engine
-from matching.engine.journal import Sequenced
-from matching.engine.messages import Amend, Cancel, CancelAfter, CancelAll, Command
-from matching.protocols import (
+from matching.worker.ports import (
     Accepted,
     Batch,
     Clock,
@@ -40,8 +41,7 @@ from matching.protocols import (
     Stream,
     StreamDown,
 )
-from matching.state.codec import decode_command
-from matching.state.hash import open_order
+from matching.worker.turn import COMMANDS_PER_BATCH_MAX, Agenda
 
 __all__ = [
     "COMMANDS_PER_BATCH_MAX",
