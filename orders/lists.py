@@ -14,7 +14,6 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue
-from orders.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.intake.decide import list_conflict
 from orders.intake.holds import brought_in_atoms, is_covered
 from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob
@@ -24,9 +23,10 @@ from orders.selectors import client_order_find
 from orders.selectors_lists import ListOfOrders, list_of_account
 from orders.served import symbol_taking
 from orders.services import account_of, draft_of, place_job
-from orders.validation import OrderRequest, OrderTermsRequest, client_order_id_check
-from orders.validation_lists import in_list, list_check
-from orders.validation_states import cancel_state_check
+from orders.validation.fingerprint import FINGERPRINT_BYTES, fingerprint_of
+from orders.validation.lists import in_list, list_check
+from orders.validation.orders import OrderRequest, OrderTermsRequest, client_order_id_check
+from orders.validation.states import cancel_state_check
 from wallets.fees import pool_atoms
 
 

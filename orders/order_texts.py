@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from exchange.domain.enums import OrderStatus, Side
 from exchange.domain.units import EXACT, MONEY_SCALE_MAX, plain
-from orders.validation_terms import PPM_PER_BPS
+from orders.validation.terms import PPM_PER_BPS
 
 SLIPPAGE_PLACES: Final = 6
 

@@ -19,14 +19,12 @@ from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_known
 from orders.commands import BOTH_SIDES
-from orders.fingerprint import fingerprint_of
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
 from orders.intake.thread import intake
 from orders.selectors import client_order_find, order_of_account, symbols_with_open_orders
 from orders.served import served_check, symbol_taking
-from orders.validation import AmendRequest, OrderRequest, client_order_id_check, draft_build
-from orders.validation_amends import (
+from orders.validation.amends import (
     AmendedOrder,
     AmendTerms,
     amend_check,
@@ -35,12 +33,14 @@ from orders.validation_amends import (
     bound_ticks_after,
     is_more,
 )
-from orders.validation_states import (
+from orders.validation.fingerprint import fingerprint_of
+from orders.validation.orders import AmendRequest, OrderRequest, client_order_id_check, draft_build
+from orders.validation.states import (
     amend_state_check,
     cancel_state_check,
     in_cutoff,
 )
-from orders.validation_terms import expiry_check
+from orders.validation.terms import expiry_check
 from risk.limits.open_orders import open_orders_max_of
 from risk.pretrade.rules import slipped_ticks, user_check
 from risk.pretrade.services import draft_check, price_check

@@ -11,7 +11,7 @@ from exchange.selectors import catalogue_read
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.intake.publish import RedisPublisher
-from orders.validation import OrderRequest, draft_build
+from orders.validation.orders import OrderRequest, draft_build
 
 ORDERS_BY_BATCH: Final = {1: 3_000, 8: 16_000, 32: 32_000, 128: 51_200}
 USERS: Final = 100

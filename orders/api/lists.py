@@ -26,8 +26,8 @@ from orders.api.schema import OrderPlaceSerializer, OrderSerializer
 from orders.refusals import refusals_told
 from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
 from orders.selectors_lists import list_json, list_of_account, lists_of_account
-from orders.validation import OrderTermsRequest
-from orders.validation_lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
+from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
+from orders.validation.orders import OrderTermsRequest
 
 _KINDS: Final = f"One of {', '.join(ListKind)}."
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}

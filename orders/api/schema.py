@@ -31,7 +31,7 @@ from exchange.domain.enums import (
 )
 from orders.api.commands import COMMAND_ID, CommandSerializer, CommandsSentSerializer
 from orders.selectors_detail import FILLS_DEFAULT, FILLS_MAX
-from orders.validation_terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
+from orders.validation.terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
 
 _SIDES: Final = [side.value for side in Side]
 _TYPES: Final = [kind.value for kind in OrderType]

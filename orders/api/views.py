@@ -34,7 +34,7 @@ from orders.selectors_detail import (
     next_fills,
     order_detail,
 )
-from orders.validation import AmendRequest, OrderRequest, is_client_order_id
+from orders.validation.orders import AmendRequest, OrderRequest, is_client_order_id
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)

@@ -16,7 +16,7 @@ from exchange.domain.units import plain
 from orders.intake.funds import Deferred
 from orders.intake.jobs import SIDE_CODES, AmendJob
 from orders.lifecycle import is_final
-from orders.validation import notional_check
+from orders.validation.orders import notional_check
 from wallets.fees import amend_extra_atoms
 
 POOL_SIZE: Final = 2  # orders that hold together

@@ -11,7 +11,7 @@ from orders.commands import place_command, place_list_command, terms_of
 from orders.intake.holds import list_holds
 from orders.intake.jobs import ListJob, PlaceJob
 from orders.intake.rows import ListRow, OrderRow, amount_text, moment_text, time_text
-from orders.validation import budget_ticklots
+from orders.validation.orders import budget_ticklots
 from orders.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 
 

@@ -23,7 +23,7 @@ from orders.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFaile
 from orders.replay.outcome import drained_wait
 from orders.replay.progress import Pace, Progress
 from orders.replay.terms import AccountTurns, ReplayTerms
-from orders.validation import OrderRequest, draft_build
+from orders.validation.orders import OrderRequest, draft_build
 from risk.pretrade.rules import protective_ticks
 from risk.pretrade.selectors import top_of_book
 

@@ -10,8 +10,8 @@ from drf_spectacular.generators import SchemaGenerator
 
 from exchange.api.contract import SESSION, SIGNED, requested
 from exchange.domain.errors import DomainError
-from orders.validation import is_client_order_id
-from orders.validation_values import decimal_parse, time_ms_parse
+from orders.validation.orders import is_client_order_id
+from orders.validation.values import decimal_parse, time_ms_parse
 from tests.factories.trading import Trader, decoded, order_body
 
 METHODS = ("get", "post", "patch", "delete")

@@ -7,8 +7,7 @@ import pytest
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, OrderType, Side, TimeInForce
 from exchange.domain.errors import DomainError
-from orders.validation import AmendRequest
-from orders.validation_amends import (
+from orders.validation.amends import (
     AmendedOrder,
     AmendTerms,
     amend_check,
@@ -16,6 +15,7 @@ from orders.validation_amends import (
     bound_check,
     bound_ticks_after,
 )
+from orders.validation.orders import AmendRequest
 from tests.unit.orders.test_validation import rules_make
 
 RULES = rules_make()

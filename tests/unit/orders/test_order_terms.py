@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from orders.validation import draft_build
-from orders.validation_terms import expiry_check
-from orders.validation_values import TIME_MS_MAX, time_ms_parse
+from orders.validation.orders import draft_build
+from orders.validation.terms import expiry_check
+from orders.validation.values import TIME_MS_MAX, time_ms_parse
 from tests.unit.orders.requests import FUTURE, refusal_of, request_of
 from tests.unit.orders.test_validation import rules_make
 

@@ -14,7 +14,7 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
-from orders.validation import draft_build
+from orders.validation.orders import draft_build
 from tests.unit.orders.requests import FUTURE, NEEDED, refusal_of, request_of
 from tests.unit.orders.test_validation import rules_make
 

@@ -13,7 +13,7 @@ from exchange.domain.enums import OrderType, Side, SymbolState, TimeInForce
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits, plain
-from orders.validation import (
+from orders.validation.orders import (
     UNITS_MAX,
     OrderRequest,
     budget_ticklots,

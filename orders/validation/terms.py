@@ -19,8 +19,8 @@ from exchange.domain.enums import (
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import NotExact, plain
-from orders.validation_requests import OrderTermsRequest
-from orders.validation_values import (
+from orders.validation.requests import OrderTermsRequest
+from orders.validation.values import (
     TIME_MS_MAX,
     decimal_parse,
     price_ticks_of,

@@ -1,6 +1,6 @@
 """What a list of orders may be: pure, over the orders as their client words them.
 
-Each order is checked alone as well (orders/validation.py); here is only what the list adds.
+Each order is checked alone as well (orders/validation/orders.py); here is only what the list adds.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from exchange.domain.enums import (
     TimeInForce,
 )
 from exchange.domain.errors import DomainError
-from orders.validation_requests import OrderTermsRequest
-from orders.validation_values import word_of
+from orders.validation.requests import OrderTermsRequest
+from orders.validation.values import word_of
 
 ORDERS_OF: Final = {ListKind.OCO: 2, ListKind.OTO: 2, ListKind.OTOCO: 3}
 assert set(ORDERS_OF) == set(ListKind)

@@ -24,10 +24,10 @@ from exchange.domain.enums import (
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import plain
-from orders.validation_requests import AmendRequest, OrderRequest, OrderTermsRequest
-from orders.validation_states import entry_check
-from orders.validation_terms import bound_ticks_of, is_plain, terms_build
-from orders.validation_values import (
+from orders.validation.requests import AmendRequest, OrderRequest, OrderTermsRequest
+from orders.validation.states import entry_check
+from orders.validation.terms import bound_ticks_of, is_plain, terms_build
+from orders.validation.values import (
     UNITS_MAX,
     decimal_parse,
     price_ticks_of,

@@ -4,10 +4,10 @@ import hashlib
 from typing import Final
 
 from exchange.domain.enums import SelfTradePrevention
-from orders.validation import time_in_force_default
-from orders.validation_requests import OrderRequest
-from orders.validation_terms import is_plain
-from orders.validation_values import time_ms_parse
+from orders.validation.orders import time_in_force_default
+from orders.validation.requests import OrderRequest
+from orders.validation.terms import is_plain
+from orders.validation.values import time_ms_parse
 
 FINGERPRINT_BYTES: Final = 16
 

@@ -18,14 +18,14 @@ from exchange.domain.enums import (
 )
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from orders.validation_requests import AmendRequest
-from orders.validation_terms import (
+from orders.validation.requests import AmendRequest
+from orders.validation.terms import (
     bound_side_check,
     display_check,
     display_lots_parse,
     parts_check,
 )
-from orders.validation_values import price_ticks_of, quantity_lots_of
+from orders.validation.values import price_ticks_of, quantity_lots_of
 
 _ENDING: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
