@@ -26,14 +26,14 @@ from matching.engine.messages import (
     RefuseFaulty,
 )
 from matching.worker.batch_order import Entering, Sweeping
-from orders.loading import rows_as_dicts, units_load
-from orders.readback import (
+from orders.commands.from_rows import (
     ORDER_COLUMNS,
     UNREADABLE,
     command_from_order_row,
     command_from_row,
     list_from_rows,
 )
+from orders.loading import rows_as_dicts, units_load
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000

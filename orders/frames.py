@@ -36,10 +36,10 @@ from matching.engine.messages import (
 )
 from matching.worker.loop import Batch
 from orders.changes import Outcome
+from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.feeds import SymbolFeed
 from orders.selectors import order_json
 from orders.selectors_commands import OWN_KINDS, command_json
-from orders.words import SIDE_TEXTS, STATE_TEXTS
 
 PHASE_TEXTS: Final = {
     PHASE_NONE: "none",

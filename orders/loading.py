@@ -26,9 +26,9 @@ from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
 from matching.lease import Lease
 from matching.state.codec import encode_command
 from matching.state.hash import StateHash, open_orders
-from orders.commands import set_state_command
+from orders.commands.build import set_state_command
+from orders.commands.from_rows import command_from_row
 from orders.feeds import SymbolFeed, feed_of
-from orders.readback import command_from_row
 from orders.restoring import engine_restore, lease_keep
 
 log = structlog.get_logger(__name__)

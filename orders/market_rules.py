@@ -27,7 +27,7 @@ from matching.engine.messages import (
     SetLimits,
 )
 from matching.state.codec import decode_command
-from orders.commands import set_band_command, set_feature_command, set_limits_command
+from orders.commands.build import set_band_command, set_feature_command, set_limits_command
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from risk.models import OrderLimit

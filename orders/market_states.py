@@ -17,9 +17,9 @@ from exchange.infra.advisory import STATE_LOCK_CLASS
 from exchange.selectors import catalogue_read
 from matching.engine.messages import SetState
 from matching.state.codec import decode_command
+from orders.commands.words import STATE_TEXTS, STATES
 from orders.intake.jobs import Accepted, CommandJob
 from orders.intake.thread import intake
-from orders.words import STATE_TEXTS, STATES
 
 NOTE_LENGTH_MAX: Final = 200
 # What no program ends: a halt waits for a person, a closing for nobody.

@@ -19,7 +19,7 @@ from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import Place
 from matching.state.hash import open_order
-from orders.readback import ORDER_COLUMNS, UNREADABLE, command_from_order_row
+from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 
 ROWS_PER_FETCH: Final = 10_000
 TOLD_MAX: Final = 10  # orders of a symbol that are named in the log

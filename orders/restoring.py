@@ -24,9 +24,9 @@ from matching.lease import Lease, lease_extend
 from matching.state.codec import decode_journal
 from matching.state.hash import StateHash, desks_digest
 from matching.worker.ports import LeaseLost
+from orders.commands.words import STATES
 from orders.images import engines_kept, has_images
 from orders.resting import books_differ, books_fill
-from orders.words import STATES
 
 JOURNAL_ROWS_PER_FETCH: Final = 200
 PROGRESS_EVERY_S: Final = 2.0

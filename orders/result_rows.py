@@ -15,8 +15,8 @@ from exchange.infra.partitions import grouped
 from exchange.realtime.publish import SymbolText
 from matching.engine.book import Book
 from orders.changes import OrderChange, Outcome
+from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
-from orders.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 
 Texts = Callable[[int], SymbolText]
 

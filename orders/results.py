@@ -20,6 +20,7 @@ from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, desks_digest, open_order, orders_named
 from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
 from orders.changes import Outcome
+from orders.commands.words import STATE_TEXTS
 from orders.feeds import SymbolFeed, feeds_kept
 from orders.frames import FrameMaker, PublicChanges
 from orders.images import ImageKeeper
@@ -37,7 +38,6 @@ from orders.result_rows import (
     trade_rows,
 )
 from orders.trails import Trails
-from orders.words import STATE_TEXTS
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.
 FAULT_WINDOW_S: Final = 600

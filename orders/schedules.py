@@ -17,7 +17,8 @@ from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.infra.advisory import STATE_LOCK_CLASS
 from matching.state.codec import encode_command
-from orders.commands import set_state_command
+from orders.commands.build import set_state_command
+from orders.commands.words import STATES
 from orders.intake.batch import Publisher
 from orders.market_states import (
     KEPT,
@@ -25,7 +26,6 @@ from orders.market_states import (
     state_ahead_of,
     state_ends_by_itself,
 )
-from orders.words import STATES
 
 # An occurrence that nobody could send for so long passes: the market it was meant for is gone.
 SCHEDULE_GRACE_S: Final = 600

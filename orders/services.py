@@ -18,7 +18,7 @@ from exchange.domain.units import SymbolUnits
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_known
-from orders.commands import BOTH_SIDES
+from orders.commands.build import BOTH_SIDES
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
 from orders.intake.thread import intake

@@ -2,7 +2,7 @@
 
 from exchange.domain.enums import CommandKind
 from matching.engine.messages import Amend, Command
-from orders.commands import (
+from orders.commands.build import (
     amend_command,
     cancel_after_command,
     cancel_all_command,

@@ -15,7 +15,7 @@ from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
 from matching.engine.messages import Command
-from orders.commands import BOTH_SIDES
+from orders.commands.build import BOTH_SIDES
 from wallets.fees import BUY, SELL, hold_atoms, hold_for_quote_amount
 
 SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
@@ -197,7 +197,7 @@ class CommandJob(Job):
     """Whatever is no new order and reserves nothing: cancels, timers, what the market is set to.
 
     For kinds that have a shape of their own the caller gives `command_of`, which builds the
-    command once its id is known (see orders/commands.py).
+    command once its id is known (see orders/commands/build.py).
     """
 
     __slots__ = (

@@ -28,9 +28,9 @@ from matching.engine.messages import (
     Terms,
 )
 from matching.state.codec import decode_command
+from orders.commands.from_rows import ORDER_COLUMNS, command_from_order_row
 from orders.models import Command as CommandRow
 from orders.models import Order
-from orders.readback import ORDER_COLUMNS, command_from_order_row
 from risk.pretrade.selectors import tops_forget
 from tests.api.test_order_refusals import state_of_everything
 from tests.factories.trading import NOTHING_YET, Trader, decoded, trader_make

@@ -20,7 +20,7 @@ from matching.engine.journal import Sequenced
 from matching.state.codec import encode_journal
 from matching.state.hash import open_order, state_hash
 from matching.state.snapshot import image_encode
-from orders.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
+from orders.commands.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
 from tests.factories.reference import accounts_at
 from wallets.fees import fee_ceil, hold_atoms

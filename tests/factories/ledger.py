@@ -30,11 +30,11 @@ from matching.engine.messages import (
 )
 from matching.state.codec import encode_command, encode_journal
 from matching.state.hash import state_hash
-from orders.commands import amend_command, cancel_command, place_command
+from orders.commands.build import amend_command, cancel_command, place_command
+from orders.commands.words import SELF_TRADE_TEXTS
 from orders.lifecycle import is_final
 from orders.outcomes import outcome_of
 from orders.settlement import settle_batch
-from orders.words import SELF_TRADE_TEXTS
 from wallets.fees import amend_extra_atoms, hold_atoms, hold_for_quote_amount
 from wallets.services import account_open, funds_deposit
 

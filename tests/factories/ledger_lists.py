@@ -8,8 +8,8 @@ from matching.engine.advanced import Waiting
 from matching.engine.book import RestingOrder
 from matching.engine.messages import BUY, OCO, OTO, OTOCO, Terms
 from matching.state.hash import open_orders
-from orders.commands import place_command, place_list_command
-from orders.words import LIST_KINDS
+from orders.commands.build import place_command, place_list_command
+from orders.commands.words import LIST_KINDS
 from tests.factories.ledger import TAKER_PPM, Rig
 from wallets.fees import hold_atoms
 

@@ -17,9 +17,9 @@ from exchange.realtime.publish import MarketState, SymbolText, state_frame
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
 from matching.state.codec import decode_command
+from orders.commands.words import STATES
 from orders.intake.thread import intake_stop
 from orders.models import Command, Order, PreventedMatch
-from orders.words import STATES
 from risk.models import OrderLimit
 from tests.factories.reference import accounts_at, symbol_make
 from wallets.models import Reservation

@@ -9,7 +9,7 @@ import pytest
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
 from matching.engine.messages import AUCTION, HALT, OPEN, PRE_OPEN
 from orders import frames
-from orders.commands import set_band_command
+from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob
 from tests.factories.desk import Desk
 

@@ -30,7 +30,7 @@ from matching.engine.messages import (
     Trade,
 )
 from matching.state.codec import decode_command
-from orders.commands import place_command
+from orders.commands.build import place_command
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import assert_exact, need_of
 

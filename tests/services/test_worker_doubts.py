@@ -8,7 +8,7 @@ import pytest
 from exchange.domain.enums import CommandKind, Side
 from exchange.models import Symbol
 from matching.engine.messages import AUCTION, HALT, OPEN
-from orders.commands import set_band_command
+from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob, Job
 from orders.loading import halt_request
 from tests.factories.desk_jobs import submit, timer_job

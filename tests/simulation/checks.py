@@ -37,7 +37,7 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_journal
 from matching.state.hash import state_hash
-from orders.words import STATE_TEXTS
+from orders.commands.words import STATE_TEXTS
 from risk.audit.run import audit_run
 from tests.naive_book import NaiveEngine
 from tests.simulation.world import Simulation

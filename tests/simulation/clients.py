@@ -23,7 +23,7 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from matching.engine import messages as m
-from orders.commands import set_band_command, set_feature_command, set_limits_command
+from orders.commands.build import set_band_command, set_feature_command, set_limits_command
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
 from tests.factories.worker import TestClock

@@ -6,7 +6,7 @@ from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_floor
 from matching.engine import messages
 from matching.engine.messages import Place, Terms
-from orders.commands import (
+from orders.commands.build import (
     amend_command,
     cancel_after_command,
     cancel_all_command,

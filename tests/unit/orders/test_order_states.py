@@ -14,10 +14,10 @@ from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.entry import state_refusal
 from matching.engine.messages import IOC, Amend, CommandRefused, Event, Place, Terms
-from orders.commands import place_command
+from orders.commands.build import place_command
+from orders.commands.words import SIDES, STATES, TIMES_IN_FORCE, TRIGGERS
 from orders.validation.orders import draft_build
 from orders.validation.states import amend_state_check, cancel_state_check, in_cutoff
-from orders.words import SIDES, STATES, TIMES_IN_FORCE, TRIGGERS
 from tests.unit.orders.requests import FUTURE, NEEDED, request_of
 from tests.unit.orders.test_validation import rules_make
 

@@ -31,7 +31,7 @@ from matching.engine.messages import (
     SetState,
     Terms,
 )
-from orders.words import SOURCES, TRIGGERS
+from orders.commands.words import SOURCES, TRIGGERS
 
 # A command's time is the time in its id: the same on the stream and after a reload.
 BOTH_SIDES = -1

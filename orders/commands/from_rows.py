@@ -20,8 +20,8 @@ from matching.engine.messages import (
     Terms,
 )
 from matching.state.codec import decode_command
-from orders.commands import place_command, place_list_command, terms_of
-from orders.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
+from orders.commands.build import place_command, place_list_command, terms_of
+from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 
 # What reading a row raises that does not hold what it should.
 UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
