@@ -15,8 +15,8 @@ from exchange.domain.units import atoms_to_decimal, plain
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue
 from orders.intake.decide import list_conflict
-from orders.intake.holds import brought_in_atoms, is_covered
 from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob
+from orders.intake.reservations import brought_in_atoms, is_covered
 from orders.intake.thread import intake
 from orders.lifecycle import is_final
 from orders.selectors import client_order_find

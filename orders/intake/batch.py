@@ -15,11 +15,11 @@ from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from orders.intake import sql
 from orders.intake.amends import Linked, Reserved
 from orders.intake.decide import Decisions, Entry, Known, client_key, decide
+from orders.intake.deferred import early_refusals_defer
 from orders.intake.funds import AssetKey
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from orders.intake.repeats import answer_repeated
 from orders.intake.rows import BalanceKey, ClaimRow, OpenOrdersKey, encode_rows
-from orders.intake.settling import early_refusals_defer
 
 _NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 

@@ -16,9 +16,8 @@ from exchange.domain.enums import CommandKind, OrderStatus
 from exchange.domain.errors import DomainError
 from matching.engine.messages import Command
 from orders.intake.amends import Linked, Reserved, amend_extra, linked_check, pending_check
-from orders.intake.commanding import amend_built, amend_row, command_built, command_row
+from orders.intake.command_records import amend_built, amend_row, command_built, command_row
 from orders.intake.funds import AssetKey, Deferred, Funds
-from orders.intake.holds import is_covered, list_atoms
 from orders.intake.jobs import (
     Accepted,
     AcceptedList,
@@ -29,7 +28,8 @@ from orders.intake.jobs import (
     PlaceJob,
     Replayed,
 )
-from orders.intake.placing import list_row, list_rows, order_row, place_list_of, place_of
+from orders.intake.order_records import list_row, list_rows, order_row, place_list_of, place_of
+from orders.intake.reservations import is_covered, list_atoms
 from orders.intake.rows import (
     AmendHoldRow,
     ClaimRow,

@@ -24,9 +24,9 @@ from exchange.infra.database import connect, node_number
 from exchange.infra.event_loop import results_give
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
+from orders.intake.deferred import SETTLING_POLL_S, Settling
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
 from orders.intake.publish import RedisPublisher
-from orders.intake.settling import SETTLING_POLL_S, Settling
 
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
 BATCH_MAX: Final = 128

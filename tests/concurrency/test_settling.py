@@ -19,7 +19,7 @@ from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
-from orders.intake import settling
+from orders.intake import deferred
 from orders.intake.jobs import Accepted, Job, Outcome
 from orders.intake.thread import Intake
 from orders.settlement import settle_batch
@@ -259,8 +259,8 @@ def test_without_settlement_nobody_waits_for_ever_and_nothing_untrue_is_said(
     worker: WorkerProcess,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(settling, "SETTLING_S", 0.05)
-    monkeypatch.setattr(settling, "SETTLING_MAX", 1)
+    monkeypatch.setattr(deferred, "SETTLING_S", 0.05)
+    monkeypatch.setattr(deferred, "SETTLING_MAX", 1)
     first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
     match(around, worker)
     cancelled(intake, market, around, worker, first)

@@ -9,8 +9,8 @@ from exchange.domain.units import SymbolUnits, plain
 from matching.engine.messages import IOC, Place, PlaceList, Terms
 from orders.commands.build import place_command, place_list_command, terms_of
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
-from orders.intake.holds import list_holds
 from orders.intake.jobs import ListJob, PlaceJob
+from orders.intake.reservations import list_holds
 from orders.intake.rows import ListRow, OrderRow, amount_text, moment_text, time_text
 from orders.validation.orders import budget_ticklots
 
