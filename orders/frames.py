@@ -38,8 +38,8 @@ from matching.worker.loop import Batch
 from orders.changes import Outcome
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.feeds import SymbolFeed
-from orders.selectors import order_json
-from orders.selectors_commands import OWN_KINDS, command_json
+from orders.reads.commands import OWN_KINDS, command_json
+from orders.reads.orders import order_json
 
 PHASE_TEXTS: Final = {
     PHASE_NONE: "none",

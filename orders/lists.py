@@ -19,8 +19,8 @@ from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, Plac
 from orders.intake.reservations import brought_in_atoms, is_covered
 from orders.intake.thread import intake
 from orders.lifecycle import is_final
-from orders.selectors import client_order_find
-from orders.selectors_lists import ListOfOrders, list_of_account
+from orders.reads.lists import ListOfOrders, list_of_account
+from orders.reads.orders import client_order_find
 from orders.served import symbol_taking
 from orders.services import account_of, draft_of, place_job
 from orders.validation.fingerprint import FINGERPRINT_BYTES, fingerprint_of

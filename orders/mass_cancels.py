@@ -12,7 +12,7 @@ from matching.engine.messages import ALL_ACCOUNTS
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.market_states import NOTE_LENGTH_MAX
-from orders.selectors import symbols_with_open_orders
+from orders.reads.orders import symbols_with_open_orders
 
 ANY_OWNER: Final = 0
 

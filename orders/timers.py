@@ -13,7 +13,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import catalogue, symbol_known
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
-from orders.selectors import symbols_with_open_orders
+from orders.reads.orders import symbols_with_open_orders
 from orders.services import account_of
 
 TIMEOUT_MIN_MS: Final = 1_000

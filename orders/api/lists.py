@@ -23,9 +23,9 @@ from exchange.domain.errors import DomainError
 from orders import lists
 from orders.api.commands import COMMAND_ID
 from orders.api.schema import OrderPlaceSerializer, OrderSerializer
+from orders.reads.lists import list_json, list_of_account, lists_of_account
+from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
 from orders.refusals import refusals_told
-from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
-from orders.selectors_lists import list_json, list_of_account, lists_of_account
 from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
 from orders.validation.orders import OrderTermsRequest
 

@@ -22,7 +22,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.redis import book_key, redis_client
 from exchange.selectors import symbol_known
-from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
+from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
 
 DEPTH_DEFAULT: Final = 20
 DEPTH_MAX: Final = 1_000

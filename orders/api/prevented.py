@@ -17,8 +17,8 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.selectors import symbol_known
-from orders.prevented import prevented_matches_of
-from orders.selectors import LIMIT_DEFAULT, LIMIT_MAX
+from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
+from orders.reads.prevented import prevented_matches_of
 
 _ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
 _OTHER_SIDE: Final = f"{ID} Null where the order is another account's of the same group."

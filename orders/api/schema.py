@@ -30,7 +30,7 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from orders.api.commands import COMMAND_ID, CommandSerializer, CommandsSentSerializer
-from orders.selectors_detail import FILLS_DEFAULT, FILLS_MAX
+from orders.reads.detail import FILLS_DEFAULT, FILLS_MAX
 from orders.validation.terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
 
 _SIDES: Final = [side.value for side in Side]

@@ -20,12 +20,12 @@ from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_known
-from orders import selectors, services
+from orders import services
 from orders.api.commands import commands_json
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
-from orders.refusals import refusals_told
-from orders.selectors_commands import command_json
-from orders.selectors_detail import (
+from orders.reads import orders as selectors
+from orders.reads.commands import command_json
+from orders.reads.detail import (
     FILLS_DEFAULT,
     FILLS_MAX,
     OrderDetail,
@@ -34,6 +34,7 @@ from orders.selectors_detail import (
     next_fills,
     order_detail,
 )
+from orders.refusals import refusals_told
 from orders.validation.orders import AmendRequest, OrderRequest, is_client_order_id
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)

@@ -13,7 +13,7 @@ from exchange.domain.ids import EPOCH_MS, TIME_SHIFT, id_time_ms
 from exchange.infra.redis import book_key, redis_client
 from exchange.models import Symbol
 from orders.models import Order, Trade
-from orders.selectors import OrderFilter, orders_of_account
+from orders.reads.orders import OrderFilter, orders_of_account
 from tests.factories.trading import Trader, decoded
 
 

@@ -22,7 +22,7 @@ from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
 from orders.intake.thread import BATCH_MAX, RETRIES_MAX, Intake
 from orders.models import ClientOrderId, Command, Order
-from orders.selectors import client_order_find
+from orders.reads.orders import client_order_find
 from tests.factories.market import Market, Outbox, market_make
 from tests.factories.severed import SeveredRoad
 from tests.waiting import HANG_S, deadline_in, wait_until

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from exchange.domain.enums import OrderStatus, Side
-from orders.selectors import order_json
+from orders.reads.orders import order_json
 
 PLAIN: dict[str, Any] = {
     "id": 7,

@@ -9,7 +9,7 @@ from django.db import connection
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind
 from exchange.domain.errors import DomainError
-from orders.selectors import LIMIT_MAX, order_json
+from orders.reads.orders import LIMIT_MAX, order_json
 
 ID_MAX: Final = (1 << 63) - 1
 

@@ -8,7 +8,7 @@ from django.db import connection
 
 from exchange.domain.ids import ID_MAX
 from exchange.domain.units import plain
-from orders.selectors import LIMIT_MAX
+from orders.reads.orders import LIMIT_MAX
 
 # Each side by its own index, newest first; a match of two orders of one account is in both.
 _MATCHES: Final = """

@@ -13,8 +13,8 @@ from exchange.api.pagination import cursor_make
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.units import EXACT, SymbolUnits, atoms_to_decimal, plain
-from orders.order_texts import time_text
-from orders.selectors import CLOCK_SLACK
+from orders.reads.orders import CLOCK_SLACK
+from orders.reads.texts import time_text
 from wallets.fees import fee_of_fill
 
 FILLS_DEFAULT: Final = 100

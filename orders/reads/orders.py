@@ -11,7 +11,7 @@ from exchange.domain.enums import FINAL_STATUSES, LIVE_STATUSES, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import ID_MAX, TIME_SHIFT, id_floor
 from exchange.domain.units import plain
-from orders.order_texts import (
+from orders.reads.texts import (
     ENDED_EARLY,
     NO_TERMS,
     RARE,
