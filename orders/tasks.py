@@ -25,18 +25,18 @@ from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from orders.intake.publish import RedisPublisher
 from orders.loading import halt_request
-from orders.market_rules import symbol_rules_converge
-from orders.market_states import (
+from orders.markets.rules import symbol_rules_converge
+from orders.markets.schedules import schedules_run
+from orders.markets.states import (
     KEPT,
     NOTE_LENGTH_MAX,
     STATE_AHEAD,
     state_ahead_of,
     state_ends_by_itself,
 )
-from orders.schedules import schedules_run
+from orders.markets.suspensions import barred_orders_cancel
 from orders.served import unsequenced_ages
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
-from orders.suspension import barred_orders_cancel
 from wallets.entries import ledger_ids
 
 SETTLE_RUN_SECONDS: Final = 5.0

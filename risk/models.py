@@ -7,7 +7,7 @@ from django.db import models
 class OrderLimit(models.Model):
     """How many orders one user may have on one symbol, instead of what holds for everybody.
 
-    The engine knows it from the command that is sent when it is saved (orders/market_rules.py).
+    The engine knows it from the command that is sent when it is saved (orders/markets/rules.py).
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

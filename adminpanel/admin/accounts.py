@@ -15,8 +15,8 @@ from adminpanel.admin.user_acts import ACCESS_PERMISSION
 from exchange.access.ends import key_revoke
 from exchange.domain.errors import DomainError
 from exchange.models import AccountGroup, ApiKey, User
-from orders.market_rules import order_limit_send
-from orders.mass_cancels import account_orders_cancel
+from orders.markets.cancels import account_orders_cancel
+from orders.markets.rules import order_limit_send
 from risk.models import OrderLimit
 from wallets.selectors import account_id_of
 

@@ -8,7 +8,7 @@ from django.contrib.admin.helpers import ActionForm
 from django.http import HttpRequest
 
 from adminpanel.admin.policy import OfficeAdmin
-from orders.market_states import NOTE_LENGTH_MAX
+from orders.markets.states import NOTE_LENGTH_MAX
 
 HALT_PERMISSION: Final = "exchange.halt_symbol"
 

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from adminpanel.admin.actions import HALT_PERMISSION
 from adminpanel.admin.forms import PlainAdmin, PlainForm
 from exchange.domain.enums import SymbolState
+from orders.markets.schedules import Schedule
 from orders.models import ScheduledState
-from orders.schedules import Schedule
 
 WEEKDAYS: Final = (
     ("1", "Monday"), ("2", "Tuesday"), ("3", "Wednesday"), ("4", "Thursday"), ("5", "Friday"),

@@ -25,9 +25,9 @@ from exchange.domain.units import percent_text, plain
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brands_forget
-from orders.market_rules import symbol_rules_send
-from orders.market_states import symbol_state_request
-from orders.mass_cancels import symbol_orders_cancel
+from orders.markets.cancels import symbol_orders_cancel
+from orders.markets.rules import symbol_rules_send
+from orders.markets.states import symbol_state_request
 from orders.models import EnginePartition, Order
 
 LOOK_MS: Final = 1_000

@@ -13,8 +13,8 @@ from adminpanel.admin.actions import CommandActions
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol
-from orders.market_states import NOTE_LENGTH_MAX, symbol_state_request
-from orders.mass_cancels import symbol_orders_cancel
+from orders.markets.cancels import symbol_orders_cancel
+from orders.markets.states import NOTE_LENGTH_MAX, symbol_state_request
 from wallets.models import Reservation
 
 KEEP: Final = "keep"

@@ -12,8 +12,13 @@ from adminpanel.admin.forms import PlainDecimalField
 from exchange.access.ends import key_revoke, sessions_end
 from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX, plain
 from exchange.models import ApiKey, Asset, User
-from orders.market_states import NOTE_LENGTH_MAX
-from orders.suspension import user_deactivate, user_reactivate, user_suspend, user_unsuspend
+from orders.markets.states import NOTE_LENGTH_MAX
+from orders.markets.suspensions import (
+    user_deactivate,
+    user_reactivate,
+    user_suspend,
+    user_unsuspend,
+)
 from wallets.funding import KEY_PATTERN, funds_move
 
 SUSPEND_PERMISSION: Final = "exchange.suspend_user"

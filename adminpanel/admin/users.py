@@ -22,7 +22,7 @@ from adminpanel.admin.user_acts import ACTS, CANCEL, KEEP, Act
 from exchange.access.ends import password_store
 from exchange.domain.errors import DomainError
 from exchange.models import User
-from orders.mass_cancels import ANY_OWNER
+from orders.markets.cancels import ANY_OWNER
 from wallets.services import account_open, user_opened
 
 ACTS_BY_NAME = {act.name: act for act in ACTS}

@@ -22,7 +22,7 @@ from config.demo.reference import (
 )
 from exchange.access.secrets import SecretUnreadable, secret_decrypt
 from exchange.models import ApiKey, Asset, Brand, FeeSchedule, Symbol, Tier, User
-from orders.market_rules import symbol_rules_send
+from orders.markets.rules import symbol_rules_send
 from wallets.services import account_open, user_create
 
 

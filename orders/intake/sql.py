@@ -47,7 +47,8 @@ ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
 SKIP_LOCKED: Final = " SKIP LOCKED"
 
 # Who may neither place nor amend. Asked after the balances are locked: whoever bars an account
-# locks them first (orders/suspension.py), so this sees it, or the order was accepted before.
+# locks them first (orders/markets/suspensions.py), so this sees it, or the order was accepted
+# before.
 BARRED: Final = """
 SELECT account.id FROM wallets_account AS account
 JOIN exchange_user AS person ON person.id = account.user_id

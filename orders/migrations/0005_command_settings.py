@@ -1,4 +1,4 @@
-"""An index over the few commands that say what rules a symbol goes by (orders/market_rules.py).
+"""An index over the few commands that say what rules a symbol goes by (orders/markets/rules.py).
 
 They are looked for every minute, among all the cancels that a market ever saw.
 """

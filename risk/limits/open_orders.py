@@ -1,6 +1,6 @@
 """How many open orders an account may have on a symbol: its own limit, or everyone's.
 
-The engine decides in sequence (orders/market_rules.py tells it); this copy only refuses early, and
+The engine decides in sequence (orders/markets/rules.py tells it); this copy only refuses early, and
 must not refuse whom staff gave more. Read together and kept for seconds, like the catalogue.
 """
 

@@ -10,8 +10,8 @@ from django.test import Client
 from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
 from exchange.models import ApiKey, User
+from orders.markets.suspensions import user_suspend
 from orders.models import Order
-from orders.suspension import user_suspend
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body
 
 PATH = "/api/v1/balances"

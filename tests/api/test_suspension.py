@@ -21,18 +21,18 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Symbol, User
 from exchange.selectors import symbol_rules
-from orders import suspension
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, ListJob
-from orders.models import Command, Order
-from orders.settlement import settle_batch
-from orders.suspension import (
+from orders.markets import suspensions
+from orders.markets.suspensions import (
     barred_orders_cancel,
     user_deactivate,
     user_reactivate,
     user_suspend,
     user_unsuspend,
 )
+from orders.models import Command, Order
+from orders.settlement import settle_batch
 from orders.tasks import barred_orders_cancel_now
 from risk.audit.run import audit_run
 from tests.factories.market import Market
@@ -259,7 +259,7 @@ def test_a_cancel_that_missed_something_is_sent_again_but_not_piled_up(
     assert barred_orders_cancel() == 0, "the engine has not taken the first one yet"
     cancels.update(engine_seq=1)
     assert barred_orders_cancel() == 0, "it was sent just now"
-    monkeypatch.setattr(suspension, "RESEND_MS", -10_000)
+    monkeypatch.setattr(suspensions, "RESEND_MS", -10_000)
     assert barred_orders_cancel_now() == 1, "the order came to the engine after it"
     assert barred_orders_cancel() == 0
     tasks = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}

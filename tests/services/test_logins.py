@@ -30,7 +30,7 @@ from exchange.realtime.login_state import Standing
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from orders.intake.thread import intake_stop
-from orders.suspension import user_deactivate, user_suspend
+from orders.markets.suspensions import user_deactivate, user_suspend
 from tests.services.test_consumer import Socket, cookie, login_message
 from tests.waiting import HANG_S, wait_until
 from wallets.services import user_create

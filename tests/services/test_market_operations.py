@@ -12,11 +12,11 @@ from exchange.domain.ids import IdGenerator
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
-from orders.market_rules import symbol_rules_converge, symbol_rules_send
-from orders.market_states import symbol_state_request
-from orders.mass_cancels import account_orders_cancel, symbol_orders_cancel
+from orders.markets.cancels import account_orders_cancel, symbol_orders_cancel
+from orders.markets.rules import symbol_rules_converge, symbol_rules_send
+from orders.markets.schedules import schedules_run
+from orders.markets.states import symbol_state_request
 from orders.models import Command, Order, ScheduledState, Trade
-from orders.schedules import schedules_run
 from tests.factories.market import Market, Outbox, market_make
 from tests.factories.worker import Surroundings, TestClock, WorkerProcess
 

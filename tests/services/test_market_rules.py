@@ -25,8 +25,8 @@ from matching.engine.messages import (
 from matching.state.codec import decode_command, encode_command
 from orders.commands.words import STATES
 from orders.intake.thread import intake_stop
-from orders.market_rules import order_limit_send, symbol_rules_converge, symbol_rules_send
-from orders.market_states import symbol_state_ahead, symbol_state_request
+from orders.markets.rules import order_limit_send, symbol_rules_converge, symbol_rules_send
+from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command
 from risk.models import OrderLimit
 from tests.factories.reference import symbol_make

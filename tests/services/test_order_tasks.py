@@ -23,7 +23,7 @@ from matching.engine.messages import BUY, HALT, OPEN, SELL
 from matching.state.codec import decode_command
 from orders import tasks
 from orders.intake.thread import intake_stop
-from orders.market_states import symbol_state_request
+from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.settlement import Idle, SettledBatch, settle_next
 from orders.tasks import RedisDoorbell, settle_until_idle

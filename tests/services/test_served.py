@@ -23,7 +23,7 @@ from exchange.selectors import catalogue_forget, symbol_known
 from matching.lease import lease_acquire
 from matching.worker.ports import SILENCE_MAX_S
 from orders import served, tasks
-from orders.market_rules import symbol_rules_send
+from orders.markets.rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor
 from orders.served import READ_EVERY_S, RETRY_AFTER_S, served_check, served_forget, unsequenced_ages
 from orders.tasks import connection_close

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol
 from orders.intake.thread import intake_stop
-from orders.market_rules import symbol_rules_send
+from orders.markets.rules import symbol_rules_send
 
 
 class Command(BaseCommand):

@@ -21,7 +21,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_floor
 from exchange.models import User
 from exchange.realtime.logins import login_ended, user_group
-from orders.mass_cancels import account_orders_cancel
+from orders.markets.cancels import account_orders_cancel
 from wallets.selectors import account_id_of
 
 RESEND_MS: Final = 30_000  # a cancel that the engine may still have before it is not repeated

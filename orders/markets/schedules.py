@@ -20,7 +20,7 @@ from matching.state.codec import encode_command
 from orders.commands.build import set_state_command
 from orders.commands.words import STATES
 from orders.intake.batch import Publisher
-from orders.market_states import (
+from orders.markets.states import (
     KEPT,
     STATE_AHEAD,
     state_ahead_of,
@@ -168,7 +168,7 @@ def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) 
 
 @contextmanager
 def _symbols_in_order(connection: psycopg.Connection, symbol_ids: set[int]) -> Iterator[None]:
-    """Hold these symbols' states until what was sent is on its way (orders/market_states.py)."""
+    """Hold these symbols' states until what was sent is on its way (orders/markets/states.py)."""
     held = []
     try:
         for symbol_id in sorted(symbol_ids):

@@ -11,7 +11,7 @@ from exchange.selectors import catalogue_read
 from matching.engine.messages import ALL_ACCOUNTS
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
-from orders.market_states import NOTE_LENGTH_MAX
+from orders.markets.states import NOTE_LENGTH_MAX
 from orders.reads.orders import symbols_with_open_orders
 
 ANY_OWNER: Final = 0
