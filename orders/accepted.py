@@ -33,7 +33,7 @@ from orders.commands.from_rows import (
     command_from_row,
     list_from_rows,
 )
-from orders.loading import rows_as_dicts, units_load
+from orders.recovery.partition import rows_as_dicts, units_load
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000

@@ -37,9 +37,9 @@ from matching.engine.messages import (
 from matching.worker.loop import Batch
 from orders.changes import Outcome
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
-from orders.feeds import SymbolFeed
 from orders.reads.commands import OWN_KINDS, command_json
 from orders.reads.orders import order_json
+from orders.recovery.feeds import SymbolFeed
 
 PHASE_TEXTS: Final = {
     PHASE_NONE: "none",

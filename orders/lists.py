@@ -21,7 +21,7 @@ from orders.intake.thread import intake
 from orders.lifecycle import is_final
 from orders.reads.lists import ListOfOrders, list_of_account
 from orders.reads.orders import client_order_find
-from orders.served import symbol_taking
+from orders.recovery.availability import symbol_taking
 from orders.services import account_of, draft_of, place_job
 from orders.validation.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.validation.lists import in_list, list_check

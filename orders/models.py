@@ -279,7 +279,7 @@ class EnginePartition(models.Model):
     published_seq = models.BigIntegerField(default=0)
     stream_position = models.CharField(max_length=40, default="0-0")
     state_hash = models.CharField(max_length=64, blank=True)
-    feed_sequences = models.JSONField(default=dict)  # see orders/feeds.py
+    feed_sequences = models.JSONField(default=dict)  # see orders/recovery/feeds.py
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:

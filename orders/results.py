@@ -15,17 +15,17 @@ from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import Frame, decode_frames, encode_frames
 from matching.engine.core import Engine
 from matching.engine.messages import Command
-from matching.lease import LEASE_S, Lease
 from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, desks_digest, open_order, orders_named
 from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
 from orders.changes import Outcome
 from orders.commands.words import STATE_TEXTS
-from orders.feeds import SymbolFeed, feeds_kept
 from orders.frames import FrameMaker, PublicChanges
-from orders.images import ImageKeeper
-from orders.loading import Loaded, halt_request, rows_as_dicts, time_of
 from orders.outcomes import outcome_of
+from orders.recovery.feeds import SymbolFeed, feeds_kept
+from orders.recovery.lease import LEASE_S, Lease
+from orders.recovery.partition import Loaded, halt_request, rows_as_dicts, time_of
+from orders.recovery.snapshots import ImageKeeper
 from orders.result_rows import (
     COMMANDS,
     PREVENTED,

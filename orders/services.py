@@ -23,7 +23,7 @@ from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
 from orders.intake.thread import intake
 from orders.reads.orders import client_order_find, order_of_account, symbols_with_open_orders
-from orders.served import served_check, symbol_taking
+from orders.recovery.availability import served_check, symbol_taking
 from orders.validation.amends import (
     AmendedOrder,
     AmendTerms,

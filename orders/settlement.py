@@ -18,7 +18,7 @@ from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.engine.journal import Sequenced
 from matching.state.codec import decode_journal
 from orders.effects import Fold
-from orders.loading import units_load
+from orders.recovery.partition import units_load
 from orders.touched import amends_refused, orders_touched
 from wallets.entries import entries_write
 from wallets.fees import BUY, SELL

@@ -24,7 +24,6 @@ from exchange.infra.database import connect
 from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from orders.intake.publish import RedisPublisher
-from orders.loading import halt_request
 from orders.markets.rules import symbol_rules_converge
 from orders.markets.schedules import schedules_run
 from orders.markets.states import (
@@ -35,7 +34,8 @@ from orders.markets.states import (
     state_ends_by_itself,
 )
 from orders.markets.suspensions import barred_orders_cancel
-from orders.served import unsequenced_ages
+from orders.recovery.availability import unsequenced_ages
+from orders.recovery.partition import halt_request
 from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
 from wallets.entries import ledger_ids
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from django.db import connection
 
-from matching.lease import SILENCES
 from matching.worker.ports import SILENCE_MAX_S
+from orders.recovery.lease import SILENCES
 
 START_IT: Final = "start `manage.py run_matching --partition {id}`"
 

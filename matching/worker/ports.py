@@ -13,7 +13,8 @@ from matching.engine.messages import CancelAfter, Command
 from matching.worker.batch_order import Entering, Sweeping
 
 # A worker that restarts is back long before. After so long without one, nobody serves the
-# partition: nothing new is taken for it (orders/served.py), and what waits is an alarm.
+# partition: nothing new is taken for it (orders/recovery/availability.py), and what waits is an
+# alarm.
 SILENCE_MAX_S: Final = 60
 
 

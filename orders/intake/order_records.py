@@ -1,6 +1,6 @@
 """From an accepted job to its rows and its command. The ids are set by then.
 
-The worker builds the same command from the row (orders/loading.py): both must be equal.
+The worker builds the same command from the row (orders/recovery/partition.py): both must be equal.
 """
 
 from exchange.domain.drafts import DraftTerms

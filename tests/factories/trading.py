@@ -25,7 +25,7 @@ from exchange.infra.redis import redis_client
 from exchange.models import Asset, Tier, User
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
-from orders.served import served_forget
+from orders.recovery.availability import served_forget
 from risk.limits.open_orders import order_limits_forget
 from risk.pretrade.selectors import tops_forget
 from wallets.models import Balance

@@ -10,12 +10,12 @@ import msgspec
 import psycopg
 
 from exchange.infra.database import connect
-from matching.lease import Lease, lease_acquire
 from matching.worker.loop import Worker
 from matching.worker.ports import Clock, Feed, Stream, StreamDown
 from matching.worker.turn import COMMANDS_PER_BATCH_MAX
 from orders.accepted import AcceptedRows
-from orders.loading import Loaded, partition_load
+from orders.recovery.lease import Lease, lease_acquire
+from orders.recovery.partition import Loaded, partition_load
 from orders.results import PostgresResults
 from tests.factories.market import Market
 from tests.waiting import wait_until

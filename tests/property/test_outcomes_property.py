@@ -24,10 +24,10 @@ from matching.engine.journal import Sequenced
 from matching.state.hash import open_order, open_orders
 from matching.worker.loop import Batch
 from orders.changes import OrderChange, Outcome
-from orders.feeds import SymbolFeed
 from orders.frames import FrameMaker, PublicChanges
 from orders.lifecycle import advance, is_final
 from orders.outcomes import outcome_of
+from orders.recovery.feeds import SymbolFeed
 from orders.result_rows import book_places_take
 from tests.histories import History
 

@@ -20,7 +20,7 @@ from exchange.realtime.send_queue import Outbox
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.worker.redis import RedisFeed
-from orders.feeds import SymbolFeed
+from orders.recovery.feeds import SymbolFeed
 from tests.factories.worker import TestClock
 
 SYMBOL = "BTC-USDT"

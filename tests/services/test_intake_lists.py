@@ -20,8 +20,8 @@ from matching.state.codec import decode_command
 from orders.accepted import AcceptedRows
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
-from orders.loading import units_load
 from orders.models import ClientOrderId, Command, Order, OrderList
+from orders.recovery.partition import units_load
 from tests.factories.market import Market, market_make
 from wallets.models import Balance, Reservation
 

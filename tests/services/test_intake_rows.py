@@ -14,9 +14,9 @@ from exchange.domain.ids import IdGenerator
 from matching.state.codec import decode_command
 from orders.accepted import AcceptedRows
 from orders.intake.jobs import Accepted, PlaceJob
-from orders.loading import units_load
 from orders.models import Order
 from orders.reads.orders import order_json, order_of_account
+from orders.recovery.partition import units_load
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market, market_make
 from tests.factories.worker import TestClock
 from wallets.models import Reservation

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from exchange.infra.database import connect
-from matching.lease import LEASE_S, Lease, lease_acquire, lease_release
+from orders.recovery.lease import LEASE_S, Lease, lease_acquire, lease_release
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)

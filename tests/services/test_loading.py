@@ -16,12 +16,12 @@ from exchange.domain.enums import (
 )
 from exchange.infra.database import connect
 from matching.engine.messages import Place
-from matching.lease import lease_acquire
 from matching.state.codec import decode_command
 from matching.worker.ports import LeaseLost
 from orders.accepted import AcceptedRows
-from orders.loading import Loaded, partition_load, units_load
-from orders.restoring import LOADING_LEASE_S
+from orders.recovery.engine import LOADING_LEASE_S
+from orders.recovery.lease import lease_acquire
+from orders.recovery.partition import Loaded, partition_load, units_load
 from tests.factories.desk_jobs import list_job, special_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock

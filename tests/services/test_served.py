@@ -20,12 +20,19 @@ from exchange.infra.database import connect
 from exchange.infra.redis import matching_key, redis_client
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget, symbol_known
-from matching.lease import lease_acquire
 from matching.worker.ports import SILENCE_MAX_S
-from orders import served, tasks
+from orders import tasks
 from orders.markets.rules import symbol_rules_send
 from orders.models import ClientOrderId, EnginePartition, Order, SettlementCursor
-from orders.served import READ_EVERY_S, RETRY_AFTER_S, served_check, served_forget, unsequenced_ages
+from orders.recovery import availability
+from orders.recovery.availability import (
+    READ_EVERY_S,
+    RETRY_AFTER_S,
+    served_check,
+    served_forget,
+    unsequenced_ages,
+)
+from orders.recovery.lease import lease_acquire
 from orders.tasks import connection_close
 from risk.audit.run import audit_run
 from tests.factories.reference import symbol_make
@@ -123,7 +130,8 @@ def test_an_order_pays_no_round_trip_for_the_answer(
 ) -> None:
     now = [1_000.0]
     monkeypatch.setattr(
-        "orders.served._copy", Copy(served._read, age_max_s=READ_EVERY_S, now_s=lambda: now[0])
+        "orders.recovery.availability._copy",
+        Copy(availability._read, age_max_s=READ_EVERY_S, now_s=lambda: now[0]),
     )
     rules = symbol_known("BTC-USDT")
     served_forget()
@@ -135,7 +143,7 @@ def test_an_order_pays_no_round_trip_for_the_answer(
         served_check(rules)
         assert len(queries) == 2
         now[0] += SILENCE_MAX_S / 2  # a reading that cannot be made anew grows old
-        monkeypatch.setattr(served._copy, "_age_max_s", 1e9)
+        monkeypatch.setattr(availability._copy, "_age_max_s", 1e9)
         served_check(rules)
         now[0] += SILENCE_MAX_S
         with pytest.raises(DomainError) as refused:

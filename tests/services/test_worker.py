@@ -10,13 +10,13 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.models import Symbol
 from exchange.selectors import symbol_rules
 from matching.engine.messages import HALT, OPEN, Place
-from matching.lease import lease_release
 from matching.state.codec import decode_command, encode_command
 from matching.state.hash import state_hash
 from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost
 from matching.worker.turn import COMMANDS_PER_BATCH_MAX
 from orders.intake.jobs import PlaceJob
+from orders.recovery.lease import lease_release
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings
 

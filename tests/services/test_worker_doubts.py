@@ -10,7 +10,7 @@ from exchange.models import Symbol
 from matching.engine.messages import AUCTION, HALT, OPEN
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob, Job
-from orders.loading import halt_request
+from orders.recovery.partition import halt_request
 from tests.factories.desk_jobs import submit, timer_job
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess

@@ -19,8 +19,8 @@ from matching.engine.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue,
 from matching.state.codec import decode_journal, encode_journal
 from matching.state.hash import state_hash
 from matching.state.snapshot import image_encode
-from orders.images import IMAGES_KEPT, ImageKeeper
 from orders.intake.jobs import Job
+from orders.recovery.snapshots import IMAGES_KEPT, ImageKeeper
 from tests.factories.desk_jobs import (
     list_job,
     oco_job,

@@ -15,7 +15,7 @@ from exchange.domain.enums import ListKind, OrderType
 from exchange.infra.database import connect
 from matching.engine import cascade, codes, core
 from matching.engine.messages import Command, Continue, ContinueNeeded, Event, OrderRepriced
-from orders import images
+from orders.recovery import snapshots
 from tests.simulation.checks import check, check_audit
 from tests.simulation.world import Simulation
 
@@ -63,7 +63,7 @@ def db() -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def bounds(group: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are reached in a short life. Of the group: a replay must know the same ones."""
-    monkeypatch.setattr(images, "IMAGE_EVERY_COMMANDS", IMAGE_EVERY_COMMANDS)
+    monkeypatch.setattr(snapshots, "IMAGE_EVERY_COMMANDS", IMAGE_EVERY_COMMANDS)
     if (group[0] - FIRST_SEED) // SEEDS_PER_TEST % 2:
         monkeypatch.setattr(cascade, "STEPS_PER_COMMAND_MAX", STEPS_IN_PIECES)
         monkeypatch.setattr(core, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)

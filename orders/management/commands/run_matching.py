@@ -33,14 +33,14 @@ from exchange.infra.metrics import (
 )
 from exchange.infra.redis import redis_client
 from exchange.realtime.publish import Publisher
-from matching.lease import Lease, lease_acquire, lease_release
 from matching.worker.loop import Worker
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost, StreamDown
 from matching.worker.redis import RedisFeed, RedisStream
 from matching.worker.turn import COMMANDS_PER_BATCH_MAX
 from orders.accepted import AcceptedRows
-from orders.loading import Loaded, partition_load
 from orders.nudge import SettlementNudge
+from orders.recovery.lease import Lease, lease_acquire, lease_release
+from orders.recovery.partition import Loaded, partition_load
 from orders.results import PostgresResults
 
 PARTITION_DEFAULT: Final = 1

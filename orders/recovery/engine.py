@@ -20,13 +20,13 @@ from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import HALT, OPEN
 from matching.engine.versions import RULES_NOW
-from matching.lease import Lease, lease_extend
 from matching.state.codec import decode_journal
 from matching.state.hash import StateHash, desks_digest
 from matching.worker.ports import LeaseLost
 from orders.commands.words import STATES
-from orders.images import engines_kept, has_images
-from orders.resting import books_differ, books_fill
+from orders.recovery.lease import Lease, lease_extend
+from orders.recovery.rows import books_differ, books_fill
+from orders.recovery.snapshots import engines_kept, has_images
 
 JOURNAL_ROWS_PER_FETCH: Final = 200
 PROGRESS_EVERY_S: Final = 2.0

@@ -71,7 +71,7 @@ class Lease:
     published_seq: int
     stream_position: str
     state_hash: str
-    feed_sequences: dict[str, Any]  # see orders/feeds.py
+    feed_sequences: dict[str, Any]  # see orders/recovery/feeds.py
     is_after_failure: bool = False  # the owner before did not give it back
 
 

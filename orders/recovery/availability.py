@@ -16,8 +16,8 @@ from exchange.domain.ids import id_time_ms
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.copies import Copy
 from exchange.selectors import symbol_listed
-from matching.lease import SILENCES
 from matching.worker.ports import SILENCE_MAX_S
+from orders.recovery.lease import SILENCES
 
 READ_EVERY_S: Final = 1.0
 RETRY_AFTER_S: Final = 10

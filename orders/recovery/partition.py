@@ -23,13 +23,13 @@ from exchange.infra.advisory import STATE_LOCK_CLASS
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
-from matching.lease import Lease
 from matching.state.codec import encode_command
 from matching.state.hash import StateHash, open_orders
 from orders.commands.build import set_state_command
 from orders.commands.from_rows import command_from_row
-from orders.feeds import SymbolFeed, feed_of
-from orders.restoring import engine_restore, lease_keep
+from orders.recovery.engine import engine_restore, lease_keep
+from orders.recovery.feeds import SymbolFeed, feed_of
+from orders.recovery.lease import Lease
 
 log = structlog.get_logger(__name__)
 
