@@ -1,8 +1,8 @@
 """Orders, commands, trades and the engine's journal: shape and constraints only.
 
 Written by orders alone: intake inserts (orders/intake.py), the worker's results update
-(orders/results.py). Orders and trades are partitioned by ranges of their time-ordered ids, so
-nothing has a real foreign key into them.
+(orders/recording/results.py). Orders and trades are partitioned by ranges of their time-ordered
+ids, so nothing has a real foreign key into them.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -70,7 +70,7 @@ class Order(models.Model):
     trail_ppm = models.IntegerField(null=True)
     activation_price = money_field(null=True)
     bound_trail_ppm = models.IntegerField(null=True)  # its bound is so far from its stop price
-    # Where a trailing stop stood when that was last told (orders/trails.py).
+    # Where a trailing stop stood when that was last told (orders/recording/trailing.py).
     trail_stop_price = money_field(null=True)
     trail_bound_price = money_field(null=True)
     display_quantity = money_field(null=True)

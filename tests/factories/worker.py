@@ -13,10 +13,10 @@ from exchange.infra.database import connect
 from matching.worker.loop import Worker
 from matching.worker.ports import Clock, Feed, Stream, StreamDown
 from matching.worker.turn import COMMANDS_PER_BATCH_MAX
-from orders.accepted import AcceptedRows
+from orders.recording.results import PostgresResults
+from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire
 from orders.recovery.partition import Loaded, partition_load
-from orders.results import PostgresResults
 from tests.factories.market import Market
 from tests.waiting import wait_until
 

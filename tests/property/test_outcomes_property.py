@@ -1,7 +1,7 @@
 """Random histories of every command: rows and feed follow the engine, batch by batch.
 
-The rows are kept here the way the statement of orders/result_rows.py keeps them, without a database
-(tests/services/test_results_desk.py has one), so that thousands of commands take a second.
+The rows are kept here the way the statement of orders/recording/rows.py keeps them, without a
+database (tests/services/test_results_desk.py has one), so that thousands of commands take a second.
 """
 
 import random
@@ -23,12 +23,12 @@ from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.state.hash import open_order, open_orders
 from matching.worker.loop import Batch
-from orders.changes import OrderChange, Outcome
-from orders.frames import FrameMaker, PublicChanges
 from orders.lifecycle import advance, is_final
-from orders.outcomes import outcome_of
+from orders.recording.changes import OrderChange, Outcome
+from orders.recording.fold import outcome_of
+from orders.recording.frames import FrameMaker, PublicChanges
+from orders.recording.rows import book_places_take
 from orders.recovery.feeds import SymbolFeed
-from orders.result_rows import book_places_take
 from tests.histories import History
 
 SEEDS = range(12)

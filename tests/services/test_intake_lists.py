@@ -17,10 +17,10 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from matching.engine.messages import PlaceList
 from matching.state.codec import decode_command
-from orders.accepted import AcceptedRows
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
+from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.partition import units_load
 from tests.factories.market import Market, market_make
 from wallets.models import Balance, Reservation

@@ -18,7 +18,7 @@ from exchange.infra.database import connect
 from matching.engine.messages import Place
 from matching.state.codec import decode_command
 from matching.worker.ports import LeaseLost
-from orders.accepted import AcceptedRows
+from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.engine import LOADING_LEASE_S
 from orders.recovery.lease import lease_acquire
 from orders.recovery.partition import Loaded, partition_load, units_load

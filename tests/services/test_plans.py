@@ -13,10 +13,10 @@ from psycopg.sql import SQL, Composable, Composed
 
 from exchange.domain.enums import OrderStatus, Side
 from exchange.realtime.publish import SymbolText
-from orders.changes import Outcome
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.intake.sql import BARRED
-from orders.result_rows import order_statements
+from orders.recording.changes import Outcome
+from orders.recording.rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
 from wallets.locks import BALANCES_APPLY
 

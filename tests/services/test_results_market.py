@@ -8,9 +8,9 @@ import pytest
 
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
 from matching.engine.messages import AUCTION, HALT, OPEN, PRE_OPEN
-from orders import frames
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob
+from orders.recording import frames
 from tests.factories.desk import Desk
 
 pytestmark = pytest.mark.django_db(transaction=True)

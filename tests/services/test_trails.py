@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from exchange.domain.enums import OrderType, Side
-from orders import trails
 from orders.intake.jobs import PlaceJob
-from orders.trails import LOOK_EVERY_MS
+from orders.recording import trailing
+from orders.recording.trailing import LOOK_EVERY_MS
 from tests.factories.desk import Desk
 from tests.factories.desk_jobs import special_job, stop_job, trailing_job
 
@@ -105,7 +105,7 @@ def test_the_last_move_is_told_though_nothing_else_happens(desk: Desk) -> None:
 
 
 def test_of_very_many_a_part_is_told_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trails, "TOLD_PER_LOOK_MAX", 2)
+    monkeypatch.setattr(trailing, "TOLD_PER_LOOK_MAX", 2)
     followed(desk)
     orders = desk.send(*(following(desk, trail) for trail in (10, 11, 12, 13, 14)))
     desk.clock.sleep_ms(LOOK_EVERY_MS)

@@ -8,8 +8,8 @@ from exchange.domain.enums import OrderStatus
 from matching.engine import codes
 from matching.engine import messages as m
 from matching.engine.journal import Sequenced
-from orders.changes import OrderChange, Outcome
-from orders.outcomes import outcome_of
+from orders.recording.changes import OrderChange, Outcome
+from orders.recording.fold import outcome_of
 
 SYMBOL = 1
 OWN, OTHER, THIRD = 101, 102, 103

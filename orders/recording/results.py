@@ -18,15 +18,11 @@ from matching.engine.messages import Command
 from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, desks_digest, open_order, orders_named
 from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
-from orders.changes import Outcome
 from orders.commands.words import STATE_TEXTS
-from orders.frames import FrameMaker, PublicChanges
-from orders.outcomes import outcome_of
-from orders.recovery.feeds import SymbolFeed, feeds_kept
-from orders.recovery.lease import LEASE_S, Lease
-from orders.recovery.partition import Loaded, halt_request, rows_as_dicts, time_of
-from orders.recovery.snapshots import ImageKeeper
-from orders.result_rows import (
+from orders.recording.changes import Outcome
+from orders.recording.fold import outcome_of
+from orders.recording.frames import FrameMaker, PublicChanges
+from orders.recording.rows import (
     COMMANDS,
     PREVENTED,
     TRADES,
@@ -37,7 +33,11 @@ from orders.result_rows import (
     prevented_rows,
     trade_rows,
 )
-from orders.trails import Trails
+from orders.recording.trailing import Trails
+from orders.recovery.feeds import SymbolFeed, feeds_kept
+from orders.recovery.lease import LEASE_S, Lease
+from orders.recovery.partition import Loaded, halt_request, rows_as_dicts, time_of
+from orders.recovery.snapshots import ImageKeeper
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.
 FAULT_WINDOW_S: Final = 600

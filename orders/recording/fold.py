@@ -1,7 +1,8 @@
 """What a batch of engine events means for rows: a pure fold, integers in, changes out.
 
-The worker's results (orders/results.py) write what comes out of here. One order touched ten times
-in a batch becomes one change. Prices in ticks, quantities in lots, quote sums in tick-lots.
+The worker's results (orders/recording/results.py) write what comes out of here. One order touched
+ten times in a batch becomes one change. Prices in ticks, quantities in lots, quote sums in
+tick-lots.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +46,7 @@ from matching.engine.messages import (
     StateChanged,
     Trade,
 )
-from orders.changes import Outcome
+from orders.recording.changes import Outcome
 
 # Somebody's will: the trader's, or what the trader asked for beforehand. Every other end is the
 # order's own terms or the market's state: it expired.

@@ -35,10 +35,10 @@ from matching.engine.messages import (
     Trade,
 )
 from matching.worker.loop import Batch
-from orders.changes import Outcome
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.reads.commands import OWN_KINDS, command_json
 from orders.reads.orders import order_json
+from orders.recording.changes import Outcome
 from orders.recovery.feeds import SymbolFeed
 
 PHASE_TEXTS: Final = {

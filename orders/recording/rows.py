@@ -14,9 +14,9 @@ from exchange.infra.partitions import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partitions import grouped
 from exchange.realtime.publish import SymbolText
 from matching.engine.book import Book
-from orders.changes import OrderChange, Outcome
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
+from orders.recording.changes import OrderChange, Outcome
 
 Texts = Callable[[int], SymbolText]
 

@@ -14,7 +14,7 @@ from matching.engine.advanced import Desk, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import TRIGGER_TRAILING
 from matching.worker.loop import Batch
-from orders.changes import Outcome
+from orders.recording.changes import Outcome
 
 LOOK_EVERY_MS: Final = 500
 # Of 2,000 that a symbol may have: each is a row and a frame of the batch.
