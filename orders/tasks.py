@@ -36,7 +36,7 @@ from orders.markets.states import (
 from orders.markets.suspensions import barred_orders_cancel
 from orders.recovery.availability import unsequenced_ages
 from orders.recovery.partition import halt_request
-from orders.settlement import Idle, SettledBatch, StreamGap, settle_next
+from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
 from wallets.entries import ledger_ids
 
 SETTLE_RUN_SECONDS: Final = 5.0

@@ -32,7 +32,7 @@ from orders.markets.suspensions import (
     user_unsuspend,
 )
 from orders.models import Command, Order
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from orders.tasks import barred_orders_cancel_now
 from risk.audit.run import audit_run
 from tests.factories.market import Market

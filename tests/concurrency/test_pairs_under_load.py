@@ -18,7 +18,7 @@ from exchange.infra.database import connect
 from matching.engine.messages import CLOSED
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import AmendJob, Job
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from risk.audit.inputs import positions, symbols
 from risk.audit.reservations import holds_are_exact
 from tests.concurrency.test_races import assert_reserved_is_explained, run

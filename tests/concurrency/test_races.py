@@ -18,7 +18,7 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from orders.intake.batch import commit_batch
 from orders.models import Command, Order, Trade
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings, WorkerProcess
 from wallets.models import Balance, Reservation

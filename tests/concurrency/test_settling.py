@@ -22,7 +22,7 @@ from exchange.infra.database import connect
 from orders.intake import deferred
 from orders.intake.jobs import Accepted, Job, Outcome
 from orders.intake.thread import Intake
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from tests.concurrency.test_pairs_under_load import audited
 from tests.concurrency.test_races import assert_reserved_is_explained
 from tests.factories.market import Market, market_make

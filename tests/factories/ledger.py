@@ -34,7 +34,7 @@ from orders.commands.build import amend_command, cancel_command, place_command
 from orders.commands.words import SELF_TRADE_TEXTS
 from orders.lifecycle import is_final
 from orders.recording.fold import outcome_of
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from wallets.fees import amend_extra_atoms, hold_atoms, hold_for_quote_amount
 from wallets.services import account_open, funds_deposit
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from exchange.domain.units import SymbolUnits
 from matching.engine import messages as m
 from matching.engine.journal import Sequenced
-from orders.effects import Fold
-from orders.touched import amends_refused, orders_touched
+from orders.settlement.fold import Fold
+from orders.settlement.touched import amends_refused, orders_touched
 from wallets.postings import assert_balanced
 from wallets.reservations import Held
 
@@ -67,7 +67,7 @@ class Tables:
         units: dict[int, SymbolUnits],
         extras: dict[int, int],
     ) -> None:
-        """Settle one batch as orders/settlement.py does; the tables' CHECKs are assertions."""
+        """Settle one batch as orders/settlement/batch.py does; the tables' CHECKs are assertions."""
         named = self.family(orders_touched(batch))
         held = {
             one: Held(**{name: getattr(self.rows[one], name) for name in COLUMNS}) for one in named

@@ -16,7 +16,7 @@ from exchange.infra.database import connect
 from exchange.models import Asset, Symbol, User
 from exchange.selectors import catalogue_forget, symbol_rules
 from orders.models import Order, Trade
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from risk.audit.run import audit_run
 from tests.factories.market import Market
 from tests.factories.reference import symbol_make

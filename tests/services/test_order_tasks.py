@@ -25,7 +25,7 @@ from orders import tasks
 from orders.intake.thread import intake_stop
 from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
-from orders.settlement import Idle, SettledBatch, settle_next
+from orders.settlement.batch import Idle, SettledBatch, settle_next
 from orders.tasks import RedisDoorbell, settle_until_idle
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.reference import symbol_make

@@ -10,8 +10,8 @@ from exchange.infra.database import connect
 from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, HALT, IOC, SELL, Cancel, OrderCancelled, SetState, Trade
 from matching.state.codec import decode_command, encode_journal
-from orders import settlement
-from orders.settlement import Idle, StreamGap, settle_batch, settle_next
+from orders.settlement import batch as settlement
+from orders.settlement.batch import Idle, StreamGap, settle_batch, settle_next
 from risk.audit.run import audit_run
 from tests.factories.ledger import PARTITION, Rig
 

@@ -24,7 +24,7 @@ from matching.engine.messages import (
     Trade,
 )
 from matching.state.codec import decode_command
-from orders import settlement
+from orders.settlement import batch
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, assert_exact, held_by, list_place, need_of
 
@@ -319,7 +319,7 @@ def test_list_that_is_entered_filled_released_traded_and_ended_in_one_batch(rig)
 
 
 def test_list_settles_the_same_step_by_step(rig, monkeypatch):
-    monkeypatch.setattr(settlement, "EVENTS_PER_SETTLEMENT", 1)
+    monkeypatch.setattr(batch, "EVENTS_PER_SETTLEMENT", 1)
     trader = rig.trader(quote="100.1")
     rig.place(rig.seller, SELL, 10_000, 10_000)
     rig.place(rig.buyer, BUY, 8_900, 4_000)

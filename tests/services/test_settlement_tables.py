@@ -12,8 +12,8 @@ from exchange.models import User
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
 from matching.state.codec import encode_command, encode_journal
-from orders import settlement
-from orders.settlement import settle_batch
+from orders.settlement import batch as settlement
+from orders.settlement.batch import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make
 from tests.factories.memory_ledger import MemoryLedger
 from tests.factories.memory_tables import HOUSE, Row

@@ -22,7 +22,7 @@ from matching.worker.loop import Batch, Committed, EngineFailed, LeaseLost
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, PlaceJob
 from orders.recording.results import PostgresResults
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from risk.audit.run import audit_run
 from tests.factories.market import market_make
 from tests.factories.worker import (

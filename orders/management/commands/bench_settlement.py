@@ -27,7 +27,7 @@ from exchange.models import Asset, Symbol
 from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, SELL, OrderAccepted, Place, Trade
 from matching.state.codec import encode_journal
-from orders.settlement import settle_batch
+from orders.settlement.batch import settle_batch
 from wallets.fees import hold_atoms
 
 MAKER_PPM: Final = 500

@@ -37,11 +37,11 @@ from matching.worker.loop import Worker
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost, StreamDown
 from matching.worker.redis import RedisFeed, RedisStream
 from matching.worker.turn import COMMANDS_PER_BATCH_MAX
-from orders.nudge import SettlementNudge
 from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
+from orders.settlement.wake import SettlementNudge
 
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25

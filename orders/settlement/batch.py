@@ -1,8 +1,8 @@
 """Settlement: the engine's events become ledger entries, balances and released reservations.
 
-One batch is one transaction: read after the cursor, fold (orders/effects.py), append the entries,
-rewrite reservations, move the cursor, and touch the balances in the last statement before the
-commit. The cursor moves with the money, so an event is settled exactly once whatever dies (S1):
+One batch is one transaction: read after the cursor, fold (orders/settlement/fold.py), append the
+entries, rewrite reservations, move the cursor, and touch the balances in the last statement before
+the commit. The cursor moves with the money, so an event is settled exactly once whatever dies (S1):
 settlement is idempotent by its position, not by looking for duplicates.
 """
 
@@ -17,9 +17,9 @@ from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.engine.journal import Sequenced
 from matching.state.codec import decode_journal
-from orders.effects import Fold
 from orders.recovery.partition import units_load
-from orders.touched import amends_refused, orders_touched
+from orders.settlement.fold import Fold
+from orders.settlement.touched import amends_refused, orders_touched
 from wallets.entries import entries_write
 from wallets.fees import BUY, SELL
 from wallets.locks import (

@@ -1,8 +1,8 @@
 """What engine events do to money: a pure fold over one batch, atoms in, changes out.
 
-Settlement (orders/settlement.py) reads what the fold needs, runs it, and writes what came out. A
-hold that would go below zero, an event for an order that holds nothing: these are bugs and crash
-here, before anything is written. Nothing is ever clamped.
+Settlement (orders/settlement/batch.py) reads what the fold needs, runs it, and writes what came
+out. A hold that would go below zero, an event for an order that holds nothing: these are bugs and
+crash here, before anything is written. Nothing is ever clamped.
 
 A live order holds what it needs with what it has open: `hold_atoms` at its limit, or at the bound
 it trades within as a market order. Who waits for a trigger holds from its acceptance on, an iceberg
@@ -40,7 +40,7 @@ from matching.engine.messages import (
     StateChanged,
     Trade,
 )
-from orders.touched import is_repriced
+from orders.settlement.touched import is_repriced
 from wallets.fees import BUY, SELL, fee_of_fill
 from wallets.linked import Links
 from wallets.postings import trade_postings
