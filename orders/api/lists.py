@@ -20,7 +20,6 @@ from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
-from orders import lists
 from orders.api.commands import COMMAND_ID
 from orders.api.schema import OrderPlaceSerializer, OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
@@ -28,6 +27,7 @@ from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
 from orders.refusals import refusals_told
 from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
 from orders.validation.orders import OrderTermsRequest
+from orders.writes import lists
 
 _KINDS: Final = f"One of {', '.join(ListKind)}."
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}

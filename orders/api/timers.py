@@ -18,7 +18,7 @@ from exchange.api.schema import responses
 from exchange.domain.enums import Scope
 from orders.api.commands import CommandsSentSerializer, commands_json
 from orders.intake.rows import moment_text
-from orders.timers import (
+from orders.writes.cancel_after import (
     SCOPE_ACCOUNT,
     SCOPE_KEY,
     TIMEOUT_MAX_MS,

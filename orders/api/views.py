@@ -20,7 +20,6 @@ from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_known
-from orders import services
 from orders.api.commands import commands_json
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
 from orders.reads import orders as selectors
@@ -36,6 +35,7 @@ from orders.reads.detail import (
 )
 from orders.refusals import refusals_told
 from orders.validation.orders import AmendRequest, OrderRequest, is_client_order_id
+from orders.writes import orders as services
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)

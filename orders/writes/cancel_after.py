@@ -14,7 +14,7 @@ from exchange.selectors import catalogue, symbol_known
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.reads.orders import symbols_with_open_orders
-from orders.services import account_of
+from orders.writes.orders import account_of
 
 TIMEOUT_MIN_MS: Final = 1_000
 TIMEOUT_MAX_MS: Final = 86_400_000
