@@ -21,10 +21,10 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
 from orders.api.commands import COMMAND_ID
+from orders.api.refusals import refusals_told
 from orders.api.schema import OrderPlaceSerializer, OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
-from orders.refusals import refusals_told
 from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
 from orders.validation.orders import OrderTermsRequest
 from orders.writes import lists

@@ -1,10 +1,10 @@
 from django.urls import path
 
-from orders.api import commands, lists, market, prevented, timers, views
+from orders.api import cancel_after, commands, lists, market, prevented, views
 
 urlpatterns = [
     path("orders", views.orders, name="api-orders"),
-    path("orders/cancel-after", timers.cancel_after, name="api-cancel-after"),
+    path("orders/cancel-after", cancel_after.cancel_after, name="api-cancel-after"),
     path("orders/<str:order_id>", views.order, name="api-order"),
     path("orders/<str:order_id>/fills", views.order_fills, name="api-order-fills"),
     path("commands/<str:command_id>", commands.command, name="api-command"),

@@ -21,6 +21,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_known
 from orders.api.commands import commands_json
+from orders.api.refusals import refusals_told
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
 from orders.reads import orders as selectors
 from orders.reads.commands import command_json
@@ -33,7 +34,6 @@ from orders.reads.detail import (
     next_fills,
     order_detail,
 )
-from orders.refusals import refusals_told
 from orders.validation.orders import AmendRequest, OrderRequest, is_client_order_id
 from orders.writes import orders as services
 

@@ -9,7 +9,7 @@ from structlog.testing import LogCapture
 
 from exchange.infra.metrics import ORDERS_REFUSED
 from exchange.models import Symbol
-from orders.refusals import LINES_OF_ACCOUNT, LINES_OF_ALL, UNTOLD, lines_forget
+from orders.api.refusals import LINES_OF_ACCOUNT, LINES_OF_ALL, UNTOLD, lines_forget
 from tests.factories.trading import Trader, decoded, trader_make
 
 Lines = list[MutableMapping[str, Any]]
@@ -23,7 +23,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     before = structlog.get_config()["processors"]
     merged = [structlog.contextvars.merge_contextvars, capture]
     structlog.configure(processors=merged, cache_logger_on_first_use=False)
-    monkeypatch.setattr("orders.refusals.log", structlog.get_logger("orders.refusals"))
+    monkeypatch.setattr("orders.api.refusals.log", structlog.get_logger("orders.api.refusals"))
     yield capture.entries
     structlog.configure(processors=before, cache_logger_on_first_use=True)
 
@@ -70,7 +70,7 @@ def test_whatever_refuses_it_leaves_its_line(ada: Trader, symbol: Symbol, lines:
 def test_lines_are_bounded_for_an_account_and_for_all(
     ada: Trader, symbol: Symbol, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
-    monkeypatch.setattr("orders.refusals.time.monotonic_ns", lambda: 10**15)
+    monkeypatch.setattr("orders.api.refusals.time.monotonic_ns", lambda: 10**15)
     boris, before = trader_make("boris", tier=ada.user.tier), UNTOLD._value.get()
     for _ in range(LINES_OF_ACCOUNT.burst + 7):
         ada.place(price="0.001")
