@@ -95,7 +95,7 @@ bench-slow: $(STAMP) ## Measure what 200 slow senders cost others: SECONDS=60
 	@$(MANAGE) bench --section slow --seconds $(SECONDS)
 
 bench-engine: $(STAMP) ## Measure the engine alone under eight loads: FILES="a.bin.xz b.bin.xz"
-	@$(BIN)/python -m matching.bench $(FILES)
+	@$(BIN)/python -m tests.lab.engine.bench $(FILES)
 
 screenshot: $(STAMP) ## Take docs/screenshot.png of a running demo (needs chromium): PORT=8000
 	@chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1440,900 \

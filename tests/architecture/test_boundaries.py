@@ -20,7 +20,7 @@ DRIVERS = ("django", "redis", "psycopg", "celery", "channels", "rest_framework",
 
 
 @pytest.mark.parametrize(
-    "module", ["matching.engine.core", "matching.state.codec", "matching.conformance"]
+    "module", ["matching.engine.core", "matching.state.codec", "tests.lab.engine.conformance"]
 )
 def test_the_engine_alone_pulls_in_no_framework_and_no_driver(module: str) -> None:
     program = (

@@ -22,7 +22,6 @@ from config.demo.reference import (
     TRADERS,
 )
 from config.demo.seed import makers_seed, people_seed, reference_seed
-from config.replay.venue import replays_unlist, run_next, venue_open
 from exchange.access.secrets import secret_decrypt, secret_encrypt
 from exchange.domain.units import PPM
 from exchange.models import ApiKey, Brand, Symbol, Tier, User
@@ -30,6 +29,7 @@ from exchange.selectors import catalogue_forget
 from exchange.web.brands import brand_for_host, brands_forget
 from orders.intake.thread import intake_stop
 from orders.models import Command
+from tests.lab.replay.venue import replays_unlist, run_next, venue_open
 from wallets.models import Entry
 from wallets.selectors import account_id_of, balances_of
 

@@ -5,7 +5,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from config.bench.loading import ORDERS_PER_LEVEL, Crowd
 from exchange.domain.enums import (
     ListKind,
     OrderType,
@@ -25,6 +24,7 @@ from orders.recovery.partition import Loaded, partition_load, units_load
 from tests.factories.desk_jobs import list_job, special_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock
+from tests.lab.bench.recovery import ORDERS_PER_LEVEL, Crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from config.bench.load import LoadPlan, _Load
-from config.crash.killer import TARGETS, kills_plan
 from config.demo import market as demo_market
 from config.demo.client import Credentials
 from config.demo.market import DemoMarket
-from exchange.latency import Latencies
+from tests.lab.bench.load_generator import LoadPlan, _Load
+from tests.lab.clients.latency import Latencies
+from tests.lab.crash.killer import TARGETS, kills_plan
 from tests.unit.replay.venue_server import PaperVenue, venue_server
 
 

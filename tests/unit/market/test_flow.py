@@ -16,7 +16,7 @@ from config.demo.flow import (
     trades_write,
 )
 from config.demo.generator import MarketGenerator, MarketShape
-from exchange.market.comparison import trades_compare
+from tests.lab.replay.comparison import trades_compare
 
 SHAPE = MarketShape(Decimal(60_000), Decimal("0.01"), Decimal("0.00001"), Decimal("0.02"))
 HEADER = "time_ms,action,order_id,side,type,price,quantity,quote_amount\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from matching.conformance import ConformanceError, conform, main
+from tests.lab.engine.conformance import ConformanceError, conform, main
 from tests.unit.matching.shared_files import shared_file
 
 NEW, CANCEL, MODIFY = range(3)

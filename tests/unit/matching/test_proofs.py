@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from matching import bench, loads
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from tests.fuzz import fuzz
+from tests.lab.engine import bench, workloads
 from tests.mutations import FAULTS, ROOT
 
 ORDERS = 400
@@ -18,8 +18,8 @@ ORDERS = 400
 @pytest.fixture
 def small_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Loads of a few messages; what was frozen for a measurement is the collector's again."""
-    monkeypatch.setattr(loads, "MESSAGES", 300)
-    monkeypatch.setattr(loads, "SWEEP_ORDERS", 100)
+    monkeypatch.setattr(workloads, "MESSAGES", 300)
+    monkeypatch.setattr(workloads, "SWEEP_ORDERS", 100)
     monkeypatch.setattr(bench, "SWEEP_ORDERS", 100)
     monkeypatch.setattr(bench, "STOPS", 250)
     monkeypatch.setattr(bench, "MANY", 2_000)
@@ -43,17 +43,17 @@ def test_fuzz_tells_what_it_did() -> None:
 
 
 @pytest.mark.usefixtures("small_loads")
-@pytest.mark.parametrize("load", [pytest.param(load, id=load.name) for load in loads.LOADS])
-def test_load_does_what_its_name_says(load: loads.Load) -> None:
+@pytest.mark.parametrize("load", [pytest.param(load, id=load.name) for load in workloads.LOADS])
+def test_load_does_what_its_name_says(load: workloads.Load) -> None:
     made, commands = load.build(ORDERS)
     engine = Engine()
     for command in made:
         engine.apply(command)
-    standing = len(engine.book(loads.SYMBOL).orders)
+    standing = len(engine.book(workloads.SYMBOL).orders)
     kinds = [type(event) for command in commands for event in engine.apply(command)]
     engine.check()
     assert m.OrderRejected not in kinds
-    left = len(engine.book(loads.SYMBOL).orders)
+    left = len(engine.book(workloads.SYMBOL).orders)
     match load.name.split(maxsplit=1)[0]:
         case "one":
             assert (standing, left, kinds.count(m.Trade)) == (ORDERS // 2, 0, ORDERS // 2)
@@ -65,13 +65,13 @@ def test_load_does_what_its_name_says(load: loads.Load) -> None:
             assert standing >= ORDERS
             assert kinds.count(m.Trade) > 10
             assert kinds.count(m.OrderAmended) > 10
-    has_desk = engine.book(loads.SYMBOL).desk is not None
+    has_desk = engine.book(workloads.SYMBOL).desk is not None
     assert has_desk == load.name.endswith(("desk", "band", "limits"))
 
 
 @pytest.mark.usefixtures("small_loads")
 def test_figures_are_of_the_load() -> None:
-    figures = bench.measure(loads.LOADS[0], ORDERS)
+    figures = bench.measure(workloads.LOADS[0], ORDERS)
     assert figures.per_second > 0
     assert 0 < figures.p99_us <= figures.worst_us
     assert figures.worst_cpu_us > 0
@@ -79,12 +79,12 @@ def test_figures_are_of_the_load() -> None:
 
 @pytest.mark.usefixtures("small_loads")
 def test_one_trade_elects_all_stops() -> None:
-    made, (trigger,) = loads.elected(250)
+    made, (trigger,) = workloads.elected(250)
     engine = Engine()
     for command in made:
         engine.apply(command)
     engine.apply(trigger)
-    desk = engine.book(loads.SYMBOL).desk
+    desk = engine.book(workloads.SYMBOL).desk
     assert desk is not None
     assert desk.elected_live == 150
     first, longest, total = bench.election()
@@ -107,7 +107,7 @@ def test_a_ratio_out_of_its_bounds_fails_the_bench(
 def test_a_steady_book_keeps_nothing_of_what_came_and_went() -> None:
     engine = Engine()
     bench._steady(engine, range(1, 30_000))
-    orders = len(engine.book(loads.SYMBOL).orders)
+    orders = len(engine.book(workloads.SYMBOL).orders)
     blocks, _ = bench.growth(40_000)
     assert 0 < orders <= bench.GROWTH_BOOK_ORDERS
     assert abs(blocks) < 5_000, "one block a message would be 40,000"

@@ -7,11 +7,11 @@ import pytest
 from config.demo.client import Credentials, Response
 from config.demo.flow import FlowCommand, FlowTrade
 from config.demo.generator import MarketGenerator, MarketShape
-from orders.replay import api_route
-from orders.replay.api_route import ApiRoute, ReplayFailed
-from orders.replay.progress import Pace, Progress
-from orders.replay.schedule import Step
-from orders.replay.terms import ReplayTerms
+from tests.lab.replay import api_route
+from tests.lab.replay.api_route import ApiRoute, ReplayFailed
+from tests.lab.replay.progress import Pace, Progress
+from tests.lab.replay.schedule import Step
+from tests.lab.replay.terms import ReplayTerms
 from tests.unit.replay.venue_server import PaperVenue, venue_server
 
 SHAPE = MarketShape(

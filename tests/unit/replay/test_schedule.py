@@ -7,7 +7,7 @@ import pytest
 
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, GTC, IOC, SELL, STP_NONE, Cancel, Place, Trade
-from orders.replay.schedule import Schedule, Step
+from tests.lab.replay.schedule import Schedule, Step
 
 LANES = 8
 

@@ -6,8 +6,8 @@ import pytest
 
 from config.demo.flow import FlowCommand, FlowError
 from matching.engine.messages import BUY, SELL
-from orders.replay.schedule import Step
-from orders.replay.terms import AccountTurns, ReplayTerms
+from tests.lab.replay.schedule import Step
+from tests.lab.replay.terms import AccountTurns, ReplayTerms
 
 TERMS = ReplayTerms("BTC-USD", Decimal(1), Decimal("0.00000001"), "R7", 4)
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from config.crash.evidence import Acknowledged, EvidenceFile
 from config.demo.client import Client, ClientError, Credentials, Response
+from tests.lab.crash.evidence import Acknowledged, EvidenceFile
 
 INTERVAL_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 0.25
@@ -75,7 +75,7 @@ class EveryType(threading.Thread):
         self._clients = [Client(base_url, one) for one in credentials]
         self._symbol = symbol
         self._evidence = evidence
-        self._random = Random(seed)  # noqa: S311  # a test plan, not a secret
+        self._random = Random(seed)  # a test plan, not a secret
         self._stopping = threading.Event()
         self._count = 0
         self._placed: list[tuple[int, str]] = []  # (client, order id)

@@ -1,6 +1,6 @@
 """The load generator: one process, many keep-alive connections, signed single-order requests.
 
-    python -m config.bench.load < plan.json > result.json
+    python -m tests.lab.bench.load_generator < plan.json > result.json
 
 It imports neither Django nor anything of the exchange but the public client, so that it takes as
 little as possible of the machine that it measures. The flow is seeded: a share of the orders meets
@@ -16,8 +16,8 @@ from typing import Final
 import msgspec
 
 from config.demo.client import Credentials, Signer, address_of
-from exchange.lanes import Answer, Lanes
-from exchange.latency import Latencies
+from tests.lab.clients.connections import Answer, Lanes
+from tests.lab.clients.latency import Latencies
 
 WAIT_SECONDS: Final = 0.05
 DRAIN_SECONDS: Final = 10.0
@@ -68,7 +68,7 @@ class _Orders:
 
     def __init__(self, plan: LoadPlan) -> None:
         self._plan = plan
-        self._random = Random(plan.seed)  # noqa: S311  # a load, not a secret
+        self._random = Random(plan.seed)  # a load, not a secret
         self._half = len(plan.credentials) // 2
         self._number = 0
         self._turns = [0, 0]

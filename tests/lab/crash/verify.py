@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from config.crash.evidence import EvidenceFile
 from config.demo.simple_book import PaperBook
 from exchange.models import Symbol
+from tests.lab.crash.evidence import EvidenceFile
 
 FAULTS_SHOWN_MAX: Final = 20
 

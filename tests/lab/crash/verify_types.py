@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import psycopg
 
-from config.crash.evidence import EvidenceFile
-from config.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
 from exchange.models import Symbol
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
 from matching.state.codec import decode_journal
 from matching.state.hash import state_hash
+from tests.lab.crash.evidence import EvidenceFile
+from tests.lab.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
 
 _ORDERS: Final = "SELECT client_order_id, id FROM orders_order WHERE symbol_id = %s"
 _TRADES: Final = """

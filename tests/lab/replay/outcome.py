@@ -8,7 +8,7 @@ from typing import Any, Final
 import psycopg
 
 from config.demo.flow import FlowTrade
-from orders.replay.terms import ReplayTerms
+from tests.lab.replay.terms import ReplayTerms
 
 POLL_SECONDS: Final = 0.05
 LINE_SECONDS: Final = 5.0

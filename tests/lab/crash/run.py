@@ -10,24 +10,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from config.crash.every_type import EveryType
-from config.crash.evidence import Acknowledged, EvidenceFile
-from config.crash.killer import Killer, kills_plan
-from config.crash.verify import Verdict, verify
-from config.crash.verify_types import verify_types
 from config.demo.bots import funds_ensure
 from config.demo.client import Response
 from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read
 from config.demo.generator import MarketGenerator, MarketShape
-from config.replay.run import audit
-from config.replay.venue import ReplayVenue, run_next, venue_open
 from config.stack.own import RunningStack
 from exchange.infra.database import connect
 from exchange.models import Symbol
-from orders.replay.api_route import ApiRoute
-from orders.replay.outcome import drained_wait
-from orders.replay.progress import Pace, Progress
-from orders.replay.schedule import Step
+from tests.lab.crash.every_type import EveryType
+from tests.lab.crash.evidence import Acknowledged, EvidenceFile
+from tests.lab.crash.killer import Killer, kills_plan
+from tests.lab.crash.verify import Verdict, verify
+from tests.lab.crash.verify_types import verify_types
+from tests.lab.replay.api_route import ApiRoute
+from tests.lab.replay.outcome import drained_wait
+from tests.lab.replay.progress import Pace, Progress
+from tests.lab.replay.run import audit
+from tests.lab.replay.schedule import Step
+from tests.lab.replay.venue import ReplayVenue, run_next, venue_open
 
 Write = Callable[[str], object]
 

@@ -1,4 +1,4 @@
-"""The loads of matching/bench.py: what stands in the book before, and what is timed."""
+"""The loads of tests/lab/engine/bench.py: what stands in the book before, and what is timed."""
 
 import random
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def ground(orders: int, levels: int) -> list[Command]:
 
 def mixed(orders: int, levels: int) -> Built:
     """Adds, cancels, amends and small takers on a standing book."""
-    chance = random.Random(SEED)  # noqa: S311 a load, no secret
+    chance = random.Random(SEED)
     known = list(range(1, orders + 1))
     load: list[Command] = []
     for number in range(orders + 1, orders + 1 + MESSAGES):
@@ -103,7 +103,7 @@ def fat(orders: int) -> Built:
 def storm(orders: int) -> Built:
     """Every order cancelled, in no order."""
     ids = list(range(1, orders + 1))
-    random.Random(SEED).shuffle(ids)  # noqa: S311 a load, no secret
+    random.Random(SEED).shuffle(ids)
     return ground(orders, 50), [Cancel(n, 0, SYMBOL, n) for n in ids]
 
 

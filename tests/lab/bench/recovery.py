@@ -6,7 +6,6 @@ from typing import Final
 
 import psycopg
 
-from config.bench.venue import venue_open
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from matching.engine.messages import ALL_ACCOUNTS, SetLimits
@@ -14,6 +13,7 @@ from matching.state.hash import state_hash
 from matching.state.snapshot import image_encode
 from orders.recovery.lease import lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
+from tests.lab.bench.venue import venue_open
 
 FEW: Final = 10_000
 MANY: Final = 100_000

@@ -16,15 +16,15 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket_connect
 from websockets.typing import Origin
 
-from config.bench.load import LoadPlan, LoadResult
-from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 from config.demo.client import Client, address_of
 from config.env import BASE_DIR
-from config.replay.run import audit
 from exchange.infra.database import connect
-from exchange.latency import Latencies
 from exchange.models import Symbol
-from orders.replay.outcome import Standstill, drained_wait
+from tests.lab.bench.load_generator import LoadPlan, LoadResult
+from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
+from tests.lab.clients.latency import Latencies
+from tests.lab.replay.outcome import Standstill, drained_wait
+from tests.lab.replay.run import audit
 
 Write = Callable[[str], object]
 
@@ -126,7 +126,7 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
 def load_run(plan: LoadPlan) -> LoadResult:
     """Run a plan in a process of its own."""
     finished = subprocess.run(  # our own module
-        [sys.executable, "-m", "config.bench.load"],
+        [sys.executable, "-m", "tests.lab.bench.load_generator"],
         input=msgspec.json.encode(plan),
         stdout=subprocess.PIPE,
         cwd=BASE_DIR,

@@ -1,10 +1,10 @@
-"""Measure the engine alone: `python -m matching.bench [--orders N] [--runs N] [FILE.bin.xz ...]`.
+"""Measure the engine alone: `python -m tests.lab.engine.bench [--orders N] [--runs N] [FILE.bin.xz ...]`.
 
-Loads (matching/loads.py), each run several times: messages a second, then in another pass the 99th
-percentile and the worst of a single command. The median is told, and the lowest and highest in
-brackets. Then single sweeps, 10,000 stops that one trade elects, what much state makes of the cost
-of a little work, the memory of a resting order, what a steady book keeps of `--growth` million
-messages, and the public message files given.
+Loads (tests/lab/engine/workloads.py), each run several times: messages a second, then in another
+pass the 99th percentile and the worst of a single command. The median is told, and the lowest and
+highest in brackets. Then single sweeps, 10,000 stops that one trade elects, what much state makes
+of the cost of a little work, the memory of a resting order, what a steady book keeps of `--growth`
+million messages, and the public message files given.
 
 A command's time is told twice: by the wall clock, and as processor time of the thread. Where only
 the first is long, the machine was busy with something else. The cycle collector is set as in the
@@ -21,10 +21,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from matching.conformance import conform
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
-from matching.loads import (
+from matching.state.advanced_hash import desks_digest_afresh
+from matching.state.hash import desks_digest
+from tests.lab.engine.conformance import conform
+from tests.lab.engine.workloads import (
     LOADS,
     MIDDLE,
     SWEEP_ORDERS,
@@ -34,8 +36,6 @@ from matching.loads import (
     place,
     sweeps,
 )
-from matching.state.advanced_hash import desks_digest_afresh
-from matching.state.hash import desks_digest
 
 PERCENTILE: Final = 99
 # Many and few of what a command must not look at, and what its cost may be multiplied by.

@@ -108,7 +108,7 @@ def _fill(
 ) -> None:
     units = _symbol().units()
     account_ids = _accounts(connection, accounts)
-    made = list(_trades(units, account_ids, trades, random.Random(seed)))  # noqa: S311 - no secret
+    made = list(_trades(units, account_ids, trades, random.Random(seed)))
     _reservations(connection, units, made)
     _balances(connection, units)
     ids = IdGenerator(1_000, lambda: time.time_ns() // 1_000_000)

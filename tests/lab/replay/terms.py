@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from config.demo.flow import FlowCommand, FlowError
 from matching.engine.messages import BUY, SELL
-from orders.replay.schedule import Step
+from tests.lab.replay.schedule import Step
 
 SIDES: Final = {"buy": BUY, "sell": SELL}
 

@@ -14,11 +14,11 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket_connect
 from websockets.typing import Origin
 
-from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
-from config.bench.whole import frame_next
 from config.demo.client import Client, Credentials, Signer, address_of
-from exchange.lanes import Lanes
-from exchange.latency import Latencies
+from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
+from tests.lab.bench.whole import frame_next
+from tests.lab.clients.connections import Lanes
+from tests.lab.clients.latency import Latencies
 
 Write = Callable[[str], object]
 

@@ -10,16 +10,16 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read, trades_read
-from config.replay.venue import ReplayVenue, replays_unlist, run_next, venue_open
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.market.comparison import TradeComparison, trades_compare
 from exchange.selectors import catalogue_read
 from orders.intake.publish import RedisPublisher
-from orders.replay.api_route import ApiRoute, SendResult
-from orders.replay.intake_route import IntakeRoute, IntakeTerms
-from orders.replay.outcome import Drained, drained_wait, trades_made
-from orders.replay.progress import Pace, Progress
+from tests.lab.replay.api_route import ApiRoute, SendResult
+from tests.lab.replay.comparison import TradeComparison, trades_compare
+from tests.lab.replay.intake_route import IntakeRoute, IntakeTerms
+from tests.lab.replay.outcome import Drained, drained_wait, trades_made
+from tests.lab.replay.progress import Pace, Progress
+from tests.lab.replay.venue import ReplayVenue, replays_unlist, run_next, venue_open
 
 Through = Literal["api", "intake"]
 Write = Callable[[str], object]

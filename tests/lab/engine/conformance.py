@@ -1,4 +1,4 @@
-"""Run public conformance files: `python -m matching.conformance FILE.bin[.xz] ...`.
+"""Run public conformance files: `python -m tests.lab.engine.conformance FILE.bin[.xz] ...`.
 
 Prints, per file, how many messages a second the engine applied and the SHA-256 of its report
 stream. A file is worked off in batches, so its length does not matter.
@@ -233,7 +233,7 @@ def _collector_off() -> Iterator[None]:
 def main(arguments: list[str]) -> int:
     """Print the results of the given files; return the exit code."""
     if not arguments:
-        sys.stderr.write("usage: python -m matching.conformance FILE.bin[.xz] ...\n")
+        sys.stderr.write("usage: python -m tests.lab.engine.conformance FILE.bin[.xz] ...\n")
         return 2
     out = sys.stdout
     out.write("timed: Engine.apply over decoded commands, all events kept; cycle collector off\n")

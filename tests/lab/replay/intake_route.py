@@ -19,13 +19,13 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from orders.intake.batch import Publisher, commit_batch
 from orders.intake.jobs import Accepted, CommandJob, Job, PlaceJob
-from orders.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFailed, SendResult
-from orders.replay.outcome import drained_wait
-from orders.replay.progress import Pace, Progress
-from orders.replay.terms import AccountTurns, ReplayTerms
 from orders.validation.orders import OrderRequest, draft_build
 from risk.pretrade.rules import protective_ticks
 from risk.pretrade.selectors import top_of_book
+from tests.lab.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFailed, SendResult
+from tests.lab.replay.outcome import drained_wait
+from tests.lab.replay.progress import Pace, Progress
+from tests.lab.replay.terms import AccountTurns, ReplayTerms
 
 BATCH_MAX: Final = 256
 BACKLOG_MAX: Final = 4_000  # commands accepted and not yet sequenced

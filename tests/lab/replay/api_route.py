@@ -1,7 +1,7 @@
 """Send a flow through the HTTP API, as signed single-order requests over keep-alive connections.
 
 Several requests are in flight where the schedule proves that their order does not matter
-(orders/replay/schedule.py); the rest goes one at a time. Whatever has an unknown outcome is sent
+(tests/lab/replay/schedule.py); the rest goes one at a time. Whatever has an unknown outcome is sent
 again: the client order id makes that harmless.
 """
 
@@ -15,11 +15,11 @@ import msgspec
 
 from config.demo.client import Credentials, Response, Signer, address_of
 from config.demo.flow import FlowCommand
-from exchange.lanes import Answer, Lanes
-from exchange.latency import Latencies
-from orders.replay.progress import Pace, Progress
-from orders.replay.schedule import Schedule, Step
-from orders.replay.terms import AccountTurns, ReplayTerms
+from tests.lab.clients.connections import Answer, Lanes
+from tests.lab.clients.latency import Latencies
+from tests.lab.replay.progress import Pace, Progress
+from tests.lab.replay.schedule import Schedule, Step
+from tests.lab.replay.terms import AccountTurns, ReplayTerms
 
 LANES: Final = 32
 ATTEMPTS_MAX: Final = 200

@@ -15,7 +15,7 @@ from config.demo.flow import FlowExtent
 from config.demo.seed import maker_tier_ensure
 from exchange.domain.units import MONEY_SCALE_MAX
 from exchange.models import Asset, Brand, Symbol
-from orders.replay.terms import ReplayTerms
+from tests.lab.replay.terms import ReplayTerms
 
 ACCOUNTS_PER_SIDE: Final = 16
 ACCOUNTS_PER_SIDE_MAX: Final = 128

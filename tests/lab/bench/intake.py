@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from config.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from exchange.selectors import catalogue_read
@@ -12,6 +11,7 @@ from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.intake.publish import RedisPublisher
 from orders.validation.orders import OrderRequest, draft_build
+from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 
 ORDERS_BY_BATCH: Final = {1: 3_000, 8: 16_000, 32: 32_000, 128: 51_200}
 USERS: Final = 100

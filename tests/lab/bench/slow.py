@@ -10,9 +10,9 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from config.bench.load import LoadResult
-from config.bench.whole import WholeOptions, Write, load_plan, load_run
 from config.demo.client import address_of
+from tests.lab.bench.load_generator import LoadResult
+from tests.lab.bench.whole import WholeOptions, Write, load_plan, load_run
 
 SENDERS: Final = 200
 PAUSE_SECONDS: Final = 1.0  # a slow sender is no flood: it comes back after a while

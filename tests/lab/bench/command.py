@@ -1,0 +1,120 @@
+"""`manage.py bench`: what this exchange does on this machine, each part on a fresh stack."""
+
+import os
+from argparse import ArgumentParser
+from typing import Any, Final
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from config.stack.own import StackFailed, own_stack
+from tests.lab.bench.intake import intake
+from tests.lab.bench.recovery import loading
+from tests.lab.bench.slow import slow
+from tests.lab.bench.triggers import triggers
+from tests.lab.bench.whole import WholeOptions, feed, whole
+
+SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
+# Sections that measure a part alone run on the servers without the roles.
+ROLES_OFF: Final = tuple(
+    word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
+)
+STACK_WORDS: Final = {
+    "intake": ROLES_OFF,
+    "settlement": ROLES_OFF,
+    "loading": ROLES_OFF,
+    "whole": (),
+    "feed": (),
+    "triggers": (),
+    "slow": (),
+}
+assert set(STACK_WORDS) == set(SECTIONS)
+
+
+class Command(BaseCommand):
+    help = (
+        "Measure intake alone, settlement alone, a partition's return after a restart, the whole"
+        " path under signed HTTP orders, the feed, stops, and what slow senders cost others. Every"
+        " section starts a stack of its own in a temporary folder."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("--section", action="append", choices=SECTIONS, help="default: all")
+        add("--seconds", type=float, default=60, help="length of the whole path's run")
+        add("--rate", type=float, default=0, help="orders a second; 0: as many as it takes")
+        add("--lanes", type=int, default=48, help="connections of the load generator")
+        add("--users", type=int, default=100, help="users that trade (an even number)")
+        add("--share", type=float, default=0.3, help="share of the orders that trade")
+        add("--seed", type=int, default=1)
+        add("--samples", type=int, default=500, help="trades timed by the feed section")
+        add("--crowd", type=int, default=10_000, help="stops that one trade elects")
+        add("--on", default="", help="measure one section on the stack at this address, here")
+        add("--on-ws", default="", help="its WebSocket address")
+
+    def handle(self, **options: Any) -> None:
+        sections = options["section"] or list(SECTIONS)
+        if options["on"]:
+            if len(sections) != 1:
+                raise CommandError("--on takes exactly one --section")
+            if not self._measure(sections[0], options):
+                raise SystemExit(1)
+            return
+        failed = [name for name in sections if not self._on_own_stack(name, options)]
+        if failed:
+            raise CommandError(f"not good: {', '.join(failed)}")
+
+    def _on_own_stack(self, section: str, options: dict[str, Any]) -> bool:
+        """Start a stack for one section and measure in a process that belongs to it."""
+        self._write(f"\n{section}\n{'-' * len(section)}")
+        words = ["bench", "--section", section]
+        for name in ("seconds", "rate", "lanes", "users", "share", "seed", "samples", "crowd"):
+            words += [f"--{name}", str(options[name])]
+        try:
+            with own_stack("--no-demo", *STACK_WORDS[section]) as stack:
+                return stack.manage(*words, "--on", stack.url, "--on-ws", stack.ws_url) == 0
+        except StackFailed as error:
+            self._write(str(error))
+            return False
+
+    def _measure(self, section: str, options: dict[str, Any]) -> bool:
+        is_good = True
+        if section == "intake":
+            lines = [rate.line() for rate in intake()]
+        elif section == "settlement":
+            call_command("bench_settlement")
+            lines = []
+        elif section == "loading":
+            times = loading()
+            lines, is_good = times.lines(), times.is_good
+        elif section == "feed":
+            lines = feed(options["on"], options["on_ws"], options["samples"]).lines()
+        elif section == "triggers":
+            lines = triggers(
+                options["on"],
+                options["on_ws"],
+                samples=options["samples"],
+                crowd=options["crowd"],
+                write=self._write,
+            ).lines()
+        else:
+            result = (slow if section == "slow" else whole)(
+                WholeOptions(
+                    options["on"],
+                    options["seconds"],
+                    options["rate"],
+                    options["lanes"],
+                    options["users"],
+                    options["share"],
+                    options["seed"],
+                ),
+                self._write,
+            )
+            lines, is_good = result.lines(), result.is_good
+        load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+        self._write("\n".join([*lines, f"(load average of the machine: {load})"]))
+        return is_good
+
+    def _write(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
