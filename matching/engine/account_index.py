@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AccountIndex:
-    """Per account its only order, or its orders by id, in many small dicts (matching/engine/sharded.py).
+    """Per account its only order, or its orders by id, in many small dicts (engine/sharded.py).
 
     Most accounts have one, and a dict for each of them would take more memory than the orders.
     """

@@ -1,4 +1,4 @@
-"""The changes that a batch of engine events makes to rows: what orders/recording/fold.py folds into.
+"""The changes that a batch of engine events makes to rows: what fold.py folds into.
 
 Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
 """

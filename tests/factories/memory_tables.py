@@ -67,7 +67,7 @@ class Tables:
         units: dict[int, SymbolUnits],
         extras: dict[int, int],
     ) -> None:
-        """Settle one batch as orders/settlement/batch.py does; the tables' CHECKs are assertions."""
+        """Settle one batch as settlement does; the tables' CHECKs are assertions."""
         named = self.family(orders_touched(batch))
         held = {
             one: Held(**{name: getattr(self.rows[one], name) for name in COLUMNS}) for one in named
