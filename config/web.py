@@ -9,8 +9,8 @@ from config.wsgi import application as django
 from exchange.api.documents import documents_make
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch
-from exchange.infra.http.probes import WEB
 from exchange.web.door import Door
+from exchange.web.probes import WEB
 from orders.api.routes import ON_LOOP
 
 log = structlog.get_logger(__name__)

@@ -47,7 +47,7 @@ MIDDLEWARE = [
     "exchange.web.host.HostMiddleware",
     "exchange.infra.http.shortcut.ShortcutMiddleware",
     # What follows is the long way: pages, and API requests that a cookie may authenticate.
-    "exchange.infra.http.probes.ProbesMiddleware",
+    "exchange.web.probes.ProbesMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "exchange.infra.http.security.ContentSecurityPolicyMiddleware",

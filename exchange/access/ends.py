@@ -11,13 +11,13 @@ from django.db import transaction
 from django.db.models import F
 from django.http import HttpRequest
 
+from exchange.access.notices import key_group, login_ended, session_group, sessions_group
 from exchange.access.principals import principals_forget
 from exchange.access.security_events import event_record
 from exchange.domain.codes import Code
 from exchange.domain.enums import SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.models import ApiKey, User
-from exchange.realtime.logins import key_group, login_ended, session_group, sessions_group
 
 
 def sign_out(request: HttpRequest) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import psycopg
 import redis
@@ -23,14 +23,10 @@ from prometheus_client import CollectorRegistry, generate_latest, multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import REGISTRY
 
-from exchange.infra.redis import matching_key, redis_client
-from exchange.selectors import catalogue
+from exchange.infra.redis import redis_client
 
 log = structlog.get_logger()
 
-ENGINE_SILENCE_MAX_MS: Final = 5_000
-PARTITION_FIRST: Final = 1  # made with the database: an installation without symbols has it
-FAULTS_SHOWN_MAX: Final = 20
 REQUEST_TIMEOUT_SECONDS: Final = 5
 
 ANSWER_AGE_MAX_S: Final = 0.5
@@ -171,29 +167,6 @@ def redis_check() -> str | None:
     """Can Redis answer?"""
     redis_client().ping()
     return None
-
-
-def engines_check() -> str | None:
-    """Did the matching worker of each partition that has symbols beat its heart lately?"""
-    try:
-        rules = catalogue().symbols_by_id.values()
-    finally:
-        connection.close()  # a probe has a thread of its own each time
-    partitions = sorted({one.partition_id for one in rules}) or [PARTITION_FIRST]
-    beats = cast(list[bytes | None], redis_client().mget([matching_key(one) for one in partitions]))
-    faults = [
-        f"partition {partition_id}: {fault}"
-        for partition_id, beat in zip(partitions, beats, strict=True)
-        if (fault := _silence(beat)) is not None
-    ]
-    return "; ".join(faults[:FAULTS_SHOWN_MAX]) or None
-
-
-def _silence(beat: bytes | None) -> str | None:
-    if beat is None:
-        return "no heartbeat"
-    silence_ms = time.time_ns() // 1_000_000 - int(json.loads(beat)["time_ms"])
-    return f"silent for {silence_ms} ms" if silence_ms > ENGINE_SILENCE_MAX_MS else None
 
 
 def recency_check(last: Callable[[], float], *, limit_seconds: float, what: str) -> Check:

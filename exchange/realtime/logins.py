@@ -7,84 +7,37 @@ up in Postgres when its groups are joined, and again every RECHECK_S.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import structlog
-from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
 from django.db import Error as DatabaseError
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
+from exchange.access.notices import (
+    AWAY,
+    in_time,
+    key_group,
+    session_group,
+    sessions_group,
+    user_group,
+)
 from exchange.realtime.login_state import standing_read
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.send_queue import Login, Outbox
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 RECHECK_S: Final = 10.0  # what nobody told of is found within this
 TICK_S: Final = 1.0  # a session that runs out ends its sockets within this
-REDIS_CALL_S: Final = 2.0
 RETRY_S: Final = 1.0
 STOP_WAIT_S: Final = 0.1
 
-AWAY: Final = (RedisError, OSError, TimeoutError)
 ENDED: Final = Counter("takas_ws_logins_ended", "Sockets ended with their login", ["found_by"])
-
-
-def user_group(user_id: int) -> str:
-    """All sockets of a user."""
-    return f"user.{user_id}"
-
-
-def sessions_group(user_id: int) -> str:
-    """Those that a session of the user opened."""
-    return f"sessions.{user_id}"
-
-
-def session_group(session_key: str) -> str:
-    """Those of one session; its key is a secret and does not travel."""
-    return f"session.{hashlib.sha256(session_key.encode()).hexdigest()[:40]}"
-
-
-def key_group(key_number: int) -> str:
-    """Those that signed in with this API key."""
-    return f"key.{key_number}"
-
-
-def login_ended(*groups: str) -> bool:
-    """Tell every process that these logins have ended; call it after the commit.
-
-    False when Redis could not be reached: the sockets end within RECHECK_S then.
-    """
-    try:
-        async_to_sync(_send)(groups)
-    except AWAY as error:
-        log.warning("login_ended.not_told", groups=len(groups), error=repr(error))
-        return False
-    return True
-
-
-async def _in_time(call: Awaitable[T]) -> T:
-    """A call to Redis within its time. (`asyncio.wait_for` of 3.11 may lose a cancellation.)"""
-    async with asyncio.timeout(REDIS_CALL_S):
-        return await call
-
-
-async def _send(groups: Iterable[str]) -> None:
-    layer = get_channel_layer()
-    assert layer is not None
-    for group in groups:
-        message = {"type": "login.ended", "group": group}
-        await _in_time(layer.group_send(group, message))
 
 
 def groups_of(login: Login) -> tuple[str, ...]:
@@ -158,12 +111,12 @@ class Logins:
             except AWAY as error:
                 log.warning("logins.redis_away", error=repr(error))
             with suppress(*AWAY):
-                await _in_time(layer.flush())
+                await in_time(layer.flush())
             await self._tick()
             await asyncio.sleep(RETRY_S)
 
     async def _listen(self, layer: Any) -> None:
-        channel = await _in_time(layer.new_channel())
+        channel = await in_time(layer.new_channel())
         receiving = asyncio.create_task(self._receive(layer, channel))
         self._changed = set(self._held)
         self._unchecked = set(self._outboxes)  # what was said meanwhile was not heard
@@ -190,11 +143,11 @@ class Logins:
         while self._changed:
             group = self._changed.pop()
             if group in self._held and group not in joined:
-                await _in_time(layer.group_add(group, channel))
+                await in_time(layer.group_add(group, channel))
                 joined.add(group)
             elif group not in self._held and group in joined:
                 joined.discard(group)
-                await _in_time(layer.group_discard(group, channel))
+                await in_time(layer.group_discard(group, channel))
 
     async def _tick(self) -> None:
         """End what has run out, and look up new logins, or all of them when it is time."""

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 from exchange.api.errors import problem_response
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra.http.probes import PATHS
+from exchange.web.probes import PATHS
 
 LOGGED_CHARACTERS_MAX: Final = 100
 log = structlog.get_logger(__name__)

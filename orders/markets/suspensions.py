@@ -14,13 +14,13 @@ from typing import Final
 import structlog
 from django.db import connection, transaction
 
+from exchange.access.notices import login_ended, user_group
 from exchange.access.principals import principals_forget
 from exchange.access.security_events import event_record
 from exchange.domain.enums import CommandKind, SecurityKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_floor
 from exchange.models import User
-from exchange.realtime.logins import login_ended, user_group
 from orders.markets.cancels import account_orders_cancel
 from wallets.selectors import account_id_of
 

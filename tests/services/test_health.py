@@ -17,6 +17,7 @@ from config.stack.state import ports_free
 from exchange.infra import health, metrics
 from exchange.infra.redis import matching_key, redis_client
 from exchange.selectors import catalogue_forget
+from exchange.web.engines import engines_check
 from tests.waiting import HANG_S, deadline_in
 
 
@@ -82,12 +83,12 @@ def test_a_silent_engine_is_noticed() -> None:
     client = redis_client()
     key = matching_key(1)
     client.delete(key)
-    assert health.engines_check() == "partition 1: no heartbeat"
+    assert engines_check() == "partition 1: no heartbeat"
     now_ms = time.time_ns() // 1_000_000
     client.set(key, json.dumps({"epoch": 1, "sequence": 2, "time_ms": now_ms}), px=5_000)
-    assert health.engines_check() is None
+    assert engines_check() is None
     client.set(key, json.dumps({"epoch": 1, "sequence": 2, "time_ms": now_ms - 60_000}), px=5_000)
-    assert (health.engines_check() or "").startswith("partition 1: silent for")
+    assert (engines_check() or "").startswith("partition 1: silent for")
     client.delete(key)
 
 

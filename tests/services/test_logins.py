@@ -20,7 +20,7 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from exchange.access import ends
+from exchange.access import ends, notices
 from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
 from exchange.infra.redis import redis_client
@@ -386,13 +386,13 @@ def test_an_end_that_cannot_be_told_is_no_error(ada: User, settings: Any) -> Non
     settings.CHANNEL_LAYERS = {"default": layer}
     channel_layers.backends.clear()
     try:
-        assert logins.login_ended(logins.user_group(ada.pk)) is False
+        assert notices.login_ended(notices.user_group(ada.pk)) is False
     finally:
         channel_layers.backends.clear()
 
 
 def test_a_session_key_does_not_travel() -> None:
-    assert "secret" not in logins.session_group("secret" * 5)
+    assert "secret" not in notices.session_group("secret" * 5)
 
 
 def test_a_connection_to_redis_that_broke_is_made_anew(
@@ -401,7 +401,7 @@ def test_a_connection_to_redis_that_broke_is_made_anew(
     socket = processes[0].open(cookie(ada)[1])
     with messages_only(monkeypatch), redis_client() as redis:
         redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        group = logins.sessions_group(ada.pk).encode()
+        group = notices.sessions_group(ada.pk).encode()
 
         def heard_again() -> bool:
             return any(channel.endswith(group) for channel in redis.pubsub_channels())

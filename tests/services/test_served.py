@@ -14,12 +14,13 @@ from django.test.utils import CaptureQueriesContext
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra import health, metrics
+from exchange.infra import metrics
 from exchange.infra.copies import Copy
 from exchange.infra.database import connect
 from exchange.infra.redis import matching_key, redis_client
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget, symbol_known
+from exchange.web.engines import engines_check
 from matching.worker.ports import SILENCE_MAX_S
 from orders import tasks
 from orders.markets.rules import symbol_rules_send
@@ -195,9 +196,9 @@ def test_readiness_tells_of_every_partition_that_has_symbols(ada: Trader) -> Non
     catalogue_forget()
     beat = b'{"epoch": 1, "sequence": 2, "time_ms": %d}' % (time.time_ns() // 1_000_000)
     redis_client().set(matching_key(1), beat, px=60_000)
-    assert health.engines_check() == "partition 2: no heartbeat"
+    assert engines_check() == "partition 2: no heartbeat"
     redis_client().set(matching_key(2), beat, px=60_000)
-    assert health.engines_check() is None
+    assert engines_check() is None
 
 
 def test_the_engine_of_another_partition_is_told_the_rules_anew(ada: Trader) -> None:

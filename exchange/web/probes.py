@@ -6,10 +6,11 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from exchange.infra import health
+from exchange.web.engines import engines_check
 
 WEB: Final = health.Health(
     "web",
-    ready={**health.standard_checks(), "engine": health.engines_check},
+    ready={**health.standard_checks(), "engine": engines_check},
     # Orders are accepted and kept without them: that is what Postgres being the truth means.
     tolerated=("redis", "engine"),
 )
