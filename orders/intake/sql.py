@@ -49,11 +49,7 @@ SKIP_LOCKED: Final = " SKIP LOCKED"
 # Who may neither place nor amend. Asked after the balances are locked: whoever bars an account
 # locks them first (orders/markets/suspensions.py), so this sees it, or the order was accepted
 # before.
-BARRED: Final = """
-SELECT account.id FROM wallets_account AS account
-JOIN exchange_user AS person ON person.id = account.user_id
-WHERE account.id = ANY(%s::bigint[]) AND (person.is_suspended OR NOT person.is_active)
-"""
+BARRED: Final = "SELECT takas_accounts_barred(%s::bigint[])"  # wallets/migrations/0011
 
 # Which of the balances that were not locked exist at all: a missing one is empty, not busy.
 BALANCES_PRESENT: Final = """
