@@ -77,11 +77,27 @@ def test_who_may_only_cancel_is_found_by_the_account(db: psycopg.Connection, des
         " SELECT 'user', id, now() FROM exchange_user WHERE username LIKE 'crowd-%'"
     )
 
-    text = plan(db, SQL(BARRED), (desk.market.account_ids,))
+    before = scans(db)
+    for _ in range(3):
+        assert db.execute(BARRED, (desk.market.account_ids,)).fetchall() == []
+    made = {name: count - before[name] for name, count in scans(db).items()}
 
-    assert "Seq Scan" not in text
-    assert "(id = ANY" in text
-    assert "exchange_user_pkey" in text
+    most = 3 * len(desk.market.account_ids)
+    assert made["wallets_account.seq"] == made["exchange_user.seq"] == 0
+    assert 0 < made["wallets_account.idx"] <= most
+    assert 0 < made["exchange_user.idx"] <= most
+
+
+def scans(db: psycopg.Connection) -> dict[str, int]:
+    """How often this transaction read tables whole, and by keys: a function shows no plan."""
+    return {
+        f"{name}.{kind}": count
+        for name, *counts in db.execute(
+            "SELECT relname, seq_scan, COALESCE(idx_scan, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname IN ('exchange_user', 'wallets_account')"
+        )
+        for kind, count in zip(("seq", "idx"), counts, strict=True)
+    }
 
 
 def test_what_a_refusal_waits_for_is_found_by_the_account(db: psycopg.Connection) -> None:
