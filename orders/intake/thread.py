@@ -16,12 +16,13 @@ from typing import Any, Final
 
 import psycopg
 import structlog
+from django.core.exceptions import SynchronousOnlyOperation
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import results_give
+from exchange.infra.event_loop import on_event_loop, results_give
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
@@ -329,9 +330,15 @@ _starting: Final = threading.Lock()
 
 
 def intake() -> Intake:
-    """This process's intake; the first caller starts it (again, after a fork)."""
+    """This process's intake; the first caller starts it (again, after a fork).
+
+    Starting asks Postgres for the process's number. On an event loop nobody asks, nor waits for who
+    does: it raises SynchronousOnlyOperation until a thread has started it.
+    """
     global _current
     if _current is None or _current[0] != os.getpid():
+        if on_event_loop():
+            raise SynchronousOnlyOperation
         with _starting:
             if _current is None or _current[0] != os.getpid():
                 ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)

@@ -14,9 +14,11 @@ from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
+from exchange.infra.event_loop import here_or_thread
 from orders.intake import thread as intake_thread
 from orders.intake.jobs import Accepted
-from orders.intake.thread import Intake
+from orders.intake.thread import Intake, intake_stop
+from orders.intake.thread import intake as intake_of_process
 from orders.models import Order
 from tests.factories.market import Market, Outbox, market_make
 from tests.waiting import HANG_S, wait_until
@@ -159,3 +161,31 @@ def test_stop_leaves_nobody_without_an_answer(market: Market) -> None:
     accepted = [answer for answer in answers if isinstance(answer, Accepted)]
     assert Order.objects.count() == len(accepted)
     assert set(codes(answers)) <= {Code.ENGINE_BUSY}
+
+
+def test_a_loop_does_not_wait_for_the_thread_that_starts_intake(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def number_asked() -> int:
+        began.set()
+        assert may_go_on.wait(HANG_S)
+        return 7
+
+    monkeypatch.setattr(intake_thread, "node_number", number_asked)
+    intake_stop()
+
+    async def run() -> Intake:
+        starting = asyncio.ensure_future(here_or_thread(intake_of_process))
+        while not began.is_set():
+            await asyncio.sleep(0)
+        other = asyncio.ensure_future(here_or_thread(intake_of_process))
+        await asyncio.sleep(0)  # a loop that waited for the lock would not come back from this
+        may_go_on.set()
+        first, second = await asyncio.gather(starting, other)
+        assert first is second
+        return first
+
+    assert asyncio.run(run()).waiting == 0
+    intake_stop()
