@@ -1,6 +1,6 @@
 """Orders, commands, trades and the engine's journal: shape and constraints only.
 
-Written by orders alone: intake inserts (orders/intake.py), the worker's results update
+Written by orders alone: intake inserts (orders/intake), the worker's results update
 (orders/recording/results.py). Orders and trades are partitioned by ranges of their time-ordered
 ids, so nothing has a real foreign key into them.
 """

@@ -58,7 +58,7 @@ class Job:
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
-        # By partition: what must be settled before a refusal is believed (orders/intake/settling).
+        # By partition: what must be settled before a refusal is believed (intake/deferred).
         self.settled_at: Mapping[int, int] | None = None
         self.command_id = 0
         self.deferrals = 0

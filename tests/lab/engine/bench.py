@@ -1,4 +1,4 @@
-"""Measure the engine alone: `python -m tests.lab.engine.bench [--orders N] [FILE.bin.xz ...]`.
+"""Measure the engine alone: `python -m tests.lab.engine.bench [--orders N] [--runs N] [FILE ...]`.
 
 Loads (tests/lab/engine/workloads.py), each run several times: messages a second, then in another
 pass the 99th percentile and the worst of a single command. The median is told, and the lowest and
