@@ -15,10 +15,14 @@ from risk.pretrade.rules import NO_TOP, Top
 # A band or a slippage bound moves with the market; a tenth of a second late is close enough, and
 # saves a round trip for nearly every order of a busy symbol.
 TOP_AGE_MAX_S: Final = 0.1
+# After a failure the prices are unknown for a while, instead of a timeout an order: a few threads
+# ask for all orders of a process, and would have no time for anything else.
+PAUSE_AFTER_FAILURE_S: Final = 1.0
 DECODER: Final = msgspec.msgpack.Decoder(list[int])
 
 _tops: dict[str, tuple[float, Top]] = {}
 _clients = threading.local()
+_paused_until = 0.0
 
 
 class TopUnavailable(Exception):
@@ -32,10 +36,13 @@ def top_of_book(symbol: str) -> Top:
 
     Redis may have been emptied: then there is no top until the worker writes the next one.
     """
+    global _paused_until
     now = time.monotonic()
     known = _tops.get(symbol)
     if known is not None and now - known[0] < TOP_AGE_MAX_S:
         return known[1]
+    if now < _paused_until:
+        raise TopUnavailable(symbol)
     if on_event_loop():
         raise SynchronousOnlyOperation
     client = getattr(_clients, "client", None)
@@ -44,6 +51,7 @@ def top_of_book(symbol: str) -> Top:
     try:
         data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:
+        _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else _decoded(data)
     if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again
@@ -59,4 +67,6 @@ def _decoded(data: bytes) -> Top:
 
 def tops_forget() -> None:
     """Ask Redis afresh (between tests)."""
+    global _paused_until
+    _paused_until = 0.0
     _tops.clear()
