@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
+from django.core.exceptions import SynchronousOnlyOperation
+
 from exchange.domain.codes import Code
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.copies import Copy
+from exchange.infra.event_loop import on_event_loop
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
@@ -93,6 +96,20 @@ def symbol_known(code: str) -> SymbolRules:
     rules = catalogue().symbols_by_code.get(code)
     if rules is None:
         raise DomainError(Code.SYMBOL_UNKNOWN, field="symbol", symbol=code[:25])
+    return rules
+
+
+def symbol_by_id(symbol_id: int) -> SymbolRules:
+    """The rules of a symbol that an order or a trade names: there is one.
+
+    Another process may know it already: what is newer than our copy is read, in a thread.
+    """
+    rules = catalogue().symbols_by_id.get(symbol_id)
+    if rules is None:
+        if on_event_loop():
+            raise SynchronousOnlyOperation
+        catalogue_forget()
+        rules = catalogue().symbols_by_id[symbol_id]
     return rules
 
 

@@ -19,7 +19,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
-from exchange.selectors import catalogue, symbol_known
+from exchange.selectors import symbol_by_id, symbol_known
 from orders.api.commands import commands_json
 from orders.api.refusals import refusals_told
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
@@ -152,7 +152,7 @@ def _detail(request: HttpRequest, order_id: str) -> HttpResponse:
 
 
 def _fills(detail: OrderDetail) -> list[dict[str, Any]]:
-    units = catalogue().symbols_by_id[detail.order["symbol_id"]].units
+    units = symbol_by_id(detail.order["symbol_id"]).units
     return [fill_json(row, units) for row in detail.fills]
 
 
@@ -183,8 +183,12 @@ async def cancel_on_loop(request: HttpRequest, order_id: str) -> HttpResponse:
     """DELETE /orders/{id} on an event loop."""
     principal = await authenticate_on_loop(request, Scope.TRADE)
     sent = await services.order_cancel_on_loop(principal, order_id=order_id_of(order_id))
-    # The order's symbol may be newer than the catalogue of this process: that is read in a thread.
-    return json_response(await here_or_thread(_under_way, sent), 202)
+    try:
+        # The order's symbol may be newer than the catalogue of this process: read in a thread.
+        body = await here_or_thread(_under_way, sent)
+    except DomainError as busy:  # there was no thread for it: the cancel stands all the same
+        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
+    return json_response(body, 202)
 
 
 def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
@@ -198,7 +202,7 @@ def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
 
 def _under_way(sent: services.UnderWay) -> dict[str, Any]:
     """The order as it stands while its command is on its way to the engine."""
-    symbol = catalogue().symbols_by_id[sent.order["symbol_id"]].units.code
+    symbol = symbol_by_id(sent.order["symbol_id"]).units.code
     return {**selectors.order_json(sent.order, symbol), "command_id": str(sent.command_id)}
 
 

@@ -10,7 +10,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.selectors import catalogue, symbol_known
+from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.reads.orders import symbols_with_open_orders
@@ -80,8 +80,7 @@ def _symbols(account_id: int, symbol: str | None) -> list[SymbolRules]:
     """The symbol named; or all that are listed, and those where the account still has orders."""
     if symbol is not None:
         return [symbol_known(symbol)]
-    known = catalogue()
-    ids = {one.units.symbol_id for one in known.symbols.values()}
+    ids = {one.units.symbol_id for one in catalogue().symbols.values()}
     ids.update(symbols_with_open_orders(account_id))
-    rules = [known.symbols_by_id[symbol_id] for symbol_id in sorted(ids)]
+    rules = [symbol_by_id(symbol_id) for symbol_id in sorted(ids)]
     return [one for one in rules if one.state is not SymbolState.CLOSED]

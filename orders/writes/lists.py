@@ -13,7 +13,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
 from exchange.infra.metrics import ORDERS_ACCEPTED
-from exchange.selectors import catalogue
+from exchange.selectors import symbol_by_id
 from orders.intake.decide import list_conflict
 from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob
 from orders.intake.reservations import brought_in_atoms, is_covered
@@ -165,7 +165,7 @@ def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
     """
     account_id = account_of(principal)
     found = list_of_account(list_id=list_id, account_id=account_id)
-    cancel_state_check(catalogue().symbols_by_id[found.orders[0]["symbol_id"]])
+    cancel_state_check(symbol_by_id(found.orders[0]["symbol_id"]))
     live = [row for row in found.orders if not is_final(OrderStatus(row["status"]))]
     if not live:
         status = found.orders[0]["status"]

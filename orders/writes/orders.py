@@ -17,7 +17,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
-from exchange.selectors import catalogue, listing_check, symbol_known
+from exchange.selectors import catalogue, listing_check, symbol_by_id, symbol_known
 from orders.commands.build import BOTH_SIDES
 from orders.intake.decide import conflict
 from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
@@ -169,10 +169,10 @@ async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderW
 
 def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     account_id = account_of(principal)
-    symbols = catalogue().symbols_by_id
-    if in_cutoff(symbols.values()):  # rare: only then it is worth asking which symbol it is
+    symbols = catalogue().symbols_by_id.values()
+    if in_cutoff(symbols):  # rare: only then it is worth asking which symbol it is
         order = order_of_account(order_id=order_id, account_id=account_id)
-        cancel_state_check(symbols[order["symbol_id"]])
+        cancel_state_check(symbol_by_id(order["symbol_id"]))
     return CommandJob(
         CommandKind.CANCEL,
         account_id=account_id,
@@ -216,8 +216,7 @@ def orders_cancel_all(
         cancel_state_check(named)
         taking = [named]
     else:
-        known = catalogue().symbols_by_id
-        taking = [known[symbol_id] for symbol_id in symbols_with_open_orders(account_id)]
+        taking = [symbol_by_id(symbol_id) for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
     command_ids = intake().submit_together(
         [
@@ -254,7 +253,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     account_id = account_of(principal)
     user_check(is_suspended=principal.is_suspended)
     order = order_of_account(order_id=order_id, account_id=account_id)
-    rules = catalogue().symbols_by_id[order["symbol_id"]]
+    rules = symbol_by_id(order["symbol_id"])
     amend_state_check(rules)
     served_check(rules)
     amended = _amended(order, rules.units)
