@@ -8,6 +8,7 @@ import contextvars
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, ParamSpec, TypeVar
@@ -46,7 +47,8 @@ def results_give(results: "Iterable[Given[Any]]") -> None:
         by_loop[future.get_loop()].append((future, result))
     for loop, theirs in by_loop.items():
         if not loop.is_closed():  # else nobody waits any more
-            loop.call_soon_threadsafe(_give, theirs)
+            with suppress(RuntimeError):  # it was closed just now
+                loop.call_soon_threadsafe(_give, theirs)
 
 
 def _give(results: "Iterable[Given[Any]]") -> None:

@@ -84,6 +84,28 @@ async def test_results_reach_those_who_wait_and_nobody_who_gave_up() -> None:
     assert await waiting == 2
 
 
+class ClosingLoop(asyncio.SelectorEventLoop):
+    """A loop that closes just after somebody asked whether it is."""
+
+    seems_open = False
+
+    def is_closed(self) -> bool:
+        return not self.seems_open and super().is_closed()
+
+
+async def test_a_loop_that_closes_meanwhile_costs_the_others_nothing() -> None:
+    closing = ClosingLoop()
+    nobodys = closing.create_future()
+    closing.close()
+    waiting = asyncio.get_running_loop().create_future()
+    closing.seems_open = True
+    try:
+        results_give([(nobodys, 1), (waiting, 2)])
+    finally:
+        closing.seems_open = False
+    assert await waiting == 2
+
+
 async def test_a_loop_neither_reads_a_copy_nor_waits_for_who_does() -> None:
     now, reading, may_go_on = [0.0], threading.Event(), threading.Event()
 
