@@ -6,6 +6,7 @@ A thread that has answers for a loop wakes it once for all of them.
 import asyncio
 import contextvars
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,8 +28,10 @@ P = ParamSpec("P")
 
 LOOKUP_THREADS: Final = 8
 LOOKUPS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+LOOKUP_WAIT_S: Final = 5.0  # who waited longer for a thread is refused: nothing is begun late
 
 Given = tuple["asyncio.Future[R]", R]
+Lookup = tuple[Callable[[], Any], float]  # and until when it may begin, by time.monotonic
 
 
 def on_event_loop() -> bool:
@@ -110,15 +113,22 @@ async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What `work` returns or raises in a thread. Raises server.busy when too much is waiting."""
+    """What `work` returns or raises in a thread.
+
+    Raises server.busy when too much is waiting, and when no thread was free in LOOKUP_WAIT_S: then
+    `work` is not called, as an order must not enter the market minutes after it was signed.
+    """
     call = partial(contextvars.copy_context().run, work, *args, **kwargs)
-    result, error = await _lookups().call(call)
+    result, error = await _lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]  # what the threads pass on is of any type
 
 
-def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+def _outcome(asked: Lookup) -> tuple[Any, Exception | None]:
+    work, begin_until_s = asked
+    if time.monotonic() > begin_until_s:
+        return None, DomainError(Code.SERVER_BUSY)
     try:
         return work(), None
     except Exception as error:  # raised again where it was asked for
@@ -128,7 +138,7 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
 
 
 @cache
-def _lookups() -> Threads[Callable[[], Any], tuple[Any, Exception | None]]:
+def _lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
     return Threads(
         LOOKUP_THREADS, _outcome, name="lookup", waiting_max=LOOKUPS_MAX, busy=WEB_LOOKUPS
     )

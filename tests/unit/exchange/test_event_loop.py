@@ -9,6 +9,7 @@ from structlog.contextvars import bind_contextvars, get_contextvars
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra import event_loop
 from exchange.infra.copies import Copy
 from exchange.infra.event_loop import (
     Threads,
@@ -104,6 +105,17 @@ async def test_a_loop_that_closes_meanwhile_costs_the_others_nothing() -> None:
     finally:
         closing.seems_open = False
     assert await waiting == 2
+
+
+async def test_what_waited_too_long_for_a_thread_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_loop, "LOOKUP_WAIT_S", -1.0)
+    begun: list[int] = []
+    with pytest.raises(DomainError) as refused:
+        await in_thread(begun.append, 1)
+    assert refused.value.code is Code.SERVER_BUSY
+    assert begun == []
 
 
 async def test_a_loop_neither_reads_a_copy_nor_waits_for_who_does() -> None:
