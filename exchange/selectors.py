@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
-from django.core.exceptions import SynchronousOnlyOperation
-
 from exchange.domain.codes import Code
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.copies import Copy
-from exchange.infra.event_loop import on_event_loop
+from exchange.infra.event_loop import threads_only
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
@@ -106,8 +104,7 @@ def symbol_by_id(symbol_id: int) -> SymbolRules:
     """
     rules = catalogue().symbols_by_id.get(symbol_id)
     if rules is None:
-        if on_event_loop():
-            raise SynchronousOnlyOperation
+        threads_only()
         catalogue_forget()
         rules = catalogue().symbols_by_id[symbol_id]
     return rules

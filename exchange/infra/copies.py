@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from django.core.exceptions import SynchronousOnlyOperation
 
-from exchange.infra.event_loop import on_event_loop
+from exchange.infra.event_loop import on_event_loop, threads_only
 
 T = TypeVar("T")
 
@@ -79,8 +79,7 @@ class Copy(Generic[T]):
         known = self._known()
         if known is not None and known.age_s < self._age_max_s:
             return known
-        if on_event_loop():
-            raise SynchronousOnlyOperation
+        threads_only()
         began_s = self._now_s()
         value = self._read()
         self._kept = (value, began_s)

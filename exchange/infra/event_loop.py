@@ -43,6 +43,12 @@ def on_event_loop() -> bool:
     return True
 
 
+def threads_only() -> None:
+    """Raise SynchronousOnlyOperation on an event loop: what follows may block."""
+    if on_event_loop():
+        raise SynchronousOnlyOperation
+
+
 def results_give(results: "Iterable[Given[Any]]") -> None:
     """From a thread: set the results of futures, with one wake-up of each loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Given[Any]]] = defaultdict(list)

@@ -3,6 +3,8 @@
 Redis is transport and cache: losing all of it at any moment costs latency, nothing else.
 """
 
+import time
+
 import redis
 import redis.asyncio
 from django.conf import settings
@@ -14,6 +16,7 @@ FEED_CHANNEL = f"{PREFIX}:feed"
 # redis-py 8 defaults to 5 s and silent retries: both are said here instead.
 SOCKET_TIMEOUT_S = 2.0
 BLOCK_MS_MAX = 1_000  # blocking reads stay well below the socket timeout
+PAUSE_AFTER_FAILURE_S = 1.0
 
 
 def commands_stream(partition_id: int) -> str:
@@ -60,3 +63,23 @@ def async_redis_client() -> redis.asyncio.Redis:
         health_check_interval=15,
         protocol=2,
     )
+
+
+class Pause:
+    """After a failure Redis is left alone for a while: one timeout, not one for each request."""
+
+    def __init__(self) -> None:
+        self._until_s = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether Redis failed a moment ago."""
+        return time.monotonic() < self._until_s
+
+    def begin(self) -> None:
+        """Redis has failed."""
+        self._until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
+
+    def end(self) -> None:
+        """Ask Redis again (between tests)."""
+        self._until_s = 0.0

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -17,14 +16,11 @@ from typing import Any, Final
 
 import redis
 import structlog
-from django.core.exceptions import SynchronousOnlyOperation
 from redis.exceptions import NoScriptError
 
-from exchange.infra.event_loop import on_event_loop, results_give
-from exchange.infra.redis import redis_client
+from exchange.infra.event_loop import results_give, threads_only
+from exchange.infra.redis import Pause, redis_client
 
-# After a failure this process relies on itself for a while, instead of a timeout a request.
-PAUSE_AFTER_FAILURE_S: Final = 1.0
 ASKED_AT_ONCE_MAX: Final = 256
 
 Question = tuple[tuple[str, ...], tuple[str | int, ...]]  # a script's keys and arguments
@@ -40,22 +36,21 @@ class Script:
     def __init__(self, text: str) -> None:
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        self._paused_until = 0.0
+        self._pause = Pause()  # meanwhile this process relies on itself
 
     def ask(self, keys: tuple[str, ...], *args: str | int) -> Any:
         """The script's answer, or None when Redis has none. Not for an event loop."""
-        if on_event_loop():
-            raise SynchronousOnlyOperation
+        threads_only()
         return self.ask_all([(keys, args)])[0]
 
     def ask_all(self, questions: Sequence[Question]) -> Sequence[Any]:
         """The answers, in one round trip; Nones when Redis has none."""
-        if time.monotonic() < self._paused_until:
+        if self._pause.is_on:
             return [None] * len(questions)
         try:
             return self._run([(len(keys), *keys, *args) for keys, args in questions])
         except (redis.RedisError, OSError) as error:
-            self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            self._pause.begin()
             log.warning("limits.redis_unavailable", error=str(error))
             return [None] * len(questions)
 

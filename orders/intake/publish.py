@@ -1,6 +1,5 @@
 """From a committed batch to the command streams. A loss here costs latency: the worker sweeps."""
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,12 +8,8 @@ import structlog
 from prometheus_client import Counter
 
 from exchange.infra.metrics import stage_timed
-from exchange.infra.redis import commands_stream, redis_client
+from exchange.infra.redis import Pause, commands_stream, redis_client
 from orders.intake.decide import Entry
-
-# After a failure the sweep does the work for a while, so that a Redis that hangs cannot make every
-# batch wait for its timeout.
-PAUSE_AFTER_FAILURE_S: Final = 1.0
 
 PUBLISH_FAILED: Final = Counter(
     "takas_publish_failed", "Commands that did not reach their stream; the worker sweeps them"
@@ -28,20 +23,20 @@ class RedisPublisher:
 
     def __init__(self) -> None:
         self._client = redis_client()
-        self._paused_until = 0.0
+        self._pause = Pause()  # meanwhile the sweep does the work
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Append in order; a failure is counted and logged, never raised."""
         if not entries:
             return
-        if time.monotonic() < self._paused_until:
+        if self._pause.is_on:
             PUBLISH_FAILED.inc(len(entries))
             return
         try:
             with stage_timed("publish"):
                 self._append(entries)
         except Exception as error:  # durable already: a raise would have the batch run again
-            self._paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+            self._pause.begin()
             PUBLISH_FAILED.inc(len(entries))
             expected = isinstance(error, redis.RedisError | OSError)
             report = log.warning if expected else log.exception

@@ -16,13 +16,12 @@ from typing import Any, Final
 
 import psycopg
 import structlog
-from django.core.exceptions import SynchronousOnlyOperation
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import on_event_loop, results_give
+from exchange.infra.event_loop import results_give, threads_only
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
@@ -337,8 +336,7 @@ def intake() -> Intake:
     """
     global _current
     if _current is None or _current[0] != os.getpid():
-        if on_event_loop():
-            raise SynchronousOnlyOperation
+        threads_only()
         with _starting:
             if _current is None or _current[0] != os.getpid():
                 ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)

@@ -6,23 +6,20 @@ from typing import Any, Final
 
 import msgspec
 import redis
-from django.core.exceptions import SynchronousOnlyOperation
 
-from exchange.infra.event_loop import on_event_loop
-from exchange.infra.redis import redis_client, top_key
+from exchange.infra.event_loop import threads_only
+from exchange.infra.redis import Pause, redis_client, top_key
 from risk.pretrade.rules import NO_TOP, Top
 
 # A band or a slippage bound moves with the market; a tenth of a second late is close enough, and
 # saves a round trip for nearly every order of a busy symbol.
 TOP_AGE_MAX_S: Final = 0.1
-# After a failure the prices are unknown for a while, instead of a timeout an order: a few threads
-# ask for all orders of a process, and would have no time for anything else.
-PAUSE_AFTER_FAILURE_S: Final = 1.0
 DECODER: Final = msgspec.msgpack.Decoder(list[int])
 
 _tops: dict[str, tuple[float, Top]] = {}
 _clients = threading.local()
-_paused_until = 0.0
+# A few threads ask for all orders of a process: timeouts would leave no time for anything else.
+_pause: Final = Pause()
 
 
 class TopUnavailable(Exception):
@@ -36,22 +33,20 @@ def top_of_book(symbol: str) -> Top:
 
     Redis may have been emptied: then there is no top until the worker writes the next one.
     """
-    global _paused_until
     now = time.monotonic()
     known = _tops.get(symbol)
     if known is not None and now - known[0] < TOP_AGE_MAX_S:
         return known[1]
-    if now < _paused_until:
+    if _pause.is_on:
         raise TopUnavailable(symbol)
-    if on_event_loop():
-        raise SynchronousOnlyOperation
+    threads_only()
     client = getattr(_clients, "client", None)
     if client is None:
         client = _clients.client = redis_client()
     try:
         data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:
-        _paused_until = time.monotonic() + PAUSE_AFTER_FAILURE_S
+        _pause.begin()
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else _decoded(data)
     if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again
@@ -67,6 +62,5 @@ def _decoded(data: bytes) -> Top:
 
 def tops_forget() -> None:
     """Ask Redis afresh (between tests)."""
-    global _paused_until
-    _paused_until = 0.0
+    _pause.end()
     _tops.clear()

@@ -28,7 +28,7 @@ class Silent(redis.Redis):
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
     client = Silent()
     tops_forget()
-    monkeypatch.setattr(selectors, "PAUSE_AFTER_FAILURE_S", 60.0)
+    monkeypatch.setattr("exchange.infra.redis.PAUSE_AFTER_FAILURE_S", 60.0)
     monkeypatch.setattr(selectors, "redis_client", lambda: client)
     monkeypatch.setattr(selectors, "_clients", threading.local())
     yield client
