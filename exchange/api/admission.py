@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 
 from exchange.access.principals import Limits
 from exchange.api.parameters import parameters_check
@@ -152,6 +152,12 @@ def rate_headers(request: HttpRequest) -> dict[str, str]:
         "RateLimit-Policy": f'"{bucket}";q={burst};w={burst // per_second}',
         "RateLimit": f'"{bucket}";r={left};t={full_s}',
     }
+
+
+def rate_headers_add(request: HttpRequest, response: HttpResponseBase) -> None:
+    """Say it on an answer."""
+    for name, value in rate_headers(request).items():
+        response.headers[name] = value
 
 
 def _unauthenticated_admit(request: HttpRequest) -> None:

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from exchange.access.principals import Principal
-from exchange.api.admission import rate_headers, request_admit
+from exchange.api.admission import rate_headers_add, request_admit
 from exchange.api.errors import exception_handler
 from exchange.api.keys import authenticate
 from exchange.domain.codes import Code
@@ -67,8 +67,7 @@ class ApiView(APIView):
         self, request: Request, response: Any, *args: Any, **kwargs: Any
     ) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
-        for name, value in rate_headers(request._request).items():
-            final.headers[name] = value
+        rate_headers_add(request._request, final)
         return final
 
     def get_exception_handler(self) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from exchange.api.admission import rate_headers, refused_admit, request_admit
+from exchange.api.admission import rate_headers_add, refused_admit, request_admit
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.database import DATABASE_AWAY
@@ -122,8 +122,7 @@ def api_view(
     ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
         def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
             response = respond(request, *args, **kwargs)
-            for name, value in rate_headers(request).items():
-                response.headers[name] = value
+            rate_headers_add(request, response)
             return response
 
         def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
@@ -156,8 +155,7 @@ def loop_view(
             response = await view(request, *args, **kwargs)
         except Exception as error:
             response = _failed(error, request)
-        for name, value in rate_headers(request).items():
-            response.headers[name] = value
+        rate_headers_add(request, response)
         return response
 
     return wrapped
@@ -256,6 +254,5 @@ def _csrf_problem(request: HttpRequest) -> HttpResponse:
     except DomainError as too_many:
         refusal = too_many
     response = problem_response(refusal, request)
-    for name, value in rate_headers(request).items():
-        response.headers[name] = value
+    rate_headers_add(request, response)
     return response

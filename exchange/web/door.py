@@ -23,7 +23,7 @@ from exchange.infra.http.address import environ_address, network_of
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
 from exchange.infra.http.environ import Environ, environ_of
 from exchange.infra.http.request_id import HEADER, request_id_choose
-from exchange.infra.http.wsgi import Application, Messages, messages_of
+from exchange.infra.http.wsgi import Application, Messages, answer_of, messages_of
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
 from exchange.web.on_loop import OnLoop, Route
 
@@ -61,10 +61,6 @@ class Door:
             return
         await send(start)
         await send(body)
-
-    def answers_on_loop(self, scope: dict[str, Any]) -> bool:
-        """Whether a request with this head needs no thread."""
-        return self._on_loop.find(environ_of(scope)) is not None
 
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Messages:
         environ: Environ = {}
@@ -112,15 +108,10 @@ def _refused(refusal: DomainError, given_id: str | None) -> Messages:
     body = msgspec.json.encode(problem_of(refusal, request_id))
     fields = {
         "content-type": CONTENT_TYPE,
-        "content-length": str(len(body)),
         "cache-control": "no-store",
         "connection": "close",
         "x-content-type-options": "nosniff",
-        HEADER.lower(): request_id,
-        **{name.lower(): value for name, value in headers(refusal).items()},
+        HEADER: request_id,
+        **headers(refusal),
     }
-    encoded = [(name.encode(), value.encode()) for name, value in fields.items()]
-    return (
-        {"type": "http.response.start", "status": refusal.http_status, "headers": encoded},
-        {"type": "http.response.body", "body": body},
-    )
+    return answer_of(refusal.http_status, fields.items(), body)

@@ -8,21 +8,18 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import cast
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
-from structlog.contextvars import bind_contextvars
 
-from exchange.infra.http.current import current_request
 from exchange.infra.http.environ import Environ
-from exchange.infra.http.request_id import HEADER, request_id_choose
+from exchange.infra.http.request_id import HEADER, request_named
 from exchange.infra.http.security import api_headers_add
 from exchange.infra.http.shortcut import answer_observe
-from exchange.infra.http.wsgi import Messages
+from exchange.infra.http.wsgi import Messages, answer_of, body_put
 from exchange.web.host import HostMiddleware
 
 LoopView = Callable[..., Awaitable[HttpResponse]]
@@ -76,19 +73,16 @@ class OnLoop:
         """The answer. The task that calls this is the request's own, and so is its context."""
         started = time.perf_counter()
         request = _request(environ, body, found)
-        chosen = request_id_choose(environ.get("HTTP_X_REQUEST_ID"))
-        request.META["takas.request_id"] = chosen
-        bind_contextvars(request_id=chosen)
-        current_request.set(request)
-        response: HttpResponseBase = self._gate(request)
-        if response.status_code == 200:  # nobody objects: the view answers under these headers
-            passed, response = response, await found.view(request, **found.match.kwargs)
-            for name, value in passed.headers.items():
-                if name not in response.headers:
-                    response.headers[name] = value
-            answer_observe(request, response, started)
+        with request_named(request) as chosen:
+            response: HttpResponseBase = self._gate(request)
+            if response.status_code == 200:  # nobody objects: the view answers under these headers
+                passed, response = response, await found.view(request, **found.match.kwargs)
+                for name, value in passed.headers.items():
+                    response.headers.setdefault(name, value)
+                answer_observe(request, response, started)
         response.headers[HEADER] = chosen
-        return _messages(response)
+        assert isinstance(response, HttpResponse)
+        return answer_of(response.status_code, response.headers.items(), response.content)
 
     def _secured(self, request: HttpRequest) -> HttpResponseBase:
         response = cast(HttpResponseBase, self._secure(request))
@@ -97,23 +91,8 @@ class OnLoop:
 
 
 def _request(environ: Environ, body: bytes, found: Found) -> WSGIRequest:
-    environ["wsgi.input"] = BytesIO(body)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    body_put(environ, body)
     environ.pop("HTTP_COOKIE", None)
     request = WSGIRequest(environ)
     request.resolver_match = found.match
     return request
-
-
-def _messages(response: HttpResponseBase) -> Messages:
-    assert isinstance(response, HttpResponse)
-    body = response.content
-    headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in response.headers.items()
-    ]
-    headers.append((b"content-length", str(len(body)).encode()))
-    return (
-        {"type": "http.response.start", "status": response.status_code, "headers": headers},
-        {"type": "http.response.body", "body": body},
-    )

@@ -3,7 +3,8 @@
 import itertools
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
@@ -29,6 +30,23 @@ def request_id(request: HttpRequest) -> str:
     return str(request.META["takas.request_id"])
 
 
+@contextmanager
+def request_named(request: HttpRequest) -> Iterator[str]:
+    """Give the request its id and let the log and the record of acts know both within this.
+
+    Threads outlive requests: the next one does not inherit them.
+    """
+    chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
+    request.META["takas.request_id"] = chosen
+    tokens = bind_contextvars(request_id=chosen)
+    current = current_request.set(request)
+    try:
+        yield chosen
+    finally:
+        reset_contextvars(**tokens)
+        current_request.reset(current)
+
+
 class RequestIdMiddleware:
     """Outermost: what follows can rely on the id."""
 
@@ -39,15 +57,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
-        request.META["takas.request_id"] = chosen
-        tokens = bind_contextvars(request_id=chosen)
-        current = current_request.set(request)
-        try:
+        with request_named(request) as chosen:
             response = self.get_response(request)
-        finally:
-            # Threads outlive requests: the next one must not inherit this id.
-            reset_contextvars(**tokens)
-            current_request.reset(current)
         response.headers[HEADER] = chosen
         return response

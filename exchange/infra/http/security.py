@@ -26,8 +26,7 @@ API_HEADERS: Final = {
 def api_headers_add(response: HttpResponseBase) -> None:
     """Add what every answer of the API carries, whichever way it took; a view's own words stay."""
     for name, value in API_HEADERS.items():
-        if name not in response.headers:
-            response.headers[name] = value
+        response.headers.setdefault(name, value)
 
 
 def websocket_url(request: HttpRequest) -> str:

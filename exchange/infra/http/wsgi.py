@@ -46,14 +46,14 @@ class _File:
 
 def messages_of(application: Application, environ: Environ, body: bytes) -> Messages:
     """Call the application; never raises, as a fault of it is an answer too."""
-    environ["wsgi.input"] = io.BytesIO(body)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    body_put(environ, body)
     environ["wsgi.file_wrapper"] = _File
     started: list[Any] = []
     try:
         chunks = application(environ, lambda *parts: started.extend(parts))
         try:
-            return _start(*started[:2]), _body(chunks, environ["REQUEST_METHOD"])
+            status, headers = started[:2]
+            return _start(int(status[:3]), headers), _body(chunks, environ["REQUEST_METHOD"])
         finally:
             close = getattr(chunks, "close", None)
             if close is not None:
@@ -63,10 +63,22 @@ def messages_of(application: Application, environ: Environ, body: bytes) -> Mess
         return _FAULT
 
 
-def _start(status: str, headers: list[tuple[str, str]]) -> Message:
+def body_put(environ: Environ, body: bytes) -> None:
+    """Let an application read this body, which is whole."""
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(len(body))
+
+
+def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Messages:
+    """An answer that is whole, with its length beside these headers."""
+    told = [*headers, ("content-length", str(len(body)))]
+    return _start(status, told), {"type": "http.response.body", "body": body}
+
+
+def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
     return {
         "type": "http.response.start",
-        "status": int(status[:3]),
+        "status": status,
         "headers": [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
         ],
