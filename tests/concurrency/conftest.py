@@ -3,13 +3,17 @@
 Imports are inside: this file is read before Django is set up.
 """
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import HANG_S
+
 if TYPE_CHECKING:
     from exchange.models import Symbol
+    from tests.factories.market import Market
     from tests.factories.trading import Trader
 
 
@@ -28,6 +32,18 @@ def symbol(fresh_process: None) -> "Symbol":
     from tests.factories.reference import symbol_make
 
     return symbol_make("BTC-USDT")
+
+
+@pytest.fixture
+def market(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> "Market":
+    """With an intake that no busy machine makes impatient."""
+    from exchange.domain.ids import IdGenerator
+    from orders.intake import thread
+    from tests.factories.market import market_make
+
+    for name in ("DEADLINE_S", "ANSWER_S"):
+        monkeypatch.setattr(thread, name, HANG_S)
+    return market_make(ids=IdGenerator(9, lambda: time.time_ns() // 1_000_000), accounts=2)
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import itertools
 import socket
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,41 +13,17 @@ import pytest
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
-from orders.intake import thread as intake_thread
 from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
 from orders.intake.thread import BATCH_MAX, RETRIES_MAX, Intake
 from orders.models import ClientOrderId, Command, Order
 from orders.reads.orders import client_order_find
-from tests.factories.market import Market, Outbox, market_make
+from tests.factories.intake import connection_after, intake_start
+from tests.factories.market import Market, Outbox
 from tests.factories.severed import SeveredRoad
 from tests.waiting import HANG_S, deadline_in, wait_until
-
-
-@pytest.fixture
-def market(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Market:
-    """With an intake that no busy machine makes impatient."""
-    for name in ("DEADLINE_S", "ANSWER_S"):
-        monkeypatch.setattr(intake_thread, name, HANG_S)
-    return market_make(ids=IdGenerator(9, lambda: time.time_ns() // 1_000_000), accounts=2)
-
-
-def intake_start(
-    market: Market,
-    *,
-    open_connection: Callable[[], psycopg.Connection[Any]] | None = None,
-    publisher: Any = None,
-    **bounds: int,
-) -> Intake:
-    return Intake(
-        open_connection=open_connection or (lambda: connect("test-intake")),
-        publisher=publisher or Outbox(),
-        next_id=market.ids.next_id,
-        **bounds,
-    )
 
 
 def submit_all(intake: Intake, jobs: Sequence[Job]) -> None:
@@ -132,10 +107,7 @@ def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Mar
     """More repetitions than a job has retries, and neighbours that must not notice."""
     started = threading.Event()
 
-    def slow_connection() -> psycopg.Connection[Any]:
-        started.wait(HANG_S)
-        return connect("test-intake")
-
+    slow_connection = connection_after(started)
     intake = intake_start(market, open_connection=slow_connection)
     first = market.place_job(1, Side.SELL, 1, 100)
     same = [market.place_job(0, Side.BUY, 2_000_000_000, 100) for _ in range(RETRIES_MAX * 2)]
@@ -216,10 +188,7 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
     """An id that exists already makes the whole INSERT fail: only its own job may suffer."""
     queued = threading.Event()
 
-    def slow_connection() -> psycopg.Connection[Any]:
-        queued.wait(HANG_S)
-        return connect("test-intake")
-
+    slow_connection = connection_after(queued)
     first = market.place_job(0, Side.BUY, 1, 100)
     poisoned = market.place_job(0, Side.BUY, 1, 100)
     good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]

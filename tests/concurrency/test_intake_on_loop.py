@@ -2,47 +2,24 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
-from exchange.infra.database import connect
 from exchange.infra.event_loop import here_or_thread
 from orders.intake import thread as intake_thread
 from orders.intake.jobs import Accepted
 from orders.intake.thread import Intake, intake_stop
 from orders.intake.thread import intake as intake_of_process
 from orders.models import Order
-from tests.factories.market import Market, Outbox, market_make
+from tests.factories.intake import connection_after, intake_start
+from tests.factories.market import Market
 from tests.waiting import HANG_S, wait_until
 
 ORDERS = 60
-
-
-@pytest.fixture
-def market(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Market:
-    """With an intake that no busy machine makes impatient."""
-    for name in ("DEADLINE_S", "ANSWER_S"):
-        monkeypatch.setattr(intake_thread, name, HANG_S)
-    return market_make(ids=IdGenerator(9, lambda: time.time_ns() // 1_000_000), accounts=2)
-
-
-def intake_start(
-    market: Market, open_connection: Callable[[], psycopg.Connection[Any]], **bounds: int
-) -> Intake:
-    return Intake(
-        open_connection=open_connection,
-        publisher=Outbox(),
-        next_id=market.ids.next_id,
-        **bounds,
-    )
 
 
 async def asked(intake: Intake, market: Market, number: int) -> list[Any]:
@@ -61,11 +38,7 @@ def test_a_batch_wakes_the_loop_once_and_blocks_it_never(market: Market) -> None
     """The connection opens when the loop says so: a loop that waited for intake never would."""
     may_open = threading.Event()
 
-    def open_connection() -> psycopg.Connection[Any]:
-        assert may_open.wait(HANG_S)
-        return connect("test-intake")
-
-    intake = intake_start(market, open_connection)
+    intake = intake_start(market, open_connection=connection_after(may_open))
     woken = 0
 
     async def run() -> list[Any]:
@@ -92,7 +65,7 @@ def test_a_batch_wakes_the_loop_once_and_blocks_it_never(market: Market) -> None
 
 
 def test_refusals_are_raised_each_for_itself(market: Market) -> None:
-    intake = intake_start(market, lambda: connect("test-intake"))
+    intake = intake_start(market)
 
     async def run() -> list[Any]:
         jobs = [market.place_job(0, Side.BUY, lots, 100) for lots in (1, 10**12, 1)]
@@ -113,11 +86,7 @@ def test_an_answer_that_does_not_come_in_time_is_unknown(
     monkeypatch.setattr(intake_thread, "ANSWER_S", 0.01)
     may_open = threading.Event()
 
-    def open_connection() -> psycopg.Connection[Any]:
-        assert may_open.wait(HANG_S)
-        return connect("test-intake")
-
-    intake = intake_start(market, open_connection)
+    intake = intake_start(market, open_connection=connection_after(may_open))
     answers = asyncio.run(asked(intake, market, 3))
     assert codes(answers) == [Code.ENGINE_OUTCOME_UNKNOWN] * 3
     may_open.set()  # the loop is gone by now; the orders are durable all the same
@@ -129,11 +98,9 @@ def test_an_answer_that_does_not_come_in_time_is_unknown(
 def test_what_the_queue_does_not_take_is_refused_at_once(market: Market) -> None:
     may_open = threading.Event()
 
-    def open_connection() -> psycopg.Connection[Any]:
-        assert may_open.wait(HANG_S)
-        return connect("test-intake")
-
-    intake = intake_start(market, open_connection, queue_max=5, batch_max=1)
+    intake = intake_start(
+        market, open_connection=connection_after(may_open), queue_max=5, batch_max=1
+    )
 
     async def run() -> list[Any]:
         answering = asyncio.ensure_future(asked(intake, market, ORDERS))
@@ -149,7 +116,7 @@ def test_what_the_queue_does_not_take_is_refused_at_once(market: Market) -> None
 
 
 def test_stop_leaves_nobody_without_an_answer(market: Market) -> None:
-    intake = intake_start(market, lambda: connect("test-intake"), batch_max=4)
+    intake = intake_start(market, batch_max=4)
 
     async def run() -> list[Any]:
         answering = asyncio.ensure_future(asked(intake, market, ORDERS))
