@@ -17,6 +17,7 @@ from config.stack import patience
 from config.stack.patience import Patience, group_cpu_seconds
 from config.stack.roles import Role
 from config.stack.state import StackRefused, group_signal, process_birth
+from exchange.infra.event_loop import tasks_end
 
 READY_POLL_SECONDS: Final = 0.1
 LOOK_SECONDS: Final = 1.0  # between two looks at whether a role that is not ready still moves
@@ -111,9 +112,7 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all roles, the last started first, and wait for each."""
         self.stopping.set()
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        await tasks_end(*self._watchers)
         for child in reversed(self.children):
             await self._stop_child(child)
 

@@ -28,6 +28,7 @@ P = ParamSpec("P")
 
 LOOKUP_THREADS: Final = 8
 LOOKUPS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+CANCEL_AGAIN_S: Final = 0.1
 LOOKUP_WAIT_S: Final = 5.0  # who waited longer for a thread is refused: nothing is begun late
 
 Given = tuple["asyncio.Future[R]", R]
@@ -64,6 +65,20 @@ def _give(results: "Iterable[Given[Any]]") -> None:
     for future, result in results:
         if not future.done():  # who waited may have given up
             future.set_result(result)
+
+
+async def tasks_end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until they have ended, whatever they raise.
+
+    A task may swallow a cancellation: in Python 3.11 `asyncio.wait_for` does where its call ends in
+    the same moment, and so does a look-up in a thread. It is told again.
+    """
+    running = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they raised was looked at
 
 
 class Threads(Generic[A, R]):

@@ -26,6 +26,7 @@ from exchange.access.notices import (
     sessions_group,
     user_group,
 )
+from exchange.infra.event_loop import tasks_end
 from exchange.realtime.login_state import standing_read
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.send_queue import Login, Outbox
@@ -35,7 +36,6 @@ log = structlog.get_logger(__name__)
 RECHECK_S: Final = 10.0  # what nobody told of is found within this
 TICK_S: Final = 1.0  # a session that runs out ends its sockets within this
 RETRY_S: Final = 1.0
-STOP_WAIT_S: Final = 0.1
 
 ENDED: Final = Counter("takas_ws_logins_ended", "Sockets ended with their login", ["found_by"])
 
@@ -70,9 +70,8 @@ class Logins:
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            task.cancel()  # a look-up under way in its thread swallows one
-            await asyncio.wait({task}, timeout=STOP_WAIT_S)
+        if task is not None:
+            await tasks_end(task)
 
     def hold(self, outbox: Outbox) -> None:
         """From now on this socket ends with its login."""
@@ -130,8 +129,7 @@ class Logins:
                         await self._wake.wait()
                 self._wake.clear()
         finally:
-            receiving.cancel()
-            await asyncio.gather(receiving, return_exceptions=True)
+            await tasks_end(receiving)
 
     async def _receive(self, layer: Any, channel: str) -> None:
         while True:

@@ -11,6 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from exchange.infra.event_loop import tasks_end
 from exchange.infra.metrics import stage_timed
 from exchange.infra.redis import FEED_CHANNEL, async_redis_client, book_key, state_key
 from exchange.realtime.feed import FeedHub
@@ -44,9 +45,7 @@ class FeedSubscriber:
         self._tasks = [asyncio.create_task(loop()) for loop in loops]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await tasks_end(*self._tasks)
         self._tasks = []
         await self._drop_redis()
 

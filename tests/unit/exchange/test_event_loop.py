@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any, cast
 
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
@@ -17,8 +18,11 @@ from exchange.infra.event_loop import (
     in_thread,
     on_event_loop,
     results_give,
+    tasks_end,
 )
 from exchange.infra.metrics import WEB_LOOKUPS
+from exchange.realtime.feed import FeedHub
+from exchange.realtime.subscriber import FeedSubscriber
 from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.asyncio
@@ -145,3 +149,60 @@ async def test_a_loop_neither_reads_a_copy_nor_waits_for_who_does() -> None:
         copy.get()
     may_go_on.set()
     assert await refreshing == 4.0
+
+
+async def test_a_task_that_swallows_a_cancellation_is_told_again() -> None:
+    swallowed = 0
+
+    async def deaf() -> None:
+        nonlocal swallowed
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if swallowed:
+                    raise
+                swallowed += 1
+
+    async def failing() -> None:
+        raise ValueError
+
+    tasks = [asyncio.ensure_future(deaf()), asyncio.ensure_future(failing())]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(tasks_end(*tasks), HANG_S)
+    assert swallowed == 1
+    assert [task.done() for task in tasks] == [True, True]
+
+
+async def test_the_feed_stops_though_its_subscription_swallows_a_cancellation() -> None:
+    """`asyncio.wait_for` of Python 3.11 loses one that comes as its call ends."""
+
+    class Server:
+        """Stands for Redis: its answer to a subscription comes just as the reader is stopped."""
+
+        def pubsub(self) -> "Server":
+            return self
+
+        async def __aenter__(self) -> "Server":
+            return self
+
+        async def __aexit__(self, *raised: object) -> None: ...
+
+        async def subscribe(self, channel: str) -> None:
+            subscribing.set()
+            await answer.wait()
+
+        async def get_message(self, timeout: float) -> None:  # redis-py's word
+            await asyncio.sleep(0)
+
+        async def ping(self) -> None: ...
+
+        async def aclose(self) -> None: ...
+
+    subscribing, answer = asyncio.Event(), asyncio.Event()
+    subscriber = FeedSubscriber(FeedHub(), redis_factory=cast(Any, Server))
+    subscriber.start()
+    await subscribing.wait()
+    answer.set()
+    await asyncio.sleep(0)  # the answer is there, and nobody has read it yet
+    await asyncio.wait_for(subscriber.stop(), HANG_S)
