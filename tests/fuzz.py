@@ -20,7 +20,7 @@ from matching.engine import cascade
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.state.codec import decode_command, encode_command
-from matching.state.hash import StateHash, desks_digest, state_hash
+from matching.state.hash import StateHash, advanced_hash, state_hash
 from matching.state.snapshot import image_decode, image_encode
 from tests.histories import History
 from tests.naive_book import NaiveEngine
@@ -86,7 +86,7 @@ class Pair:
             raise Difference(f"{command}\n  the naive book also tells: {owed}")
         self.engine.check()
         self.kept.follow(self.engine.book(symbol_id), happened)
-        desks_digest(self.engine)  # kept up to date from here on, and compared in `restore`
+        advanced_hash(self.engine)  # kept up to date from here on, and compared in `restore`
         return happened
 
     def restore(self) -> None:
@@ -94,7 +94,7 @@ class Pair:
         engine = self.engine
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         full = state_hash(engine)
-        assert self.kept.hexdigest(engine.sequence, states, desks_digest(engine)) == full
+        assert self.kept.hexdigest(engine.sequence, states, advanced_hash(engine)) == full
         image = image_encode(engine)
         self.engine = image_decode(image)
         self.engine.check()

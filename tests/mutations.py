@@ -70,7 +70,7 @@ FAULTS: Final = (
     Fault(
         "a stale price wakes after a halt",
         "engine/auction.py",
-        "        desk.is_last_fresh = False  # what waits for a price waits for a new one",
+        "        advanced.is_last_fresh = False  # what waits for a price waits for a new one",
         "        pass",
     ),
     Fault(
@@ -88,8 +88,8 @@ FAULTS: Final = (
     Fault(
         "an OTO is released by a part of a fill",
         "engine/lists.py",
-        "return _released(book, desk, order_list, events) if is_filled else []",
-        "return _released(book, desk, order_list, events)",
+        "return _released(book, advanced, order_list, events) if is_filled else []",
+        "return _released(book, advanced, order_list, events)",
     ),
     Fault(
         "an auction forgets what is left over",
@@ -124,7 +124,7 @@ FAULTS: Final = (
     Fault(
         "decrement takes lots off an order that releases others",
         "engine/execution.py",
-        "book.desk.is_parent(maker.order_id)",
+        "book.advanced.is_parent(maker.order_id)",
         "False",
     ),
     Fault(
@@ -136,14 +136,14 @@ FAULTS: Final = (
     Fault(
         "the hash that is kept up to date misses the end of a list",
         "engine/lists.py",
-        "    desk.list_noted(order_list)\n    for one in order_list.order_ids:",
+        "    advanced.list_noted(order_list)\n    for one in order_list.order_ids:",
         "    for one in order_list.order_ids:",
     ),
     Fault(
         "everyone's cancels leave what waits",
         "engine/cancels.py",
-        "    if waiting:\n        desk.cancels.extendleft",
-        "    if False:\n        desk.cancels.extendleft",
+        "    if waiting:\n        advanced.cancels.extendleft",
+        "    if False:\n        advanced.cancels.extendleft",
     ),
     Fault(
         "the band stands where its reference was",
@@ -154,19 +154,20 @@ FAULTS: Final = (
     Fault(
         "what is released sees a price from before",
         "engine/cascade.py",
-        "            desk.last_ticks = price_ticks\n",
+        "            advanced.last_ticks = price_ticks\n",
         "",
     ),
     Fault(
         "what is released sees the first price of the order that filled its own",
         "engine/cascade.py",
-        "        price_seen(desk, LAST, first_ticks)\n"
+        "        price_seen(advanced, LAST, first_ticks)\n"
         "        for waiting, price_ticks in released:\n"
-        "            desk.last_ticks = price_ticks\n"
-        "            lists.release(book, desk, waiting, events)\n",
-        "        for waiting, price_ticks in released:\n            desk.last_ticks = price_ticks\n"
-        "            lists.release(book, desk, waiting, events)\n"
-        "        price_seen(desk, LAST, first_ticks)\n",
+        "            advanced.last_ticks = price_ticks\n"
+        "            lists.release(book, advanced, waiting, events)\n",
+        "        for waiting, price_ticks in released:\n"
+        "            advanced.last_ticks = price_ticks\n"
+        "            lists.release(book, advanced, waiting, events)\n"
+        "        price_seen(advanced, LAST, first_ticks)\n",
     ),
     Fault(
         "an auction's price counts what self-trade prevention ends",
@@ -183,19 +184,19 @@ FAULTS: Final = (
     Fault(
         "a market order outlives its auction",
         "engine/auction.py",
-        "elif desk.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:",
+        "elif advanced.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:",
         "elif False:",
     ),
     Fault(
         "what stands beyond the band trades at its own price",
         "engine/entry.py",
-        "edge_ticks = bands.edge_passed(book, desk, order.side) if desk.band is not None else 0",
-        "edge_ticks = 0",
+        "edge_ticks = bands.edge_passed(book, advanced, order.side) if advanced",
+        "edge_ticks = 0 if advanced",
     ),
     Fault(
         "an amend trades beyond the band",
         "engine/amends.py",
-        "return 0 if book.desk is None else bands.edge_passed(book, book.desk, order.side)",
+        "return 0 if book.advanced is None else bands.edge_passed(book, book.advanced, order.side)",
         "return 0",
     ),
     Fault(
@@ -267,17 +268,17 @@ FAULTS: Final = (
         "the other order of an OCO outlives a trigger",
         "engine/lists.py",
         """its other one ends before it comes in.\"\"\"
-    order_list = desk.list_of[order_id]
+    order_list = advanced.list_of[order_id]
     if not""",
         """its other one ends before it comes in.\"\"\"
-    order_list = desk.list_of[order_id]
+    order_list = advanced.list_of[order_id]
     if False and not""",
         is_for_oracle=True,
     ),
     Fault(
         "a restart forgets what was elected",
         "state/snapshot.py",
-        "        desk.elected.append(desk.waiting[order_id])",
+        "        advanced.elected.append(advanced.waiting[order_id])",
         "        pass",
     ),
 )

@@ -22,9 +22,9 @@ class NaiveEntry(NaiveSession):
         """Apply one command and all that it sets off."""
         self.out = []
         self.sequence = sequence
-        if self.opens_desk(command):
-            self.desk_open = True
-        self.now_ms = max(self.now_ms, command.time_ms) if self.desk_open else 0
+        if self.opens_advanced(command):
+            self.is_advanced = True
+        self.now_ms = max(self.now_ms, command.time_ms) if self.is_advanced else 0
         self.handle(command)
         self.follow(0)
         while self.has_work():
@@ -38,7 +38,7 @@ class NaiveEntry(NaiveSession):
         self.elected = [order for order in self.elected if order in self.waiting]
         return bool(self.cancels or self.elected or self.state_after is not None)
 
-    def opens_desk(self, command: m.Command) -> bool:
+    def opens_advanced(self, command: m.Command) -> bool:
         """Tell whether prices are followed from this command on."""
         match command:
             case m.Place():
@@ -113,7 +113,7 @@ class NaiveEntry(NaiveSession):
                 released += [(child, event.price_ticks) for child in children]
             elif isinstance(event, m.OrderCancelled):
                 self.list_ended(event.order_id)
-        if not self.desk_open or self.state != m.OPEN or self.state_after is not None:
+        if not self.is_advanced or self.state != m.OPEN or self.state_after is not None:
             for child, _ in released:
                 self.release(child)
             return

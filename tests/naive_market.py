@@ -41,7 +41,7 @@ class NaiveMarket:
         self.phase = m.PHASE_NONE
         self.due_ms = 0
         self.trades: list[tuple[int, int]] = []
-        self.desk_open = False
+        self.is_advanced = False
         self.state_after: int | None = None
         self.auction_ticks = self.auction_lots = 0
 

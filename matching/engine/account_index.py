@@ -1,7 +1,7 @@
 """Which orders of a book are whose.
 
-A book has this index once somebody asks for it: a mass cancel, a limit, a desk. Every order that
-rests would pay a tenth of its time for it, so a book that is never asked has none.
+A book has this index once somebody asks for it: a mass cancel, a limit, advanced state. Every order
+that rests would pay a tenth of its time for it, so a book that is never asked has none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

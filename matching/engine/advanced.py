@@ -1,8 +1,8 @@
 """What only some symbols need: waiting orders, lists, timers, bands, limits, auctions, features.
 
-A book gets its desk from the first command that asks for any of this; a book without one runs as if
-none of it existed, and pays nothing for it. A desk is kept, and hashed, even if nothing in it is
-set any more.
+A book gets its advanced state from the first command that asks for any of this; a book without one
+runs as if none of it existed, and pays nothing for it. Advanced state is kept, and hashed, even if
+nothing in it is set any more.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
 from matching.engine.set_hash import Tally
 
 
-class Desk:
+class AdvancedState:
     """The rest of a symbol's state. Its parts are changed by the modules named after them."""
 
     __slots__ = (

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from matching.engine import bands
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book, RestingOrder
 from matching.engine.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
 from matching.engine.components import Waiting
@@ -41,12 +41,12 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     order_id = command.order_id
     order = book.orders.get(order_id)
     if order is None:
-        desk = book.desk
-        waiting = desk.waiting.get(order_id) if desk is not None else None
-        if desk is None or waiting is None:
+        advanced = book.advanced
+        waiting = advanced.waiting.get(order_id) if advanced is not None else None
+        if advanced is None or waiting is None:
             _refuse(command, NOT_OPEN, events)
         else:
-            _amend_waiting(book, desk, waiting, command, sequence, events)
+            _amend_waiting(book, advanced, waiting, command, sequence, events)
         return
     price_ticks = command.price_ticks or order.price_ticks
     quantity_lots = command.quantity_lots or order.quantity_lots
@@ -131,27 +131,29 @@ def _refusal(
         opposite = book.sides[order.side][1]
         if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
             return POST_ONLY_WOULD_TAKE
-    desk = book.desk
-    if desk is None or not command.price_ticks or state in GATHERING:
+    advanced = book.advanced
+    if advanced is None or not command.price_ticks or state in GATHERING:
         return None
-    is_refused = bands.is_outside(desk, order.side, price_ticks) or bands.is_barred(
+    is_refused = bands.is_outside(advanced, order.side, price_ticks) or bands.is_barred(
         book, order.side, price_ticks, _edge_passed(book, order)
     )
     return PRICE_OUTSIDE_BAND if is_refused else None
 
 
 def _ends_with_auction(book: Book, order: RestingOrder) -> bool:
-    desk = book.desk
-    return desk is not None and order.order_id in desk.at_open and book.rules >= RULES_MENDED
+    advanced = book.advanced
+    return (
+        advanced is not None and order.order_id in advanced.at_open and book.rules >= RULES_MENDED
+    )
 
 
 def _edge_passed(book: Book, order: RestingOrder) -> int:
-    return 0 if book.desk is None else bands.edge_passed(book, book.desk, order.side)
+    return 0 if book.advanced is None else bands.edge_passed(book, book.advanced, order.side)
 
 
 def _amend_waiting(
     book: Book,
-    desk: Desk,
+    advanced: AdvancedState,
     waiting: Waiting,
     command: Amend,
     sequence: int,
@@ -192,15 +194,15 @@ def _amend_waiting(
         )
     )
     is_watching = waiting.stage != 0
-    desk.unwatch(waiting)
+    advanced.unwatch(waiting)
     waiting.command = new_place
     waiting.priority = sequence
     if not is_watching:
         return
     if command.stop_ticks:
-        start_watching(book, desk, waiting, events)
+        start_watching(book, advanced, waiting, events)
     else:
-        desk.watch(waiting)
+        advanced.watch(waiting)
 
 
 def _waiting_refusal(book: Book, waiting: Waiting, command: Amend) -> str | None:

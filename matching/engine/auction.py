@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from matching.engine import bands
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.auction_price import counted
 from matching.engine.book import Book, BookSide, RestingOrder
 from matching.engine.cancels import end_order, sweep
@@ -47,35 +47,35 @@ class Indication(NamedTuple):
     surplus_lots: int
 
 
-def set_state(book: Book, desk: Desk, command: SetState, events: list[Event]) -> None:
+def set_state(book: Book, advanced: AdvancedState, command: SetState, events: list[Event]) -> None:
     """Move the symbol to another market state; this ends a volatility interruption."""
     assert command.state in _STATES
     if book.state == CLOSED and command.state != CLOSED:
         events.append(CommandRefused(command.command_id, 0, SYMBOL_CLOSED))
         return
-    if desk.band is not None and desk.band.phase != PHASE_NONE:
-        bands.phase_set(book, desk, PHASE_NONE, 0, events)
-    move(book, desk, command.state, events)
+    if advanced.band is not None and advanced.band.phase != PHASE_NONE:
+        bands.phase_set(book, advanced, PHASE_NONE, 0, events)
+    move(book, advanced, command.state, events)
 
 
-def move(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
+def move(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -> None:
     """Enter a state, at once or through an auction."""
     if state in (OPEN, POST_ONLY) and (book.state in GATHERING or _is_crossed(book)):
-        desk.uncross = Uncross(state)
+        advanced.uncross = Uncross(state)
         return
-    _enter(book, desk, state, events)
+    _enter(book, advanced, state, events)
 
 
-def _enter(book: Book, desk: Desk, state: int, events: list[Event]) -> None:
+def _enter(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -> None:
     book.state = state
     if state != OPEN:
-        desk.is_last_fresh = False  # what waits for a price waits for a new one
+        advanced.is_last_fresh = False  # what waits for a price waits for a new one
     events.append(StateChanged(book.symbol_id, state))
     if state == CLOSED:
-        sweep(desk, -1, SYMBOL_CLOSED)
-    elif desk.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:
+        sweep(advanced, -1, SYMBOL_CLOSED)
+    elif advanced.at_open and state not in AUCTIONS and book.rules >= RULES_MENDED:
         code = STATE_CODES.get(state, MARKET_REST)
-        desk.cancels.extend((order_id, code) for order_id in sorted(desk.at_open))
+        advanced.cancels.extend((order_id, code) for order_id in sorted(advanced.at_open))
 
 
 def _is_crossed(book: Book) -> bool:
@@ -83,15 +83,15 @@ def _is_crossed(book: Book) -> bool:
     return bid is not None and ask is not None and bid >= ask
 
 
-def uncross_step(book: Book, desk: Desk, sequence: int, events: list[Event]) -> None:
+def uncross_step(book: Book, advanced: AdvancedState, sequence: int, events: list[Event]) -> None:
     """Make the auction's next match, or end the auction where there is none."""
-    uncross = desk.uncross
+    uncross = advanced.uncross
     assert uncross is not None
     if book.rules < RULES_MENDED:
-        _uncross_step_first(book, desk, uncross, sequence, events)
+        _uncross_step_first(book, advanced, uncross, sequence, events)
         return
     if not _is_crossed(book):
-        _uncross_end(book, desk, uncross, events)
+        _uncross_end(book, advanced, uncross, events)
         return
     older, younger = _fronts(book)
     if is_same_owner(younger, older):
@@ -99,7 +99,7 @@ def uncross_step(book: Book, desk: Desk, sequence: int, events: list[Event]) -> 
         return
     # The first time: what trades after that was all counted in.
     if not -book.asks.keys[-1] <= uncross.price_ticks <= book.bids.keys[-1]:
-        uncross.price_ticks = indication(book, desk).price_ticks
+        uncross.price_ticks = indication(book, advanced).price_ticks
     uncross.traded_lots += _match(book, older, younger, uncross.price_ticks, sequence, events)
 
 
@@ -113,7 +113,7 @@ def _fronts(book: Book) -> tuple[RestingOrder, RestingOrder]:
 
 
 def _uncross_step_first(
-    book: Book, desk: Desk, uncross: Uncross, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, uncross: Uncross, sequence: int, events: list[Event]
 ) -> None:
     """Under the first rules the price is found before prevented matches, and again after them."""
     bids, asks = book.bids, book.asks
@@ -122,9 +122,9 @@ def _uncross_step_first(
         bids.keys and asks.keys and bids.keys[-1] >= price_ticks >= -asks.keys[-1]
     ):
         if not _is_crossed(book):
-            _uncross_end(book, desk, uncross, events)
+            _uncross_end(book, advanced, uncross, events)
             return
-        uncross.price_ticks = price_ticks = indication(book, desk).price_ticks
+        uncross.price_ticks = price_ticks = indication(book, advanced).price_ticks
         uncross.first_ticks = uncross.first_ticks or price_ticks
     older, younger = _fronts(book)
     if is_same_owner(younger, older):
@@ -182,24 +182,26 @@ def _match(
     return lots
 
 
-def _uncross_end(book: Book, desk: Desk, uncross: Uncross, events: list[Event]) -> None:
-    desk.uncross = None
-    for order_id in sorted(desk.at_open):
-        end_order(book, desk, order_id, MARKET_REST, events)
+def _uncross_end(
+    book: Book, advanced: AdvancedState, uncross: Uncross, events: list[Event]
+) -> None:
+    advanced.uncross = None
+    for order_id in sorted(advanced.at_open):
+        end_order(book, advanced, order_id, MARKET_REST, events)
     price_ticks = (uncross.first_ticks or uncross.price_ticks) if uncross.traded_lots else 0
     events.append(AuctionUncrossed(book.symbol_id, price_ticks, uncross.traded_lots))
-    _enter(book, desk, uncross.state_after, events)
+    _enter(book, advanced, uncross.state_after, events)
     if not uncross.traded_lots:
         return
-    desk.last_ticks = uncross.price_ticks
-    desk.is_last_fresh = book.state == OPEN
-    if desk.band is not None:
-        bands.reference_set(book, desk, uncross.price_ticks, events)
-    if desk.is_last_fresh:
-        price_seen(desk, LAST, uncross.price_ticks)
+    advanced.last_ticks = uncross.price_ticks
+    advanced.is_last_fresh = book.state == OPEN
+    if advanced.band is not None:
+        bands.reference_set(book, advanced, uncross.price_ticks, events)
+    if advanced.is_last_fresh:
+        price_seen(advanced, LAST, uncross.price_ticks)
 
 
-def indication(book: Book, desk: Desk | None) -> Indication:
+def indication(book: Book, advanced: AdvancedState | None) -> Indication:
     """Return what an auction would give now; nothing would trade: all zero. O(crossed prices)."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is None or ask is None or bid < ask:
@@ -211,7 +213,7 @@ def indication(book: Book, desk: Desk | None) -> Indication:
         if not bought or not sold or max(bought) < min(sold):
             return Indication(0, 0, 0)
         bid, ask = max(bought), min(sold)
-    reference_ticks = _reference(desk)
+    reference_ticks = _reference(advanced)
     # Between two prices of orders nothing changes: the end that is closer to the reference will do.
     prices = {near for price in (*bought, *sold) for near in (price - 1, price, price + 1)}
     prices.add(reference_ticks)
@@ -225,11 +227,11 @@ def indication(book: Book, desk: Desk | None) -> Indication:
     return Indication(best[3], -best[0], best[4])
 
 
-def _reference(desk: Desk | None) -> int:
-    if desk is None:
+def _reference(advanced: AdvancedState | None) -> int:
+    if advanced is None:
         return 0
-    band_ticks = desk.band.reference_ticks if desk.band is not None else 0
-    return band_ticks or desk.last_ticks
+    band_ticks = advanced.band.reference_ticks if advanced.band is not None else 0
+    return band_ticks or advanced.last_ticks
 
 
 def _totals(side: BookSide, worst_key: int) -> dict[int, int]:

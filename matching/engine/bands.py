@@ -7,7 +7,7 @@ runs backwards here.
 
 from typing import Final
 
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.codes import BAND_REST
 from matching.engine.components import PPM, Band
@@ -33,35 +33,35 @@ MEAN_OVER_MS: Final = 300_000
 BUCKET_MS: Final = 5_000
 
 
-def is_outside(desk: Desk, side: int, price_ticks: int) -> bool:
+def is_outside(advanced: AdvancedState, side: int, price_ticks: int) -> bool:
     """Tell whether a limit is worse for its owner than the band allows, or beyond either edge."""
-    band = desk.band
+    band = advanced.band
     if band is None or not band.reference_ticks:
         return False
-    low_ticks, high_ticks = edges(desk, band)
+    low_ticks, high_ticks = edges(advanced, band)
     if band.both_sides:
         return not low_ticks <= price_ticks <= high_ticks
     return price_ticks > high_ticks if side == BUY else price_ticks < low_ticks
 
 
-def clamped(desk: Desk, side: int, price_ticks: int) -> int:
+def clamped(advanced: AdvancedState, side: int, price_ticks: int) -> int:
     """Return the bound of a market order, moved into the band."""
-    band = desk.band
+    band = advanced.band
     if band is None or not band.reference_ticks:
         return price_ticks
-    low_ticks, high_ticks = edges(desk, band)
+    low_ticks, high_ticks = edges(advanced, band)
     return min(price_ticks, high_ticks) if side == BUY else max(price_ticks, low_ticks)
 
 
-def edge_passed(book: Book, desk: Desk, side: int) -> int:
+def edge_passed(book: Book, advanced: AdvancedState, side: int) -> int:
     """The edge beyond which orders stand that an order of this side would meet; 0: none does.
 
     An auction left them there, or the band moved. What is met of them trades at the edge.
     """
-    band = desk.band
+    band = advanced.band
     if band is None or not band.reference_ticks or book.rules < RULES_MENDED:
         return 0
-    low_ticks, high_ticks = edges(desk, band)
+    low_ticks, high_ticks = edges(advanced, band)
     if side == BUY:
         keys = book.asks.keys
         return low_ticks if keys and -keys[-1] < low_ticks else 0
@@ -78,29 +78,29 @@ def is_barred(book: Book, side: int, price_ticks: int, edge_ticks: int) -> bool:
     return not accepts_edge and opposite.keys[-1] >= price_ticks * opposite.sign
 
 
-def edges(desk: Desk, band: Band) -> tuple[int, int]:
+def edges(advanced: AdvancedState, band: Band) -> tuple[int, int]:
     """Return the lowest and the highest price that may trade, computed when the band moved."""
-    kept = desk.edges
+    kept = advanced.edges
     if kept is None or kept[0] != band.reference_ticks or kept[1] != band.band_ppm:
-        kept = desk.edges = (band.reference_ticks, band.band_ppm, band.low(), band.high())
+        kept = advanced.edges = (band.reference_ticks, band.band_ppm, band.low(), band.high())
     return kept[2:]
 
 
-def set_band(book: Book, desk: Desk, command: SetBand, events: list[Event]) -> None:
+def set_band(book: Book, advanced: AdvancedState, command: SetBand, events: list[Event]) -> None:
     """Take over a new band; the reference stays unless one is given."""
     assert 0 <= command.band_ppm < PPM
     assert command.reference_ticks >= 0
     assert command.move_ppm >= 0
     assert command.move_after_ms >= 0
     assert min(command.limit_ms, command.pause_ms, command.call_ms) >= 0
-    old = desk.band
+    old = advanced.band
     if command.band_ppm == 0:
         if old is not None and old.phase != PHASE_NONE:
             events.append(PhaseChanged(book.symbol_id, PHASE_NONE, 0))
-        desk.band = None
-        _forget_samples(desk)
+        advanced.band = None
+        _forget_samples(advanced)
         return
-    band = desk.band = Band(
+    band = advanced.band = Band(
         command.band_ppm,
         command.move_ppm,
         command.move_after_ms,
@@ -113,81 +113,85 @@ def set_band(book: Book, desk: Desk, command: SetBand, events: list[Event]) -> N
         band.reference_ticks, band.moved_ms = old.reference_ticks, old.moved_ms
         band.phase, band.due_ms = old.phase, old.due_ms
         if band.phase == PHASE_LIMIT and not band.limit_ms and book.rules >= RULES_MENDED:
-            phase_set(book, desk, PHASE_NONE, 0, events)
+            phase_set(book, advanced, PHASE_NONE, 0, events)
     if command.reference_ticks:
-        reference_set(book, desk, command.reference_ticks, events)
+        reference_set(book, advanced, command.reference_ticks, events)
 
 
-def reference_set(book: Book, desk: Desk, reference_ticks: int, events: list[Event]) -> None:
+def reference_set(
+    book: Book, advanced: AdvancedState, reference_ticks: int, events: list[Event]
+) -> None:
     """Put the band around another price and let the mean begin anew."""
-    band = desk.band
+    band = advanced.band
     assert band is not None
     band.reference_ticks = reference_ticks
-    band.moved_ms = desk.now_ms
-    _forget_samples(desk)
+    band.moved_ms = advanced.now_ms
+    _forget_samples(advanced)
     events.append(ReferenceMoved(book.symbol_id, reference_ticks))
 
 
-def traded(desk: Desk, price_ticks: int) -> None:
+def traded(advanced: AdvancedState, price_ticks: int) -> None:
     """Add a trade of open trading to the mean."""
-    bucket = desk.now_ms // BUCKET_MS
-    samples = desk.samples
+    bucket = advanced.now_ms // BUCKET_MS
+    samples = advanced.samples
     if samples and samples[-1][0] == bucket:
         samples[-1][1] += price_ticks
         samples[-1][2] += 1
     else:
         samples.append([bucket, price_ticks, 1])
-    desk.sum_ticks += price_ticks
-    desk.sum_trades += 1
+    advanced.sum_ticks += price_ticks
+    advanced.sum_trades += 1
 
 
-def _forget_samples(desk: Desk) -> None:
-    desk.samples.clear()
-    desk.sum_ticks = desk.sum_trades = 0
+def _forget_samples(advanced: AdvancedState) -> None:
+    advanced.samples.clear()
+    advanced.sum_ticks = advanced.sum_trades = 0
 
 
-def reference_follow(book: Book, desk: Desk, events: list[Event]) -> None:
+def reference_follow(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
     """Move the reference to the mean, where it has to move."""
-    band, samples = desk.band, desk.samples
+    band, samples = advanced.band, advanced.samples
     assert band is not None
-    oldest = (desk.now_ms - MEAN_OVER_MS) // BUCKET_MS
+    oldest = (advanced.now_ms - MEAN_OVER_MS) // BUCKET_MS
     while samples and samples[0][0] <= oldest:
         _, ticks, trades = samples.popleft()
-        desk.sum_ticks -= ticks
-        desk.sum_trades -= trades
+        advanced.sum_ticks -= ticks
+        advanced.sum_trades -= trades
     if not samples:
         return
-    mean = desk.sum_ticks // desk.sum_trades
+    mean = advanced.sum_ticks // advanced.sum_trades
     reference = band.reference_ticks
     if reference:
-        if desk.now_ms - band.moved_ms < band.move_after_ms or mean == reference:
+        if advanced.now_ms - band.moved_ms < band.move_after_ms or mean == reference:
             return
         if abs(mean - reference) * PPM < reference * band.move_ppm:
             return
     band.reference_ticks = mean
-    band.moved_ms = desk.now_ms
+    band.moved_ms = advanced.now_ms
     events.append(ReferenceMoved(book.symbol_id, mean))
 
 
-def limit_state_follow(book: Book, desk: Desk, events: list[Event], start: int) -> None:
+def limit_state_follow(
+    book: Book, advanced: AdvancedState, events: list[Event], start: int
+) -> None:
     """Begin a limit state where the market wants out of the band, end it where it no longer does.
 
     It wants out while a best price stands at the band's edge, or where a market order ended there.
     """
-    band = desk.band
+    band = advanced.band
     assert band is not None
     phase = band.phase
     if not band.limit_ms or not band.reference_ticks or phase > PHASE_LIMIT:
         return
     bids, asks = book.bids.keys, book.asks.keys
-    low_ticks, high_ticks = edges(desk, band)
+    low_ticks, high_ticks = edges(advanced, band)
     at_edge = (bids and bids[-1] >= high_ticks) or (asks and -asks[-1] <= low_ticks)
     wants_out = at_edge or _was_hit(events, start)
     if phase == PHASE_NONE:
         if wants_out:
-            phase_set(book, desk, PHASE_LIMIT, desk.now_ms + band.limit_ms, events)
+            phase_set(book, advanced, PHASE_LIMIT, advanced.now_ms + band.limit_ms, events)
     elif not wants_out and _has_room(book, band):
-        phase_set(book, desk, PHASE_NONE, 0, events)
+        phase_set(book, advanced, PHASE_NONE, 0, events)
 
 
 def _was_hit(events: list[Event], start: int) -> bool:
@@ -204,25 +208,27 @@ def _has_room(book: Book, band: Band) -> bool:
     return bid is not None and bid >= band.low() and ask is not None and ask <= band.high()
 
 
-def phase_set(book: Book, desk: Desk, phase: int, due_ms: int, events: list[Event]) -> None:
+def phase_set(
+    book: Book, advanced: AdvancedState, phase: int, due_ms: int, events: list[Event]
+) -> None:
     """Take the interruption to another step."""
-    band = desk.band
+    band = advanced.band
     assert band is not None
     band.phase = phase
     band.due_ms = due_ms
     events.append(PhaseChanged(book.symbol_id, phase, due_ms))
 
 
-def phase_next(book: Book, desk: Desk, events: list[Event]) -> int | None:
+def phase_next(book: Book, advanced: AdvancedState, events: list[Event]) -> int | None:
     """Take the step that is due; return the market state that it brings, if it brings one."""
-    band = desk.band
-    if band is None or band.phase == PHASE_NONE or desk.now_ms < band.due_ms:
+    band = advanced.band
+    if band is None or band.phase == PHASE_NONE or advanced.now_ms < band.due_ms:
         return None
     if band.phase == PHASE_LIMIT:
-        phase_set(book, desk, PHASE_PAUSE, desk.now_ms + band.pause_ms, events)
+        phase_set(book, advanced, PHASE_PAUSE, advanced.now_ms + band.pause_ms, events)
         return HALT
     if band.phase == PHASE_PAUSE:
-        phase_set(book, desk, PHASE_CALL, desk.now_ms + band.call_ms, events)
+        phase_set(book, advanced, PHASE_CALL, advanced.now_ms + band.call_ms, events)
         return AUCTION
-    phase_set(book, desk, PHASE_NONE, 0, events)
+    phase_set(book, advanced, PHASE_NONE, 0, events)
     return OPEN

@@ -21,7 +21,7 @@ from matching.engine.sharded import SINGLE_DICT_MAX, Sharded
 from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 if TYPE_CHECKING:
-    from matching.engine.advanced import Desk
+    from matching.engine.advanced import AdvancedState
 
 
 # gc=False: the collector need not look at resting orders, however many there are. Links in the book
@@ -106,9 +106,9 @@ class Book:
 
     __slots__ = (
         "accounts",
+        "advanced",
         "asks",
         "bids",
-        "desk",
         "orders",
         "rules",
         "sides",
@@ -124,7 +124,7 @@ class Book:
         self.orders: dict[int, RestingOrder] | Sharded[RestingOrder] = {}
         # What only some symbols need; None until a command asks for any of it
         # (matching/engine/advanced.py).
-        self.desk: Desk | None = None
+        self.advanced: AdvancedState | None = None
         # Whose orders are which: kept from the first time that `by_account` is asked.
         self.accounts: AccountIndex | None = None
         self.bids = BookSide(1)

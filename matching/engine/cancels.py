@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.codes import BY_TIMER, EXPIRED, NOT_DUE
 from matching.engine.execution import cancelled
@@ -30,45 +30,49 @@ DUE_PER_COMMAND_MAX: Final = 5_000
 WAITING_PER_LOOK: Final = 1_000
 
 
-def end_order(book: Book, desk: Desk, order_id: int, code: str, events: list[Event]) -> bool:
+def end_order(
+    book: Book, advanced: AdvancedState, order_id: int, code: str, events: list[Event]
+) -> bool:
     """End an open order, in the book or waiting; return False where there is none."""
     order = book.orders.get(order_id)
     if order is not None:
         book.remove(order)
         cancelled(order, code, events)
         return True
-    waiting = desk.waiting.get(order_id)
+    waiting = advanced.waiting.get(order_id)
     if waiting is None:
         return False
-    desk.drop(waiting)
+    advanced.drop(waiting)
     events.append(waiting.end(code))
     return True
 
 
-def cancel(book: Book, desk: Desk, command: Cancel, events: list[Event]) -> None:
+def cancel(book: Book, advanced: AdvancedState, command: Cancel, events: list[Event]) -> None:
     """End one order."""
-    if not end_order(book, desk, command.order_id, BY_USER, events):
+    if not end_order(book, advanced, command.order_id, BY_USER, events):
         events.append(CommandRefused(command.command_id, command.order_id, NOT_OPEN))
 
 
-def cancel_all(book: Book, desk: Desk, command: CancelAll) -> None:
+def cancel_all(book: Book, advanced: AdvancedState, command: CancelAll) -> None:
     """Have the orders of an account, or of everyone, ended piece by piece."""
     assert command.side in (-1, BUY, SELL)
     if command.account_id == ALL_ACCOUNTS and not command.owner_tag:
-        sweep(desk, command.side, BY_CANCEL_ALL)
+        sweep(advanced, command.side, BY_CANCEL_ALL)
         return
-    ids = matching_ids(book, desk, command.account_id, command.side, command.owner_tag)
-    desk.cancels.extend((order_id, BY_CANCEL_ALL) for order_id in ids)
+    ids = matching_ids(book, advanced, command.account_id, command.side, command.owner_tag)
+    advanced.cancels.extend((order_id, BY_CANCEL_ALL) for order_id in ids)
 
 
-def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: int) -> list[int]:
+def matching_ids(
+    book: Book, advanced: AdvancedState, account_id: int, side: int, owner_tag: int
+) -> list[int]:
     """Return the ids of open orders, those in the book first, each kind oldest first."""
     if account_id == ALL_ACCOUNTS:
         resting = list(book.orders.values())
-        waiting = list(desk.waiting.values())
+        waiting = list(advanced.waiting.values())
     else:
         resting = book.by_account().orders_of(account_id)
-        waiting = list(desk.waiting_by_account.get(account_id, {}).values())
+        waiting = list(advanced.waiting_by_account.get(account_id, {}).values())
     rested = sorted(
         (order.priority, order.order_id)
         for order in resting
@@ -82,17 +86,17 @@ def matching_ids(book: Book, desk: Desk, account_id: int, side: int, owner_tag: 
     return [order_id for _, order_id in (*rested, *waited)]
 
 
-def sweep(desk: Desk, side: int, code: str) -> None:
+def sweep(advanced: AdvancedState, side: int, code: str) -> None:
     """Have all orders ended (side -1), or all of a side, without looking at them now."""
-    desk.cancels.append((_SWEEP_ALL - (side + 1), code))
+    advanced.cancels.append((_SWEEP_ALL - (side + 1), code))
 
 
-def cancel_step(book: Book, desk: Desk, events: list[Event]) -> None:
+def cancel_step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
     """End the next order of those that are to be ended."""
-    order_id, code = desk.cancels[0]
+    order_id, code = advanced.cancels[0]
     if order_id > _SWEEP_ALL:
-        desk.cancels.popleft()
-        end_order(book, desk, order_id, code, events)
+        advanced.cancels.popleft()
+        end_order(book, advanced, order_id, code, events)
         return
     side = _SWEEP_ALL - order_id - 1
     for one in (BUY, SELL):
@@ -105,47 +109,49 @@ def cancel_step(book: Book, desk: Desk, events: list[Event]) -> None:
             return
     # By id, the first ones of them: they go before the sweep, which then looks again.
     if side == -1:
-        waiting = sorted(desk.waiting)
+        waiting = sorted(advanced.waiting)
     else:
-        waiting = sorted(one for one, of in desk.waiting.items() if of.command.side == side)
+        waiting = sorted(one for one, of in advanced.waiting.items() if of.command.side == side)
     if waiting:
-        desk.cancels.extendleft((one, code) for one in reversed(waiting[:WAITING_PER_LOOK]))
-        cancel_step(book, desk, events)
+        advanced.cancels.extendleft((one, code) for one in reversed(waiting[:WAITING_PER_LOOK]))
+        cancel_step(book, advanced, events)
     else:
-        desk.cancels.popleft()
+        advanced.cancels.popleft()
 
 
-def cancel_after(book: Book, desk: Desk, command: CancelAfter, events: list[Event]) -> None:
+def cancel_after(
+    book: Book, advanced: AdvancedState, command: CancelAfter, events: list[Event]
+) -> None:
     """Set, move or clear an account's dead man's switch."""
     assert command.due_ms >= 0
-    desk.timer_set(command.account_id, command.owner_tag, command.due_ms)
+    advanced.timer_set(command.account_id, command.owner_tag, command.due_ms)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
-def expire(book: Book, desk: Desk, command: Expire, events: list[Event]) -> None:
+def expire(book: Book, advanced: AdvancedState, command: Expire, events: list[Event]) -> None:
     """End one order whose time has come, or what is due but the interruption.
 
     Of very many that are due at once the rest stays due, for the `Expire` that comes next.
     """
     order_id = command.order_id
     if order_id:
-        expire_ms = desk.expiry_of.get(order_id, 0)
+        expire_ms = advanced.expiry_of.get(order_id, 0)
         if not expire_ms or expire_ms > command.time_ms:
-            is_open = order_id in book.orders or order_id in desk.waiting
+            is_open = order_id in book.orders or order_id in advanced.waiting
             code = NOT_DUE if is_open else NOT_OPEN
             events.append(CommandRefused(command.command_id, order_id, code))
         else:
-            end_order(book, desk, order_id, EXPIRED, events)
+            end_order(book, advanced, order_id, EXPIRED, events)
         return
-    due = desk.expiries.pop_to(command.time_ms, DUE_PER_COMMAND_MAX)
+    due = advanced.expiries.pop_to(command.time_ms, DUE_PER_COMMAND_MAX)
     for _, _, expired_id in due:
-        del desk.expiry_of[expired_id]
-    desk.cancels.extend((expired_id, EXPIRED) for _, _, expired_id in due)
-    fired = sorted(key for key, due_ms in desk.timers.items() if due_ms <= command.time_ms)
+        del advanced.expiry_of[expired_id]
+    advanced.cancels.extend((expired_id, EXPIRED) for _, _, expired_id in due)
+    fired = sorted(key for key, due_ms in advanced.timers.items() if due_ms <= command.time_ms)
     for key in fired:
-        if len(desk.cancels) >= DUE_PER_COMMAND_MAX:
+        if len(advanced.cancels) >= DUE_PER_COMMAND_MAX:
             break  # still due: the next `Expire` goes on
-        desk.timer_set(*key, 0)
-        ids = matching_ids(book, desk, key[0], -1, key[1])
-        desk.cancels.extend((one, BY_TIMER) for one in ids)
+        advanced.timer_set(*key, 0)
+        ids = matching_ids(book, advanced, key[0], -1, key[1])
+        advanced.cancels.extend((one, BY_TIMER) for one in ids)
     events.append(CommandDone(command.command_id, book.symbol_id))

@@ -1,10 +1,11 @@
-"""One command of a symbol that has a desk: what it does, what follows from that, what is left over.
+"""One command of a symbol with advanced state: what it does, what follows, what is left over.
 
 What a command sets off (elected orders, mass cancels, an auction's matches) is done in steps; after
 each step its events are followed up: lists, the last price, bands, triggers. Nothing recurses: a
-step that sets off more puts it into a queue of the desk. A command takes a bounded number of steps;
-`ContinueNeeded` then asks for a `Continue`. Should another command come first, all steps that are
-left are taken before it, so what happens, and in which order, does not depend on where it was cut.
+step that sets off more puts it into a queue of the advanced state. A command takes a bounded number
+of steps; `ContinueNeeded` then asks for a `Continue`. Should another command come first, all steps
+that are left are taken before it, so what happens, and in which order, does not depend on where it
+was cut.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from matching.engine import amends, auction, bands, cancels, entry, lists
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book, RestingOrder
 from matching.engine.codes import FEATURE_UNKNOWN
 from matching.engine.components import LAST, Waiting
@@ -58,65 +59,67 @@ from matching.engine.versions import RULES_MENDED
 STEPS_PER_COMMAND_MAX: Final = 100
 
 
-def apply_at_desk(book: Book, command: Any, sequence: int) -> list[Event]:
-    """Apply one command to a book with a desk, or to one that needs a desk from now on."""
+def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
+    """Apply one command where the symbol has advanced state, or needs it from now on."""
     events: list[Event] = []
-    desk = book.desk
-    if desk is None:
+    advanced = book.advanced
+    if advanced is None:
         if type(command) is Continue:
             return events
-        desk = book.desk = Desk()
-        book.by_account()  # a desk will ask: best from the start, when the book is empty
-    desk.digest = None
+        advanced = book.advanced = AdvancedState()
+        book.by_account()  # advanced state will ask: best from the start, when the book is empty
+    advanced.digest = None
     if type(command) is not Continue:
-        if desk.elected_live or desk.cancels or desk.uncross is not None:
-            while desk.has_work():
-                _step(book, desk, events)
+        if advanced.elected_live or advanced.cancels or advanced.uncross is not None:
+            while advanced.has_work():
+                _step(book, advanced, events)
         # Steps belong to the command that set them off, whichever command they are taken in.
-        desk.sequence = sequence
-        desk.now_ms = max(desk.now_ms, command.time_ms)
+        advanced.sequence = sequence
+        advanced.now_ms = max(advanced.now_ms, command.time_ms)
         start = len(events)
-        HANDLERS[type(command)](book, desk, command, sequence, events)
-        _follow(book, desk, events, start)
+        HANDLERS[type(command)](book, advanced, command, sequence, events)
+        _follow(book, advanced, events, start)
     # Nearly always nothing: `has_work`, without the call.
-    if not (desk.elected_live or desk.cancels or desk.uncross is not None):
+    if not (advanced.elected_live or advanced.cancels or advanced.uncross is not None):
         return events
     for _ in range(STEPS_PER_COMMAND_MAX):
-        if not desk.has_work():
+        if not advanced.has_work():
             break
-        _step(book, desk, events)
-    if desk.has_work():
+        _step(book, advanced, events)
+    if advanced.has_work():
         events.append(ContinueNeeded(book.symbol_id))
     return events
 
 
-def _step(book: Book, desk: Desk, events: list[Event]) -> None:
+def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
     """Do the next piece of what earlier commands set off: cancels, then auctions, then triggers."""
     start = len(events)
-    sequence = desk.sequence
-    if desk.cancels:
-        cancels.cancel_step(book, desk, events)
-    elif desk.uncross is not None:
-        auction.uncross_step(book, desk, sequence, events)
+    sequence = advanced.sequence
+    if advanced.cancels:
+        cancels.cancel_step(book, advanced, events)
+    elif advanced.uncross is not None:
+        auction.uncross_step(book, advanced, sequence, events)
     else:
-        waiting = desk.elected.popleft()
-        while desk.waiting.get(waiting.command.order_id) is not waiting:
-            waiting = desk.elected.popleft()  # that one ended while it waited for its turn
-        _come_in(book, desk, waiting, sequence, events)
-    _follow(book, desk, events, start)
+        waiting = advanced.elected.popleft()
+        while advanced.waiting.get(waiting.command.order_id) is not waiting:
+            waiting = advanced.elected.popleft()  # that one ended while it waited for its turn
+        _come_in(book, advanced, waiting, sequence, events)
+    _follow(book, advanced, events, start)
 
 
-def _come_in(book: Book, desk: Desk, waiting: Waiting, sequence: int, events: list[Event]) -> None:
+def _come_in(
+    book: Book, advanced: AdvancedState, waiting: Waiting, sequence: int, events: list[Event]
+) -> None:
     """Let an elected order in, as if it came now; refusals are its end."""
-    desk.drop(waiting)
+    advanced.drop(waiting)
     place = _without_trigger(waiting)
     order_id = place.order_id
     at_ticks = waiting.at_ticks
     events.append(OrderTriggered(order_id, place.account_id, place.side, at_ticks))
-    if at_ticks and order_id in desk.list_of:
-        lists.triggered(book, desk, order_id, events)
+    if at_ticks and order_id in advanced.list_of:
+        lists.triggered(book, advanced, order_id, events)
     order = entry.incoming(place, sequence)
-    code = entry.state_refusal(book, place) or entry.at_market_refusal(book, desk, place, order)
+    code = entry.state_refusal(book, place) or entry.at_market_refusal(book, advanced, place, order)
     if code is not None:
         if book.rules >= RULES_MENDED:
             order.price_ticks = place.price_ticks  # it was not told of another one
@@ -124,7 +127,7 @@ def _come_in(book: Book, desk: Desk, waiting: Waiting, sequence: int, events: li
         return
     if order.price_ticks != place.price_ticks:
         events.append(_repriced(place, order))
-    entry.run(book, desk, place, order, events)
+    entry.run(book, advanced, place, order, events)
 
 
 def _repriced(place: Place, order: RestingOrder) -> OrderRepriced:
@@ -146,22 +149,22 @@ def _without_trigger(waiting: Waiting) -> Place:
     return msgspec.structs.replace(place, price_ticks=waiting.bound_ticks(), terms=terms)
 
 
-def _follow(book: Book, desk: Desk, events: list[Event], start: int) -> None:
+def _follow(book: Book, advanced: AdvancedState, events: list[Event], start: int) -> None:
     """Follow up the events of one step: lists, times, the last price, bands, triggers."""
     if len(events) > start:
-        followed = _follow_orders(book, desk, events, start)
+        followed = _follow_orders(book, advanced, events, start)
         if followed.last_ticks and book.state == OPEN:
-            _follow_prices(book, desk, followed, events)
+            _follow_prices(book, advanced, followed, events)
         else:
             for waiting, _ in followed.released:
-                lists.release(book, desk, waiting, events)
-    if book.state != OPEN or desk.uncross is not None:
+                lists.release(book, advanced, waiting, events)
+    if book.state != OPEN or advanced.uncross is not None:
         return
-    if desk.band is not None:
-        bands.reference_follow(book, desk, events)
-        bands.limit_state_follow(book, desk, events, start)
-    if desk.waiting:
-        best_prices_seen(book, desk)
+    if advanced.band is not None:
+        bands.reference_follow(book, advanced, events)
+        bands.limit_state_follow(book, advanced, events, start)
+    if advanced.waiting:
+        best_prices_seen(book, advanced)
 
 
 class _Followed(NamedTuple):
@@ -172,22 +175,26 @@ class _Followed(NamedTuple):
     released: list[tuple[Waiting, int]]
 
 
-def _follow_prices(book: Book, desk: Desk, followed: _Followed, events: list[Event]) -> None:
+def _follow_prices(
+    book: Book, advanced: AdvancedState, followed: _Followed, events: list[Event]
+) -> None:
     """Let what waits see the prices, in their order: the released see none from before."""
     first_ticks, last_ticks, released = followed
-    desk.last_ticks = first_ticks
-    desk.is_last_fresh = True
-    if desk.waiting:
-        price_seen(desk, LAST, first_ticks)
+    advanced.last_ticks = first_ticks
+    advanced.is_last_fresh = True
+    if advanced.waiting:
+        price_seen(advanced, LAST, first_ticks)
         for waiting, price_ticks in released:
-            desk.last_ticks = price_ticks
-            lists.release(book, desk, waiting, events)
+            advanced.last_ticks = price_ticks
+            lists.release(book, advanced, waiting, events)
         if last_ticks != first_ticks:
-            price_seen(desk, LAST, last_ticks)
-    desk.last_ticks = last_ticks
+            price_seen(advanced, LAST, last_ticks)
+    advanced.last_ticks = last_ticks
 
 
-def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> _Followed:
+def _follow_orders(
+    book: Book, advanced: AdvancedState, events: list[Event], start: int
+) -> _Followed:
     """Tell lists and times of trades and ends; return what else follows from them."""
     first_ticks = last_ticks = 0
     released: list[tuple[Waiting, int]] = []
@@ -199,110 +206,120 @@ def _follow_orders(book: Book, desk: Desk, events: list[Event], start: int) -> _
         if type(event) is Trade:
             last_ticks = event.price_ticks
             first_ticks = first_ticks or last_ticks
-            if is_trading and desk.band is not None:
-                bands.traded(desk, last_ticks)
+            if is_trading and advanced.band is not None:
+                bands.traded(advanced, last_ticks)
             for order_id, left_lots in (
                 (event.maker_order_id, event.maker_left_lots),
                 (event.taker_order_id, event.taker_left_lots),
             ):
                 if left_lots == 0:
-                    _forget(desk, order_id)
-                if order_id in desk.list_of:
-                    one = lists.traded(book, desk, order_id, left_lots == 0, events)
+                    _forget(advanced, order_id)
+                if order_id in advanced.list_of:
+                    one = lists.traded(book, advanced, order_id, left_lots == 0, events)
                     released += [(waiting, last_ticks) for waiting in one]
         elif type(event) is OrderCancelled:
-            _forget(desk, event.order_id)
-            if event.order_id in desk.list_of:
-                lists.ended(book, desk, event.order_id, events)
+            _forget(advanced, event.order_id)
+            if event.order_id in advanced.list_of:
+                lists.ended(book, advanced, event.order_id, events)
     return _Followed(first_ticks, last_ticks, released)
 
 
-def _forget(desk: Desk, order_id: int) -> None:
-    if desk.expiry_of:
-        desk.expiry_drop(order_id)
-    if desk.at_open:
-        desk.at_open_discard(order_id)
+def _forget(advanced: AdvancedState, order_id: int) -> None:
+    if advanced.expiry_of:
+        advanced.expiry_drop(order_id)
+    if advanced.at_open:
+        advanced.at_open_discard(order_id)
 
 
-def _cancel_refusal(book: Book, desk: Desk) -> str | None:
+def _cancel_refusal(book: Book, advanced: AdvancedState) -> str | None:
     if book.state == AUCTION_CUTOFF:
         return entry.STATE_CODES[AUCTION_CUTOFF]
-    if book.state == HALT and FEATURE_HALT_KEEPS_ORDERS in desk.features:
+    if book.state == HALT and FEATURE_HALT_KEEPS_ORDERS in advanced.features:
         return SYMBOL_HALTED
     return None
 
 
-def _cancel(book: Book, desk: Desk, command: Cancel, sequence: int, events: list[Event]) -> None:
-    code = _cancel_refusal(book, desk)
-    if code is not None and (command.order_id in book.orders or command.order_id in desk.waiting):
+def _cancel(
+    book: Book, advanced: AdvancedState, command: Cancel, sequence: int, events: list[Event]
+) -> None:
+    code = _cancel_refusal(book, advanced)
+    if code is not None and (
+        command.order_id in book.orders or command.order_id in advanced.waiting
+    ):
         events.append(CommandRefused(command.command_id, command.order_id, code))
         return
-    cancels.cancel(book, desk, command, events)
+    cancels.cancel(book, advanced, command, events)
 
 
 def _cancel_all(
-    book: Book, desk: Desk, command: CancelAll, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: CancelAll, sequence: int, events: list[Event]
 ) -> None:
-    code = _cancel_refusal(book, desk)
+    code = _cancel_refusal(book, advanced)
     if code is not None and command.account_id != ALL_ACCOUNTS:
         events.append(CommandRefused(command.command_id, 0, code))
         return
-    cancels.cancel_all(book, desk, command)
+    cancels.cancel_all(book, advanced, command)
 
 
-def _amend(book: Book, desk: Desk, command: Amend, sequence: int, events: list[Event]) -> None:
+def _amend(
+    book: Book, advanced: AdvancedState, command: Amend, sequence: int, events: list[Event]
+) -> None:
     amends.amend(book, command, sequence, events)
 
 
 def _set_state(
-    book: Book, desk: Desk, command: SetState, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: SetState, sequence: int, events: list[Event]
 ) -> None:
-    auction.set_state(book, desk, command, events)
+    auction.set_state(book, advanced, command, events)
 
 
-def _expire(book: Book, desk: Desk, command: Expire, sequence: int, events: list[Event]) -> None:
-    cancels.expire(book, desk, command, events)
+def _expire(
+    book: Book, advanced: AdvancedState, command: Expire, sequence: int, events: list[Event]
+) -> None:
+    cancels.expire(book, advanced, command, events)
     if command.order_id == 0:
-        state = bands.phase_next(book, desk, events)
+        state = bands.phase_next(book, advanced, events)
         if state is not None:
-            auction.move(book, desk, state, events)
+            auction.move(book, advanced, state, events)
 
 
 def _cancel_after(
-    book: Book, desk: Desk, command: CancelAfter, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: CancelAfter, sequence: int, events: list[Event]
 ) -> None:
-    cancels.cancel_after(book, desk, command, events)
+    cancels.cancel_after(book, advanced, command, events)
 
 
 def _set_feature(
-    book: Book, desk: Desk, command: SetFeature, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: SetFeature, sequence: int, events: list[Event]
 ) -> None:
     if command.feature not in FEATURES:
         events.append(CommandRefused(command.command_id, 0, FEATURE_UNKNOWN))
         return
     if command.is_on:
-        desk.features.add(command.feature)
+        advanced.features.add(command.feature)
     else:
-        desk.features.discard(command.feature)
+        advanced.features.discard(command.feature)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
-def _set_band(book: Book, desk: Desk, command: SetBand, sequence: int, events: list[Event]) -> None:
-    bands.set_band(book, desk, command, events)
+def _set_band(
+    book: Book, advanced: AdvancedState, command: SetBand, sequence: int, events: list[Event]
+) -> None:
+    bands.set_band(book, advanced, command, events)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
 def _set_limits(
-    book: Book, desk: Desk, command: SetLimits, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: SetLimits, sequence: int, events: list[Event]
 ) -> None:
     assert command.open_orders_max >= 0
     assert command.stop_orders_max >= 0
-    desk.limits_set(command.account_id, command.open_orders_max, command.stop_orders_max)
+    advanced.limits_set(command.account_id, command.open_orders_max, command.stop_orders_max)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
 def _refuse_faulty(
-    book: Book, desk: Desk, command: RefuseFaulty, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: RefuseFaulty, sequence: int, events: list[Event]
 ) -> None:
     events.append(fault_refusal(command))
 
@@ -314,7 +331,7 @@ def fault_refusal(command: RefuseFaulty) -> Event:
     return CommandRefused(command.command_id, command.order_id, ENGINE_FAULT)
 
 
-HANDLERS: Final[dict[type[Any], Callable[[Book, Desk, Any, int, list[Event]], None]]] = {
+HANDLERS: Final[dict[type[Any], Callable[[Book, AdvancedState, Any, int, list[Event]], None]]] = {
     Place: entry.place,
     Cancel: _cancel,
     Amend: _amend,

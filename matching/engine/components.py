@@ -1,4 +1,4 @@
-"""What a desk holds: waiting orders, sorted triggers, linked orders, a band, an auction."""
+"""What advanced state holds: waiting orders, sorted triggers, linked orders, a band, an auction."""
 
 from bisect import bisect_left, insort
 from typing import Final

@@ -15,9 +15,9 @@ from typing import Any, Final, get_args
 from matching.engine.amends import amend
 from matching.engine.auction import Indication, indication
 from matching.engine.book import Book, RestingOrder
-from matching.engine.cascade import apply_at_desk, fault_refusal
+from matching.engine.cascade import apply_advanced, fault_refusal
 from matching.engine.execution import cancelled, end_of, fillable, take, take_for_budget
-from matching.engine.invariants import desk_check
+from matching.engine.invariants import advanced_check
 from matching.engine.journal import Sequenced
 from matching.engine.messages import (
     ALL_ACCOUNTS,
@@ -62,7 +62,8 @@ from matching.engine.messages import (
 )
 from matching.engine.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 
-# Of one account on a symbol without a desk, where cancels are cheap: measured, 1 microsecond each.
+# Of one account on a symbol without advanced state, where cancels are cheap: measured, 1
+# microsecond each.
 CANCELS_AT_ONCE_MAX: Final = 2_000
 
 
@@ -86,10 +87,10 @@ class Engine:
         except KeyError:
             book = self.book(command.symbol_id)
         sequence = self.sequence + 1
-        if book.desk is None:
+        if book.advanced is None:
             events = _HANDLERS[type(command)](book, command, sequence)
         else:
-            events = apply_at_desk(book, command, sequence)
+            events = apply_advanced(book, command, sequence)
         self.sequence = sequence
         return events
 
@@ -135,17 +136,17 @@ class Engine:
     def indication(self, symbol_id: int) -> Indication:
         """Return the price and volume that an auction of the symbol would have now."""
         book = self.book(symbol_id)
-        return indication(book, book.desk)
+        return indication(book, book.advanced)
 
     def next_due_ms(self, symbol_id: int) -> int | None:
         """Return when the symbol's next `Expire` has something to do, or None."""
-        desk = self.book(symbol_id).desk
-        return desk.next_due_ms() if desk is not None else None
+        advanced = self.book(symbol_id).advanced
+        return advanced.next_due_ms() if advanced is not None else None
 
     def needs_continue(self, symbol_id: int) -> bool:
         """Tell whether the symbol's next command should be a `Continue`, as after a restart."""
-        desk = self.book(symbol_id).desk
-        return desk is not None and desk.has_work()
+        advanced = self.book(symbol_id).advanced
+        return advanced is not None and advanced.has_work()
 
     def check(self) -> None:
         """Assert every invariant of every book. O(orders): for tests and snapshots."""
@@ -157,8 +158,8 @@ class Engine:
         book = self.books[symbol_id]
         assert book.symbol_id == symbol_id
         book.check()
-        if book.desk is not None:
-            desk_check(book, book.desk, self.sequence)
+        if book.advanced is not None:
+            advanced_check(book, book.advanced, self.sequence)
         assert all(0 < order.priority <= self.sequence for order in book.orders.values())
 
 
@@ -169,7 +170,7 @@ def _place(book: Book, command: Place, sequence: int) -> list[Event]:
     assert price_ticks > 0
     assert side == BUY or side == SELL  # `in` would build a tuple for each order
     if command.terms is not None:
-        return apply_at_desk(book, command, sequence)
+        return apply_advanced(book, command, sequence)
     if book.state != OPEN:
         return [OrderRejected(order_id, command.account_id, SYMBOL_HALTED)]
     if order_id in book.orders:
@@ -254,7 +255,7 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
 
 def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
     if command.display_lots and book.rules >= RULES_MENDED:
-        return apply_at_desk(book, command, sequence)  # an iceberg is restored from an image
+        return apply_advanced(book, command, sequence)  # an iceberg is restored from an image
     events: list[Event] = []
     amend(book, command, sequence, events)
     return events
@@ -263,10 +264,10 @@ def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
 def _cancel_all(book: Book, command: CancelAll, sequence: int) -> list[Event]:
     account_id = command.account_id
     if account_id == ALL_ACCOUNTS:
-        return apply_at_desk(book, command, sequence)  # piece by piece
+        return apply_advanced(book, command, sequence)  # piece by piece
     accounts = book.by_account()
     if accounts.count_of(account_id) > CANCELS_AT_ONCE_MAX:
-        return apply_at_desk(book, command, sequence)
+        return apply_advanced(book, command, sequence)
     assert command.side in (-1, BUY, SELL)
     orders = [
         order
@@ -282,7 +283,7 @@ def _cancel_all(book: Book, command: CancelAll, sequence: int) -> list[Event]:
 def _set_state(book: Book, command: SetState, sequence: int) -> list[Event]:
     assert OPEN <= command.state <= CLOSED
     if command.state not in (OPEN, HALT):
-        return apply_at_desk(book, command, sequence)
+        return apply_advanced(book, command, sequence)
     book.state = command.state
     return [StateChanged(book.symbol_id, command.state)]
 
@@ -299,7 +300,7 @@ _HANDLERS: dict[type[Any], Callable[[Book, Any, int], list[Event]]] = {
     SetState: _set_state,
     RefuseFaulty: _refuse_faulty,
     **dict.fromkeys(
-        (PlaceList, Expire, CancelAfter, Continue, SetFeature, SetBand, SetLimits), apply_at_desk
+        (PlaceList, Expire, CancelAfter, Continue, SetFeature, SetBand, SetLimits), apply_advanced
     ),
 }
 assert set(_HANDLERS) == set(get_args(Command)), "a command without a handler fails at import"

@@ -1,9 +1,9 @@
-"""How an order comes in where a symbol has a desk: refusals, waiting, taking, resting."""
+"""How an order comes in where a symbol has advanced state: refusals, waiting, taking, resting."""
 
 from typing import Final, NamedTuple
 
 from matching.engine import bands
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book, RestingOrder
 from matching.engine.codes import (
     BAND_REST,
@@ -74,12 +74,14 @@ GATHERING: Final = frozenset({PRE_OPEN, AUCTION, AUCTION_CUTOFF})
 AUCTIONS: Final = frozenset({AUCTION, AUCTION_CUTOFF})
 
 
-def place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Event]) -> None:
+def place(
+    book: Book, advanced: AdvancedState, command: Place, sequence: int, events: list[Event]
+) -> None:
     """Enter one order."""
     assert_place(command)
     order = incoming(command, sequence)
-    code = entry_refusal(book, desk, command, command.time_ms) or at_market_refusal(
-        book, desk, command, order
+    code = entry_refusal(book, advanced, command, command.time_ms) or at_market_refusal(
+        book, advanced, command, order
     )
     if code is not None:
         events.append(OrderRejected(order.order_id, order.account_id, code))
@@ -87,10 +89,10 @@ def place(book: Book, desk: Desk, command: Place, sequence: int, events: list[Ev
     events.append(accepted(order))
     if waits(command):
         waiting = Waiting(command, sequence, HELD)
-        desk.hold(waiting)
-        start_watching(book, desk, waiting, events)
+        advanced.hold(waiting)
+        start_watching(book, advanced, waiting, events)
     else:
-        run(book, desk, command, order, events)
+        run(book, advanced, command, order, events)
 
 
 def assert_place(command: Place) -> None:
@@ -152,7 +154,7 @@ _ALONE: Final = Ahead()
 
 def entry_refusal(
     book: Book,
-    desk: Desk,
+    advanced: AdvancedState,
     command: Place,
     time_ms: int,
     ahead: Ahead = _ALONE,
@@ -167,18 +169,20 @@ def entry_refusal(
     if code is not None:
         return code
     order_id = command.order_id
-    if order_id in book.orders or order_id in desk.waiting:
+    if order_id in book.orders or order_id in advanced.waiting:
         return DUPLICATE_ORDER_ID
     terms = command.terms or NO_TERMS
     if terms.expire_ms and terms.expire_ms <= time_ms:
         return EXPIRED_AT_ENTRY
     if terms.trigger == TRIGGER_TRAILING:
-        trailing = desk.trailing_live if book.rules >= RULES_MENDED else desk.trailing_watching()
+        trailing = (
+            advanced.trailing_live if book.rules >= RULES_MENDED else advanced.trailing_watching()
+        )
         if trailing + ahead.trailing >= TRAILING_ORDERS_PER_SYMBOL_MAX:
             return TRAILING_ORDERS_MAX
     is_waiting = is_held or waits(command)
     if command.time_in_force == GTC or is_waiting or _waits_for_auction(book, command):
-        return _limit_refusal(book, desk, command, ahead, is_waiting=is_waiting)
+        return _limit_refusal(book, advanced, command, ahead, is_waiting=is_waiting)
     return None
 
 
@@ -202,14 +206,14 @@ def state_refusal(book: Book, command: Place) -> str | None:
 
 
 def _limit_refusal(
-    book: Book, desk: Desk, command: Place, ahead: Ahead, *, is_waiting: bool
+    book: Book, advanced: AdvancedState, command: Place, ahead: Ahead, *, is_waiting: bool
 ) -> str | None:
-    limits = desk.limits
+    limits = advanced.limits
     if not limits:
         return None
     account_id = command.account_id
     open_max, stops_max = limits.get(account_id) or limits.get(ALL_ACCOUNTS, (0, 0))
-    waiting = len(desk.waiting_by_account.get(account_id, ()))
+    waiting = len(advanced.waiting_by_account.get(account_id, ()))
     if open_max:
         resting = book.by_account().count_of(account_id)
         if resting + waiting + ahead.orders >= open_max:
@@ -219,7 +223,9 @@ def _limit_refusal(
     return None
 
 
-def at_market_refusal(book: Book, desk: Desk, command: Place, order: RestingOrder) -> str | None:
+def at_market_refusal(
+    book: Book, advanced: AdvancedState, command: Place, order: RestingOrder
+) -> str | None:
     """Return why the order may not meet the book as it stands; may reprice a post-only order."""
     if waits(command) or book.state in GATHERING:
         return None
@@ -232,7 +238,7 @@ def at_market_refusal(book: Book, desk: Desk, command: Place, order: RestingOrde
             if not terms.reprice or one_away < 1 or _is_beyond(order.side, one_away, terms):
                 return POST_ONLY_WOULD_TAKE
             order.price_ticks = one_away
-    if not command.market and _band_refuses(book, desk, order):
+    if not command.market and _band_refuses(book, advanced, order):
         return PRICE_OUTSIDE_BAND
     if command.time_in_force == FOK and not fillable(book, order):
         return FOK_UNFILLABLE
@@ -247,32 +253,34 @@ def _is_beyond(side: int, price_ticks: int, terms: Terms) -> bool:
     return price_ticks < limit_ticks if side == BUY else price_ticks > limit_ticks
 
 
-def _band_refuses(book: Book, desk: Desk, order: RestingOrder) -> bool:
-    if desk.band is None:
+def _band_refuses(book: Book, advanced: AdvancedState, order: RestingOrder) -> bool:
+    if advanced.band is None:
         return False
     side, price_ticks = order.side, order.price_ticks
-    return bands.is_outside(desk, side, price_ticks) or bands.is_barred(
-        book, side, price_ticks, bands.edge_passed(book, desk, side)
+    return bands.is_outside(advanced, side, price_ticks) or bands.is_barred(
+        book, side, price_ticks, bands.edge_passed(book, advanced, side)
     )
 
 
-def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: list[Event]) -> None:
+def run(
+    book: Book, advanced: AdvancedState, command: Place, order: RestingOrder, events: list[Event]
+) -> None:
     """Let an accepted order trade, if the state trades, and rest or end."""
     if book.state != OPEN:
         if command.market:
-            desk.at_open_add(order.order_id)
-        rest(book, desk, order)
+            advanced.at_open_add(order.order_id)
+        rest(book, advanced, order)
         return
-    edge_ticks = bands.edge_passed(book, desk, order.side) if desk.band is not None else 0
+    edge_ticks = bands.edge_passed(book, advanced, order.side) if advanced.band is not None else 0
     code: str | None = IOC_REST
     if command.market:
-        code = _trade_market(book, desk, command, order, edge_ticks, events)
+        code = _trade_market(book, advanced, command, order, edge_ticks, events)
     elif take(book, order, events, edge_ticks):
         code = SELF_TRADE
     elif not order.left_lots:
         code = None
     elif command.time_in_force == GTC:
-        rest(book, desk, order)
+        rest(book, advanced, order)
         code = None
     if code is not None:
         cancelled(order, code, events)
@@ -280,7 +288,7 @@ def run(book: Book, desk: Desk, command: Place, order: RestingOrder, events: lis
 
 def _trade_market(
     book: Book,
-    desk: Desk,
+    advanced: AdvancedState,
     command: Place,
     order: RestingOrder,
     edge_ticks: int,
@@ -291,7 +299,7 @@ def _trade_market(
     if bands.is_barred(book, side, bound_ticks, edge_ticks):
         return BAND_REST
     code: str | None = MARKET_REST
-    limit_ticks = bands.clamped(desk, side, bound_ticks)
+    limit_ticks = bands.clamped(advanced, side, bound_ticks)
     if book.rules < RULES_MENDED:
         order.price_ticks = limit_ticks  # which `OrderAmended` then told
     if command.budget_ticklots:
@@ -309,7 +317,7 @@ def _trade_market(
     return code
 
 
-def rest(book: Book, desk: Desk, order: RestingOrder) -> None:
+def rest(book: Book, advanced: AdvancedState, order: RestingOrder) -> None:
     """Put an order into the book, an iceberg with its first slice."""
     book.add_sliced(order)
-    desk.expiry_add(order.order_id, order.expire_ms)
+    advanced.expiry_add(order.order_id, order.expire_ms)

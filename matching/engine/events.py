@@ -183,8 +183,8 @@ class OrderRepriced(Struct, tag=18, array_like=True, gc=False):
     left_lots: int
 
 
-# Only a symbol with a desk (matching/engine/advanced.py) gives these.
-DeskEvent = (
+# Only a symbol with advanced state (matching/engine/advanced.py) gives these.
+AdvancedEvent = (
     OrderWaiting
     | OrderTriggered
     | OrderRefreshed
@@ -205,5 +205,5 @@ Event = (
     | OrderAmended
     | CommandRefused
     | StateChanged
-    | DeskEvent
+    | AdvancedEvent
 )

@@ -134,10 +134,14 @@ def prevent(
     """Do what the taker's mode says instead of a match of `lots`. True: the taker ends."""
     mode = taker.self_trade
     if mode == STP_CANCEL_INCOMING and not (
-        book.desk is not None and FEATURE_REPORT_PREVENTED in book.desk.features
+        book.advanced is not None and FEATURE_REPORT_PREVENTED in book.advanced.features
     ):
         return True
-    if mode == STP_DECREMENT and book.desk is not None and book.desk.is_parent(maker.order_id):
+    if (
+        mode == STP_DECREMENT
+        and book.advanced is not None
+        and book.advanced.is_parent(maker.order_id)
+    ):
         mode = STP_CANCEL_INCOMING  # what waits for it is paid for by its fills: it keeps its lots
     events.append(
         SelfTradePrevented(

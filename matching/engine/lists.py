@@ -1,6 +1,6 @@
 """Orders with a linked life: one cancels the other, one releases the other, or both."""
 
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book, RestingOrder
 from matching.engine.cancels import end_order
 from matching.engine.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
@@ -34,22 +34,22 @@ from matching.engine.versions import RULES_MENDED
 
 
 def place_list(
-    book: Book, desk: Desk, command: PlaceList, sequence: int, events: list[Event]
+    book: Book, advanced: AdvancedState, command: PlaceList, sequence: int, events: list[Event]
 ) -> None:
     """Enter all orders of a list, or none of them."""
     _assert_list(command)
     orders = [incoming(place, sequence) for place in command.orders]
-    codes = _refusals(book, desk, command, orders)
+    codes = _refusals(book, advanced, command, orders)
     if any(codes):
         for order, code in zip(orders, codes, strict=True):
             events.append(OrderRejected(order.order_id, order.account_id, code or LIST_REFUSED))
         return
-    _enter(book, desk, command, orders, sequence, events)
+    _enter(book, advanced, command, orders, sequence, events)
 
 
 def _enter(
     book: Book,
-    desk: Desk,
+    advanced: AdvancedState,
     command: PlaceList,
     orders: list[RestingOrder],
     sequence: int,
@@ -62,20 +62,20 @@ def _enter(
     parent_id = 0 if command.kind == OCO else ids[0]
     order_list = OrderList(command.list_id, command.kind, parent_id, ids)
     for order_id in ids:
-        desk.list_of[order_id] = order_list
-    desk.list_noted(order_list)
+        advanced.list_of[order_id] = order_list
+    advanced.list_noted(order_list)
     # What waits is in place before anything trades, which may release it or end it.
     for place in places:
         if _is_held(command, place) or waits(place):
-            desk.hold(Waiting(place, sequence, HELD))
+            advanced.hold(Waiting(place, sequence, HELD))
     for place in places:
         if _is_held(command, place):
             events.append(OrderWaiting(place.order_id, place.account_id, place.side, 0))
         elif waits(place):
-            start_watching(book, desk, desk.waiting[place.order_id], events)
+            start_watching(book, advanced, advanced.waiting[place.order_id], events)
     for place, order in zip(places, orders, strict=True):
         if not _is_held(command, place) and not waits(place):
-            run(book, desk, place, order, events)
+            run(book, advanced, place, order, events)
 
 
 def _assert_list(command: PlaceList) -> None:
@@ -99,7 +99,7 @@ def _is_held(command: PlaceList, place: Place) -> bool:
 
 
 def _refusals(
-    book: Book, desk: Desk, command: PlaceList, orders: list[RestingOrder]
+    book: Book, advanced: AdvancedState, command: PlaceList, orders: list[RestingOrder]
 ) -> list[str | None]:
     """The reason against each order, seen as the list's orders come in one after another."""
     codes: list[str | None] = []
@@ -107,9 +107,9 @@ def _refusals(
     for place, order in zip(command.orders, orders, strict=True):
         is_held = _is_held(command, place)
         counts_held = is_held and book.rules >= RULES_MENDED
-        code = entry_refusal(book, desk, place, command.time_ms, ahead, is_held=counts_held)
+        code = entry_refusal(book, advanced, place, command.time_ms, ahead, is_held=counts_held)
         if code is None and not is_held:
-            code = at_market_refusal(book, desk, place, order)
+            code = at_market_refusal(book, advanced, place, order)
         codes.append(code)
         ahead = _counted_in(book, ahead, place, is_held or waits(place))
     return codes
@@ -124,74 +124,76 @@ def _counted_in(book: Book, ahead: Ahead, place: Place, is_waiting: bool) -> Ahe
 
 
 def traded(
-    book: Book, desk: Desk, order_id: int, is_filled: bool, events: list[Event]
+    book: Book, advanced: AdvancedState, order_id: int, is_filled: bool, events: list[Event]
 ) -> list[Waiting]:
     """Follow a trade of a list's order: end its other one, or return what waited for its fill."""
-    order_list = desk.list_of[order_id]
+    order_list = advanced.list_of[order_id]
     if order_list.parent_id == order_id:
-        return _released(book, desk, order_list, events) if is_filled else []
+        return _released(book, advanced, order_list, events) if is_filled else []
     if not order_list.parent_id:
-        _dissolve(book, desk, order_list, order_id, LIST_OTHER_TRADED, events)
+        _dissolve(book, advanced, order_list, order_id, LIST_OTHER_TRADED, events)
     return []
 
 
-def triggered(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
+def triggered(book: Book, advanced: AdvancedState, order_id: int, events: list[Event]) -> None:
     """Follow the trigger of a list's order: its other one ends before it comes in."""
-    order_list = desk.list_of[order_id]
+    order_list = advanced.list_of[order_id]
     if not order_list.parent_id:
-        _dissolve(book, desk, order_list, order_id, LIST_OTHER_TRADED, events)
+        _dissolve(book, advanced, order_list, order_id, LIST_OTHER_TRADED, events)
 
 
-def ended(book: Book, desk: Desk, order_id: int, events: list[Event]) -> None:
+def ended(book: Book, advanced: AdvancedState, order_id: int, events: list[Event]) -> None:
     """Follow the end of a list's order: nothing of the list stays alone."""
-    order_list = desk.list_of[order_id]
+    order_list = advanced.list_of[order_id]
     if order_list.parent_id in (0, order_id):
-        _dissolve(book, desk, order_list, order_id, LIST_OTHER_ENDED, events)
+        _dissolve(book, advanced, order_list, order_id, LIST_OTHER_ENDED, events)
         return
     # One of the orders that wait for the parent: the rest of the list goes on without it.
     order_list.order_ids.remove(order_id)
-    del desk.list_of[order_id]
+    del advanced.list_of[order_id]
     if len(order_list.order_ids) == 1:
-        del desk.list_of[order_list.parent_id]
-    desk.list_noted(order_list)
+        del advanced.list_of[order_list.parent_id]
+    advanced.list_noted(order_list)
 
 
-def _released(book: Book, desk: Desk, order_list: OrderList, events: list[Event]) -> list[Waiting]:
+def _released(
+    book: Book, advanced: AdvancedState, order_list: OrderList, events: list[Event]
+) -> list[Waiting]:
     parent_id = order_list.parent_id
     order_list.parent_id = 0
     order_list.order_ids.remove(parent_id)
-    del desk.list_of[parent_id]
+    del advanced.list_of[parent_id]
     children = list(order_list.order_ids)
     if len(children) == 1:
-        del desk.list_of[children[0]]
-    desk.list_noted(order_list)
-    released = [desk.waiting[order_id] for order_id in children]
+        del advanced.list_of[children[0]]
+    advanced.list_noted(order_list)
+    released = [advanced.waiting[order_id] for order_id in children]
     if book.rules >= RULES_MENDED:
         return released
     for waiting in released:  # at once, and so with the last price from before
-        release(book, desk, waiting, events)
+        release(book, advanced, waiting, events)
     return []
 
 
-def release(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:
+def release(book: Book, advanced: AdvancedState, waiting: Waiting, events: list[Event]) -> None:
     """Let an order watch its price from now on, or come in as soon as its turn is there."""
     if waits(waiting.command):
-        start_watching(book, desk, waiting, events)
+        start_watching(book, advanced, waiting, events)
     else:
-        desk.elect([waiting], 0)
+        advanced.elect([waiting], 0)
 
 
 def _dissolve(
     book: Book,
-    desk: Desk,
+    advanced: AdvancedState,
     order_list: OrderList,
     order_id: int,
     code: str,
     events: list[Event],
 ) -> None:
     for one in order_list.order_ids:
-        del desk.list_of[one]
-    desk.list_noted(order_list)
+        del advanced.list_of[one]
+    advanced.list_noted(order_list)
     for one in order_list.order_ids:
         if one != order_id:
-            end_order(book, desk, one, code, events)
+            end_order(book, advanced, one, code, events)

@@ -11,6 +11,9 @@ from typing import Final
 from msgspec import Struct
 
 from matching.engine.events import (
+    AdvancedEvent as AdvancedEvent,
+)
+from matching.engine.events import (
     AuctionUncrossed as AuctionUncrossed,
 )
 from matching.engine.events import (
@@ -21,9 +24,6 @@ from matching.engine.events import (
 )
 from matching.engine.events import (
     ContinueNeeded as ContinueNeeded,
-)
-from matching.engine.events import (
-    DeskEvent as DeskEvent,
 )
 from matching.engine.events import (
     Event as Event,

@@ -1,17 +1,19 @@
 """Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
 
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.components import ASK, BID, DOWN, LAST, PPM, UP, Entry, Waiting, is_trailing
 from matching.engine.messages import BUY, OPEN, Event, OrderWaiting
 
 
-def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]) -> None:
+def start_watching(
+    book: Book, advanced: AdvancedState, waiting: Waiting, events: list[Event]
+) -> None:
     """Let an order's trigger be reached, at once where the price already has."""
     terms = waiting.terms
     waiting.stop_ticks = terms.stop_ticks
-    desk.watch(waiting)
-    price_ticks = _price_of(book, desk, waiting.source)
+    advanced.watch(waiting)
+    price_ticks = _price_of(book, advanced, waiting.source)
     if price_ticks and is_trailing(terms):
         _follow(waiting, price_ticks)
     command = waiting.command
@@ -19,16 +21,16 @@ def start_watching(book: Book, desk: Desk, waiting: Waiting, events: list[Event]
         OrderWaiting(command.order_id, command.account_id, command.side, waiting.stop_ticks)
     )
     if price_ticks and is_reached(waiting, price_ticks):
-        desk.unwatch(waiting)
-        desk.elect([waiting], price_ticks)
+        advanced.unwatch(waiting)
+        advanced.elect([waiting], price_ticks)
 
 
-def _price_of(book: Book, desk: Desk, source: int) -> int:
+def _price_of(book: Book, advanced: AdvancedState, source: int) -> int:
     """The price of a source now, or 0. Nothing from before a halt counts."""
     if book.state != OPEN:
         return 0
     if source == LAST:
-        return desk.last_ticks if desk.is_last_fresh else 0
+        return advanced.last_ticks if advanced.is_last_fresh else 0
     return (book.best_bid() if source == BID else book.best_ask()) or 0
 
 
@@ -53,11 +55,11 @@ def _follow(waiting: Waiting, price_ticks: int) -> None:
     waiting.stop_ticks = max(0, price_ticks - favour * distance_ticks)
 
 
-def price_seen(desk: Desk, source: int, price_ticks: int) -> None:
+def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
     """Elect all that a price reaches: what it passed first comes in first, then the older."""
-    rising = desk.triggers[source, UP].pop_to(price_ticks)
-    falling = desk.triggers[source, DOWN].pop_to(-price_ticks)
-    trailed = _trailing_reached(desk, source, price_ticks) if desk.trailing[source] else []
+    rising = advanced.triggers[source, UP].pop_to(price_ticks)
+    falling = advanced.triggers[source, DOWN].pop_to(-price_ticks)
+    trailed = _trailing_reached(advanced, source, price_ticks) if advanced.trailing[source] else []
     reached = rising or falling  # each in its order already: thousands need no sorting anew
     if trailed or (rising and falling):
         # A rank less the price is the distance, with the farthest first.
@@ -65,14 +67,14 @@ def price_seen(desk: Desk, source: int, price_ticks: int) -> None:
         reached += [(rank + price_ticks, age, one) for rank, age, one in falling]
         reached = sorted(reached + trailed)
     if reached:
-        waiting = desk.waiting
-        desk.elect([waiting[order_id] for _, _, order_id in reached], price_ticks)
+        waiting = advanced.waiting
+        advanced.elect([waiting[order_id] for _, _, order_id in reached], price_ticks)
 
 
-def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
+def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) -> list[Entry]:
     """Let the trailing stops of a source follow a price; take off those that it reaches."""
     reached: list[Entry] = []
-    trailing = desk.trailing[source]
+    trailing = advanced.trailing[source]
     for order_id, waiting in trailing.items():
         mark_ticks = waiting.mark_ticks
         is_buy = waiting.command.side == BUY
@@ -87,10 +89,10 @@ def _trailing_reached(desk: Desk, source: int, price_ticks: int) -> list[Entry]:
     return reached
 
 
-def best_prices_seen(book: Book, desk: Desk) -> None:
+def best_prices_seen(book: Book, advanced: AdvancedState) -> None:
     """Elect what waits for the best bid or the best ask."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is not None:
-        price_seen(desk, BID, bid)
+        price_seen(advanced, BID, bid)
     if ask is not None:
-        price_seen(desk, ASK, ask)
+        price_seen(advanced, ASK, ask)

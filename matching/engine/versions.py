@@ -10,6 +10,6 @@ from typing import Final
 RULES_FIRST: Final = 1  # rows from before versions were written down
 # Released orders see no earlier price; auctions take prevented matches out first; no market order
 # outlives its auction; nothing trades outside a band; limits count lists whole; one word for what
-# self-trade prevention ended; an amend that shows a part opens a desk.
+# self-trade prevention ended; an amend that shows a part opens advanced state.
 RULES_MENDED: Final = 2
 RULES_NOW: Final = RULES_MENDED

@@ -1,9 +1,9 @@
-"""The part of the state hash that is not about single orders: what the symbols' desks hold.
+"""The part of the state hash that is not about single orders: the advanced state.
 
-Timers, limits, linked orders and the market orders of an auction are a sum that the desk keeps up
-to date (matching/engine/set_hash.py). Of long queues the length and the next orders are hashed:
-whatever is in a queue comes to its front before it has any effect. What is not about a symbol whose
-commands changed nothing is not computed again.
+Timers, limits, linked orders and the market orders of an auction are a sum that the advanced state
+keeps up to date (matching/engine/set_hash.py). Of long queues the length and the next orders are
+hashed: whatever is in a queue comes to its front before it has any effect. What is not about a
+symbol whose commands changed nothing is not computed again.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from matching.engine.advanced import Desk
+from matching.engine.advanced import AdvancedState
 from matching.engine.components import ELECTED, OrderList, Waiting
 from matching.engine.core import Engine
 from matching.engine.set_hash import DIGEST_BYTES, Tally
@@ -23,31 +23,31 @@ _VERSION: Final = "desks-2"
 QUEUE_HASHED_MAX: Final = 100
 
 
-def desks_digest(engine: Engine) -> str:
-    """Return the hash of all desks but the waiting orders' own terms; nothing: no desk.
+def advanced_hash(engine: Engine) -> str:
+    """Return the hash of advanced state but the waiting orders' own terms; nothing without it.
 
     Costs little for what changed since it was last asked for, nothing for other symbols.
     """
     parts = []
     for symbol_id, book in engine.books.items():
-        desk = book.desk
-        if desk is None:
+        advanced = book.advanced
+        if advanced is None:
             continue
-        if desk.digest is None:
-            if desk.tally is None:
-                desk.tally = _tally_of(desk)
-            desk.digest = _desk_digest(desk, desk.tally.total)
-        parts.append((symbol_id, desk.digest))
+        if advanced.digest is None:
+            if advanced.tally is None:
+                advanced.tally = _tally_of(advanced)
+            advanced.digest = _advanced_hash(advanced, advanced.tally.total)
+        parts.append((symbol_id, advanced.digest))
     return _joined(parts)
 
 
-def desks_digest_afresh(engine: Engine) -> str:
-    """Return the same from what the desks hold, trusting nothing that was kept. O(all of it)."""
+def advanced_hash_afresh(engine: Engine) -> str:
+    """Return the same from scratch, trusting nothing that was kept. O(all of it)."""
     return _joined(
         [
-            (symbol_id, _desk_digest(book.desk, _tally_of(book.desk).total))
+            (symbol_id, _advanced_hash(book.advanced, _tally_of(book.advanced).total))
             for symbol_id, book in engine.books.items()
-            if book.desk is not None
+            if book.advanced is not None
         ]
     )
 
@@ -59,20 +59,20 @@ def _joined(parts: list[tuple[int, str]]) -> str:
     return "|" + blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
 
 
-def _desk_digest(desk: Desk, total: int) -> str:
+def _advanced_hash(advanced: AdvancedState, total: int) -> str:
     parts = (
-        desk.sequence if desk.has_work() else 0,
-        desk.now_ms,
-        desk.last_ticks,
-        desk.is_last_fresh,
-        [_trailing_text(trailing) for trailing in desk.trailing.values()],
-        (desk.elected_live, _elected_next(desk)),
-        (len(desk.cancels), list(islice(desk.cancels, QUEUE_HASHED_MAX))),
+        advanced.sequence if advanced.has_work() else 0,
+        advanced.now_ms,
+        advanced.last_ticks,
+        advanced.is_last_fresh,
+        [_trailing_text(trailing) for trailing in advanced.trailing.values()],
+        (advanced.elected_live, _elected_next(advanced)),
+        (len(advanced.cancels), list(islice(advanced.cancels, QUEUE_HASHED_MAX))),
         total,
-        sorted(desk.features),
-        desk.band.parts() if desk.band is not None else None,
-        list(desk.samples),
-        msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
+        sorted(advanced.features),
+        advanced.band.parts() if advanced.band is not None else None,
+        list(advanced.samples),
+        msgspec.structs.astuple(advanced.uncross) if advanced.uncross is not None else None,
     )
     return blake2b(repr(parts).encode(), digest_size=DIGEST_BYTES).hexdigest()
 
@@ -83,38 +83,38 @@ def _trailing_text(trailing: dict[int, Waiting]) -> str:
     return f"{ids}{[trailing[order_id].mark_ticks for order_id in ids]}" if ids else ""
 
 
-def _elected_next(desk: Desk) -> list[tuple[int, int]]:
-    following = islice(_live(desk), QUEUE_HASHED_MAX)
+def _elected_next(advanced: AdvancedState) -> list[tuple[int, int]]:
+    following = islice(_live(advanced), QUEUE_HASHED_MAX)
     return [(one.command.order_id, one.at_ticks) for one in following]
 
 
-def _live(desk: Desk) -> Iterator[Waiting]:
-    waiting = desk.waiting
-    for one in desk.elected:
+def _live(advanced: AdvancedState) -> Iterator[Waiting]:
+    waiting = advanced.waiting
+    for one in advanced.elected:
         if waiting.get(one.command.order_id) is one and one.stage == ELECTED:
             yield one
 
 
-def _tally_of(desk: Desk) -> Tally:
-    """Return the sum that the desk keeps, computed in full."""
+def _tally_of(advanced: AdvancedState) -> Tally:
+    """Return the sum that the advanced state keeps, computed in full."""
     tally = Tally()
-    for (account_id, owner_tag), due_ms in desk.timers.items():
+    for (account_id, owner_tag), due_ms in advanced.timers.items():
         tally.put("timer", (account_id, owner_tag), (account_id, owner_tag, due_ms))
-    for account_id, limits in desk.limits.items():
+    for account_id, limits in advanced.limits.items():
         tally.put("limits", account_id, (account_id, limits))
-    for order_id in desk.at_open:
+    for order_id in advanced.at_open:
         tally.put("at_open", order_id, order_id)
-    for order_list in order_lists(desk):
+    for order_list in order_lists(advanced):
         tally.put("list", order_list, order_list.parts())
     return tally
 
 
-def order_lists(desk: Desk) -> list[OrderList]:
+def order_lists(advanced: AdvancedState) -> list[OrderList]:
     """Return each list of linked orders once, in the order of their first orders."""
-    by_first = {one.order_ids[0]: one for one in desk.list_of.values()}
+    by_first = {one.order_ids[0]: one for one in advanced.list_of.values()}
     return [order_list for _, order_list in sorted(by_first.items())]
 
 
-def elected(desk: Desk) -> list[Waiting]:
+def elected(advanced: AdvancedState) -> list[Waiting]:
     """Return the elected orders that have not ended meanwhile, in their order."""
-    return list(_live(desk))
+    return list(_live(advanced))

@@ -33,8 +33,8 @@ from matching.engine.messages import (
 )
 from matching.engine.set_hash import DIGEST_BYTES, MODULUS, contribution
 from matching.engine.sharded import Sharded
-from matching.state.advanced_hash import desks_digest as desks_digest
-from matching.state.advanced_hash import desks_digest_afresh
+from matching.state.advanced_hash import advanced_hash as advanced_hash
+from matching.state.advanced_hash import advanced_hash_afresh
 from matching.state.advanced_hash import elected as elected
 from matching.state.advanced_hash import order_lists as order_lists
 
@@ -54,20 +54,20 @@ def state_hash(engine: Engine) -> str:
         for order in open_orders(book):
             total += _contribution(symbol_id, order)
     states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-    return _hexdigest(total % MODULUS, engine.sequence, states, desks_digest_afresh(engine))
+    return _hexdigest(total % MODULUS, engine.sequence, states, advanced_hash_afresh(engine))
 
 
 def open_orders(book: Book) -> list[RestingOrder | Waiting]:
     """Return all open orders of a symbol, in the book and waiting."""
-    waiting = book.desk.waiting.values() if book.desk is not None else ()
+    waiting = book.advanced.waiting.values() if book.advanced is not None else ()
     return [*book.orders.values(), *waiting]
 
 
 def open_order(book: Book, order_id: int) -> RestingOrder | Waiting | None:
     """Return the open order of that id, in the book or waiting, or None."""
     order = book.orders.get(order_id)
-    if order is None and book.desk is not None:
-        return book.desk.waiting.get(order_id)
+    if order is None and book.advanced is not None:
+        return book.advanced.waiting.get(order_id)
     return order
 
 
@@ -106,12 +106,13 @@ class StateHash:
         for order_id in orders_named(events):
             self.touch(book.symbol_id, order_id, open_order(book, order_id))
 
-    def hexdigest(self, sequence: int, states: Mapping[int, int], desks: str = "") -> str:
+    def hexdigest(self, sequence: int, states: Mapping[int, int], advanced: str = "") -> str:
         """Return the hash for an engine sequence and the market state of each symbol.
 
-        `desks` is `desks_digest(engine)`: left out, the hash is that of symbols without any desk.
+        `advanced` is `advanced_hash(engine)`: left out, the hash is that of symbols without
+        advanced state.
         """
-        return _hexdigest(self._total, sequence, states, desks)
+        return _hexdigest(self._total, sequence, states, advanced)
 
 
 _ABOUT_ONE_ORDER: Final = (
@@ -145,7 +146,7 @@ def _order_id(order: RestingOrder | Waiting) -> int:
 def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
     # Text, because it has no integer width to overflow. All that can change later events is in it.
     if isinstance(order, Waiting):
-        # Where its trigger stands is in the desk's digest: that moves without an event.
+        # Where its trigger stands is in the advanced state's digest: that moves without an event.
         text = f"waiting,{symbol_id},{order.priority},{_command_bytes(order.command).hex()}"
     else:
         text = (
@@ -171,8 +172,8 @@ def _command_bytes(command: Place) -> bytes:
     return _encode((_PLACE_TAG, *astuple(command)[:-1], astuple(terms)[:_TERMS_FIRST]))
 
 
-def _hexdigest(total: int, sequence: int, states: Mapping[int, int], desks: str) -> str:
+def _hexdigest(total: int, sequence: int, states: Mapping[int, int], advanced: str) -> str:
     # An empty open book is what every unknown symbol has: it must not tell two engines apart.
     closed = sorted((symbol, state) for symbol, state in states.items() if state != OPEN)
-    text = f"{_VERSION}|{sequence}|{total:x}|{closed}{desks}"
+    text = f"{_VERSION}|{sequence}|{total:x}|{closed}{advanced}"
     return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

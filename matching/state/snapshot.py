@@ -9,7 +9,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from matching.engine.advanced import ELECTED, WATCHING, Band, Desk, OrderList, Uncross, Waiting
+from matching.engine.advanced import (
+    ELECTED,
+    WATCHING,
+    AdvancedState,
+    Band,
+    OrderList,
+    Uncross,
+    Waiting,
+)
 from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
@@ -63,7 +71,7 @@ class _ListImage(Struct, array_like=True):
     order_ids: list[int]
 
 
-class _DeskImage(Struct, array_like=True):
+class _AdvancedSnapshot(Struct, array_like=True):
     sequence: int
     now_ms: int
     last_ticks: int
@@ -85,7 +93,7 @@ class _BookImage(Struct, array_like=True):
     symbol_id: int
     state: int
     orders: list[_OrderImage]  # each queue in its order
-    desk: _DeskImage | None
+    advanced: _AdvancedSnapshot | None
 
 
 class _Image(Struct, array_like=True):
@@ -128,32 +136,33 @@ def _book_image(book: Book) -> _BookImage:
         for key in book.sides[side_code][0].keys
         for order in book.sides[side_code][0].levels[key]
     ]
-    desk = _desk_image(book.desk) if book.desk is not None else None
-    return _BookImage(book.symbol_id, book.state, orders, desk)
+    advanced = _advanced_snapshot(book.advanced) if book.advanced is not None else None
+    return _BookImage(book.symbol_id, book.state, orders, advanced)
 
 
-def _desk_image(desk: Desk) -> _DeskImage:
-    return _DeskImage(
-        sequence=desk.sequence,
-        now_ms=desk.now_ms,
-        last_ticks=desk.last_ticks,
-        is_last_fresh=desk.is_last_fresh,
+def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
+    return _AdvancedSnapshot(
+        sequence=advanced.sequence,
+        now_ms=advanced.now_ms,
+        last_ticks=advanced.last_ticks,
+        is_last_fresh=advanced.is_last_fresh,
         waiting=[
-            _WaitingImage(*msgspec.structs.astuple(one)) for _, one in sorted(desk.waiting.items())
+            _WaitingImage(*msgspec.structs.astuple(one))
+            for _, one in sorted(advanced.waiting.items())
         ],
-        elected=[one.command.order_id for one in elected(desk)],
-        cancels=list(desk.cancels),
-        timers=sorted((*key, due_ms) for key, due_ms in desk.timers.items()),
+        elected=[one.command.order_id for one in elected(advanced)],
+        cancels=list(advanced.cancels),
+        timers=sorted((*key, due_ms) for key, due_ms in advanced.timers.items()),
         lists=[
             _ListImage(one.list_id, one.kind, one.parent_id, one.order_ids)
-            for one in order_lists(desk)
+            for one in order_lists(advanced)
         ],
-        at_open=sorted(desk.at_open),
-        limits=sorted((account_id, *pair) for account_id, pair in desk.limits.items()),
-        features=sorted(desk.features),
-        band=desk.band.parts() if desk.band is not None else None,
-        samples=list(desk.samples),
-        uncross=msgspec.structs.astuple(desk.uncross) if desk.uncross is not None else None,
+        at_open=sorted(advanced.at_open),
+        limits=sorted((account_id, *pair) for account_id, pair in advanced.limits.items()),
+        features=sorted(advanced.features),
+        band=advanced.band.parts() if advanced.band is not None else None,
+        samples=list(advanced.samples),
+        uncross=msgspec.structs.astuple(advanced.uncross) if advanced.uncross is not None else None,
     )
 
 
@@ -161,41 +170,41 @@ def _book_fill(book: Book, image: _BookImage) -> None:
     book.state = image.state
     for values in image.orders:
         book.add(RestingOrder(*msgspec.structs.astuple(values)))
-    if image.desk is not None:
-        book.desk = Desk()
+    if image.advanced is not None:
+        book.advanced = AdvancedState()
         book.by_account()
-        _desk_fill(book, book.desk, image.desk)
+        _advanced_fill(book, book.advanced, image.advanced)
 
 
-def _desk_fill(book: Book, desk: Desk, image: _DeskImage) -> None:
-    desk.sequence = image.sequence
-    desk.now_ms = image.now_ms
-    desk.last_ticks = image.last_ticks
-    desk.is_last_fresh = image.is_last_fresh
+def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot) -> None:
+    advanced.sequence = image.sequence
+    advanced.now_ms = image.now_ms
+    advanced.last_ticks = image.last_ticks
+    advanced.is_last_fresh = image.is_last_fresh
     for order in book.orders.values():
-        desk.expiry_add(order.order_id, order.expire_ms)
+        advanced.expiry_add(order.order_id, order.expire_ms)
     for one in image.waiting:
         waiting = Waiting(*msgspec.structs.astuple(one))
-        desk.hold(waiting)
+        advanced.hold(waiting)
         if waiting.stage == WATCHING:
-            desk.watch(waiting)
+            advanced.watch(waiting)
     for order_id in image.elected:
-        assert desk.waiting[order_id].stage == ELECTED
-        desk.elected.append(desk.waiting[order_id])
-    desk.elected_live = len(desk.elected)
-    desk.cancels.extend(image.cancels)
-    desk.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
+        assert advanced.waiting[order_id].stage == ELECTED
+        advanced.elected.append(advanced.waiting[order_id])
+    advanced.elected_live = len(advanced.elected)
+    advanced.cancels.extend(image.cancels)
+    advanced.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
     for kept in image.lists:
         order_list = OrderList(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
-        desk.list_of.update(dict.fromkeys(kept.order_ids, order_list))
-    desk.at_open = set(image.at_open)
-    desk.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
-    desk.features = set(image.features)
-    desk.band = _band_of(image.band) if image.band is not None else None
-    desk.samples.extend(image.samples)
-    desk.sum_ticks = sum(sample[1] for sample in desk.samples)
-    desk.sum_trades = sum(sample[2] for sample in desk.samples)
-    desk.uncross = Uncross(*image.uncross) if image.uncross is not None else None
+        advanced.list_of.update(dict.fromkeys(kept.order_ids, order_list))
+    advanced.at_open = set(image.at_open)
+    advanced.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
+    advanced.features = set(image.features)
+    advanced.band = _band_of(image.band) if image.band is not None else None
+    advanced.samples.extend(image.samples)
+    advanced.sum_ticks = sum(sample[1] for sample in advanced.samples)
+    advanced.sum_trades = sum(sample[2] for sample in advanced.samples)
+    advanced.uncross = Uncross(*image.uncross) if image.uncross is not None else None
 
 
 def _band_of(parts: tuple[int | bool, ...]) -> Band:

@@ -163,7 +163,7 @@ class RedisFeed:
         book: Book = self._engine.book(symbol_id)
         feed = self._feeds.get(symbol_id)
         last_ticks, sequence = (feed.last_ticks, feed.sequence) if feed is not None else (0, 0)
-        band = book.desk.band if book.desk is not None else None
+        band = book.advanced.band if book.advanced is not None else None
         reference_ticks = band.reference_ticks if band is not None else 0
         return book.best_bid() or 0, book.best_ask() or 0, last_ticks, sequence, reference_ticks
 

@@ -172,8 +172,8 @@ class Agenda:
     ) -> Iterator[Sequenced]:
         if not self._has_switch_due(symbol_id, now_ms):
             return
-        desk = self._engine.books[symbol_id].desk
-        assert desk is not None
+        advanced = self._engine.books[symbol_id].advanced
+        assert advanced is not None
         settings = [
             command
             for command in commands
@@ -181,12 +181,12 @@ class Agenda:
             and command.symbol_id == symbol_id
             and command.command_id not in self._faulty_ids
         ]
-        for command in moved_in_time(desk.timers, settings, now_ms):
+        for command in moved_in_time(advanced.timers, settings, now_ms):
             yield self._apply(command)
 
     def _has_switch_due(self, symbol_id: int, now_ms: int) -> bool:
-        desk = self._engine.books[symbol_id].desk
-        return desk is not None and any(due_ms <= now_ms for due_ms in desk.timers.values())
+        advanced = self._engine.books[symbol_id].advanced
+        return advanced is not None and any(due_ms <= now_ms for due_ms in advanced.timers.values())
 
     def _continued(self, symbol_id: int, pieces: int, now_ms: int) -> Iterator[Sequenced]:
         """Apply up to so many pieces; what is left then is next in a later turn."""
@@ -210,9 +210,9 @@ class Agenda:
     def _look_ahead(self, symbol_id: int) -> None:
         """Remember when the symbol's next `Expire` is due."""
         book = self._engine.books[symbol_id]
-        if book.desk is None or symbol_id in self._set_aside:
+        if book.advanced is None or symbol_id in self._set_aside:
             return
-        due_ms = book.desk.next_due_ms()
+        due_ms = book.advanced.next_due_ms()
         if due_ms is None:
             self._due_ms.pop(symbol_id, None)
         else:

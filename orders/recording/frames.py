@@ -244,23 +244,23 @@ def market_of(
 
     `uncrossed` is an auction that ended meanwhile; its result stays until orders gather again.
     """
-    state, desk = STATE_TEXTS[book.state], book.desk
-    if desk is None:  # nearly always; such a symbol is open or halted, and that is all
+    state, advanced = STATE_TEXTS[book.state], book.advanced
+    if advanced is None:  # nearly always; such a symbol is open or halted, and that is all
         return before if state == before.state else MarketState(state)
-    band = desk.band
+    band = advanced.band
     phase, due_ms, reference_ticks = PHASE_NONE, 0, 0
     if band is not None:
         phase, due_ms, reference_ticks = band.phase, band.due_ms, band.reference_ticks
     due_ms = due_ms if phase != PHASE_NONE else 0
     indicative, auction = (0, 0), (before.uncross_ticks, before.uncross_lots)
-    if desk.uncross is not None:  # half done: what was indicated stays until it is through
+    if advanced.uncross is not None:  # half done: what was indicated stays until it is through
         indicative = before.indicative_ticks, before.indicative_lots
     elif book.state in GATHERING:
         auction = (0, 0)
         if keeps_indication:
             indicative = before.indicative_ticks, before.indicative_lots
         else:
-            indicative = indication(book, desk)[:2]
+            indicative = indication(book, advanced)[:2]
     if uncrossed is not None:
         auction = uncrossed.price_ticks, uncrossed.quantity_lots
     return MarketState(state, PHASE_TEXTS[phase], due_ms, *indicative, reference_ticks, *auction)

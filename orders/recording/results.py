@@ -16,7 +16,7 @@ from exchange.realtime.publish import Frame, decode_frames, encode_frames
 from matching.engine.core import Engine
 from matching.engine.messages import Command
 from matching.state.codec import encode_journal
-from matching.state.hash import StateHash, desks_digest, open_order, orders_named
+from matching.state.hash import StateHash, advanced_hash, open_order, orders_named
 from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
 from orders.commands.words import STATE_TEXTS
 from orders.recording.changes import Outcome
@@ -143,7 +143,7 @@ class PostgresResults:
         look_again = self._trails.tell(batch, outcome)
         self._follow(batch)
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-        state_hash = self._hash.hexdigest(engine.sequence, states, desks_digest(engine))
+        state_hash = self._hash.hexdigest(engine.sequence, states, advanced_hash(engine))
         trade_ids = [self._ids.next_id() for _ in outcome.trades]
         public = self._frame_maker.advance(batch, outcome)
         rows, answers = self._write(batch, outcome, trade_ids, state_hash)

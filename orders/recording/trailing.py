@@ -10,7 +10,7 @@ move is told though nothing else happens.
 from collections.abc import Iterable
 from typing import Final
 
-from matching.engine.advanced import Desk, Waiting
+from matching.engine.advanced import AdvancedState, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import TRIGGER_TRAILING
 from matching.worker.loop import Batch
@@ -37,26 +37,26 @@ class Trails:
         """Add the levels to the batch's changes; return when to look again, by symbol."""
         again = {}
         for symbol_id in {row.command.symbol_id for row in batch.sequenced}:
-            desk = self._engine.books[symbol_id].desk
+            advanced = self._engine.books[symbol_id].advanced
             told = self._told.get(symbol_id)
-            if desk is None or not (desk.trailing_live or told):
+            if advanced is None or not (advanced.trailing_live or told):
                 continue  # nearly always
             if told is None:
                 told = self._told[symbol_id] = {}
-            self._tell_named(symbol_id, desk, told, outcome)
+            self._tell_named(symbol_id, advanced, told, outcome)
             due_ms = self._looked_ms.get(symbol_id, 0) + LOOK_EVERY_MS
             if batch.time_ms < due_ms:
                 again[symbol_id] = due_ms
             else:
                 self._looked_ms[symbol_id] = batch.time_ms
-                if not self._look(symbol_id, desk, told, outcome):
+                if not self._look(symbol_id, advanced, told, outcome):
                     again[symbol_id] = batch.time_ms + LOOK_EVERY_MS
         return again
 
     def _tell_named(
         self,
         symbol_id: int,
-        desk: Desk,
+        advanced: AdvancedState,
         told: dict[int, tuple[Waiting, int]],
         outcome: Outcome,
     ) -> None:
@@ -64,7 +64,7 @@ class Trails:
         for order_id, change in outcome.orders.items():
             if change.symbol_id != symbol_id:
                 continue
-            waiting = desk.waiting.get(order_id)
+            waiting = advanced.waiting.get(order_id)
             if waiting is not None:
                 if waiting.terms.trigger == TRIGGER_TRAILING:
                     _tell(waiting, told, outcome, symbol_id)
@@ -75,13 +75,13 @@ class Trails:
     def _look(
         self,
         symbol_id: int,
-        desk: Desk,
+        advanced: AdvancedState,
         told: dict[int, tuple[Waiting, int]],
         outcome: Outcome,
     ) -> bool:
         """Tell of those that moved; return whether that was all of them."""
         room = TOLD_PER_LOOK_MAX
-        for waiting in _watching(desk):
+        for waiting in _watching(advanced):
             known = told.get(waiting.command.order_id)
             if known is None or known[1] != waiting.stop_ticks:
                 if not room:
@@ -91,8 +91,8 @@ class Trails:
         return True
 
 
-def _watching(desk: Desk) -> Iterable[Waiting]:
-    for trailing in desk.trailing.values():
+def _watching(advanced: AdvancedState) -> Iterable[Waiting]:
+    for trailing in advanced.trailing.values():
         yield from trailing.values()
 
 

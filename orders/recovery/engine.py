@@ -1,9 +1,9 @@
 """An engine as the last committed batch left it: from an image and the journal, or from rows.
 
-Without any image there never was a desk, and the rows of open orders are all there is to know.
-With one, the newest that can be loaded is followed by the journal after it: each command is applied
-again and must give the events it gave. Where no image will do, all of the journal is tried. Only an
-engine with the checkpoint's state hash is believed (B3, D1).
+Without any image there never was advanced state, and the rows of open orders are all there is to
+know. With one, the newest that can be loaded is followed by the journal after it: each command is
+applied again and must give the events it gave. Where no image will do, all of the journal is tried.
+Only an engine with the checkpoint's state hash is believed (B3, D1).
 """
 
 import time
@@ -21,7 +21,7 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import HALT, OPEN
 from matching.engine.versions import RULES_NOW
 from matching.state.codec import decode_journal
-from matching.state.hash import StateHash, desks_digest
+from matching.state.hash import StateHash, advanced_hash
 from matching.worker.ports import LeaseLost
 from orders.commands.words import STATES
 from orders.recovery.lease import Lease, lease_extend
@@ -87,7 +87,7 @@ def lease_keep(connection: psycopg.Connection, lease: Lease) -> None:
 def hash_of(engine: Engine, kept: StateHash) -> str:
     """The state hash that a checkpoint of this engine has."""
     states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-    return kept.hexdigest(engine.sequence, states, desks_digest(engine))
+    return kept.hexdigest(engine.sequence, states, advanced_hash(engine))
 
 
 # --- from rows
@@ -146,7 +146,7 @@ def _symbols_add(
         if symbol_id in engine.books:
             continue
         state = STATES[states[symbol_id]]
-        # Other states need a desk, so an image tells of them.
+        # Other states need advanced state, so an image tells of them.
         engine.book(symbol_id).state = state if state in (OPEN, HALT) else OPEN
         if state not in (OPEN, HALT):
             strange.add(symbol_id)

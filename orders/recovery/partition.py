@@ -216,11 +216,11 @@ def _halt(
 
 def _stays_halted(book: Book) -> bool:
     """Whether only a command ends the halt: not an interruption, nor an opening under way."""
-    desk = book.desk
-    if book.state != HALT or desk is None:
+    advanced = book.advanced
+    if book.state != HALT or advanced is None:
         return book.state == HALT
-    is_interrupted = desk.band is not None and desk.band.phase != PHASE_NONE
-    return desk.uncross is None and not is_interrupted
+    is_interrupted = advanced.band is not None and advanced.band.phase != PHASE_NONE
+    return advanced.uncross is None and not is_interrupted
 
 
 def halts_in_order(connection: psycopg.Connection, symbol_id: int) -> None:

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from matching.engine.advanced import HELD, NO_TERMS, Desk, Waiting
+from matching.engine.advanced import HELD, NO_TERMS, AdvancedState, Waiting
 from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import Place
@@ -68,15 +68,16 @@ def books_fill(
 ) -> set[int]:
     """Put the open orders into empty books; return the symbols of which some are left out.
 
-    What waits for a trigger or a list, and what has terms that a desk keeps, is not to be had from
-    rows alone: such orders are taken in, so that they can be cancelled, and their symbol is among
-    those returned. A `rescue` gives every book a desk, and so the next batch its image.
+    What waits for a trigger or a list, and what has terms that advanced state keeps, is not to be
+    had from rows alone: such orders are taken in, so that they can be cancelled, and their symbol
+    is among those returned. A `rescue` gives every book advanced state, and so the next batch its
+    image.
     """
     doubts = Doubts(units)
     for symbol_id in units:
         book = engine.book(symbol_id)
-        if is_rescue and book.desk is None:
-            book.desk = Desk()
+        if is_rescue and book.advanced is None:
+            book.advanced = AdvancedState()
     last: dict[int, int] = dict.fromkeys(units, 0)
     for row in _open_rows(connection, units):
         symbol_id = row["symbol_id"]
@@ -113,7 +114,7 @@ def books_differ(
             doubts.add(symbol_id, row["id"], difference)
     for symbol_id in units:
         book = engine.books[symbol_id]
-        count = len(book.orders) + (len(book.desk.waiting) if book.desk is not None else 0)
+        count = len(book.orders) + (len(book.advanced.waiting) if book.advanced is not None else 0)
         if count != known[symbol_id]:
             doubts.add(symbol_id, 0, f"{count} open orders, {known[symbol_id]} rows")
     return doubts.symbol_ids()
@@ -136,9 +137,9 @@ def _open_rows(
 
 def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
     if row["status"] == OrderStatus.WAITING:
-        if book.desk is None:
-            book.desk = Desk()
-        book.desk.hold(Waiting(place, row["priority_seq"], HELD))
+        if book.advanced is None:
+            book.advanced = AdvancedState()
+        book.advanced.hold(Waiting(place, row["priority_seq"], HELD))
         return
     terms = place.terms or NO_TERMS
     left_lots = place.quantity_lots - units.quantity_lots(row["filled"])
@@ -161,10 +162,10 @@ def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
         terms.expire_ms,
     )
     book.add_sliced(order)
-    if book.desk is not None:
-        book.desk.expiry_add(order.order_id, order.expire_ms)
+    if book.advanced is not None:
+        book.advanced.expiry_add(order.order_id, order.expire_ms)
         if place.market:
-            book.desk.at_open.add(order.order_id)
+            book.advanced.at_open.add(order.order_id)
 
 
 def _difference(book: Book, row: Row, units: SymbolUnits) -> str:

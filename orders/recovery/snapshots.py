@@ -1,8 +1,8 @@
 """Images of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
 
-Trailing stops, lists, timers and queues are not in rows. From the first desk on, an image of the
-whole engine is written from time to time, in the transaction of a batch; the journal after it does
-the rest. A partition without any desk has no images and pays nothing.
+Trailing stops, lists, timers and queues are not in rows. From the first advanced state on, an image
+of the whole engine is written from time to time, in the transaction of a batch; the journal after
+it does the rest. A partition without advanced state has no images and pays nothing.
 """
 
 import time as clock
@@ -51,11 +51,12 @@ class ImageKeeper:
     def due(self, engine: Engine) -> bool:
         """Whether the batch that the engine stands after has to be committed with an image.
 
-        The batch whose commands made the first desk has to, and with a desk a process's first.
+        The batch whose commands made the first advanced state has to, and with advanced state a
+        process's first.
         """
         if self._last_seq is not None:
             return engine.sequence - self._last_seq >= IMAGE_EVERY_COMMANDS
-        return any(book.desk is not None for book in engine.books.values())
+        return any(book.advanced is not None for book in engine.books.values())
 
     def write(
         self, connection: psycopg.Connection, partition_id: int, engine: Engine, time: datetime

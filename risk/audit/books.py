@@ -1,9 +1,9 @@
 """B3: the open orders in Postgres are the engine's, as its last checkpoint says. Reads only.
 
-A partition whose symbols have desks (matching/engine/advanced.py) keeps images of its engine: there
-the newest one is loaded, the journal after it is applied again and must give the events that it
-holds; the state then hashes to the checkpoint, and its open orders are the live rows. Without an
-image the rows alone must hash to the checkpoint.
+A partition whose symbols have advanced state (matching/engine/advanced.py) keeps images of its
+engine: there the newest one is loaded, the journal after it is applied again and must give the
+events that it holds; the state then hashes to the checkpoint, and its open orders are the live
+rows. Without an image the rows alone must hash to the checkpoint.
 
 What a run reads: every live order's row once; per partition with images one image, and of the
 journal what came after it: as many commands as lie between two images, REPLAYED_MAX at most.
@@ -261,8 +261,8 @@ def _lists_compare(partition: _Partition, engine: Engine, report: BooksReport) -
     """Orders of one list that live on are linked in the engine, and no others."""
     linked: dict[int, tuple[int, set[int]]] = {}
     for symbol_id, book in engine.books.items():
-        if book.desk is not None:
-            for one in book.desk.list_of.values():
+        if book.advanced is not None:
+            for one in book.advanced.list_of.values():
                 linked[one.list_id] = (symbol_id, set(one.order_ids))
     for list_id, (symbol_id, order_ids) in linked.items():
         if partition.lists.pop(list_id, set()) != order_ids:
@@ -276,7 +276,7 @@ def _lists_compare(partition: _Partition, engine: Engine, report: BooksReport) -
 def _fill(
     engine: Engine, states: Mapping[int, int], resting: Mapping[int, list[RestingOrder]]
 ) -> None:
-    """Build books without desks; the hash tells what does not fit together."""
+    """Build books without advanced state; the hash tells what does not fit together."""
     for symbol_id, state in states.items():
         book = engine.book(symbol_id)
         book.state = state

@@ -198,8 +198,8 @@ def _row_waits(row: Row, units: SymbolUnits) -> tuple[int, ...]:
 def of_engine(book: Book) -> dict[int, OpenOrder]:
     """Return all open orders that an engine's book has, resting and waiting, by id."""
     found = {order.order_id: _resting(book.symbol_id, order) for order in book.orders.values()}
-    if book.desk is not None:
-        for waiting in book.desk.waiting.values():
+    if book.advanced is not None:
+        for waiting in book.advanced.waiting.values():
             found[waiting.command.order_id] = _waiting(book.symbol_id, waiting)
     return found
 
@@ -266,7 +266,7 @@ def difference(row: OpenOrder, engine: OpenOrder) -> str:
 
 
 def resting_order(row: Row, units: SymbolUnits) -> RestingOrder:
-    """Return the order as a book without a desk keeps it, its place in the queue included."""
+    """Return the order as a plain book keeps it, its place in the queue included."""
     order = of_row(row, units)
     assert not order.is_waiting, "an order waits, and no engine image says how"
     assert not order.display_lots, "an iceberg stands without an engine image"

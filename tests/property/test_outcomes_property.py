@@ -188,11 +188,11 @@ class Run:
             assert book.state == m.OPEN
             return
         assert told["state"] == STATE_WORDS[book.state]
-        desk = book.desk
-        assert desk is not None or told["reference_price"] is None
-        if desk is not None and desk.band is not None:
-            assert told["reference_price"] == text_or_none(desk.band.reference_ticks)
-        if desk is not None and book.state in (m.PRE_OPEN, m.AUCTION) and not desk.uncross:
+        advanced = book.advanced
+        assert advanced is not None or told["reference_price"] is None
+        if advanced is not None and advanced.band is not None:
+            assert told["reference_price"] == text_or_none(advanced.band.reference_ticks)
+        if advanced is not None and book.state in (m.PRE_OPEN, m.AUCTION) and not advanced.uncross:
             found = self.engine.indication(symbol_id)
             assert told["indicative_price"] == text_or_none(found.price_ticks)
             assert told["indicative_quantity"] == text_or_none(found.quantity_lots)

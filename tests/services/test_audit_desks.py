@@ -242,7 +242,7 @@ def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
 def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: DeskRows) -> None:
     """Where a trailing stop stands, and a dead man's switch, are in no row: the hash has them."""
     engine = image_of(rows)
-    desk = engine.book(rows.units.symbol_id).desk
+    desk = engine.book(rows.units.symbol_id).advanced
     assert desk is not None
     desk.timers[9, 0] = DUE_MS
     image_put(rows, image_encode(engine))
@@ -261,7 +261,7 @@ def test_b3_finds_a_book_that_breaks_an_invariant(rows: DeskRows) -> None:
 def test_b3_finds_a_market_order_that_rests_in_an_open_book(rows: DeskRows) -> None:
     """Rule 20.10."""
     engine = image_of(rows)
-    desk = engine.book(rows.units.symbol_id).desk
+    desk = engine.book(rows.units.symbol_id).advanced
     assert desk is not None
     desk.at_open.add(rows.id(12))
     image_put(rows, image_encode(engine))

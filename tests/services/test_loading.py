@@ -171,7 +171,7 @@ def test_open_orders_are_loaded_in_as_few_statements_from_rows_and_from_an_image
     again, from_image = counted_load(market)
     assert again.is_hash_equal
     assert from_image < for_many + 5, "the image, and where it is"
-    assert again.engine.books[market.symbol_id].desk is not None
+    assert again.engine.books[market.symbol_id].advanced is not None
     assert len(again.engine.books[market.symbol_id].orders) == OPEN_ORDERS
 
 

@@ -82,7 +82,7 @@ class Crowd:
         connection.execute(_HELD, (self.base_id, self.symbol_id, low, high))
 
     def image_keep(self, connection: psycopg.Connection, loaded: Loaded, command_id: int) -> None:
-        """The same engine with a desk, as a checkpoint with its image."""
+        """The same engine with advanced state, as a checkpoint with its image."""
         engine = loaded.engine
         engine.sequence = len(engine.books[self.symbol_id].orders)
         assert engine.apply(SetLimits(command_id, 0, self.symbol_id, ALL_ACCOUNTS, 0, 0))

@@ -23,8 +23,8 @@ from typing import Final, NamedTuple
 
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
-from matching.state.advanced_hash import desks_digest_afresh
-from matching.state.hash import desks_digest
+from matching.state.advanced_hash import advanced_hash_afresh
+from matching.state.hash import advanced_hash
 from tests.lab.engine.conformance import conform
 from tests.lab.engine.workloads import (
     LOADS,
@@ -158,10 +158,10 @@ def _cancel_cpu_ns(orders: int, rounds: int) -> float:
 def digest_ratio() -> float:
     """What the hash of the state costs after one command, in the cost of all of it from scratch."""
     engine = standing(CancelAfter(n, 0, SYMBOL, n, MILLION) for n in range(1, DIGEST_TIMERS + 1))
-    desks_digest(engine)
+    advanced_hash(engine)
     engine.apply(CancelAfter(1, 0, SYMBOL, 1, 2 * MILLION))
     costs = []
-    for digest in (desks_digest, desks_digest_afresh):
+    for digest in (advanced_hash, advanced_hash_afresh):
         began = time.thread_time_ns()
         digest(engine)
         costs.append(time.thread_time_ns() - began)

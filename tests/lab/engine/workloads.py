@@ -118,7 +118,7 @@ def sweeps(orders: int) -> Built:
 
 
 def with_feature(orders: int) -> Built:
-    """The deep book of a symbol that has a desk."""
+    """The deep book of a symbol that has advanced state."""
     made, load = deep(orders)
     return [SetFeature(1, 0, SYMBOL, FEATURE_REPORT_PREVENTED, True), *made], load
 
@@ -156,7 +156,7 @@ LOADS: Final = (
     Load("one fat level eaten by small takers", fat),
     Load("cancel storm", storm),
     Load("5,000-order sweeps", sweeps),
-    Load("deep book with a desk", with_feature),
+    Load("deep book with advanced state", with_feature),
     Load("deep book in a price band", with_band),
     Load("deep book with limits", with_limits),
 )

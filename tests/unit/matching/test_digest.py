@@ -1,4 +1,4 @@
-"""The hash of the desks, kept up to date: equal to the one from scratch, and cheap (D1, B3)."""
+"""The hash of advanced state, kept up to date: equal to one from scratch, and cheap (D1, B3)."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ import pytest
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.state.advanced_hash import desks_digest_afresh
-from matching.state.hash import desks_digest, state_hash
+from matching.state.advanced_hash import advanced_hash_afresh
+from matching.state.hash import advanced_hash, state_hash
 from matching.state.snapshot import image_decode, image_encode
 from tests.steps import steps_of
 from tests.unit.matching.test_work_in_pieces import stops, trigger
@@ -64,21 +64,21 @@ def test_digest_after_a_command_costs_little_beside_much_state(
     build: Callable[[], tuple[Engine, m.Command]],
 ) -> None:
     engine, command = build()
-    desks_digest(engine)
+    advanced_hash(engine)
     engine.apply(command)
-    steps = steps_of(lambda: desks_digest(engine))
-    assert desks_digest(engine) == desks_digest_afresh(engine)
+    steps = steps_of(lambda: advanced_hash(engine))
+    assert advanced_hash(engine) == advanced_hash_afresh(engine)
     assert steps < DIGEST_STEPS_MAX
     assert state_hash(image_decode(image_encode(engine))) == state_hash(engine)
 
 
 def test_a_command_of_another_symbol_leaves_the_digest_of_this_one() -> None:
     engine, command = timed_and_limited()
-    desk = engine.book(SYMBOL).desk
-    assert desk is not None
-    desks_digest(engine)
-    kept = desk.digest
+    advanced = engine.book(SYMBOL).advanced
+    assert advanced is not None
+    advanced_hash(engine)
+    kept = advanced.digest
     engine.apply(m.CancelAfter(1, 0, 2, 5, 60))
-    assert desk.digest is kept is not None
+    assert advanced.digest is kept is not None
     engine.apply(command)
-    assert desk.digest is None
+    assert advanced.digest is None

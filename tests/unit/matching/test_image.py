@@ -5,7 +5,7 @@ import pytest
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.state.hash import desks_digest, state_hash
+from matching.state.hash import advanced_hash, state_hash
 from matching.state.snapshot import IMAGE_VERSION, ImageRefused, image_decode, image_encode
 from tests.scenario import run
 
@@ -58,7 +58,7 @@ def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
         m.Place(9, 20_000, 1, 9, 9, m.BUY, 50, 1, terms=m.Terms()),
     ],
 )
-def test_hash_sees_every_part_of_a_desk(command: m.Command) -> None:
+def test_hash_sees_every_part_of_the_state(command: m.Command) -> None:
     engine, other = run(LIVELY), run(LIVELY)
     engine.apply(command)
     other.apply(m.Cancel(9, 0, 1, 12_345))
@@ -68,13 +68,13 @@ def test_hash_sees_every_part_of_a_desk(command: m.Command) -> None:
 
 def test_hash_sees_where_a_trailing_stop_stands() -> None:
     engine, other = run(LIVELY), run(LIVELY)
-    desk = other.book(1).desk
-    assert desk is not None
-    desk.trailing_orders()[0].mark_ticks += 1
-    assert desks_digest(engine) != desks_digest(other)
+    advanced = other.book(1).advanced
+    assert advanced is not None
+    advanced.trailing_orders()[0].mark_ticks += 1
+    assert advanced_hash(engine) != advanced_hash(other)
 
 
-def test_a_symbol_without_a_desk_has_no_digest() -> None:
+def test_a_symbol_without_advanced_state_has_no_hash_of_it() -> None:
     engine = Engine()
     engine.apply(m.Place(1, 0, 1, 1, 7, m.BUY, 100, 5))
-    assert desks_digest(engine) == ""
+    assert advanced_hash(engine) == ""

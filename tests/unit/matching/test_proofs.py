@@ -65,8 +65,8 @@ def test_load_does_what_its_name_says(load: workloads.Load) -> None:
             assert standing >= ORDERS
             assert kinds.count(m.Trade) > 10
             assert kinds.count(m.OrderAmended) > 10
-    has_desk = engine.book(workloads.SYMBOL).desk is not None
-    assert has_desk == load.name.endswith(("desk", "band", "limits"))
+    is_advanced = engine.book(workloads.SYMBOL).advanced is not None
+    assert is_advanced == load.name.endswith(("advanced state", "band", "limits"))
 
 
 @pytest.mark.usefixtures("small_loads")
@@ -84,9 +84,9 @@ def test_one_trade_elects_all_stops() -> None:
     for command in made:
         engine.apply(command)
     engine.apply(trigger)
-    desk = engine.book(workloads.SYMBOL).desk
-    assert desk is not None
-    assert desk.elected_live == 150
+    advanced = engine.book(workloads.SYMBOL).advanced
+    assert advanced is not None
+    assert advanced.elected_live == 150
     first, longest, total = bench.election()
     assert total.wall_ns >= first.wall_ns + longest.wall_ns
     assert bench.sweep().wall_ns > 0

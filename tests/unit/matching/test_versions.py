@@ -14,7 +14,7 @@ from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.engine.versions import RULES_FIRST, RULES_NOW
 from matching.state.codec import decode_journal
-from matching.state.hash import StateHash, desks_digest, state_hash
+from matching.state.hash import StateHash, advanced_hash, state_hash
 from matching.state.snapshot import image_decode
 from tests.scenario import SYMBOL
 
@@ -57,7 +57,7 @@ def test_the_hash_that_is_kept_up_to_date_is_the_same_one() -> None:
             engine.apply_again(row)
             hashes.follow(engine.books[row.command.symbol_id], row.events)
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
-        digest = hashes.hexdigest(engine.sequence, states, desks_digest(engine))
+        digest = hashes.hexdigest(engine.sequence, states, advanced_hash(engine))
         assert digest == one.state_hash
 
 

@@ -140,7 +140,7 @@ def test_25_1_cancel_all_of_a_plain_account_is_one_piece_up_to_a_bound() -> None
     engine = crowd(CANCELS_AT_ONCE_MAX, account_id=7)
     events = engine.apply(m.CancelAll(1, 0, SYMBOL, 7))
     assert ended(events) == list(range(1, CANCELS_AT_ONCE_MAX + 1))
-    assert engine.book(SYMBOL).desk is None
+    assert engine.book(SYMBOL).advanced is None
 
 
 def test_25_1_cancel_all_of_more_orders_goes_in_pieces_oldest_first() -> None:
@@ -152,7 +152,7 @@ def test_25_1_cancel_all_of_more_orders_goes_in_pieces_oldest_first() -> None:
     assert ended(events + finish(engine, SYMBOL)) == list(range(1, count + 1))
 
 
-def test_25_1_cancel_all_beside_a_desk_goes_in_pieces() -> None:
+def test_25_1_cancel_all_beside_advanced_state_goes_in_pieces() -> None:
     engine = crowd(STOPS, account_id=7, terms=m.Terms(display_lots=1))
     events = engine.apply(m.CancelAll(1, 0, SYMBOL, 7))
     assert len(ended(events)) == STEPS_PER_COMMAND_MAX
@@ -163,9 +163,9 @@ def test_25_1_closing_looks_at_no_more_orders_than_it_ends() -> None:
     """A symbol with many orders takes no longer to begin than one with few."""
     engine = crowd(MANY_STOPS)
     events = engine.apply(m.SetState(1, 0, SYMBOL, m.CLOSED))
-    desk = engine.book(SYMBOL).desk
-    assert desk is not None
-    assert len(desk.cancels) == 1
+    advanced = engine.book(SYMBOL).advanced
+    assert advanced is not None
+    assert len(advanced.cancels) == 1
     events += finish(engine, SYMBOL)
     assert sorted(ended(events)) == list(range(1, MANY_STOPS + 1))
     assert not engine.book(SYMBOL).orders
