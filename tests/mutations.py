@@ -56,7 +56,7 @@ FAULTS: Final = (
         "return UP if (self.command.side == BUY) == is_take else DOWN",
     ),
     Fault(
-        "what was woken comes in youngest first",
+        "what was triggered comes in youngest first",
         "engine/components.py",
         "        insort(self.entries, (rank, priority, order_id))",
         "        insort(self.entries, (rank, -priority, order_id))",
@@ -68,7 +68,7 @@ FAULTS: Final = (
         "",
     ),
     Fault(
-        "a stale price wakes after a halt",
+        "a stale price triggers after a halt",
         "engine/auction.py",
         "        advanced.is_last_fresh = False  # what waits for a price waits for a new one",
         "        pass",
@@ -276,9 +276,9 @@ FAULTS: Final = (
         is_for_oracle=True,
     ),
     Fault(
-        "a restart forgets what was elected",
+        "a restart forgets what was triggered",
         "state/snapshot.py",
-        "        advanced.elected.append(advanced.waiting[order_id])",
+        "        advanced.triggered.append(advanced.waiting[order_id])",
         "        pass",
     ),
 )

@@ -35,8 +35,8 @@ class NaiveEntry(NaiveSession):
 
     def has_work(self) -> bool:
         """Tell whether something is still to be done; what ended meanwhile is nothing."""
-        self.elected = [order for order in self.elected if order in self.waiting]
-        return bool(self.cancels or self.elected or self.state_after is not None)
+        self.triggered = [order for order in self.triggered if order in self.waiting]
+        return bool(self.cancels or self.triggered or self.state_after is not None)
 
     def opens_advanced(self, command: m.Command) -> bool:
         """Tell whether prices are followed from this command on."""
@@ -94,7 +94,7 @@ class NaiveEntry(NaiveSession):
         elif self.state_after is not None:
             self.uncross()
         else:
-            order = self.elected.pop(0)
+            order = self.triggered.pop(0)
             self.waiting.remove(order)
             self.come_in(order)
 
@@ -300,7 +300,7 @@ class NaiveEntry(NaiveSession):
         self.out.append(order.cancelled(code))
 
     def come_in(self, waiting: NaiveOrder) -> None:
-        """Let an elected order in."""
+        """Let a triggered order in."""
         self.out.append(
             m.OrderTriggered(waiting.order_id, waiting.account_id, waiting.side, waiting.at_ticks)
         )

@@ -2,7 +2,7 @@
 
 from matching.engine import codes as c
 from matching.engine import messages as m
-from tests.naive_order import ELECTED, HELD, WATCHING, NaiveOrder, naive_order
+from tests.naive_order import HELD, TRIGGERED, WATCHING, NaiveOrder, naive_order
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
 PPM = 1_000_000
@@ -27,7 +27,7 @@ class NaiveMarket:
         self.now_ms = 0
         self.orders: list[NaiveOrder] = []
         self.waiting: list[NaiveOrder] = []
-        self.elected: list[NaiveOrder] = []
+        self.triggered: list[NaiveOrder] = []
         self.cancels: list[tuple[int, str]] = []
         self.lists: list[NaiveList] = []
         self.at_open: list[NaiveOrder] = []
@@ -300,15 +300,15 @@ class NaiveMarket:
             m.OrderWaiting(order.order_id, order.account_id, order.side, order.stop_ticks)
         )
         if price and order.is_reached(price):
-            self.elect(order, price)
+            self.trigger(order, price)
 
-    def elect(self, order: NaiveOrder, at_ticks: int) -> None:
-        order.stage = ELECTED
+    def trigger(self, order: NaiveOrder, at_ticks: int) -> None:
+        order.stage = TRIGGERED
         order.at_ticks = at_ticks
-        self.elected.append(order)
+        self.triggered.append(order)
 
     def seen(self, price: int, kind: tuple[int, int | None]) -> None:
-        """Elect what a price reaches; `kind` is (source, side of the order or None for both)."""
+        """Trigger what a price reaches; `kind` is (source, side of the order or None for both)."""
         source, side = kind
         reached = []
         for order in self.waiting:
@@ -320,7 +320,7 @@ class NaiveMarket:
                     reached.append(order)
         reached.sort(key=lambda o: (-abs(price - o.stop_ticks), o.age, o.order_id))
         for order in reached:
-            self.elect(order, price)
+            self.trigger(order, price)
 
     # --- lists
 
@@ -353,7 +353,7 @@ class NaiveMarket:
         if child.waits:
             self.watch(child)
         else:
-            self.elect(child, 0)
+            self.trigger(child, 0)
 
     def list_ended(self, order_id: int) -> None:
         one = self.list_of(order_id)

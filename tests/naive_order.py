@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from matching.engine import messages as m
 
-HELD, WATCHING, ELECTED = range(3)
+HELD, WATCHING, TRIGGERED = range(3)
 
 
 @dataclass(eq=False)

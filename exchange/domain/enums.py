@@ -18,7 +18,7 @@ class OrderType(StrEnum):
     TRAILING_STOP = "trailing_stop"
 
 
-# These wait for a price; what wakes them is in their terms.
+# These wait for a price; what triggers them is in their terms.
 TRIGGER_TYPES = frozenset(OrderType) - {OrderType.LIMIT, OrderType.MARKET}
 # These have a limit price; the others trade as market orders, within a protective bound.
 LIMIT_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})

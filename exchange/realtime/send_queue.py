@@ -10,7 +10,7 @@ from typing import Any
 from exchange.realtime.protocol import CloseCode
 
 # One batch of the engine may bring the trades of thousands of orders (a sweep, a crowd of stops
-# that one trade elects): nobody is slow because these come at once. Sockets share public texts.
+# that one trade triggers): nobody is slow because these come at once. Sockets share public texts.
 FRAMES_MAX = 20_000
 CHARS_MAX = 4_000_000
 

@@ -8,9 +8,9 @@ nothing in it is set any more.
 from collections import deque
 
 from matching.engine.components import ASK, BID, DOWN, LAST, UP, Entry, Ranked
-from matching.engine.components import ELECTED as ELECTED
 from matching.engine.components import HELD as HELD
 from matching.engine.components import NO_TERMS as NO_TERMS
+from matching.engine.components import TRIGGERED as TRIGGERED
 from matching.engine.components import WATCHING as WATCHING
 from matching.engine.components import Band as Band
 from matching.engine.components import OrderList as OrderList
@@ -29,8 +29,6 @@ class AdvancedState:
         "cancels",
         "digest",
         "edges",
-        "elected",
-        "elected_live",
         "expiries",
         "expiry_of",
         "features",
@@ -47,6 +45,8 @@ class AdvancedState:
         "timers",
         "trailing",
         "trailing_live",
+        "triggered",
+        "triggered_live",
         "triggers",
         "uncross",
         "waiting",
@@ -66,8 +66,8 @@ class AdvancedState:
         }
         self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
         self.trailing_live = 0  # trailing stops that wait, whatever for
-        self.elected: deque[Waiting] = deque()
-        self.elected_live = 0  # of these: the others ended while they waited for their turn
+        self.triggered: deque[Waiting] = deque()
+        self.triggered_live = 0  # of these: the others ended while they waited for their turn
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
         self.expiries = Ranked()  # by time; the age of an entry is unused
         self.expiry_of: dict[int, int] = {}
@@ -129,7 +129,7 @@ class AdvancedState:
 
     def has_work(self) -> bool:
         """Whether something of an earlier command is still to be done."""
-        return bool(self.cancels or self.elected_live) or self.uncross is not None
+        return bool(self.cancels or self.triggered_live) or self.uncross is not None
 
     def hold(self, waiting: Waiting) -> None:
         """Keep an order outside the book; whoever calls says next what it waits for."""
@@ -156,22 +156,22 @@ class AdvancedState:
         else:
             self.triggers[waiting.source, waiting.direction].remove(*self._entry(waiting))
 
-    def elect(self, reached: list[Waiting], at_ticks: int) -> None:
+    def trigger(self, reached: list[Waiting], at_ticks: int) -> None:
         """Queue orders that are off the triggers: each comes in when its turn is there."""
         for waiting in reached:
-            waiting.stage = ELECTED
+            waiting.stage = TRIGGERED
             waiting.at_ticks = at_ticks
-        self.elected.extend(reached)
-        self.elected_live += len(reached)
+        self.triggered.extend(reached)
+        self.triggered_live += len(reached)
 
     def drop(self, waiting: Waiting) -> None:
         """Forget an order that no longer waits. Its time to expire is dropped when it ends."""
         command = waiting.command
         self.unwatch(waiting)
-        if waiting.stage == ELECTED:
-            self.elected_live -= 1
-            if not self.elected_live:
-                self.elected.clear()
+        if waiting.stage == TRIGGERED:
+            self.triggered_live -= 1
+            if not self.triggered_live:
+                self.triggered.clear()
         del self.waiting[command.order_id]
         self.trailing_live -= waiting.terms.trigger == TRIGGER_TRAILING
         owned = self.waiting_by_account[command.account_id]

@@ -294,7 +294,7 @@ def _check_level(level: Level, side_code: int) -> None:
         assert 0 < order.left_lots <= order.quantity_lots - order.hidden_lots
         assert order.hidden_lots == 0 or 0 < order.left_lots <= order.display_lots
         assert order.hidden_lots >= 0
-        # Equal where one command brought several: refreshed slices, elected stops.
+        # Equal where one command brought several: refreshed slices, triggered stops.
         assert before is None or before.priority <= order.priority, "B2: a queue is in time order"
         total_lots += order.left_lots
         hidden_lots += order.hidden_lots

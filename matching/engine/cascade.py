@@ -1,11 +1,11 @@
 """One command of a symbol with advanced state: what it does, what follows, what is left over.
 
-What a command sets off (elected orders, mass cancels, an auction's matches) is done in steps; after
-each step its events are followed up: lists, the last price, bands, triggers. Nothing recurses: a
-step that sets off more puts it into a queue of the advanced state. A command takes a bounded number
-of steps; `ContinueNeeded` then asks for a `Continue`. Should another command come first, all steps
-that are left are taken before it, so what happens, and in which order, does not depend on where it
-was cut.
+What a command sets off (triggered orders, mass cancels, an auction's matches) is done in steps;
+after each step its events are followed up: lists, the last price, bands, triggers. Nothing
+recurses: a step that sets off more puts it into a queue of the advanced state. A command takes a
+bounded number of steps; `ContinueNeeded` then asks for a `Continue`. Should another command come
+first, all steps that are left are taken before it, so what happens, and in which order, does not
+depend on where it was cut.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ from matching.engine.messages import (
 from matching.engine.triggers import best_prices_seen, price_seen
 from matching.engine.versions import RULES_MENDED
 
-# Measured: a step is an elected order, a cancel or an auction's match, 3 to 15 microseconds each.
+# Measured: a step is a triggered order, a cancel or an auction's match, 3 to 15 microseconds each.
 STEPS_PER_COMMAND_MAX: Final = 100
 
 
@@ -70,7 +70,7 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
         book.by_account()  # advanced state will ask: best from the start, when the book is empty
     advanced.digest = None
     if type(command) is not Continue:
-        if advanced.elected_live or advanced.cancels or advanced.uncross is not None:
+        if advanced.triggered_live or advanced.cancels or advanced.uncross is not None:
             while advanced.has_work():
                 _step(book, advanced, events)
         # Steps belong to the command that set them off, whichever command they are taken in.
@@ -80,7 +80,7 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
         HANDLERS[type(command)](book, advanced, command, sequence, events)
         _follow(book, advanced, events, start)
     # Nearly always nothing: `has_work`, without the call.
-    if not (advanced.elected_live or advanced.cancels or advanced.uncross is not None):
+    if not (advanced.triggered_live or advanced.cancels or advanced.uncross is not None):
         return events
     for _ in range(STEPS_PER_COMMAND_MAX):
         if not advanced.has_work():
@@ -100,9 +100,9 @@ def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
     elif advanced.uncross is not None:
         auction.uncross_step(book, advanced, sequence, events)
     else:
-        waiting = advanced.elected.popleft()
+        waiting = advanced.triggered.popleft()
         while advanced.waiting.get(waiting.command.order_id) is not waiting:
-            waiting = advanced.elected.popleft()  # that one ended while it waited for its turn
+            waiting = advanced.triggered.popleft()  # that one ended while it waited for its turn
         _come_in(book, advanced, waiting, sequence, events)
     _follow(book, advanced, events, start)
 
@@ -110,7 +110,7 @@ def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
 def _come_in(
     book: Book, advanced: AdvancedState, waiting: Waiting, sequence: int, events: list[Event]
 ) -> None:
-    """Let an elected order in, as if it came now; refusals are its end."""
+    """Let a triggered order in, as if it came now; refusals are its end."""
     advanced.drop(waiting)
     place = _without_trigger(waiting)
     order_id = place.order_id

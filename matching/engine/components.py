@@ -22,7 +22,7 @@ from matching.engine.messages import (
 # Where a waiting order is in its life.
 HELD: Final = 0  # until another order of its list fills
 WATCHING: Final = 1
-ELECTED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
+TRIGGERED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
 
 UP: Final = 1  # reached by a price at or above the trigger
 DOWN: Final = -1
@@ -48,7 +48,7 @@ class Waiting(Struct, gc=False, eq=False):
     stage: int
     stop_ticks: int = 0  # of a trailing stop: where it stands now, 0 before its activation
     mark_ticks: int = 0  # of a trailing stop: the best price since its activation
-    at_ticks: int = 0  # what elected it
+    at_ticks: int = 0  # what triggered it
 
     @property
     def terms(self) -> Terms:

@@ -98,7 +98,7 @@ class OrderWaiting(Struct, tag=8, array_like=True, gc=False):
 
 
 class OrderTriggered(Struct, tag=9, array_like=True, gc=False):
-    """The order no longer waits: it comes in now. `at_ticks` woke it, 0 when its list did."""
+    """The order no longer waits: it comes in now. `at_ticks` triggered it, 0: its list did."""
 
     order_id: int
     account_id: int

@@ -2,7 +2,7 @@
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import ELECTED, HELD, LAST, WATCHING, is_trailing
+from matching.engine.components import HELD, LAST, TRIGGERED, WATCHING, is_trailing
 from matching.engine.entry import AUCTIONS
 from matching.engine.messages import OPEN, PHASE_CALL, PHASE_NONE
 from matching.engine.triggers import is_reached
@@ -30,7 +30,7 @@ def advanced_check(book: Book, advanced: AdvancedState, sequence: int) -> None:
     if book.state == OPEN and advanced.is_last_fresh and not advanced.has_work():
         for waiting in advanced.waiting.values():
             if waiting.stage == WATCHING and waiting.source == LAST:
-                assert not is_reached(waiting, advanced.last_ticks), "what is reached is elected"
+                assert not is_reached(waiting, advanced.last_ticks), "what is reached is triggered"
 
 
 def _check_waiting(book: Book, advanced: AdvancedState, sequence: int) -> None:
@@ -43,13 +43,15 @@ def _check_waiting(book: Book, advanced: AdvancedState, sequence: int) -> None:
             assert waiting.command.order_id == order_id
             assert waiting.command.account_id == account_id
             assert 0 < waiting.priority <= sequence
-    elected = [one for one in advanced.elected if advanced.waiting.get(one.command.order_id) is one]
-    assert len({id(one) for one in elected}) == len(elected), "no order is elected twice"
-    assert all(one.stage == ELECTED for one in elected)
+    triggered = [
+        one for one in advanced.triggered if advanced.waiting.get(one.command.order_id) is one
+    ]
+    assert len({id(one) for one in triggered}) == len(triggered), "no order is triggered twice"
+    assert all(one.stage == TRIGGERED for one in triggered)
     assert (
-        len(elected)
-        == advanced.elected_live
-        == sum(one.stage == ELECTED for one in advanced.waiting.values())
+        len(triggered)
+        == advanced.triggered_live
+        == sum(one.stage == TRIGGERED for one in advanced.waiting.values())
     )
 
 

@@ -180,7 +180,7 @@ def release(book: Book, advanced: AdvancedState, waiting: Waiting, events: list[
     if waits(waiting.command):
         start_watching(book, advanced, waiting, events)
     else:
-        advanced.elect([waiting], 0)
+        advanced.trigger([waiting], 0)
 
 
 def _dissolve(

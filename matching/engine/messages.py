@@ -87,7 +87,7 @@ STP_CANCEL_RESTING: Final = 2
 STP_CANCEL_BOTH: Final = 3
 STP_DECREMENT: Final = 4  # both shrink by the smaller one, which ends
 
-# What wakes a waiting order. A buy stop waits for a price at or above its own, a buy take-profit
+# What triggers a waiting order. A buy stop waits for a price at or above its own, a buy take-profit
 # for one at or below; sells the other way round. A trailing stop follows the price at a distance.
 TRIGGER_NONE: Final = 0
 TRIGGER_STOP: Final = 1

@@ -1,4 +1,4 @@
-"""Waiting for a price: which orders one wakes, in which order, and where trailing stops stand."""
+"""Waiting for a price: which orders one triggers, in which order; where trailing stops stand."""
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
@@ -22,7 +22,7 @@ def start_watching(
     )
     if price_ticks and is_reached(waiting, price_ticks):
         advanced.unwatch(waiting)
-        advanced.elect([waiting], price_ticks)
+        advanced.trigger([waiting], price_ticks)
 
 
 def _price_of(book: Book, advanced: AdvancedState, source: int) -> int:
@@ -56,7 +56,7 @@ def _follow(waiting: Waiting, price_ticks: int) -> None:
 
 
 def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
-    """Elect all that a price reaches: what it passed first comes in first, then the older."""
+    """Trigger all that a price reaches: what it passed first comes in first, then the older."""
     rising = advanced.triggers[source, UP].pop_to(price_ticks)
     falling = advanced.triggers[source, DOWN].pop_to(-price_ticks)
     trailed = _trailing_reached(advanced, source, price_ticks) if advanced.trailing[source] else []
@@ -68,7 +68,7 @@ def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
         reached = sorted(reached + trailed)
     if reached:
         waiting = advanced.waiting
-        advanced.elect([waiting[order_id] for _, _, order_id in reached], price_ticks)
+        advanced.trigger([waiting[order_id] for _, _, order_id in reached], price_ticks)
 
 
 def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) -> list[Entry]:
@@ -90,7 +90,7 @@ def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) ->
 
 
 def best_prices_seen(book: Book, advanced: AdvancedState) -> None:
-    """Elect what waits for the best bid or the best ask."""
+    """Trigger what waits for the best bid or the best ask."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is not None:
         price_seen(advanced, BID, bid)

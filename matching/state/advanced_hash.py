@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from matching.engine.advanced import AdvancedState
-from matching.engine.components import ELECTED, OrderList, Waiting
+from matching.engine.components import TRIGGERED, OrderList, Waiting
 from matching.engine.core import Engine
 from matching.engine.set_hash import DIGEST_BYTES, Tally
 
@@ -66,7 +66,7 @@ def _advanced_hash(advanced: AdvancedState, total: int) -> str:
         advanced.last_ticks,
         advanced.is_last_fresh,
         [_trailing_text(trailing) for trailing in advanced.trailing.values()],
-        (advanced.elected_live, _elected_next(advanced)),
+        (advanced.triggered_live, _triggered_next(advanced)),
         (len(advanced.cancels), list(islice(advanced.cancels, QUEUE_HASHED_MAX))),
         total,
         sorted(advanced.features),
@@ -83,15 +83,15 @@ def _trailing_text(trailing: dict[int, Waiting]) -> str:
     return f"{ids}{[trailing[order_id].mark_ticks for order_id in ids]}" if ids else ""
 
 
-def _elected_next(advanced: AdvancedState) -> list[tuple[int, int]]:
+def _triggered_next(advanced: AdvancedState) -> list[tuple[int, int]]:
     following = islice(_live(advanced), QUEUE_HASHED_MAX)
     return [(one.command.order_id, one.at_ticks) for one in following]
 
 
 def _live(advanced: AdvancedState) -> Iterator[Waiting]:
     waiting = advanced.waiting
-    for one in advanced.elected:
-        if waiting.get(one.command.order_id) is one and one.stage == ELECTED:
+    for one in advanced.triggered:
+        if waiting.get(one.command.order_id) is one and one.stage == TRIGGERED:
             yield one
 
 
@@ -115,6 +115,6 @@ def order_lists(advanced: AdvancedState) -> list[OrderList]:
     return [order_list for _, order_list in sorted(by_first.items())]
 
 
-def elected(advanced: AdvancedState) -> list[Waiting]:
-    """Return the elected orders that have not ended meanwhile, in their order."""
+def triggered_orders(advanced: AdvancedState) -> list[Waiting]:
+    """Return the triggered orders that have not ended meanwhile, in their order."""
     return list(_live(advanced))

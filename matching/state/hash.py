@@ -35,8 +35,8 @@ from matching.engine.set_hash import DIGEST_BYTES, MODULUS, contribution
 from matching.engine.sharded import Sharded
 from matching.state.advanced_hash import advanced_hash as advanced_hash
 from matching.state.advanced_hash import advanced_hash_afresh
-from matching.state.advanced_hash import elected as elected
 from matching.state.advanced_hash import order_lists as order_lists
+from matching.state.advanced_hash import triggered_orders as triggered_orders
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 # What a new feature adds is hashed only where the feature is used: old states keep their hash.

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from matching.engine.advanced import (
-    ELECTED,
+    TRIGGERED,
     WATCHING,
     AdvancedState,
     Band,
@@ -21,7 +21,7 @@ from matching.engine.advanced import (
 from matching.engine.book import Book, RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
-from matching.state.hash import elected, order_lists
+from matching.state.hash import order_lists, triggered_orders
 
 IMAGE_VERSION: Final = 1
 
@@ -77,7 +77,7 @@ class _AdvancedSnapshot(Struct, array_like=True):
     last_ticks: int
     is_last_fresh: bool
     waiting: list[_WaitingImage]
-    elected: list[int]
+    triggered: list[int]
     cancels: list[tuple[int, str]]
     timers: list[tuple[int, int, int]]
     lists: list[_ListImage]
@@ -150,7 +150,7 @@ def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
             _WaitingImage(*msgspec.structs.astuple(one))
             for _, one in sorted(advanced.waiting.items())
         ],
-        elected=[one.command.order_id for one in elected(advanced)],
+        triggered=[one.command.order_id for one in triggered_orders(advanced)],
         cancels=list(advanced.cancels),
         timers=sorted((*key, due_ms) for key, due_ms in advanced.timers.items()),
         lists=[
@@ -188,10 +188,10 @@ def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot
         advanced.hold(waiting)
         if waiting.stage == WATCHING:
             advanced.watch(waiting)
-    for order_id in image.elected:
-        assert advanced.waiting[order_id].stage == ELECTED
-        advanced.elected.append(advanced.waiting[order_id])
-    advanced.elected_live = len(advanced.elected)
+    for order_id in image.triggered:
+        assert advanced.waiting[order_id].stage == TRIGGERED
+        advanced.triggered.append(advanced.waiting[order_id])
+    advanced.triggered_live = len(advanced.triggered)
     advanced.cancels.extend(image.cancels)
     advanced.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
     for kept in image.lists:

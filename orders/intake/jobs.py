@@ -138,7 +138,7 @@ class PlaceJob(Job):
 
     @property
     def is_market(self) -> bool:
-        """Whether it trades as a market order, at once or when it is woken."""
+        """Whether it trades as a market order, at once or when it is triggered."""
         return self.draft.type not in LIMIT_TYPES
 
 

@@ -49,7 +49,7 @@ class OrderChange:
         self.quantity_lots = 0
         self.stop_ticks = 0
         self.display_lots = 0
-        self.reference_ticks = 0  # that woke it
+        self.reference_ticks = 0  # that triggered it
         self.trail_stop_ticks = 0  # where a trailing stop stands now, and its bound
         self.trail_bound_ticks = 0
         self.taken_ticklots = 0  # off its quote amount, by self-trade prevention

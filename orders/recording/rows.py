@@ -23,7 +23,7 @@ Texts = Callable[[int], SymbolText]
 # O4, once more: what an order's row may become is decided by what the row says it is.
 _MOVES: Final = [f"{current}>{target}" for current, after in NEXT.items() for target in after]
 # An order is sequenced exactly once, and what has ended never changes again. What trades as a
-# market order has no price: its new one is its bound, and what woke it is its reference.
+# market order has no price: its new one is its bound, and what triggered it is its reference.
 _ORDERS: Final = """
 UPDATE {table} AS kept
 SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
@@ -94,8 +94,8 @@ def json_text(value: object) -> str:
 def book_places_take(outcome: Outcome, books: Mapping[int, Book]) -> None:
     """Take over what only the book knows: where orders stand that came in with no event of it.
 
-    A woken post-only order may have been moved to another price; the place in its queue is that of
-    the command that set it off, which may be an earlier one than the row's.
+    A triggered post-only order may have been moved to another price; the place in its queue is that
+    of the command that set it off, which may be an earlier one than the row's.
     """
     for change in outcome.orders.values():
         if not change.came_in or change.has_ended():

@@ -99,7 +99,7 @@ class Fold:
         if taker.left_lots is not None:
             self._links.stands_alone(taker)
         # A taker by quote amount is bounded by money, not lots. Only its own command enters it:
-        # whom its trades wake takes in the same row, and is bounded by lots.
+        # whom its trades trigger takes in the same row, and is bounded by lots.
         command = row.command
         by_budget = (
             type(command) is Place

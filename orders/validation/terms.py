@@ -104,7 +104,7 @@ def bound_ticks_of(
 ) -> int:
     """The protective price that the client names, or 0; only what trades as a market order may.
 
-    One that is better than the price which wakes the order would keep it from trading there.
+    One that is better than the price which triggers the order would keep it from trading there.
     """
     if text is None:
         return 0

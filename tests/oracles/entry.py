@@ -39,7 +39,7 @@ def place_list(market: Market, command: m.PlaceList) -> None:
         elif order.terms.trigger:
             triggers.watch(market, order)
     for order in plain:
-        come_in(market, order)  # 19.6: before what is woken at once
+        come_in(market, order)  # 19.6: before what is triggered at once
 
 
 def link(kind: int, orders: list[Order]) -> None:
@@ -95,7 +95,7 @@ def end_of(market: Market, order: Order, reason: str) -> None:
 
 
 def come_in_late(market: Market, order: Order) -> None:
-    """12.4, 12.11, 19.9: what was woken or released comes in, or ends with the code."""
+    """12.4, 12.11, 19.9: what was triggered or released comes in, or ends with the code."""
     code = late_refusal(market, order)
     if code:
         market.cancel(order, code)

@@ -22,8 +22,8 @@ def tell_triggered(market: Market, order: Order) -> None:
     """12.4, 13.7, 19.2: the order comes in now; the other one of an OCO ends first of all."""
     order.is_waiting_over = False
     order.sequence = market.sequence  # its age begins
-    market.tell(m.OrderTriggered(order.id, order.account, order.side, order.woken_by))
-    if order.woken_by:
+    market.tell(m.OrderTriggered(order.id, order.account, order.side, order.triggered_by))
+    if order.triggered_by:
         order.price = triggers.travelled_bound(order)
         end_sibling(market, order, codes.LIST_OTHER_TRADED)
 

@@ -47,7 +47,7 @@ class Market:
     now_ms: int = 0
     ticks: int = 0
     orders: list[Order] = field(default_factory=list)
-    coming: deque[Order] = field(default_factory=deque)  # woken and released, first come first
+    coming: deque[Order] = field(default_factory=deque)  # triggered and released, first come first
     events: list[m.Event] = field(default_factory=list)
     news: deque[tuple[str, Order, int]] = field(default_factory=deque)  # for the lists (19)
     released: list[tuple[Order, int]] = field(default_factory=list)  # and by what price (19.9)

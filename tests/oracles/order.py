@@ -10,7 +10,7 @@ from matching.engine import messages as m
 class Where(Enum):
     """Where an order is in its life."""
 
-    COMING = "accepted, woken or released: it comes in when its turn comes"
+    COMING = "accepted, triggered or released: it comes in when its turn comes"
     BOOK = "rests in the book, or gathered for an auction"
     WATCHING = "waits outside the book for its trigger (12.1)"
     HELD = "waits outside the book for its list (19.7)"
@@ -43,8 +43,8 @@ class Order:
     shown: int = 0  # what the public sees of it in the book (14.1)
     stop: int = 0  # its stop price now; 0 where a trailing stop has not begun
     best_seen: int = 0  # what a trailing stop follows from (13.1)
-    is_waiting_over: bool = False  # woken or released: to be told when it comes in
-    woken_by: int = 0  # the price that woke it; 0 when its list released it
+    is_waiting_over: bool = False  # triggered or released: to be told when it comes in
+    triggered_by: int = 0  # the price that triggered it; 0 when its list released it
     sibling: Self | None = None  # the other order of an OCO (19.2)
     parent: Self | None = None  # whose fill releases this one (19.7)
     children: list[Self] = field(default_factory=list)

@@ -24,7 +24,7 @@ class Sheet:
     price: int
     left: int
     age: tuple[int, int]
-    was_woken: bool = False
+    was_triggered: bool = False
     waits: bool = False
     prices: list[int] = field(default_factory=list)  # that it may have seen, since its release
     releases: list["Sheet"] = field(default_factory=list)
@@ -110,20 +110,24 @@ class Referee:
     def see_triggered(self, event: m.OrderTriggered) -> None:
         """12.8, 19.9, 20.5."""
         sheet = self.open[event.order_id]
-        self.is_true(self.state == m.OPEN or not event.at_ticks, "20.5", "woken", event, self.state)
-        self.is_true(sheet.waits and not sheet.was_woken, "12.8", "woken twice", event)
+        self.is_true(
+            self.state == m.OPEN or not event.at_ticks, "20.5", "triggered", event, self.state
+        )
+        self.is_true(sheet.waits and not sheet.was_triggered, "12.8", "triggered twice", event)
         terms = sheet.place.terms or m.Terms()
         if event.at_ticks and terms.source == m.SOURCE_LAST:
             is_seen = event.at_ticks in sheet.prices
             self.is_true(is_seen, "19.9", "a price from before", event, sheet.prices)
-        sheet.waits, sheet.was_woken = False, True
+        sheet.waits, sheet.was_triggered = False, True
         sheet.age = (self.sequence, event.order_id)
 
     def see_amended(self, event: m.OrderAmended) -> None:
         """8.4: and prevention that takes lots off says which are left."""
         sheet = self.open[event.order_id]
         self.is_true(sheet.left == event.old_left_lots, "8.1", "another rest", event, sheet)
-        travels = sheet.was_woken and sheet.place.terms is not None and sheet.place.terms.bound_ppm
+        travels = (
+            sheet.was_triggered and sheet.place.terms is not None and sheet.place.terms.bound_ppm
+        )
         same = sheet.price == event.old_price_ticks or travels  # 13.7
         self.is_true(bool(same), "8.1", "another price", event, sheet)
         sheet.left, sheet.price = event.left_lots, event.price_ticks

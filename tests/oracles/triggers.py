@@ -1,4 +1,4 @@
-"""Stops, take-profits and trailing stops: what they watch and what wakes them (12, 13)."""
+"""Stops, take-profits and trailing stops: what they watch and what triggers them (12, 13)."""
 
 from matching.engine import messages as m
 from tests.oracles.market import Market, other
@@ -6,7 +6,7 @@ from tests.oracles.order import Order, Where
 
 
 def watch(market: Market, order: Order, released_by: int | None = None) -> None:
-    """12.1, 12.6, 13.3, 19.9: wait outside the book from now on; what is reached wakes at once.
+    """12.1, 12.6, 13.3, 19.9: wait outside the book from now on; what is reached triggers at once.
 
     An order that a fill released sees that trade's price first, and nothing from before.
     """
@@ -20,11 +20,11 @@ def watch(market: Market, order: Order, released_by: int | None = None) -> None:
         follow(order, price)
     market.tell(m.OrderWaiting(order.id, order.account, order.side, order.stop))
     if price and is_reached(order, price):
-        wake(market, order, price)
+        trigger(market, order, price)
 
 
 def watched_price(market: Market, order: Order) -> int:
-    """12.5, 12.9, 20.5: return the price that may wake the order now; 0 where there is none."""
+    """12.5, 12.9, 20.5: return the price that may trigger the order now; 0 where there is none."""
     if market.state != m.OPEN:
         return 0
     if order.terms.source == m.SOURCE_BEST:
@@ -50,7 +50,7 @@ def follow(order: Order, price: int) -> None:
 
 
 def is_reached(order: Order, price: int) -> bool:
-    """12.2, 12.3, 13.4: tell whether this price wakes the order."""
+    """12.2, 12.3, 13.4: tell whether this price triggers the order."""
     if order.terms.trigger == m.TRIGGER_TRAILING and not order.best_seen:
         return False
     is_take = order.terms.trigger == m.TRIGGER_TAKE
@@ -58,10 +58,10 @@ def is_reached(order: Order, price: int) -> bool:
     return price >= order.stop if wakes_above else price <= order.stop
 
 
-def wake(market: Market, order: Order, price: int) -> None:
-    """12.8: the order is woken once, and comes in behind those that were woken before."""
+def trigger(market: Market, order: Order, price: int) -> None:
+    """12.8: the order is triggered once, and comes in behind those that were triggered before."""
     order.where = Where.COMING
-    order.is_waiting_over, order.woken_by = True, price
+    order.is_waiting_over, order.triggered_by = True, price
     market.coming.append(order)
 
 
@@ -82,7 +82,7 @@ def wake_by_last(market: Market, price: int) -> None:
 
 
 def wake_by_best(market: Market) -> None:
-    """12.9, 12.13: what the best buy wakes, then what the best sell wakes."""
+    """12.9, 12.13: what the best buy triggers, then what the best sell triggers."""
     for side in (m.BUY, m.SELL):
         price = market.best(side)
         if price and market.state == m.OPEN:
@@ -99,9 +99,9 @@ def watching(market: Market, source: int, sides: tuple[int, ...]) -> list[Order]
 
 
 def wake_by_price(market: Market, price: int, orders: list[Order]) -> None:
-    """12.7: show one price to those that watch it; wake the farthest first, then the older."""
+    """12.7: show one price to those that watch it; trigger the farthest first, then the older."""
     for order in orders:
         follow(order, price)
     reached = [order for order in orders if is_reached(order, price)]
     for order in sorted(reached, key=lambda one: (-abs(one.stop - price), one.age)):
-        wake(market, order, price)
+        trigger(market, order, price)

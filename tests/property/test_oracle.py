@@ -126,7 +126,7 @@ def is_foul(judges: Judges, command: m.Command, told: list[m.Event]) -> bool:
 
 
 def test_the_judges_see_what_a_faulty_engine_would_tell() -> None:
-    """The oracle sees every spoiled event; the referee each kind (not what the best price woke)."""
+    """The oracle sees every spoiled event; the referee each kind (best prices excepted)."""
     seen: set[type] = set()
     engine, judges = Engine(), Judges()
     for command in history("auctions", 1, COMMANDS):

@@ -36,7 +36,7 @@ def test_a_stop_waits_in_its_row_and_in_no_book(desk: Desk) -> None:
     assert desk.depth() == ([], [])
 
 
-def test_a_woken_limit_order_rests_in_another_orders_row(desk: Desk) -> None:
+def test_a_triggered_limit_order_rests_in_another_orders_row(desk: Desk) -> None:
     [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 120, 90))
     desk.price(90)
     row = desk.row(stop)
@@ -46,7 +46,7 @@ def test_a_woken_limit_order_rests_in_another_orders_row(desk: Desk) -> None:
     assert desk.own(0) == [(str(stop), "open")]
 
 
-def test_a_woken_market_order_keeps_the_price_that_woke_it(desk: Desk) -> None:
+def test_a_triggered_market_order_keeps_the_price_that_triggered_it(desk: Desk) -> None:
     [stop] = desk.send(stop_job(desk.market, 0, SELL, 5, 90))
     desk.send(desk.plain(2, BUY, 5, 85))
     desk.price(90)
@@ -146,7 +146,7 @@ def test_a_waiting_order_ends_by_its_cancel_and_shows_nothing(desk: Desk) -> Non
     assert desk.depth() == ([], [])
 
 
-def test_a_taker_by_quote_amount_beside_woken_takers_in_one_row(desk: Desk) -> None:
+def test_a_taker_by_quote_amount_beside_triggered_takers_in_one_row(desk: Desk) -> None:
     desk.send(desk.plain(2, SELL, 2, 100), desk.plain(2, SELL, 9, 105))
     [stop] = desk.send(stop_job(desk.market, 0, BUY, 3, 100))
     amount = 250 * desk.market.rules.units.quote_atoms_per_ticklot
@@ -183,7 +183,7 @@ def test_a_post_only_order_that_was_moved_has_its_new_price(desk: Desk) -> None:
     assert desk.depth() == ([["0.99", "0.003"]], [])
 
 
-def test_a_woken_post_only_order_that_was_moved_has_its_new_price(desk: Desk) -> None:
+def test_a_triggered_post_only_order_that_was_moved_has_its_new_price(desk: Desk) -> None:
     job = special_job(
         desk.market, 0, BUY, 3, 110, type=OrderType.STOP_LIMIT,
         stop_ticks=100, post_only=True, reprice=True,
@@ -333,7 +333,7 @@ def test_a_status_never_moves_against_its_life_cycle(desk: Desk) -> None:
     [stop] = desk.send(stop_limit_job(desk.market, SELL, 5, 120, 90))
     desk.db.execute("UPDATE orders_order SET status = 'partially_filled' WHERE id = %s", (stop,))
     with pytest.raises((EngineFailed, CommitRefused)) as failure:
-        desk.price(90)  # a woken order becomes open: from partially filled, it cannot
+        desk.price(90)  # a triggered order becomes open: from partially filled, it cannot
     assert "exactly once" in f"{failure.value} {failure.value.__cause__}"
     assert desk.row(stop)["status"] == "partially_filled"
     assert desk.status(*desk.last_orders(2)) == ["new", "new"], "nothing of the batch is written"

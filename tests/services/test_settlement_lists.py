@@ -93,32 +93,32 @@ def bracket(rig, trader, lots=10_000, *, buy_ticks=10_000):
 
 def test_pair_holds_once_and_the_first_trade_leaves_the_trader_its_own_need(rig):
     trader = rig.trader(quote="1000")
-    limit, woken = list_place(
+    limit, triggered = list_place(
         rig, trader, OCO, [Leg(BUY, 9_000, 10_000), Leg(BUY, 11_000, 10_000, stop(11_000))]
     )
     settle(rig)
-    assert held_by(rig, limit, woken) == need_of(rig, BUY, 11_000, 10_000)
+    assert held_by(rig, limit, triggered) == need_of(rig, BUY, 11_000, 10_000)
     rig.place(rig.seller, SELL, 9_000, 4_000)
     assert count_of(rig, OrderCancelled) == 1  # a part of a fill ends the other one
     settle(rig)
-    assert rig.reservation(woken) is None
+    assert rig.reservation(triggered) is None
     assert links(rig, limit) == FREE
     assert rig.balance(trader, rig.quote_id)[0] == D(1000) - D("36.018") - D("54.054")
 
 
 def test_pair_whose_trigger_is_reached_pays_from_what_stands_on_the_other_row(rig):
     trader = rig.trader(quote="110.11")
-    limit, woken = list_place(
+    limit, triggered = list_place(
         rig, trader, OCO, [Leg(BUY, 9_000, 10_000), Leg(BUY, 11_000, 10_000, stop(11_000))]
     )
     settle(rig)
-    assert rig.reservation(woken) == 0
+    assert rig.reservation(triggered) == 0
     trade_at(rig, 11_000)
     rig.place(rig.seller, SELL, 11_000, 10_000)
     assert count_of(rig, OrderTriggered) == 1
     settle(rig)
-    assert (rig.reservation(limit), rig.reservation(woken)) == (None, None)
-    # The woken one rested and was the maker: what it held for taker's rate is free.
+    assert (rig.reservation(limit), rig.reservation(triggered)) == (None, None)
+    # The triggered one rested and was the maker: what it held for taker's rate is free.
     assert rig.balance(trader, rig.quote_id) == (D("0.055"), 0)
 
 
@@ -136,28 +136,28 @@ def test_cancel_of_one_of_a_pair_releases_all(rig):
 
 def test_amend_of_one_of_a_pair_moves_the_larger_need(rig):
     trader = rig.trader(base="2")
-    limit, woken = list_place(
+    limit, triggered = list_place(
         rig, trader, OCO, [Leg(SELL, 12_000, 9_000), Leg(SELL, 9_000, 10_000, stop(9_000))]
     )
     settle(rig)
     assert rig.amend(limit, lots=9_500)  # less than the other one needs
-    assert held_by(rig, limit, woken) == D("1.05")
+    assert held_by(rig, limit, triggered) == D("1.05")
     settle(rig)
-    assert held_by(rig, limit, woken) == D(1)
-    assert rig.amend(woken, lots=15_000)
+    assert held_by(rig, limit, triggered) == D(1)
+    assert rig.amend(triggered, lots=15_000)
     settle(rig)
-    assert held_by(rig, limit, woken) == D("1.5")
-    assert rig.amend(woken, lots=1_000)
+    assert held_by(rig, limit, triggered) == D("1.5")
+    assert rig.amend(triggered, lots=1_000)
     settle(rig)
-    assert held_by(rig, limit, woken) == D("0.95")
+    assert held_by(rig, limit, triggered) == D("0.95")
     assert rig.amend(limit, lots=9_600, keep_priority=True)  # not a reduction: refused
     settle(rig)
-    assert held_by(rig, limit, woken) == D("0.95")
+    assert held_by(rig, limit, triggered) == D("0.95")
 
 
 def test_amend_on_its_way_keeps_its_funds_when_its_order_takes_over_the_pool(rig):
     trader = rig.trader(quote="220.22")
-    limit, woken = list_place(
+    limit, triggered = list_place(
         rig, trader, OCO, [Leg(BUY, 9_000, 10_000), Leg(BUY, 11_000, 10_000, stop(11_000))]
     )
     settle(rig)
@@ -165,7 +165,7 @@ def test_amend_on_its_way_keeps_its_funds_when_its_order_takes_over_the_pool(rig
     rig.place(rig.seller, SELL, 9_000, 4_000)
     rig.commit()
     rig.settle()
-    assert rig.reservation(woken) is None
+    assert rig.reservation(triggered) is None
     assert rig.reservation(limit) == D("110.11") + D("25.025") - D("36.018")
     payload = rig.connection.execute("SELECT payload FROM orders_command").fetchone()[0]
     rig.apply(decode_command(payload))
@@ -177,12 +177,12 @@ def test_amend_on_its_way_keeps_its_funds_when_its_order_takes_over_the_pool(rig
 
 def test_decrement_of_one_of_a_pair_leaves_the_larger_need(rig):
     trader = rig.trader(base="1", quote="1000")
-    limit, woken = list_place(
+    limit, triggered = list_place(
         rig, trader, OCO, [Leg(BUY, 10_000, 10_000), Leg(BUY, 10_100, 7_000, stop(11_000))]
     )
     rig.place(trader, SELL, 10_000, 4_000, self_trade=STP_DECREMENT)
     settle(rig)
-    assert held_by(rig, limit, woken) == need_of(rig, BUY, 10_100, 7_000)
+    assert held_by(rig, limit, triggered) == need_of(rig, BUY, 10_100, 7_000)
     assert links(rig, limit)[2] == 6_000
 
 

@@ -60,7 +60,7 @@ def settle(rig):
 
 
 def trade_at(rig, price_ticks, lots=1):
-    """Somebody trades so much at a price: what waits for it is woken."""
+    """Somebody trades so much at a price: what waits for it is triggered."""
     rig.place(rig.seller, SELL, price_ticks, lots)
     rig.place(rig.buyer, BUY, price_ticks, lots)
 
@@ -132,7 +132,7 @@ def test_order_that_waits_holds_its_need_until_it_is_cancelled(rig, side, terms)
     assert rig.balance(trader, rig.quote_id) == (D(1000), 0)
 
 
-def test_order_woken_in_the_row_of_an_order_by_quote_amount_is_bounded_by_its_lots(rig):
+def test_order_triggered_in_the_row_of_an_order_by_quote_amount_is_bounded_by_its_lots(rig):
     """One command, two takers: only the one that the command entered is bounded by money."""
     spender, woken = rig.trader(quote="1000"), rig.trader(quote="1000")
     rig.place(rig.seller, SELL, 10_000, 1_000)
@@ -231,7 +231,7 @@ def test_repriced_post_only_sell_holds_its_quantity(rig):
     assert row == (10_001,)
 
 
-def test_order_that_is_moved_when_it_is_woken_holds_at_the_price_it_got(rig):
+def test_order_that_is_moved_when_it_is_triggered_reserves_at_the_price_it_got(rig):
     trader = rig.trader(quote="1000")
     order = rig.place(trader, BUY, 10_200, 10_000, terms=stop(10_100, reprice=True), post_only=True)
     rig.place(rig.seller, SELL, 10_100, 1_000)

@@ -118,7 +118,7 @@ def test_of_very_many_a_part_is_told_at_a_time(desk: Desk, monkeypatch: pytest.M
     assert moved == [2, 4, 5]
 
 
-def test_woken_it_says_where_it_stood_and_trades_within_its_bound(desk: Desk) -> None:
+def test_triggered_it_says_where_it_stood_and_trades_within_its_bound(desk: Desk) -> None:
     followed(desk)
     [order] = desk.send(following(desk))
     desk.price(200)

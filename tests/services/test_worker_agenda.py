@@ -215,7 +215,7 @@ def test_rows_are_applied_only_as_they_are_asked_for() -> None:
     assert engine.sequence == 1, "in careful times each is committed before the next"
 
 
-def test_elected_stops_are_work_like_any_other() -> None:
+def test_triggered_stops_are_work_like_any_other() -> None:
     engine = Engine()
     agenda = agenda_of(engine)
     stops = [

@@ -107,7 +107,7 @@ def trailing(market: Market) -> list[list[Job]]:
 AFTER_A_BATCH = [stops, icebergs, lists, timers, trailing]
 
 
-def elected(market: Market) -> tuple[list[Job], list[Job]]:
+def triggered(market: Market) -> tuple[list[Job], list[Job]]:
     before = [stop_job(market, 0, SELL, 1, 100) for _ in range(MANY)]
     bid = plain(market, 1, BUY, 3 * MANY, 100)
     return [*before, bid], [plain(market, 2, SELL, 1, 100)]
@@ -177,14 +177,14 @@ def test_killed_after_any_batch_the_engine_comes_back_and_goes_on(
         process = successor
     process.kill()
     last = around.start()
-    # Whatever waits for a price is woken, whatever waits for its time has it.
+    # Whatever waits for a price is triggered, whatever waits for its time has it.
     around.clock.sleep_ms(70_000)
     batch(around, db, last, plain(market, 1, SELL, 50, 85), plain(market, 2, BUY, 60, 140))
     last.run()
     assert_goes_on_the_same(db, market, process, last)
 
 
-@pytest.mark.parametrize("scenario", [elected, auction, cancels])
+@pytest.mark.parametrize("scenario", [triggered, auction, cancels])
 def test_killed_in_the_middle_of_its_work_it_goes_on_there(
     around: Surroundings,
     market: Market,
@@ -490,7 +490,7 @@ def test_a_symbol_whose_work_keeps_failing_is_blocked_and_no_other(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     first = around.start()
-    before, last_jobs = elected(market)
+    before, last_jobs = triggered(market)
     batch(around, db, first, *before)
     submit(market, db, *last_jobs)
     around.deliver()

@@ -28,7 +28,7 @@ FIRST_SEED = 1
 # In every other group of seeds so little is done in one command that the rest goes on in others.
 STEPS_IN_PIECES = 2
 IMAGE_EVERY_COMMANDS = 15
-# Not in every twenty seeds: work that is cut, a post-only order that moves when it is woken.
+# Not in every twenty seeds: work that is cut, a post-only order that moves when it is triggered.
 RARE = (ContinueNeeded, OrderRepriced)
 # What twenty seeds are not without: faults, orders, commands, events and ends.
 HAPPENS = (

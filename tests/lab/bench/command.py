@@ -48,7 +48,7 @@ class Command(BaseCommand):
         add("--share", type=float, default=0.3, help="share of the orders that trade")
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
-        add("--crowd", type=int, default=10_000, help="stops that one trade elects")
+        add("--crowd", type=int, default=10_000, help="stops that one trade triggers")
         add("--on", default="", help="measure one section on the stack at this address, here")
         add("--on-ws", default="", help="its WebSocket address")
 

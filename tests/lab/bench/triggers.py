@@ -1,6 +1,6 @@
-"""Stops under the clock: from the trade that elects a stop to the stop's own trade on a socket.
+"""Stops under the clock: from the trade that triggers a stop to the stop's own trade on a socket.
 
-And a crowd of stops that one trade elects: how long until the last of them has traded.
+And a crowd of stops that one trade triggers: how long until the last of them has traded.
 """
 
 import time
@@ -40,7 +40,7 @@ class TriggerResult:
     from_trade: Latencies
     from_answer: Latencies
     crowd: int
-    crowd_seconds: float  # from the electing trade's frame to the last stop's trade
+    crowd_seconds: float  # from the triggering trade's frame to the last stop's trade
     crowd_from_answer_seconds: float
 
     def lines(self) -> list[str]:
@@ -49,7 +49,7 @@ class TriggerResult:
             f"trade -> the stop's own trade on the socket   {self.from_trade.summary()}",
             f"answer to the trade's order -> the same       {self.from_answer.summary()}",
             f"samples                                       {self.from_trade.count:,}",
-            f"{self.crowd:,} stops elected by one trade, all traded   {self.crowd_seconds:.2f} s"
+            f"{self.crowd:,} stops triggered by one trade, all traded   {self.crowd_seconds:.2f} s"
             f" after it ({self.crowd_from_answer_seconds:.2f} s after its order's answer)",
         ]
 
@@ -152,7 +152,7 @@ def _sample(
 
 
 def _crowd(stage: _Stage, socket: ClientConnection, crowd: int) -> tuple[float, float]:
-    """Place so many stops, elect them all by one trade, wait until each has traded."""
+    """Place so many stops, trigger them all by one trade, wait until each has traded."""
     _lift(stage, socket, "c")
     _load(stage, (_stop(f"c{number}") for number in range(crowd)), crowd)
     stage.place(stage.buyer, **_limit("buy", BELOW, "c-below", f"{crowd}"))

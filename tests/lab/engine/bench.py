@@ -2,7 +2,7 @@
 
 Loads (tests/lab/engine/workloads.py), each run several times: messages a second, then in another
 pass the 99th percentile and the worst of a single command. The median is told, and the lowest and
-highest in brackets. Then single sweeps, 10,000 stops that one trade elects, what much state makes
+highest in brackets. Then single sweeps, 10,000 stops that one trade triggers, what much state makes
 of the cost of a little work, the memory of a resting order, what a steady book keeps of `--growth`
 million messages, and the public message files given.
 
@@ -32,9 +32,9 @@ from tests.lab.engine.workloads import (
     SWEEP_ORDERS,
     SYMBOL,
     Load,
-    elected,
     place,
     sweeps,
+    triggered,
 )
 
 PERCENTILE: Final = 99
@@ -125,9 +125,9 @@ def sweep() -> Times:
     return timed(standing(commands[:-1]), commands[-1])
 
 
-def election() -> tuple[Times, Times, Times]:
-    """One trade elects 10,000 stops: that command, the longest piece after it, all of them."""
-    made, (trigger,) = elected(STOPS)
+def triggering() -> tuple[Times, Times, Times]:
+    """One trade triggers 10,000 stops: that command, the longest piece after it, all of them."""
+    made, (trigger,) = triggered(STOPS)
     engine = standing(made)
     first = timed(engine, trigger)
     pieces = []
@@ -239,12 +239,12 @@ def tell_singles(runs: int) -> None:
     """Print what single large commands take."""
     out = sys.stdout
     out.write("\n| Command | ms | ms, processor time |\n|---|---|---|\n")
-    elections = [election() for _ in range(runs)]
+    triggerings = [triggering() for _ in range(runs)]
     rows = {
         "one order eats 5,000": [sweep() for _ in range(runs)],
-        f"a trade elects {STOPS:,} stops": [one[0] for one in elections],
-        "the longest `Continue` after it": [one[1] for one in elections],
-        "all of it": [one[2] for one in elections],
+        f"a trade triggers {STOPS:,} stops": [one[0] for one in triggerings],
+        "the longest `Continue` after it": [one[1] for one in triggerings],
+        "all of it": [one[2] for one in triggerings],
     }
     for name, times in rows.items():
         walls, cpus = zip(*times, strict=True)

@@ -138,8 +138,8 @@ def with_limits(orders: int) -> Built:
     return [SetLimits(1, 0, SYMBOL, ALL_ACCOUNTS, 200, 20), *made], load
 
 
-def elected(stops: int) -> Built:
-    """Sell stops that one trade elects, with bids for all of them."""
+def triggered(stops: int) -> Built:
+    """Sell stops that one trade triggers, with bids for all of them."""
     terms = Terms(TRIGGER_STOP, MIDDLE)
     made: list[Command] = [place(n, BUY, MIDDLE - 100 - n % 50, 1) for n in range(1, stops + 1)]
     for number in range(stops + 1, 2 * stops + 1):

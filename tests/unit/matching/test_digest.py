@@ -18,7 +18,7 @@ MANY = 10_000
 DIGEST_STEPS_MAX = 30_000
 
 
-def elected() -> tuple[Engine, m.Command]:
+def triggered() -> tuple[Engine, m.Command]:
     engine = Engine()
     for command in [*stops(MANY), trigger()[0]]:
         engine.apply(command)
@@ -59,7 +59,7 @@ def leaving() -> tuple[Engine, m.Command]:
     return engine, m.CancelAll(1, 0, SYMBOL, 7)
 
 
-@pytest.mark.parametrize("build", [elected, trailing, linked, timed_and_limited, leaving])
+@pytest.mark.parametrize("build", [triggered, trailing, linked, timed_and_limited, leaving])
 def test_digest_after_a_command_costs_little_beside_much_state(
     build: Callable[[], tuple[Engine, m.Command]],
 ) -> None:

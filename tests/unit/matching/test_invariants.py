@@ -27,7 +27,7 @@ def spoil(advanced: AdvancedState, order_id: int, **values: int) -> None:
 def twice(advanced: AdvancedState) -> None:
     waiting: Waiting = advanced.waiting[2]
     advanced.unwatch(waiting)
-    advanced.elect([waiting, waiting], 95)
+    advanced.trigger([waiting, waiting], 95)
 
 
 SPOILED: dict[str, Callable[[AdvancedState], object]] = {
@@ -36,10 +36,10 @@ SPOILED: dict[str, Callable[[AdvancedState], object]] = {
     "trigger of nobody": lambda advanced: advanced.triggers[0, 1].add(5, 5, 5),
     "trigger lost": lambda advanced: advanced.triggers[0, -1].entries.pop(),
     "trigger at another price": lambda advanced: spoil(advanced, 2, stop_ticks=96),
-    "reached and not elected": lambda advanced: setattr(advanced, "last_ticks", 94),
+    "reached and not triggered": lambda advanced: setattr(advanced, "last_ticks", 94),
     "held order that watches": lambda advanced: spoil(advanced, 7, stage=1),
     "trailing stop forgotten": lambda advanced: advanced.trailing[0].clear(),
-    "elected twice": twice,
+    "triggered twice": twice,
     "place of the future": lambda advanced: spoil(advanced, 7, priority=99),
     "list of one": lambda advanced: advanced.list_of[4].order_ids.remove(5),
     "list without an order": lambda advanced: advanced.list_of.pop(4),

@@ -98,7 +98,7 @@ def trades(events: Iterable[m.Event]) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def test_19_9_a_released_stop_is_not_woken_by_a_price_from_before_its_release() -> None:
+def test_19_9_a_released_stop_is_not_triggered_by_a_price_from_before_its_release() -> None:
     tape = Tape()
     tape.last(480)
     tape.sell(1, 1, 1, 500)

@@ -78,16 +78,16 @@ def test_figures_are_of_the_load() -> None:
 
 
 @pytest.mark.usefixtures("small_loads")
-def test_one_trade_elects_all_stops() -> None:
-    made, (trigger,) = workloads.elected(250)
+def test_one_trade_triggers_all_stops() -> None:
+    made, (trigger,) = workloads.triggered(250)
     engine = Engine()
     for command in made:
         engine.apply(command)
     engine.apply(trigger)
     advanced = engine.book(workloads.SYMBOL).advanced
     assert advanced is not None
-    assert advanced.elected_live == 150
-    first, longest, total = bench.election()
+    assert advanced.triggered_live == 150
+    first, longest, total = bench.triggering()
     assert total.wall_ns >= first.wall_ns + longest.wall_ns
     assert bench.sweep().wall_ns > 0
 

@@ -42,7 +42,7 @@ def trigger(price_ticks: int = 4_990) -> list[m.Command]:
     ]
 
 
-def electing(count: int) -> tuple[Engine, list[m.Event]]:
+def triggering(count: int) -> tuple[Engine, list[m.Event]]:
     engine = Engine()
     for command in [*stops(count), trigger()[0]]:
         engine.apply(command)
@@ -50,7 +50,7 @@ def electing(count: int) -> tuple[Engine, list[m.Event]]:
 
 
 def test_25_1_a_command_does_a_bounded_amount_and_asks_for_more() -> None:
-    engine, events = electing(STOPS)
+    engine, events = triggering(STOPS)
     assert events[-1] == m.ContinueNeeded(SYMBOL)
     pieces = 0
     while engine.needs_continue(SYMBOL):
@@ -64,10 +64,10 @@ def test_25_1_a_command_does_a_bounded_amount_and_asks_for_more() -> None:
 
 def test_25_2_where_work_is_cut_changes_nothing() -> None:
     """A command that comes before the Continue finds everything done, in the same order."""
-    engine, events = electing(STOPS)
+    engine, events = triggering(STOPS)
     probe = m.Place(0, 0, SYMBOL, 99, 9, m.BUY, 990, 5)
     cut = without_cuts(events + finish(engine, SYMBOL) + engine.apply(probe))
-    other, events = electing(STOPS)
+    other, events = triggering(STOPS)
     whole = without_cuts(events + other.apply(probe))
     assert cut == whole
     naive = NaiveEngine()
@@ -89,7 +89,7 @@ def test_25_3_journal_replay_is_exact() -> None:
 
 
 def test_25_3_a_restart_in_the_middle_goes_on_where_it_was() -> None:
-    engine, _ = electing(STOPS)
+    engine, _ = triggering(STOPS)
     copy = image_decode(image_encode(engine))
     copy.check()
     assert state_hash(copy) == state_hash(engine)
@@ -109,9 +109,9 @@ def test_25_4_cancels_of_all_accounts_go_in_pieces_before_anything_else() -> Non
     assert list(engine.book(SYMBOL).orders) == [5]
 
 
-def test_25_1_a_stop_costs_no_more_among_many_that_one_trade_elects() -> None:
+def test_25_1_a_stop_costs_no_more_among_many_that_one_trade_triggers() -> None:
     def steps_each(count: int) -> float:
-        engine, _ = electing(count)
+        engine, _ = triggering(count)
         events: list[m.Event] = []
         steps = steps_of(lambda: events.extend(finish(engine, SYMBOL)))
         assert sum(type(event) is m.OrderTriggered for event in events) >= count * 0.9

@@ -135,7 +135,7 @@ def test_of_an_older_order_no_more_is_known_than_its_event_says(
     assert (found.status, found.engine_seq, found.has_ended()) == (expected, 0, False)
 
 
-def test_a_woken_order_takes_its_place_with_the_row_and_keeps_what_woke_it() -> None:
+def test_a_triggered_order_takes_its_place_with_the_row_and_keeps_what_triggered_it() -> None:
     found = change(fold(SOMEONES, triggered(at_ticks=91)))
     assert (found.priority_seq, found.reference_ticks, found.came_in) == (9, 91, True)
 
