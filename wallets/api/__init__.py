@@ -1,0 +1,7 @@
+"""Balances over HTTP.
+
+Enters: an authenticated request. Leaves: JSON, or problem+json.
+Transaction: none; one statement reads.
+Invariants: an account sees its own balances alone; amounts are text, never floats.
+Healed by: the client, who asks again.
+"""
