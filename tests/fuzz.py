@@ -23,8 +23,8 @@ from matching.state.codec import decode_command, encode_command
 from matching.state.hash import StateHash, advanced_hash, state_hash
 from matching.state.snapshot import image_decode, image_encode
 from tests.histories import History
-from tests.naive_book import NaiveEngine
 from tests.oracles.generator import SUBJECTS, Corners
+from tests.oracles.naive.book import NaiveEngine
 from tests.oracles.pair import Judges
 
 COMMANDS_PER_HISTORY = 600

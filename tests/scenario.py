@@ -28,7 +28,7 @@ import re
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from tests.naive_book import NaiveEngine
+from tests.oracles.naive.book import NaiveEngine
 
 SYMBOL = 1
 SIDES = {"buy": m.BUY, "sell": m.SELL}

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from matching.engine import messages as m
-from tests.oracles.market import other
-from tests.oracles.oracle import Oracle
+from tests.oracles.rules.market import other
+from tests.oracles.rules.oracle import Oracle
 
 ACCOUNTS: Final = (11, 12, 13)
 FIRST_MS: Final = 1_000_000

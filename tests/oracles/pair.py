@@ -3,10 +3,10 @@
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.state.codec import decode_command, encode_command
-from tests.oracles.auction import outcome
-from tests.oracles.market import GATHERING
-from tests.oracles.oracle import Oracle
 from tests.oracles.referee import Referee
+from tests.oracles.rules.auction import outcome
+from tests.oracles.rules.market import GATHERING
+from tests.oracles.rules.oracle import Oracle
 
 SHOWN = 5  # events of each side in a message
 

@@ -7,7 +7,7 @@ import pytest
 import matching.engine.book
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from tests.naive_book import NaiveEngine
+from tests.oracles.naive.book import NaiveEngine
 
 COMMANDS = 4_000
 SYMBOL = 1

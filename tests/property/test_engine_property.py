@@ -14,7 +14,7 @@ from matching.state.codec import (
     encode_journal,
 )
 from matching.state.hash import StateHash, state_hash
-from tests.naive_book import NaiveEngine
+from tests.oracles.naive.book import NaiveEngine
 from tests.strategies import command_lists
 
 

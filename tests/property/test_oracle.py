@@ -16,10 +16,10 @@ import matching.engine.entry
 from matching.engine import codes
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from tests.oracles import limits
 from tests.oracles.generator import SUBJECTS, Corners, history
 from tests.oracles.pair import Beside, Differs, Judges
 from tests.oracles.referee import Foul
+from tests.oracles.rules import limits
 
 HISTORIES = 12  # of each subject
 COMMANDS = 300

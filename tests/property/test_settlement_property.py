@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from matching.engine import cascade
-from tests.factories.memory_ledger import MemoryLedger, units_make
-from tests.factories.requests import Requests, run_history
 from tests.histories import ACCOUNTS
+from tests.oracles.money.ledger import MemoryLedger, units_make
+from tests.oracles.money.requests import Requests, run_history
 
 COMMANDS = 250
 UNITS = {symbol_id: units_make(symbol_id) for symbol_id in (1, 2)}

@@ -15,9 +15,9 @@ from matching.state.codec import encode_command, encode_journal
 from orders.settlement import batch as settlement
 from orders.settlement.batch import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make
-from tests.factories.memory_ledger import MemoryLedger
-from tests.factories.memory_tables import HOUSE, Row
-from tests.factories.requests import Requests, run_history
+from tests.oracles.money.ledger import MemoryLedger
+from tests.oracles.money.requests import Requests, run_history
+from tests.oracles.money.tables import HOUSE, Row
 from wallets.services import account_open
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -39,7 +39,7 @@ from matching.state.codec import decode_journal
 from matching.state.hash import state_hash
 from orders.commands.words import STATE_TEXTS
 from risk.audit.run import audit_run
-from tests.naive_book import NaiveEngine
+from tests.oracles.naive.book import NaiveEngine
 from tests.simulation.world import Simulation
 
 LIVE = ("waiting", "open", "partially_filled")

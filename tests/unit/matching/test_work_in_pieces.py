@@ -9,7 +9,7 @@ from matching.state.codec import decode_journal, encode_journal
 from matching.state.hash import state_hash
 from matching.state.snapshot import image_decode, image_encode
 from tests.fuzz import finish, without_cuts
-from tests.naive_book import NaiveEngine
+from tests.oracles.naive.book import NaiveEngine
 from tests.steps import steps_of
 
 SYMBOL = 1

@@ -5,8 +5,8 @@ What the engine cuts into pieces (`Continue`) happens here at once, so `Continue
 """
 
 from matching.engine import messages as m
-from tests.naive_entry import NaiveEntry
-from tests.naive_order import NaiveOrder
+from tests.oracles.naive.entry import NaiveEntry
+from tests.oracles.naive.order import NaiveOrder
 
 
 class NaiveEngine:

@@ -6,8 +6,8 @@ import msgspec
 
 from matching.engine import codes as c
 from matching.engine import messages as m
-from tests.naive_market import GATHERING, PPM, NaiveMarket
-from tests.naive_order import HELD, WATCHING, NaiveOrder
+from tests.oracles.naive.market import GATHERING, PPM, NaiveMarket
+from tests.oracles.naive.order import HELD, WATCHING, NaiveOrder
 
 DUE_MAX = 5_000
 

@@ -2,8 +2,8 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import auction, bands, ending
-from tests.oracles.market import GATHERING, STATE_CODES, Market
+from tests.oracles.rules import auction, bands, ending
+from tests.oracles.rules.market import GATHERING, STATE_CODES, Market
 
 
 def set_state(market: Market, command: m.SetState) -> None:

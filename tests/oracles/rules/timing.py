@@ -2,10 +2,10 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import bands, states
-from tests.oracles.ending import end_all
-from tests.oracles.following import follow_up
-from tests.oracles.market import Market
+from tests.oracles.rules import bands, states
+from tests.oracles.rules.ending import end_all
+from tests.oracles.rules.following import follow_up
+from tests.oracles.rules.market import Market
 
 
 def cancel_after(market: Market, command: m.CancelAfter) -> None:

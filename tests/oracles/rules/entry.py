@@ -2,11 +2,11 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import bands, triggers
-from tests.oracles.limits import limits_code
-from tests.oracles.market import GATHERING, STATE_CODES, Market, other
-from tests.oracles.order import Order, Where, order_of
-from tests.oracles.trading import is_fillable, take
+from tests.oracles.rules import bands, triggers
+from tests.oracles.rules.limits import limits_code
+from tests.oracles.rules.market import GATHERING, STATE_CODES, Market, other
+from tests.oracles.rules.order import Order, Where, order_of
+from tests.oracles.rules.trading import is_fillable, take
 
 
 def place(market: Market, command: m.Place) -> None:

@@ -2,8 +2,8 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles.market import GATHERING, Market
-from tests.oracles.order import Order, Where
+from tests.oracles.rules.market import GATHERING, Market
+from tests.oracles.rules.order import Order, Where
 
 TRAILING_ORDERS_MAX = 2_000
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles.following import follow_up
-from tests.oracles.market import STATE_CODES, Market
-from tests.oracles.order import Order, Where
+from tests.oracles.rules.following import follow_up
+from tests.oracles.rules.market import STATE_CODES, Market
+from tests.oracles.rules.order import Order, Where
 
 
 def cancel(market: Market, command: m.Cancel) -> None:

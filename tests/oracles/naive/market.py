@@ -2,7 +2,7 @@
 
 from matching.engine import codes as c
 from matching.engine import messages as m
-from tests.naive_order import HELD, TRIGGERED, WATCHING, NaiveOrder, naive_order
+from tests.oracles.naive.order import HELD, TRIGGERED, WATCHING, NaiveOrder, naive_order
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
 PPM = 1_000_000

@@ -4,9 +4,9 @@ import copy
 
 from matching.engine import messages as m
 from matching.engine.codes import BAND_REST
-from tests.oracles import bands
-from tests.oracles.market import FILLED, TRADED, Market
-from tests.oracles.order import Order
+from tests.oracles.rules import bands
+from tests.oracles.rules.market import FILLED, TRADED, Market
+from tests.oracles.rules.order import Order
 
 
 def take(market: Market, taker: Order) -> str:

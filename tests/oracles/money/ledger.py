@@ -18,7 +18,7 @@ from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.state.hash import open_order, open_orders
-from tests.factories.memory_tables import HOUSE, MAKER_PPM, TAKER_PPM, Row, Tables, normalized
+from tests.oracles.money.tables import HOUSE, MAKER_PPM, TAKER_PPM, Row, Tables, normalized
 from wallets.fees import amend_extra_atoms, fee_ceil, hold_atoms, hold_for_quote_amount
 
 QUOTE = 90

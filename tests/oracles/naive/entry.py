@@ -2,9 +2,9 @@
 
 from matching.engine import codes as c
 from matching.engine import messages as m
-from tests.naive_market import GATHERING, NaiveList
-from tests.naive_order import HELD, NaiveOrder, naive_order
-from tests.naive_session import NaiveSession
+from tests.oracles.naive.market import GATHERING, NaiveList
+from tests.oracles.naive.order import HELD, NaiveOrder, naive_order
+from tests.oracles.naive.session import NaiveSession
 
 TRAILING_MAX = 2_000
 CANCELS_AT_ONCE_MAX = 2_000

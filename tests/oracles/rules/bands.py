@@ -3,8 +3,8 @@
 from fractions import Fraction
 
 from matching.engine import messages as m
-from tests.oracles.market import Band, Market
-from tests.oracles.order import Order
+from tests.oracles.rules.market import Band, Market
+from tests.oracles.rules.order import Order
 
 MEAN_OVER_MS = 300_000
 STEP_MS = 5_000

@@ -4,10 +4,10 @@ import copy
 from dataclasses import dataclass
 
 from matching.engine import messages as m
-from tests.oracles.following import follow_lists, release_all
-from tests.oracles.market import Market
-from tests.oracles.order import Order, Where
-from tests.oracles.trading import after_loss, trade
+from tests.oracles.rules.following import follow_lists, release_all
+from tests.oracles.rules.market import Market
+from tests.oracles.rules.order import Order, Where
+from tests.oracles.rules.trading import after_loss, trade
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles.order import Order, Where
+from tests.oracles.rules.order import Order, Where
 
 # What the orders of a list look at.
 TRADED, FILLED, ENDED = "traded", "filled", "ended"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from matching.engine import messages as m
-from tests.factories.memory_ledger import MemoryLedger
 from tests.histories import ACCOUNTS, History
+from tests.oracles.money.ledger import MemoryLedger
 
 # Faults are the ledger's: it refuses only what was accepted.
 KINDS: Final = ("place", "list", "cancel", "amend", "all", "state", "expire", "timer", "set")

@@ -4,9 +4,9 @@ from typing import Any
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import amending, bands, ending, entry, states, timing
-from tests.oracles.following import settle
-from tests.oracles.market import Market
+from tests.oracles.rules import amending, bands, ending, entry, states, timing
+from tests.oracles.rules.following import settle
+from tests.oracles.rules.market import Market
 
 
 def fault(market: Market, command: m.RefuseFaulty) -> None:

@@ -1,8 +1,8 @@
 """Stops, take-profits and trailing stops: what they watch and what triggers them (12, 13)."""
 
 from matching.engine import messages as m
-from tests.oracles.market import Market, other
-from tests.oracles.order import Order, Where
+from tests.oracles.rules.market import Market, other
+from tests.oracles.rules.order import Order, Where
 
 
 def watch(market: Market, order: Order, released_by: int | None = None) -> None:

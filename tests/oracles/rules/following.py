@@ -2,9 +2,9 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import bands, entry, triggers
-from tests.oracles.market import ENDED, FILLED, TRADED, Market
-from tests.oracles.order import Order, Where
+from tests.oracles.rules import bands, entry, triggers
+from tests.oracles.rules.market import ENDED, FILLED, TRADED, Market
+from tests.oracles.rules.order import Order, Where
 
 
 def settle(market: Market) -> None:

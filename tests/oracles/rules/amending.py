@@ -2,10 +2,10 @@
 
 from matching.engine import codes
 from matching.engine import messages as m
-from tests.oracles import bands, entry, triggers
-from tests.oracles.market import GATHERING, STATE_CODES, Market
-from tests.oracles.order import Order, Where
-from tests.oracles.trading import tell_amended
+from tests.oracles.rules import bands, entry, triggers
+from tests.oracles.rules.market import GATHERING, STATE_CODES, Market
+from tests.oracles.rules.order import Order, Where
+from tests.oracles.rules.trading import tell_amended
 
 
 def amend(market: Market, command: m.Amend) -> None:

@@ -1,0 +1,1 @@
+"""Reservations, balances and ledger in memory, and what must hold of them after settlement."""

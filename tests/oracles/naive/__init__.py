@@ -1,0 +1,1 @@
+"""The engine's rules in the most obvious form, by those who write the engine."""
