@@ -9,9 +9,10 @@ balance and then asks for a reservation can deadlock with settlement.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import psycopg
+from django.db import connection as django_connection
 
 from wallets.postings import BalanceChange, BalanceKey
 
@@ -70,6 +71,57 @@ def reservations_locked(
     """Lock the reservations that exist among these orders and their families, by order id."""
     rows = connection.execute(RESERVATIONS_LOCKED, (array_text(sorted(order_ids)),)).fetchall()
     return [ReservationRow(*row) for row in rows]
+
+
+# Intake takes no more than it has to wait for: it adds this, and waits only when it must.
+SKIP_LOCKED: Final = " SKIP LOCKED"
+
+
+def lock_amended(orders: str) -> str:
+    """Intake's statement for amends, which takes their orders' ids as `order_ids`.
+
+    The other order of a pool is locked with the one that is amended: they hold together. `orders`
+    is a SELECT of the `id` and `list_id` of all orders. A pool has the id of its list; by the index
+    of lists the other order is found without statistics, by those of pools it is not.
+    """
+    return f"""
+SELECT order_id, pending_amend_id, pool_id, funded_by
+FROM wallets_reservation
+WHERE order_id IN (
+    SELECT unnest(%(order_ids)s::bigint[])
+    UNION
+    SELECT other.id FROM wallets_reservation AS own
+    JOIN ({orders}) AS other ON other.list_id = own.pool_id AND other.id > own.pool_id
+    WHERE own.order_id = ANY(%(order_ids)s::bigint[]) AND own.pool_id IS NOT NULL)
+ORDER BY order_id FOR UPDATE
+"""  # noqa: S608 - a SELECT of ours
+
+
+# Intake's, for all that pays: takes (account_id, asset_id) as one JSON parameter.
+LOCK_BALANCES: Final = """
+SELECT balance.id, balance.account_id, balance.asset_id, balance.available
+FROM wallets_balance AS balance
+JOIN json_to_recordset(%s::json) AS want(account_id bigint, asset_id bigint)
+    ON balance.account_id = want.account_id AND balance.asset_id = want.asset_id
+ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
+"""
+
+_LOCK_ACCOUNT: Final = "SELECT id FROM wallets_account WHERE user_id = %s FOR UPDATE"
+_LOCK_FUNDS: Final = """
+SELECT id FROM wallets_balance WHERE account_id = %s ORDER BY account_id, asset_id FOR UPDATE
+"""
+
+
+def account_funds_lock(user_id: int) -> None:
+    """Wait for every order of the user that is being accepted; none is until the transaction ends.
+
+    In Django's transaction. The account's row holds up new balances, the balances hold up what
+    would reserve from them.
+    """
+    with django_connection.cursor() as cursor:
+        cursor.execute(_LOCK_ACCOUNT, [user_id])
+        for (account_id,) in cursor.fetchall():
+            cursor.execute(_LOCK_FUNDS, [account_id])
 
 
 BALANCES_MISSING = """

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
+
+import psycopg
 
 from exchange.domain.units import plain
 from wallets.models import Account, Balance
@@ -20,6 +23,16 @@ class BalanceView:
 def account_id_of(user_id: int) -> int | None:
     """Return the id of the user's account, or None before it was opened."""
     return Account.objects.filter(user_id=user_id).values_list("pk", flat=True).first()
+
+
+_HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"
+
+
+def house_account_id(connection: psycopg.Connection) -> int:
+    """Return the id of the account that gets the fees."""
+    row = connection.execute(_HOUSE).fetchone()
+    assert row is not None, "the house has an account"
+    return int(row[0])
 
 
 def balances_of(account_id: int) -> list[BalanceView]:

@@ -36,16 +36,16 @@ _USER: Final = """
     tier.cancels_per_second, tier.reads_per_second, tier.may_self_trade"""
 _FROM: Final = """
 FROM exchange_user AS person
-LEFT JOIN wallets_account AS account ON account.user_id = person.id
+LEFT JOIN (%(accounts)s) AS account ON account.user_id = person.id
 LEFT JOIN exchange_tier AS tier
     ON tier.id = COALESCE(person.tier_id, (SELECT id FROM exchange_tier WHERE is_default))
 """
-_OF_USER: Final = f"SELECT {_USER} {_FROM} WHERE person.id = %s AND person.is_active"
+_OF_USER: Final = f"SELECT {_USER} {_FROM} WHERE person.id = %%s AND person.is_active"
 _OF_KEY: Final = f"""
 SELECT {_USER}, key.id AS key_number, key.secret_encrypted, key.can_read, key.can_trade,
     key.expires_at, key.last_used_at
 {_FROM} JOIN exchange_apikey AS key ON key.user_id = person.id
-WHERE key.key_id = %s AND key.revoked_at IS NULL AND person.is_active
+WHERE key.key_id = %%s AND key.revoked_at IS NULL AND person.is_active
 """
 
 
@@ -133,6 +133,27 @@ class _Unknown:
             self._until.clear()
 
 
+@dataclass(slots=True)
+class _Statements:
+    """How to read a user or a key; empty until it is known where accounts are."""
+
+    of_user: str = ""
+    of_key: str = ""
+
+
+_statements: Final = _Statements()
+
+
+def accounts_found_in(source: str) -> None:
+    """Tell where accounts are: a SELECT of their `id` and `user_id`.
+
+    They belong to an app that this one does not know. That app calls this once, when it starts;
+    nobody can be read before.
+    """
+    _statements.of_user = _OF_USER % {"accounts": source}
+    _statements.of_key = _OF_KEY % {"accounts": source}
+
+
 _cache: Final = _Cache()
 _unknown: Final = _Unknown()
 
@@ -150,7 +171,7 @@ def principal_of_key(key_id: str) -> Known:
         return known
     if _unknown.has(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    row = _row(_OF_KEY, key_id)
+    row = _row(_statements.of_key, key_id)
     if row is None:
         _unknown.put(key_id)
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
@@ -178,7 +199,7 @@ def principal_of_user(user_id: int) -> Known:
     known = _cache.get(user_id)
     if known is not None:
         return known
-    row = _row(_OF_USER, user_id)
+    row = _row(_statements.of_user, user_id)
     if row is None:
         raise DomainError(Code.AUTH_REQUIRED)
     return _keep(

@@ -20,17 +20,18 @@ from orders.intake.funds import AssetKey
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from orders.intake.repeats import answer_repeated
 from orders.intake.rows import BalanceKey, ClaimRow, OpenOrdersKey, encode_rows
+from wallets import locks, reserving
 
 _NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
 
-_LOCK_BALANCES: Final = {False: sql.LOCK_BALANCES + sql.SKIP_LOCKED, True: sql.LOCK_BALANCES}
-_LOCK_RESERVATIONS: Final = {
-    False: sql.LOCK_RESERVATIONS + sql.SKIP_LOCKED,
-    True: sql.LOCK_RESERVATIONS,
+_LOCK_BALANCES: Final = {
+    False: locks.LOCK_BALANCES + locks.SKIP_LOCKED,
+    True: locks.LOCK_BALANCES,
 }
+_LOCK_AMENDED: Final = {False: sql.LOCK_AMENDED + locks.SKIP_LOCKED, True: sql.LOCK_AMENDED}
 
 
 class Publisher(Protocol):
@@ -120,13 +121,13 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         reserved: Cursor | None = None
         if amends:
             amended = {"order_ids": [job.order_id for job in amends]}
-            reserved = connection.execute(_LOCK_RESERVATIONS[wait_for_locks], amended)
+            reserved = connection.execute(_LOCK_AMENDED[wait_for_locks], amended)
         balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
         barred: Cursor | None = None
         if wanted:
             account_ids = list({key.account_id for key in wanted})
-            barred = connection.execute(sql.BARRED, (account_ids,), prepare=True)
-        counts = _ask(connection, sql.OPEN_ORDERS, list(counted))
+            barred = connection.execute(reserving.BARRED, (account_ids,), prepare=True)
+        counts = _ask(connection, reserving.OPEN_ORDERS, list(counted))
         orders: Cursor | None = None
         if order_ids:
             orders = connection.cursor(row_factory=dict_row).execute(sql.ORDERS, (order_ids,))
@@ -178,7 +179,7 @@ def _claims(places: Sequence[PlaceJob]) -> list[ClaimRow]:
 
 def _present(connection: Connection, missing: list[BalanceKey]) -> set[AssetKey]:
     """Which balances exist, of those that could not be locked."""
-    found = _ask(connection, sql.BALANCES_PRESENT, missing)
+    found = _ask(connection, reserving.BALANCES_PRESENT, missing)
     return {(row[0], row[1]) for row in _rows(found)}
 
 
@@ -197,8 +198,8 @@ def _write(connection: Connection, decisions: Decisions) -> None:
         placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
         special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, decisions.special_orders)
         _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
-        held = _ask(connection, sql.HOLD_FOR_AMENDS, decisions.amend_holds)
-        taken = _ask(connection, sql.RESERVE, decisions.taken)
+        held = _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_holds)
+        taken = _ask(connection, reserving.RESERVE, decisions.taken)
         found = _rows(again)
     answer_repeated(decisions, found)
     # The rows are locked and the decisions were made from them: a difference is a bug.

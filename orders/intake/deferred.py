@@ -16,6 +16,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from orders.intake.decide import Decisions, Known
 from orders.intake.jobs import AmendJob, Job, ListJob, PlaceJob
+from wallets.fragments import live_orders_of
 
 # What is refused by the tables that settlement writes.
 EARLY: Final = frozenset(
@@ -29,7 +30,7 @@ CLOCK_SLACK_S: Final = 10
 
 # Where the engine stands, for each account of which an order changed after what is settled. Such
 # an order still has its reservation, and its row has the time of the engine's batch.
-UNSETTLED: Final = """
+UNSETTLED: Final = f"""
 SELECT asked.account_id, engine.id, engine.last_seq
 FROM orders_enginepartition AS engine
 LEFT JOIN orders_settlementcursor AS settled ON settled.partition_id = engine.id
@@ -40,10 +41,9 @@ CROSS JOIN LATERAL (
 CROSS JOIN unnest(%s::bigint[]) AS asked(account_id)
 CROSS JOIN LATERAL (
     SELECT FROM orders_order AS told
-    WHERE told.id = ANY(ARRAY(
-        SELECT order_id FROM wallets_reservation WHERE account_id = asked.account_id)::bigint[])
+    WHERE told.id = ANY(ARRAY({live_orders_of("asked.account_id")})::bigint[])
       AND told.engine_seq IS NOT NULL AND told.updated_at >= unbooked.since LIMIT 1) AS changed
-"""
+"""  # noqa: S608 - a column of ours
 SETTLED: Final = "SELECT partition_id, last_seq FROM orders_settlementcursor"
 
 Connection = psycopg.Connection[Any]

@@ -1,10 +1,16 @@
-"""The statements of an intake batch. Each takes the whole batch as one JSON parameter.
+"""The statements of an intake batch over the tables of orders, and the one that also reserves.
+
+Each takes the whole batch as one JSON parameter. Those over reservations and balances are in
+wallets/locks.py and wallets/reserving.py.
 
 Locks are taken in one order by everyone: client ids, then reservations, then balances; rows of a
 table in key order. Settlement takes reservations and balances in the same order.
 """
 
 from typing import Final
+
+from wallets.fragments import reservations_insert
+from wallets.locks import lock_amended
 
 # A claim that another transaction holds makes this wait for its end: of two requests with one
 # client id, in whatever processes, exactly one inserts.
@@ -24,48 +30,7 @@ USING json_to_recordset(%s::json) AS gone(account_id bigint, client_order_id tex
 WHERE claim.account_id = gone.account_id AND claim.client_order_id = gone.client_order_id
 """
 
-# The other order of a pool is locked with the one that is amended: they hold together.
-LOCK_RESERVATIONS: Final = """
-SELECT order_id, pending_amend_id, pool_id, funded_by
-FROM wallets_reservation
-WHERE order_id IN (
-    SELECT unnest(%(order_ids)s::bigint[])
-    UNION
-    SELECT other.id FROM wallets_reservation AS own
-    JOIN orders_order AS other ON other.list_id = own.pool_id AND other.id > own.pool_id
-    WHERE own.order_id = ANY(%(order_ids)s::bigint[]) AND own.pool_id IS NOT NULL)
-ORDER BY order_id FOR UPDATE
-"""
-
-LOCK_BALANCES: Final = """
-SELECT balance.id, balance.account_id, balance.asset_id, balance.available
-FROM wallets_balance AS balance
-JOIN json_to_recordset(%s::json) AS want(account_id bigint, asset_id bigint)
-    ON balance.account_id = want.account_id AND balance.asset_id = want.asset_id
-ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
-"""
-SKIP_LOCKED: Final = " SKIP LOCKED"
-
-# Who may neither place nor amend. Asked after the balances are locked: whoever bars an account
-# locks them first (orders/markets/suspensions.py), so this sees it, or the order was accepted
-# before.
-BARRED: Final = "SELECT takas_accounts_barred(%s::bigint[])"  # wallets/migrations/0011
-
-# Which of the balances that were not locked exist at all: a missing one is empty, not busy.
-BALANCES_PRESENT: Final = """
-SELECT balance.account_id, balance.asset_id
-FROM wallets_balance AS balance
-JOIN json_to_recordset(%s::json) AS want(account_id bigint, asset_id bigint)
-    ON balance.account_id = want.account_id AND balance.asset_id = want.asset_id
-"""
-
-# One reservation is one live order.
-OPEN_ORDERS: Final = """
-SELECT want.account_id, want.symbol_id, (
-    SELECT count(*) FROM wallets_reservation AS held
-    WHERE held.account_id = want.account_id AND held.symbol_id = want.symbol_id)
-FROM json_to_recordset(%s::json) AS want(account_id bigint, symbol_id bigint)
-"""
+LOCK_AMENDED: Final = lock_amended("SELECT id, list_id FROM orders_order")
 
 # A cancel knows the order alone: which worker takes it depends on the symbol.
 ORDERS: Final = """
@@ -106,10 +71,9 @@ _SPECIAL_RECORD: Final = """,
 _SPECIAL_COLUMNS: Final = """,
         stop_price, trigger_source, trail_amount, trail_ppm, activation_price, display_quantity,
         expires_at, bound_trail_ppm, reprice_limit, list_id"""
-_LINKED_COLUMNS: Final = ", pool_id, funded_by, left_lots"
 
 
-def _insert_orders(record: str, columns: str, reprice: tuple[str, str], linked: str) -> str:
+def _insert_orders(record: str, columns: str, reprice: tuple[str, str], *, is_linked: bool) -> str:
     """Orders and what they hold, from one parse of the batch. What a row leaves out is NULL."""
     return f"""
 WITH batch AS MATERIALIZED (
@@ -126,20 +90,17 @@ WITH batch AS MATERIALIZED (
         coalesce(group_id, 0), coalesce(owner_tag, 0){columns}{reprice[1]}
     FROM batch
 )
-INSERT INTO wallets_reservation (
-    order_id, account_id, asset_id, symbol_id, side, price_ticks, amount,
-    maker_fee_ppm, taker_fee_ppm, fee_accrued{linked})
-SELECT id, account_id, asset_id, symbol_id, side, price_ticks, hold,
-    maker_fee_ppm, taker_fee_ppm, 0{linked}
-FROM batch
-"""  # noqa: S608 - column names of ours
+{reservations_insert("batch", is_linked=is_linked)}"""  # noqa: S608 - column names of ours
 
 
 # Nearly all orders are plain, and each column that is looked for in their JSON costs them time.
-INSERT_ORDERS: Final = _insert_orders("", "", ("", ""), "")
+INSERT_ORDERS: Final = _insert_orders("", "", ("", ""), is_linked=False)
 # Orders with terms, or of a list.
 INSERT_SPECIAL_ORDERS: Final = _insert_orders(
-    _SPECIAL_RECORD, _SPECIAL_COLUMNS, (", reprice", ", coalesce(reprice, false)"), _LINKED_COLUMNS
+    _SPECIAL_RECORD,
+    _SPECIAL_COLUMNS,
+    (", reprice", ", coalesce(reprice, false)"),
+    is_linked=True,
 )
 
 INSERT_LISTS: Final = """
@@ -147,15 +108,6 @@ INSERT INTO orders_orderlist (id, account_id, symbol_id, kind, created_at)
 SELECT id, account_id, symbol_id, kind, created_at
 FROM json_to_recordset(%s::json) AS one(
     id bigint, account_id bigint, symbol_id bigint, kind text, created_at timestamptz)
-"""
-
-# The CHECK on the table says `available >= 0` again, for the code that forgets.
-RESERVE: Final = """
-UPDATE wallets_balance AS balance
-SET available = balance.available - taken.amount,
-    reserved = balance.reserved + taken.amount, version = balance.version + 1
-FROM json_to_recordset(%s::json) AS taken(id bigint, amount numeric)
-WHERE balance.id = taken.id AND balance.available >= taken.amount
 """
 
 INSERT_COMMANDS: Final = """
@@ -168,11 +120,4 @@ FROM json_to_recordset(%s::json) AS one(
     id bigint, partition_id integer, kind text, symbol_id bigint, account_id bigint,
     order_id bigint, payload text, reserved_extra numeric, requested_by bigint, note text,
     created_at timestamptz)
-"""
-
-HOLD_FOR_AMENDS: Final = """
-UPDATE wallets_reservation AS held
-SET amount = held.amount + extra.amount, pending_amend_id = extra.command_id
-FROM json_to_recordset(%s::json) AS extra(order_id bigint, command_id bigint, amount numeric)
-WHERE held.order_id = extra.order_id AND held.pending_amend_id IS NULL
 """

@@ -22,6 +22,8 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_floor
 from exchange.models import User
 from orders.markets.cancels import account_orders_cancel
+from wallets.fragments import LIVE_ORDERS_OF_USERS
+from wallets.locks import account_funds_lock
 from wallets.selectors import account_id_of
 
 RESEND_MS: Final = 30_000  # a cancel that the engine may still have before it is not repeated
@@ -29,11 +31,6 @@ ACCOUNTS_PER_RUN_MAX: Final = 200
 BARRED_NOTE: Final = "the user is suspended or deactivated"
 
 log = structlog.get_logger(__name__)
-
-_LOCK_ACCOUNT: Final = "SELECT id FROM wallets_account WHERE user_id = %s FOR UPDATE"
-_LOCK_BALANCES: Final = """
-SELECT id FROM wallets_balance WHERE account_id = %s ORDER BY account_id, asset_id FOR UPDATE
-"""
 
 
 def user_suspend(*, user_id: int, actor_id: int | None, reason: str, cancels: bool = True) -> int:
@@ -70,7 +67,7 @@ def _bar(
     **flags: bool,
 ) -> int:
     with transaction.atomic(durable=True):
-        _lock_funds(user_id)
+        account_funds_lock(user_id)
         User.objects.filter(pk=user_id).update(orders_end=cancels, **flags)
         detail = {"reason": reason, "cancels_orders": cancels}
         event_record(kind, actor_id=actor_id, subject_id=user_id, detail=detail)
@@ -87,17 +84,6 @@ def _bar(
     return len(codes)
 
 
-def _lock_funds(user_id: int) -> None:
-    """Wait for every order that is being accepted; none is while this transaction lasts.
-
-    The account's row holds up new balances, the balances hold up what would reserve from them.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK_ACCOUNT, [user_id])
-        for (account_id,) in cursor.fetchall():
-            cursor.execute(_LOCK_BALANCES, [account_id])
-
-
 def _readmit(
     user_id: int, kind: SecurityKind, actor_id: int | None, reason: str, **flags: bool
 ) -> None:
@@ -112,24 +98,23 @@ def _readmit(
 
 
 # Symbols in the last moments of an auction take no cancels of users; they are asked again later.
-_LEFT: Final = """
+_LEFT: Final = f"""
 SELECT DISTINCT held.account_id
 FROM exchange_user AS person
-JOIN wallets_account AS account ON account.user_id = person.id
-JOIN wallets_reservation AS held ON held.account_id = account.id
+JOIN ({LIVE_ORDERS_OF_USERS}) AS held ON held.user_id = person.id
 JOIN exchange_symbol AS symbol ON symbol.id = held.symbol_id
 WHERE person.orders_end AND (person.is_suspended OR NOT person.is_active)
     AND symbol.state <> %(cutoff)s
     AND NOT EXISTS (
         SELECT FROM orders_command AS waiting
         WHERE waiting.engine_seq IS NULL AND waiting.kind = %(cancel_all)s
-            AND waiting.account_id = account.id AND waiting.symbol_id = held.symbol_id)
+            AND waiting.account_id = held.account_id AND waiting.symbol_id = held.symbol_id)
     AND NOT EXISTS (
         SELECT FROM orders_command AS sent
         WHERE sent.id > %(recent)s AND sent.kind = %(cancel_all)s
-            AND sent.account_id = account.id AND sent.symbol_id = held.symbol_id)
+            AND sent.account_id = held.account_id AND sent.symbol_id = held.symbol_id)
 ORDER BY held.account_id LIMIT %(limit)s
-"""
+"""  # noqa: S608 - a piece of ours
 
 
 def barred_orders_cancel() -> int:

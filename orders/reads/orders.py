@@ -21,6 +21,7 @@ from orders.reads.texts import (
     terms_json,
     time_text,
 )
+from wallets.fragments import SYMBOLS_OF_LIVE_ORDERS, live_orders_of
 
 LIMIT_DEFAULT: Final = 50
 LIMIT_MAX: Final = 500
@@ -128,10 +129,7 @@ def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, An
         params.append(min(upper))
     if wanted.statuses is not None and wanted.statuses <= LIVE_STATUSES:
         # By what live orders hold: an account may have millions that ended, between few that live.
-        conditions.append(
-            "placed.id = ANY(ARRAY("
-            "SELECT order_id FROM wallets_reservation WHERE account_id = %s)::bigint[])"
-        )
+        conditions.append(f"placed.id = ANY(ARRAY({live_orders_of()})::bigint[])")
         params.append(account_id)
     statement = f"{_ORDERS} {' AND '.join(conditions)} ORDER BY placed.id DESC LIMIT %s"
     return _select(statement, (*params, wanted.limit))
@@ -175,10 +173,7 @@ def client_order_find(*, account_id: int, client_order_id: str) -> dict[str, Any
 
 def symbols_with_open_orders(account_id: int) -> list[int]:
     """Ids of the symbols in which the account has something to cancel."""
-    rows = _select(
-        "SELECT DISTINCT symbol_id FROM wallets_reservation WHERE account_id = %s ORDER BY 1",
-        (account_id,),
-    )
+    rows = _select(f"{SYMBOLS_OF_LIVE_ORDERS} ORDER BY 1", (account_id,))
     return [row["symbol_id"] for row in rows]
 
 

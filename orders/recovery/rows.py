@@ -20,6 +20,7 @@ from matching.engine.core import Engine
 from matching.engine.messages import Place
 from matching.state.hash import open_order
 from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row
+from wallets.fragments import LIVE_ORDERS_OF_SYMBOLS
 
 ROWS_PER_FETCH: Final = 10_000
 TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
@@ -28,7 +29,7 @@ TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
 # A reservation may outlive its order until it is settled; the status tells.
 _OPEN_ORDERS = f"""
 SELECT {ORDER_COLUMNS}, status, filled, priority_seq FROM orders_order
-WHERE id IN (SELECT order_id FROM wallets_reservation WHERE symbol_id = ANY(%s::bigint[]))
+WHERE id IN ({LIVE_ORDERS_OF_SYMBOLS})
   AND status IN ('open', 'partially_filled', 'waiting') AND engine_seq IS NOT NULL
 ORDER BY priority_seq, id
 """  # noqa: S608 - column names of ours

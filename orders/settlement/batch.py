@@ -13,7 +13,6 @@ from typing import Final
 
 import psycopg
 
-from exchange.domain.enums import Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.engine.journal import Sequenced
 from matching.state.codec import decode_journal
@@ -21,22 +20,15 @@ from orders.recovery.partition import units_load
 from orders.settlement.fold import Fold
 from orders.settlement.touched import amends_refused, orders_touched
 from wallets.entries import entries_write
-from wallets.fees import BUY, SELL
-from wallets.locks import (
-    BalanceRow,
-    array_text,
-    balances_apply,
-    balances_create_missing,
-    reservations_locked,
-)
-from wallets.reservations import Effects, Held
+from wallets.locks import BalanceRow, balances_apply, balances_create_missing
+from wallets.reservation_rows import reservations_load, reservations_write
+from wallets.reservations import Held
+from wallets.selectors import house_account_id
 
 # A batch ends with the journal row that reaches this many events: about 256 trades. Larger batches
 # settle a little faster but keep the balances' locks longer.
 EVENTS_PER_SETTLEMENT: Final = 512
 ROWS_PER_SETTLEMENT: Final = 128
-
-_SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
 
 _CURSOR: Final = """
 SELECT last_seq FROM orders_settlementcursor WHERE partition_id = %s FOR UPDATE SKIP LOCKED
@@ -46,24 +38,6 @@ SELECT first_seq, last_seq, events, trade_ids FROM orders_enginejournal
 WHERE partition_id = %s AND last_seq > %s ORDER BY last_seq LIMIT %s
 """
 _AMEND_EXTRAS: Final = "SELECT id, reserved_extra FROM orders_command WHERE id = ANY(%s)"
-_HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"
-_RESERVATIONS_KEEP: Final = """
-UPDATE wallets_reservation held
-SET amount = new.amount, fee_accrued = new.fee_accrued, price_ticks = new.price_ticks,
-    pending_amend_id = new.pending_amend_id
-FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[])
-    AS new (order_id, amount, fee_accrued, price_ticks, pending_amend_id)
-WHERE held.order_id = new.order_id
-"""
-# Linked orders only: all other rows keep these columns unset.
-_LINKS_KEEP: Final = """
-UPDATE wallets_reservation held
-SET pool_id = new.pool_id, funded_by = new.funded_by, left_lots = new.left_lots
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-    AS new (order_id, pool_id, funded_by, left_lots)
-WHERE held.order_id = new.order_id
-"""
-_RESERVATIONS_END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])"
 _CURSOR_MOVE: Final = """
 UPDATE orders_settlementcursor SET last_seq = %s, updated_at = now() WHERE partition_id = %s
 """
@@ -158,11 +132,11 @@ def _next_batch(
 def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) -> SettledBatch:
     units = units_load(connection, partition_id)
     scales = _scales(units)
-    held = _held(connection, batch.rows, scales)
+    held = reservations_load(connection, orders_touched(batch.rows), scales)
     fold = Fold(
         held,
         units,
-        house_id=_house_id(connection),
+        house_id=house_account_id(connection),
         trade_ids=batch.trade_ids,
         amend_extras=_amend_extras(connection, batch.rows, held, scales),
     )
@@ -171,7 +145,7 @@ def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) ->
     if changes:
         balances_create_missing(connection, changes.keys())
     entries = entries_write(connection, effects.journals, scales)
-    _reservations_write(connection, effects, scales)
+    reservations_write(connection, effects, scales)
     moved = connection.execute(_CURSOR_MOVE, (batch.last_seq, partition_id))
     assert moved.rowcount == 1
     # Last before the commit: intake waits for these locks.
@@ -202,39 +176,6 @@ def _asset_codes(units: Mapping[int, SymbolUnits]) -> dict[int, str]:
     return codes
 
 
-def _house_id(connection: psycopg.Connection) -> int:
-    row = connection.execute(_HOUSE).fetchone()
-    assert row is not None, "the house has an account"
-    return int(row[0])
-
-
-def _held(
-    connection: psycopg.Connection, rows: Sequence[Sequenced], scales: Mapping[int, int]
-) -> dict[int, Held]:
-    touched = orders_touched(rows)
-    if not touched:
-        return {}
-    return {
-        row.order_id: Held(
-            order_id=row.order_id,
-            account_id=row.account_id,
-            asset_id=row.asset_id,
-            symbol_id=row.symbol_id,
-            side=_SIDES[row.side],
-            price_ticks=row.price_ticks,
-            atoms=decimal_to_atoms(row.amount, scales[row.asset_id]),
-            maker_fee_ppm=row.maker_fee_ppm,
-            taker_fee_ppm=row.taker_fee_ppm,
-            accrued=int(row.fee_accrued),
-            pending_amend_id=row.pending_amend_id,
-            pool_id=row.pool_id,
-            funded_by=row.funded_by,
-            left_lots=row.left_lots,
-        )
-        for row in reservations_locked(connection, touched)
-    }
-
-
 def _amend_extras(
     connection: psycopg.Connection,
     rows: Sequence[Sequenced],
@@ -253,36 +194,3 @@ def _amend_extras(
     return {
         command_id: decimal_to_atoms(extra, scale_of[command_id]) for command_id, extra in found
     }
-
-
-def _reservations_write(
-    connection: psycopg.Connection, effects: Effects, scales: Mapping[int, int]
-) -> None:
-    kept, ended = effects.kept(), effects.ended()
-    if kept:
-        updated = connection.execute(
-            _RESERVATIONS_KEEP,
-            (
-                array_text(held.order_id for held in kept),
-                array_text(f"{held.atoms}e-{scales[held.asset_id]}" for held in kept),
-                array_text(held.accrued for held in kept),
-                array_text(held.price_ticks for held in kept),
-                array_text(held.pending_amend_id for held in kept),
-            ),
-        )
-        assert updated.rowcount == len(kept)
-    linked = [held for held in kept if not held.is_plain]
-    if linked:
-        updated = connection.execute(
-            _LINKS_KEEP,
-            (
-                array_text(held.order_id for held in linked),
-                array_text(held.pool_id for held in linked),
-                array_text(held.funded_by for held in linked),
-                array_text(held.left_lots for held in linked),
-            ),
-        )
-        assert updated.rowcount == len(linked)
-    if ended:
-        deleted = connection.execute(_RESERVATIONS_END, (array_text(ended),))
-        assert deleted.rowcount == len(ended)

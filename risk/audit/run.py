@@ -15,6 +15,7 @@ from exchange.domain.ids import id_floor
 from risk.audit import books as book_checks
 from risk.audit import reconciliation as engine_checks
 from risk.audit import reservations as hold_checks
+from risk.audit.guards import records_are_untouched
 from risk.audit.inputs import Position, SymbolRow, journal_mark, positions, symbols
 from risk.audit.reconciliation import GATE_MARK
 from wallets import reconciliation as ledger_checks
@@ -116,7 +117,7 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
     run("L4", lambda: ledger_checks.nothing_is_negative(connection))
     run("L5", lambda: ledger_checks.reserved_is_explained(connection))
     run("L5", lambda: _holds(connection, report, known, at))
-    run("L6", lambda: ledger_checks.entries_are_untouched(connection))
+    run("L6", lambda: records_are_untouched(connection))
     run(
         "O1",
         lambda: engine_checks.acknowledged_orders_exist(connection, marks.get(GATE_MARK, 0)),

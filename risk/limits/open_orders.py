@@ -10,13 +10,14 @@ from django.db import connection
 
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.copies import Copy
+from wallets.fragments import USER_ACCOUNTS
 
 LIMITS_AGE_MAX_S: Final = 2.0
 
-_OWN = """
+_OWN: Final = f"""
 SELECT account.id, own.symbol_id, own.open_orders_max FROM risk_orderlimit AS own
-JOIN wallets_account AS account ON account.user_id = own.user_id
-"""
+JOIN ({USER_ACCOUNTS}) AS account ON account.user_id = own.user_id
+"""  # noqa: S608 - a piece of ours
 
 Limits = dict[tuple[int, int], int]
 

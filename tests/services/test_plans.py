@@ -14,11 +14,12 @@ from psycopg.sql import SQL, Composable, Composed
 from exchange.domain.enums import OrderStatus, Side
 from exchange.realtime.publish import SymbolText
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
-from orders.intake.sql import BARRED
+from orders.intake.sql import LOCK_AMENDED
 from orders.recording.changes import Outcome
 from orders.recording.rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
 from wallets.locks import BALANCES_APPLY
+from wallets.reserving import BARRED
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -62,6 +63,29 @@ def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: D
 
     assert "balance_one_per_asset" in text
     assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
+
+
+def test_the_reservations_of_an_amend_and_its_pool_are_found_by_keys(
+    db: psycopg.Connection, desk: Desk
+) -> None:
+    [order_id] = desk.send(stop_limit_job(desk.market, Side.SELL, 5, 80, 90))
+    columns = (
+        "account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm, taker_fee_ppm,"
+        " fee_accrued"
+    )
+    db.execute(
+        f"INSERT INTO wallets_reservation (order_id, pool_id, left_lots, {columns})"
+        f" SELECT order_id + n, order_id + n - n %% 2, 1, {columns}"
+        " FROM wallets_reservation, generate_series(2, %s) AS n WHERE order_id = %s",
+        (ROWS, order_id),
+    )
+    amended = {"order_ids": [order_id + 10]}
+
+    text = plan(db, SQL(LOCK_AMENDED), amended)
+
+    assert "Index Cond: (list_id = own.pool_id)" in text
+    assert "Seq Scan" not in text
+    assert [row[0] for row in db.execute(LOCK_AMENDED, amended)] == [order_id + 10]
 
 
 def test_who_may_only_cancel_is_found_by_the_account(db: psycopg.Connection, desk: Desk) -> None:
