@@ -17,7 +17,7 @@ from matching.engine.components import OrderList as OrderList
 from matching.engine.components import Uncross as Uncross
 from matching.engine.components import Waiting as Waiting
 from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
-from matching.engine.set_hash import Tally
+from matching.engine.set_hash import SetHash
 
 
 class AdvancedState:
@@ -27,21 +27,21 @@ class AdvancedState:
         "at_open",
         "band",
         "cancels",
-        "digest",
         "edges",
         "expiries",
         "expiry_of",
         "features",
         "is_last_fresh",
+        "kept_hash",
         "last_ticks",
         "limits",
         "list_of",
         "now_ms",
         "samples",
         "sequence",
+        "set_hash",
         "sum_ticks",
         "sum_trades",
-        "tally",
         "timers",
         "trailing",
         "trailing_live",
@@ -83,14 +83,14 @@ class AdvancedState:
         self.uncross: Uncross | None = None
         # Kept by matching/state/advanced_hash.py: the hash since the last command; the sum behind
         # it. None: not asked for yet. Whoever changes what is summed up says so by `noted`.
-        self.digest: str | None = None
+        self.kept_hash: str | None = None
         self.edges: tuple[int, int, int, int] | None = None  # of the band: see bands.edges
-        self.tally: Tally | None = None
+        self.set_hash: SetHash | None = None
 
     def noted(self, kind: str, key: object, value: object | None) -> None:
         """Take a changed timer, limit, list or auction order into the hash; None: it is gone."""
-        if self.tally is not None:
-            self.tally.put(kind, key, value)
+        if self.set_hash is not None:
+            self.set_hash.put(kind, key, value)
 
     def timer_set(self, account_id: int, owner_tag: int, due_ms: int) -> None:
         """Set or move a dead man's switch; 0 takes it away."""
@@ -109,7 +109,7 @@ class AdvancedState:
     def list_noted(self, order_list: OrderList) -> None:
         """Say that a list began, changed or ended."""
         is_kept = self.list_of.get(order_list.order_ids[0]) is order_list
-        self.noted("list", order_list, order_list.parts() if is_kept else None)
+        self.noted("list", order_list, order_list.as_tuple() if is_kept else None)
 
     def at_open_add(self, order_id: int) -> None:
         """End an order with the auction."""

@@ -68,7 +68,7 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
             return events
         advanced = book.advanced = AdvancedState()
         book.by_account()  # advanced state will ask: best from the start, when the book is empty
-    advanced.digest = None
+    advanced.kept_hash = None
     if type(command) is not Continue:
         if advanced.triggered_live or advanced.cancels or advanced.uncross is not None:
             while advanced.has_work():

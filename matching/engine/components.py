@@ -134,8 +134,8 @@ class OrderList(Struct, gc=False, eq=False):
     parent_id: int
     order_ids: list[int]
 
-    def parts(self) -> tuple[object, ...]:
-        """Return all that it is."""
+    def as_tuple(self) -> tuple[object, ...]:
+        """Return all its fields."""
         return self.list_id, self.kind, self.parent_id, self.order_ids
 
 
@@ -154,8 +154,8 @@ class Band(Struct, eq=False):
     due_ms: int = 0
     both_sides: bool = False
 
-    def parts(self) -> tuple[int | bool, ...]:
-        """Return all that it is; what was added later only where it is used."""
+    def as_tuple(self) -> tuple[int | bool, ...]:
+        """Return all its fields; what was added later only where it is used."""
         values = astuple(self)
         return values if self.both_sides else values[:-1]
 

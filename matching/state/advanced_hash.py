@@ -16,7 +16,7 @@ import msgspec
 from matching.engine.advanced import AdvancedState
 from matching.engine.components import TRIGGERED, OrderList, Waiting
 from matching.engine.core import Engine
-from matching.engine.set_hash import DIGEST_BYTES, Tally
+from matching.engine.set_hash import HASH_BYTES, SetHash
 
 # A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
 _VERSION: Final = "desks-2"
@@ -28,39 +28,39 @@ def advanced_hash(engine: Engine) -> str:
 
     Costs little for what changed since it was last asked for, nothing for other symbols.
     """
-    parts = []
+    values = []
     for symbol_id, book in engine.books.items():
         advanced = book.advanced
         if advanced is None:
             continue
-        if advanced.digest is None:
-            if advanced.tally is None:
-                advanced.tally = _tally_of(advanced)
-            advanced.digest = _advanced_hash(advanced, advanced.tally.total)
-        parts.append((symbol_id, advanced.digest))
-    return _joined(parts)
+        if advanced.kept_hash is None:
+            if advanced.set_hash is None:
+                advanced.set_hash = _set_hash_of(advanced)
+            advanced.kept_hash = _advanced_hash(advanced, advanced.set_hash.total)
+        values.append((symbol_id, advanced.kept_hash))
+    return _joined(values)
 
 
 def advanced_hash_afresh(engine: Engine) -> str:
     """Return the same from scratch, trusting nothing that was kept. O(all of it)."""
     return _joined(
         [
-            (symbol_id, _advanced_hash(book.advanced, _tally_of(book.advanced).total))
+            (symbol_id, _advanced_hash(book.advanced, _set_hash_of(book.advanced).total))
             for symbol_id, book in engine.books.items()
             if book.advanced is not None
         ]
     )
 
 
-def _joined(parts: list[tuple[int, str]]) -> str:
-    if not parts:
+def _joined(values: list[tuple[int, str]]) -> str:
+    if not values:
         return ""
-    text = f"{_VERSION}{sorted(parts)}"
-    return "|" + blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    text = f"{_VERSION}{sorted(values)}"
+    return "|" + blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
 
 
 def _advanced_hash(advanced: AdvancedState, total: int) -> str:
-    parts = (
+    values = (
         advanced.sequence if advanced.has_work() else 0,
         advanced.now_ms,
         advanced.last_ticks,
@@ -70,11 +70,11 @@ def _advanced_hash(advanced: AdvancedState, total: int) -> str:
         (len(advanced.cancels), list(islice(advanced.cancels, QUEUE_HASHED_MAX))),
         total,
         sorted(advanced.features),
-        advanced.band.parts() if advanced.band is not None else None,
+        advanced.band.as_tuple() if advanced.band is not None else None,
         list(advanced.samples),
         msgspec.structs.astuple(advanced.uncross) if advanced.uncross is not None else None,
     )
-    return blake2b(repr(parts).encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return blake2b(repr(values).encode(), digest_size=HASH_BYTES).hexdigest()
 
 
 def _trailing_text(trailing: dict[int, Waiting]) -> str:
@@ -95,18 +95,18 @@ def _live(advanced: AdvancedState) -> Iterator[Waiting]:
             yield one
 
 
-def _tally_of(advanced: AdvancedState) -> Tally:
+def _set_hash_of(advanced: AdvancedState) -> SetHash:
     """Return the sum that the advanced state keeps, computed in full."""
-    tally = Tally()
+    set_hash = SetHash()
     for (account_id, owner_tag), due_ms in advanced.timers.items():
-        tally.put("timer", (account_id, owner_tag), (account_id, owner_tag, due_ms))
+        set_hash.put("timer", (account_id, owner_tag), (account_id, owner_tag, due_ms))
     for account_id, limits in advanced.limits.items():
-        tally.put("limits", account_id, (account_id, limits))
+        set_hash.put("limits", account_id, (account_id, limits))
     for order_id in advanced.at_open:
-        tally.put("at_open", order_id, order_id)
+        set_hash.put("at_open", order_id, order_id)
     for order_list in order_lists(advanced):
-        tally.put("list", order_list, order_list.parts())
-    return tally
+        set_hash.put("list", order_list, order_list.as_tuple())
+    return set_hash
 
 
 def order_lists(advanced: AdvancedState) -> list[OrderList]:

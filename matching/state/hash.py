@@ -31,7 +31,7 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
-from matching.engine.set_hash import DIGEST_BYTES, MODULUS, contribution
+from matching.engine.set_hash import HASH_BYTES, MODULUS, contribution
 from matching.engine.sharded import Sharded
 from matching.state.advanced_hash import advanced_hash as advanced_hash
 from matching.state.advanced_hash import advanced_hash_afresh
@@ -146,7 +146,7 @@ def _order_id(order: RestingOrder | Waiting) -> int:
 def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
     # Text, because it has no integer width to overflow. All that can change later events is in it.
     if isinstance(order, Waiting):
-        # Where its trigger stands is in the advanced state's digest: that moves without an event.
+        # Where its trigger stands is in the advanced state's hash: that moves without an event.
         text = f"waiting,{symbol_id},{order.priority},{_command_bytes(order.command).hex()}"
     else:
         text = (
@@ -176,4 +176,4 @@ def _hexdigest(total: int, sequence: int, states: Mapping[int, int], advanced: s
     # An empty open book is what every unknown symbol has: it must not tell two engines apart.
     closed = sorted((symbol, state) for symbol, state in states.items() if state != OPEN)
     text = f"{_VERSION}|{sequence}|{total:x}|{closed}{advanced}"
-    return blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
+    return blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()

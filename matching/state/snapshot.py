@@ -160,7 +160,7 @@ def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
         at_open=sorted(advanced.at_open),
         limits=sorted((account_id, *pair) for account_id, pair in advanced.limits.items()),
         features=sorted(advanced.features),
-        band=advanced.band.parts() if advanced.band is not None else None,
+        band=advanced.band.as_tuple() if advanced.band is not None else None,
         samples=list(advanced.samples),
         uncross=msgspec.structs.astuple(advanced.uncross) if advanced.uncross is not None else None,
     )
@@ -207,7 +207,7 @@ def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot
     advanced.uncross = Uncross(*image.uncross) if image.uncross is not None else None
 
 
-def _band_of(parts: tuple[int | bool, ...]) -> Band:
-    band = msgspec.convert(dict(zip(Band.__struct_fields__, parts, strict=False)), Band)
-    assert band.parts() == parts
+def _band_of(values: tuple[int | bool, ...]) -> Band:
+    band = msgspec.convert(dict(zip(Band.__struct_fields__, values, strict=False)), Band)
+    assert band.as_tuple() == values
     return band

@@ -43,7 +43,7 @@ MANY: Final = 100_000
 FEW: Final = 100
 QUEUE_RATIO_MAX: Final = 3.0
 # The kept hash of much state against the same from scratch.
-DIGEST_TIMERS: Final = 10_000
+HASHED_VALUES: Final = 10_000
 DIGEST_RATIO_MAX: Final = 0.05
 STOPS: Final = 10_000
 # As in the worker, which freezes what it loaded and then collects seldom.
@@ -155,15 +155,15 @@ def _cancel_cpu_ns(orders: int, rounds: int) -> float:
     return spent / (rounds * orders)
 
 
-def digest_ratio() -> float:
+def hash_ratio() -> float:
     """What the hash of the state costs after one command, in the cost of all of it from scratch."""
-    engine = standing(CancelAfter(n, 0, SYMBOL, n, MILLION) for n in range(1, DIGEST_TIMERS + 1))
+    engine = standing(CancelAfter(n, 0, SYMBOL, n, MILLION) for n in range(1, HASHED_VALUES + 1))
     advanced_hash(engine)
     engine.apply(CancelAfter(1, 0, SYMBOL, 1, 2 * MILLION))
     costs = []
-    for digest in (advanced_hash, advanced_hash_afresh):
+    for of_state in (advanced_hash, advanced_hash_afresh):
         began = time.thread_time_ns()
-        digest(engine)
+        of_state(engine)
         costs.append(time.thread_time_ns() - began)
     return costs[0] / costs[1]
 
@@ -256,8 +256,8 @@ def tell_ratios(runs: int) -> bool:
     """Print what much state makes of the cost of a little work; return whether all is in bounds."""
     rows = {
         f"a cancel among {MANY:,} at one price / among {FEW}": (queue_ratio, QUEUE_RATIO_MAX),
-        f"the hash beside {DIGEST_TIMERS:,} timers / from scratch": (
-            digest_ratio,
+        f"the hash beside {HASHED_VALUES:,} timers / from scratch": (
+            hash_ratio,
             DIGEST_RATIO_MAX,
         ),
     }

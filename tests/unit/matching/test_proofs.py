@@ -23,7 +23,7 @@ def small_loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(bench, "SWEEP_ORDERS", 100)
     monkeypatch.setattr(bench, "STOPS", 250)
     monkeypatch.setattr(bench, "MANY", 2_000)
-    monkeypatch.setattr(bench, "DIGEST_TIMERS", 200)
+    monkeypatch.setattr(bench, "HASHED_VALUES", 200)
     yield
     gc.unfreeze()
 

@@ -60,7 +60,7 @@ def leaving() -> tuple[Engine, m.Command]:
 
 
 @pytest.mark.parametrize("build", [triggered, trailing, linked, timed_and_limited, leaving])
-def test_digest_after_a_command_costs_little_beside_much_state(
+def test_hash_after_a_command_costs_little_beside_much_state(
     build: Callable[[], tuple[Engine, m.Command]],
 ) -> None:
     engine, command = build()
@@ -72,13 +72,13 @@ def test_digest_after_a_command_costs_little_beside_much_state(
     assert state_hash(image_decode(image_encode(engine))) == state_hash(engine)
 
 
-def test_a_command_of_another_symbol_leaves_the_digest_of_this_one() -> None:
+def test_a_command_of_another_symbol_leaves_the_hash_of_this_one() -> None:
     engine, command = timed_and_limited()
     advanced = engine.book(SYMBOL).advanced
     assert advanced is not None
     advanced_hash(engine)
-    kept = advanced.digest
+    kept = advanced.kept_hash
     engine.apply(m.CancelAfter(1, 0, 2, 5, 60))
-    assert advanced.digest is kept is not None
+    assert advanced.kept_hash is kept is not None
     engine.apply(command)
-    assert advanced.digest is None
+    assert advanced.kept_hash is None
