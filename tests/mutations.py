@@ -128,7 +128,7 @@ FAULTS: Final = (
         "False",
     ),
     Fault(
-        "the hash that is kept up to date misses a timer",
+        "the hash that is kept up to date misses a cancel-after",
         "engine/advanced.py",
         '        self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)',
         "        pass",

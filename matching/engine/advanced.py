@@ -1,4 +1,4 @@
-"""What only some symbols need: waiting orders, lists, timers, bands, limits, auctions, features.
+"""What only some symbols need: waiting orders, lists, cancel-afters, bands, limits, auctions.
 
 A book gets its advanced state from the first command that asks for any of this; a book without one
 runs as if none of it existed, and pays nothing for it. Advanced state is kept, and hashed, even if
@@ -26,6 +26,7 @@ class AdvancedState:
     __slots__ = (
         "at_open",
         "band",
+        "cancel_after",
         "cancels",
         "edges",
         "expiries",
@@ -42,7 +43,6 @@ class AdvancedState:
         "set_hash",
         "sum_ticks",
         "sum_trades",
-        "timers",
         "trailing",
         "trailing_live",
         "triggered",
@@ -71,7 +71,7 @@ class AdvancedState:
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
         self.expiries = Ranked()  # by time; the age of an entry is unused
         self.expiry_of: dict[int, int] = {}
-        self.timers: dict[tuple[int, int], int] = {}  # (account, owner tag) -> due
+        self.cancel_after: dict[tuple[int, int], int] = {}  # (account, owner tag) -> due
         self.list_of: dict[int, OrderList] = {}
         self.at_open: set[int] = set()  # market orders that end with the auction
         self.limits: dict[int, tuple[int, int]] = {}
@@ -88,17 +88,17 @@ class AdvancedState:
         self.set_hash: SetHash | None = None
 
     def noted(self, kind: str, key: object, value: object | None) -> None:
-        """Take a changed timer, limit, list or auction order into the hash; None: it is gone."""
+        """Take a changed cancel-after, limit, list or auction order into the hash; None: gone."""
         if self.set_hash is not None:
             self.set_hash.put(kind, key, value)
 
-    def timer_set(self, account_id: int, owner_tag: int, due_ms: int) -> None:
-        """Set or move a dead man's switch; 0 takes it away."""
+    def cancel_after_set(self, account_id: int, owner_tag: int, due_ms: int) -> None:
+        """Set or move a cancel-after; 0 takes it away."""
         key = (account_id, owner_tag)
         if due_ms:
-            self.timers[key] = due_ms
+            self.cancel_after[key] = due_ms
         else:
-            self.timers.pop(key, None)
+            self.cancel_after.pop(key, None)
         self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)
 
     def limits_set(self, account_id: int, open_max: int, stops_max: int) -> None:
@@ -202,7 +202,7 @@ class AdvancedState:
 
     def next_due_ms(self) -> int | None:
         """When the next `Expire` has something to do, or None."""
-        due = list(self.timers.values())
+        due = list(self.cancel_after.values())
         if self.expiries.entries:
             due.append(self.expiries.entries[0][0])
         if self.band is not None and self.band.phase != PHASE_NONE:

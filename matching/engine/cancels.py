@@ -1,10 +1,10 @@
-"""How open orders end by command: cancels, mass cancels, dead man's switches, expiry."""
+"""How open orders end by command: cancels, mass cancels, cancel-afters, expiry."""
 
 from typing import Final
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.codes import BY_TIMER, EXPIRED, NOT_DUE
+from matching.engine.codes import BY_CANCEL_AFTER, EXPIRED, NOT_DUE
 from matching.engine.execution import cancelled
 from matching.engine.messages import (
     ALL_ACCOUNTS,
@@ -122,9 +122,9 @@ def cancel_step(book: Book, advanced: AdvancedState, events: list[Event]) -> Non
 def cancel_after(
     book: Book, advanced: AdvancedState, command: CancelAfter, events: list[Event]
 ) -> None:
-    """Set, move or clear an account's dead man's switch."""
+    """Set, move or clear an account's cancel-after."""
     assert command.due_ms >= 0
-    advanced.timer_set(command.account_id, command.owner_tag, command.due_ms)
+    advanced.cancel_after_set(command.account_id, command.owner_tag, command.due_ms)
     events.append(CommandDone(command.command_id, book.symbol_id))
 
 
@@ -147,11 +147,13 @@ def expire(book: Book, advanced: AdvancedState, command: Expire, events: list[Ev
     for _, _, expired_id in due:
         del advanced.expiry_of[expired_id]
     advanced.cancels.extend((expired_id, EXPIRED) for _, _, expired_id in due)
-    fired = sorted(key for key, due_ms in advanced.timers.items() if due_ms <= command.time_ms)
+    fired = sorted(
+        key for key, due_ms in advanced.cancel_after.items() if due_ms <= command.time_ms
+    )
     for key in fired:
         if len(advanced.cancels) >= DUE_PER_COMMAND_MAX:
             break  # still due: the next `Expire` goes on
-        advanced.timer_set(*key, 0)
+        advanced.cancel_after_set(*key, 0)
         ids = matching_ids(book, advanced, key[0], -1, key[1])
-        advanced.cancels.extend((one, BY_TIMER) for one in ids)
+        advanced.cancels.extend((one, BY_CANCEL_AFTER) for one in ids)
     events.append(CommandDone(command.command_id, book.symbol_id))

@@ -28,7 +28,7 @@ FEATURE_UNKNOWN: Final = "engine.feature_unknown"
 
 # Why an order ended without being filled.
 EXPIRED: Final = "order.expired"
-BY_TIMER: Final = "order.cancelled_by_timer"
+BY_CANCEL_AFTER: Final = "order.cancelled_by_timer"
 LIST_OTHER_TRADED: Final = "order.list_other_traded"
 LIST_OTHER_ENDED: Final = "order.list_other_ended"
 BAND_REST: Final = "order.band_rest"

@@ -137,7 +137,7 @@ class ListAccepted(Struct, tag=12, array_like=True, gc=False):
 
 
 class CommandDone(Struct, tag=13, array_like=True, gc=False):
-    """A command took effect that has no event of its own: a setting, a timer."""
+    """A command took effect that has no event of its own: a setting, a cancel-after."""
 
     command_id: int
     symbol_id: int

@@ -16,7 +16,7 @@ def advanced_check(book: Book, advanced: AdvancedState, sequence: int) -> None:
     _check_lists(book, advanced)
     _check_expiries(book, advanced)
     _check_band(advanced)
-    assert all(due_ms > 0 for due_ms in advanced.timers.values())
+    assert all(due_ms > 0 for due_ms in advanced.cancel_after.values())
     assert all(limit >= 0 for pair in advanced.limits.values() for limit in pair)
     assert advanced.at_open <= book.orders.keys()
     if book.rules >= RULES_MENDED and not advanced.has_work():

@@ -274,7 +274,7 @@ class PlaceList(Struct, tag=7, array_like=True, gc=False):
 class Expire(Struct, tag=8, array_like=True, gc=False):
     """Say that it is `time_ms`: end one order whose time has come, or all that is due.
 
-    With `order_id` 0 that is every GTD order, every dead man's switch, and the next step of a
+    With `order_id` 0 that is every GTD order, every cancel-after, and the next step of a
     volatility interruption, as far as each is due.
     """
 
@@ -285,7 +285,7 @@ class Expire(Struct, tag=8, array_like=True, gc=False):
 
 
 class CancelAfter(Struct, tag=9, array_like=True, gc=False):
-    """Set a dead man's switch: an `Expire` at `due_ms` cancels the account's orders. 0 clears."""
+    """Set a cancel-after: an `Expire` at `due_ms` cancels the account's orders. 0 clears."""
 
     command_id: int
     time_ms: int

@@ -1,8 +1,8 @@
 """The part of the state hash that is not about single orders: the advanced state.
 
-Timers, limits, linked orders and the market orders of an auction are a sum that the advanced state
-keeps up to date (matching/engine/set_hash.py). Of long queues the length and the next orders are
-hashed: whatever is in a queue comes to its front before it has any effect. What is not about a
+Cancel-afters, limits, linked orders and the market orders of an auction are a sum that the advanced
+state keeps up to date (matching/engine/set_hash.py). Of long queues the length and the next orders
+are hashed: whatever is in a queue comes to its front before it has any effect. What is not about a
 symbol whose commands changed nothing is not computed again.
 """
 
@@ -98,7 +98,7 @@ def _live(advanced: AdvancedState) -> Iterator[Waiting]:
 def _set_hash_of(advanced: AdvancedState) -> SetHash:
     """Return the sum that the advanced state keeps, computed in full."""
     set_hash = SetHash()
-    for (account_id, owner_tag), due_ms in advanced.timers.items():
+    for (account_id, owner_tag), due_ms in advanced.cancel_after.items():
         set_hash.put("timer", (account_id, owner_tag), (account_id, owner_tag, due_ms))
     for account_id, limits in advanced.limits.items():
         set_hash.put("limits", account_id, (account_id, limits))

@@ -79,7 +79,7 @@ class _AdvancedSnapshot(Struct, array_like=True):
     waiting: list[_WaitingImage]
     triggered: list[int]
     cancels: list[tuple[int, str]]
-    timers: list[tuple[int, int, int]]
+    cancel_after: list[tuple[int, int, int]]
     lists: list[_ListImage]
     at_open: list[int]
     limits: list[tuple[int, int, int]]
@@ -152,7 +152,7 @@ def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
         ],
         triggered=[one.command.order_id for one in triggered_orders(advanced)],
         cancels=list(advanced.cancels),
-        timers=sorted((*key, due_ms) for key, due_ms in advanced.timers.items()),
+        cancel_after=sorted((*key, due_ms) for key, due_ms in advanced.cancel_after.items()),
         lists=[
             _ListImage(one.list_id, one.kind, one.parent_id, one.order_ids)
             for one in order_lists(advanced)
@@ -193,7 +193,9 @@ def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot
         advanced.triggered.append(advanced.waiting[order_id])
     advanced.triggered_live = len(advanced.triggered)
     advanced.cancels.extend(image.cancels)
-    advanced.timers = {(account_id, tag): due_ms for account_id, tag, due_ms in image.timers}
+    advanced.cancel_after = {
+        (account_id, tag): due_ms for account_id, tag, due_ms in image.cancel_after
+    }
     for kept in image.lists:
         order_list = OrderList(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
         advanced.list_of.update(dict.fromkeys(kept.order_ids, order_list))

@@ -15,7 +15,7 @@ from matching.engine.messages import (
     RefuseFaulty,
 )
 
-# What others wait for: orders, and dead man's switches, of which the last one set must hold.
+# What others wait for: orders, and cancel-afters, of which the last one set must hold.
 Entering = Place | PlaceList | RefuseFaulty | CancelAfter
 # What is about all orders of an account that were accepted before it.
 Sweeping = CancelAll | CancelAfter
@@ -43,7 +43,7 @@ def in_causal_order(commands: Sequence[Command], ahead: Iterable[Entering]) -> l
 
     `ahead` holds commands that did not arrive at all; they go right before what needs them. A
     cancel-all is about the orders of its account (or of all) that were accepted before it. So is a
-    dead man's switch, which may be due at once; and one that was set before it must not undo it.
+    cancel-after, which may be due at once; and one that was set before it must not undo it.
     """
     if not any(type(command) in _ABOUT_OTHERS for command in commands):
         return list(commands)
@@ -105,14 +105,14 @@ def _is_meant(command: Sweeping, one: Entering) -> bool:
 
 
 def moved_in_time(
-    timers: Mapping[tuple[int, int], int], settings: Iterable[CancelAfter], now_ms: int
+    cancel_after: Mapping[tuple[int, int], int], settings: Iterable[CancelAfter], now_ms: int
 ) -> list[CancelAfter]:
-    """The settings, by age, that keep dead man's switches from firing now.
+    """The settings, by age, that keep cancel-afters from firing now.
 
-    Each was accepted before the switch that it moves was due, so its owner counts on it. One that
-    is itself due by now keeps nothing: it stays behind the orders that it is about.
+    Each was accepted before the cancel-after that it moves was due, so its owner counts on it. One
+    that is itself due by now keeps nothing: it stays behind the orders that it is about.
     """
-    due = dict(timers)
+    due = dict(cancel_after)
     moved: dict[tuple[int, int], list[CancelAfter]] = {}
     for command in sorted(settings, key=lambda one: one.command_id):
         owner = _owner_of(command)

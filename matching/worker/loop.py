@@ -172,9 +172,9 @@ class Worker:
             if arrived.setdefault(command.command_id, command) is command:
                 self.counts.swept += 1
         self._turn_ms = self.clock.now_ms()
-        due = self.agenda.switches_due(self._turn_ms)
+        due = self.agenda.cancel_after_due(self._turn_ms)
         if due:  # whoever was told of a later time counts on it
-            for command in self.accepted.switches_waiting(due):
+            for command in self.accepted.cancel_after_unsequenced(due):
                 arrived.setdefault(command.command_id, command)
         if not arrived:
             return []

@@ -90,8 +90,8 @@ class Accepted(Protocol):
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
         """Return accepted commands without a sequence, at least this old, by id."""
 
-    def switches_waiting(self, symbol_ids: Collection[int]) -> Sequence[CancelAfter]:
-        """Return the settings of these symbols' dead man's switches without a sequence, by id."""
+    def cancel_after_unsequenced(self, symbol_ids: Collection[int]) -> Sequence[CancelAfter]:
+        """Return the settings of these symbols' cancel-afters without a sequence, by id."""
 
     def needed_before(
         self, order_ids: Collection[int], sweeping: Sequence[Sweeping]

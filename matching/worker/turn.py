@@ -6,7 +6,7 @@ that it is time for something. A turn takes a bounded number of pieces, so that 
 to do keeps no other waiting; the commands that have to wait for it are left for the next turn.
 
 What is due by the clock goes before the commands at hand, but for two kinds of them: urgent ones,
-and a dead man's switch that was moved before it was due, however late that is heard of.
+and a cancel-after that was moved before it was due, however late that is heard of.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -75,10 +75,10 @@ class Agenda:
         due_ms = self.next_due_ms()
         return due_ms is not None and due_ms <= now_ms
 
-    def switches_due(self, now_ms: int) -> list[int]:
-        """Symbols with a dead man's switch that a turn would let fire now."""
+    def cancel_after_due(self, now_ms: int) -> list[int]:
+        """Symbols with a cancel-after that a turn would let fire now."""
         due = [one for one, due_ms in self._due_ms.items() if due_ms <= now_ms]
-        return [one for one in due if self._has_switch_due(one, now_ms)]
+        return [one for one in due if self._has_cancel_after_due(one, now_ms)]
 
     def turn(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
         """Apply what is due and the commands, one by one as they are asked for.
@@ -135,7 +135,7 @@ class Agenda:
         for _, symbol_id in due:
             if symbol_id in self._unfinished or symbol_id in halting:
                 continue
-            yield from self._switches_moved(symbol_id, commands, now_ms)
+            yield from self._cancel_after_moved(symbol_id, commands, now_ms)
             due_ms = self._engine.next_due_ms(symbol_id)
             if due_ms is None or due_ms > now_ms:
                 continue
@@ -167,10 +167,10 @@ class Agenda:
         self._urgent_ids = frozenset(command.command_id for command in here)
         return {command.symbol_id for command in here}
 
-    def _switches_moved(
+    def _cancel_after_moved(
         self, symbol_id: int, commands: Sequence[Command], now_ms: int
     ) -> Iterator[Sequenced]:
-        if not self._has_switch_due(symbol_id, now_ms):
+        if not self._has_cancel_after_due(symbol_id, now_ms):
             return
         advanced = self._engine.books[symbol_id].advanced
         assert advanced is not None
@@ -181,12 +181,14 @@ class Agenda:
             and command.symbol_id == symbol_id
             and command.command_id not in self._faulty_ids
         ]
-        for command in moved_in_time(advanced.timers, settings, now_ms):
+        for command in moved_in_time(advanced.cancel_after, settings, now_ms):
             yield self._apply(command)
 
-    def _has_switch_due(self, symbol_id: int, now_ms: int) -> bool:
+    def _has_cancel_after_due(self, symbol_id: int, now_ms: int) -> bool:
         advanced = self._engine.books[symbol_id].advanced
-        return advanced is not None and any(due_ms <= now_ms for due_ms in advanced.timers.values())
+        return advanced is not None and any(
+            due_ms <= now_ms for due_ms in advanced.cancel_after.values()
+        )
 
     def _continued(self, symbol_id: int, pieces: int, now_ms: int) -> Iterator[Sequenced]:
         """Apply up to so many pieces; what is left then is next in a later turn."""

@@ -1,4 +1,4 @@
-"""The dead man's switch over HTTP."""
+"""Cancel-after over HTTP."""
 
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ _decoder: Final = msgspec.json.Decoder(CancelAfterRequest)
 
 
 class CancelAfterSerializer(serializers.Serializer[Any]):
-    """A dead man's switch: send it again and again, and all is well."""
+    """A cancel-after: send it again and again, and all is well."""
 
     timeout_ms = serializers.IntegerField(
         min_value=0,
@@ -80,8 +80,8 @@ class CancelAfterDocumentation(ApiView):
 def cancel_after(request: HttpRequest) -> HttpResponseBase:
     principal = authenticate(request, Scope.TRADE)
     body = body_decode(request, _decoder)
-    timer = cancel_after_set(
+    answer = cancel_after_set(
         principal, timeout_ms=body.timeout_ms, symbol=body.symbol, scope=body.scope
     )
-    due_at = moment_text(timer.due_ms) if timer.due_ms else None
-    return json_response({"due_at": due_at, **commands_json(timer.commands)}, 202)
+    due_at = moment_text(answer.due_ms) if answer.due_ms else None
+    return json_response({"due_at": due_at, **commands_json(answer.commands)}, 202)

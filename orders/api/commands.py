@@ -23,7 +23,7 @@ COMMAND_ID: Final = f"Ask `/commands/{{id}}` what became of it. {ID}"
 
 
 class CommandSerializer(serializers.Serializer[Any]):
-    """A cancel, an amend, a cancel-all or a dead man's switch, and what became of it."""
+    """A cancel, an amend, a cancel-all or a cancel-after, and what became of it."""
 
     id = serializers.CharField(help_text=ID)
     kind = serializers.ChoiceField([kind.value for kind in OWN_KINDS])
@@ -65,7 +65,7 @@ class CommandDocumentation(ApiView):
         responses=responses(body=CommandSerializer(), refusals=(400, 401, 403, 404)),
     )
     def get(self, request: Request, command_id: str) -> Response:
-        """What became of a cancel, an amend, a cancel-all or a dead man's switch."""
+        """What became of a cancel, an amend, a cancel-all or a cancel-after."""
         raise NotImplementedError
 
 

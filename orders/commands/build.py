@@ -176,7 +176,7 @@ def cancel_all_command(
 def cancel_after_command(
     *, command_id: int, symbol_id: int, account_id: int, due_ms: int, owner_tag: int = 0
 ) -> CancelAfter:
-    """The command that sets a dead man's switch to a Unix time; `due_ms` 0 clears it."""
+    """The command that sets a cancel-after to a Unix time; `due_ms` 0 clears it."""
     assert due_ms >= 0
     time_ms = id_time_ms(command_id)
     return CancelAfter(command_id, time_ms, symbol_id, account_id, due_ms, owner_tag)

@@ -194,7 +194,7 @@ class ListJob(Job):
 
 
 class CommandJob(Job):
-    """Whatever is no new order and reserves nothing: cancels, timers, what the market is set to.
+    """Whatever is no new order and reserves nothing: cancels, cancel-afters, market settings.
 
     For kinds that have a shape of their own the caller gives `command_of`, which builds the
     command once its id is known (see orders/commands/build.py).

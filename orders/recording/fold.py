@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_args
 
 from exchange.domain.enums import OrderStatus
-from matching.engine.codes import BY_TIMER, EXPIRED_AT_ENTRY, LIST_OTHER_ENDED, LIST_OTHER_TRADED
+from matching.engine.codes import (
+    BY_CANCEL_AFTER,
+    EXPIRED_AT_ENTRY,
+    LIST_OTHER_ENDED,
+    LIST_OTHER_TRADED,
+)
 from matching.engine.journal import Sequenced
 from matching.engine.messages import (
     BUDGET_SPENT,
@@ -51,7 +56,7 @@ from orders.recording.changes import Outcome
 # Somebody's will: the trader's, or what the trader asked for beforehand. Every other end is the
 # order's own terms or the market's state: it expired.
 _CANCELLED_CODES: Final = frozenset(
-    {BY_USER, BY_CANCEL_ALL, BY_TIMER, SELF_TRADE, LIST_OTHER_TRADED, LIST_OTHER_ENDED}
+    {BY_USER, BY_CANCEL_ALL, BY_CANCEL_AFTER, SELF_TRADE, LIST_OTHER_TRADED, LIST_OTHER_ENDED}
 )
 _EXPIRED_AT_ENTRY_CODES: Final = frozenset({FOK_UNFILLABLE, EXPIRED_AT_ENTRY})
 _ROWLESS: Final = frozenset({Place, PlaceList, Expire, Continue})

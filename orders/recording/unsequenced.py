@@ -79,13 +79,13 @@ SELECT {ORDER_COLUMNS} FROM orders_order AS one WHERE engine_seq IS NULL AND
 {_MEANT.format(all_accounts=ALL_ACCOUNTS, tag=" AND meant.owner_tag IN (0, one.owner_tag)")}
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
-_TIMERS_MEANT = f"""
+_CANCEL_AFTER_MEANT = f"""
 SELECT id, symbol_id, order_id, payload FROM orders_command AS one
 WHERE engine_seq IS NULL AND kind = '{CommandKind.CANCEL_AFTER}' AND
 {_MEANT.format(all_accounts=ALL_ACCOUNTS, tag="")}
 ORDER BY id LIMIT %s
 """  # noqa: S608 - column names of ours
-_SWITCHES = f"""
+_CANCEL_AFTER = f"""
 SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE engine_seq IS NULL AND kind = '{CommandKind.CANCEL_AFTER}'
   AND partition_id = %s AND symbol_id = ANY(%s::bigint[])
@@ -166,10 +166,10 @@ class AcceptedRows:
         commands.sort(key=lambda command: command.command_id)
         return commands[:limit]
 
-    def switches_waiting(self, symbol_ids: Collection[int]) -> list[CancelAfter]:
-        """Return the settings of these symbols' dead man's switches without a sequence, by id."""
+    def cancel_after_unsequenced(self, symbol_ids: Collection[int]) -> list[CancelAfter]:
+        """Return the settings of these symbols' cancel-afters without a sequence, by id."""
         wanted = (self._partition_id, list(symbol_ids), NEWLY_ACCEPTED_MAX)
-        commands = [self._command(row) for row in self._connection.execute(_SWITCHES, wanted)]
+        commands = [self._command(row) for row in self._connection.execute(_CANCEL_AFTER, wanted)]
         return [one for one in commands if isinstance(one, CancelAfter)]
 
     def needed_before(
@@ -184,7 +184,7 @@ class AcceptedRows:
         ending = [one for one in sweeping if type(one) is not CancelAfter or one.due_ms]
         rows: Iterable[dict[str, Any]] = ()
         meant: Iterable[dict[str, Any]] = ()
-        timers: Iterable[tuple[int, int, int | None, bytes]] = ()
+        settings: Iterable[tuple[int, int, int | None, bytes]] = ()
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
@@ -193,10 +193,10 @@ class AcceptedRows:
                 cursor = rows_as_dicts(self._connection)
                 meant = cursor.execute(_ORDERS_MEANT, _meant(ending))
             if setting:
-                timers = self._connection.execute(_TIMERS_MEANT, _meant(setting))
+                settings = self._connection.execute(_CANCEL_AFTER_MEANT, _meant(setting))
         orders = {row["id"]: row for row in (*rows, *meant)}
-        commands = [self._command(row) for row in timers]
-        # One that cannot be read is no timer: the sweep finds it, and it is refused.
+        commands = [self._command(row) for row in settings]
+        # One that cannot be read is no cancel-after: the sweep finds it, and it is refused.
         set_before = [one for one in commands if isinstance(one, CancelAfter)]
         return [*self._entering(orders.values()), *set_before]
 

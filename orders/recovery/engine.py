@@ -124,7 +124,7 @@ def _rescued(
         partition=lease.partition_id,
         sequence=lease.last_seq,
         message="no image with its journal leads to the checkpoint; open orders are kept as their"
-        " rows are, for cancelling; triggers, lists, timers, bands and limits are lost",
+        " rows are, for cancelling; triggers, lists, cancel-afters, bands and limits are lost",
     )
     engine = Engine()
     engine.sequence = lease.last_seq

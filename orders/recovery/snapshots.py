@@ -1,8 +1,8 @@
 """Images of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
 
-Trailing stops, lists, timers and queues are not in rows. From the first advanced state on, an image
-of the whole engine is written from time to time, in the transaction of a batch; the journal after
-it does the rest. A partition without advanced state has no images and pays nothing.
+Trailing stops, lists, cancel-afters and queues are not in rows. From the first advanced state on,
+an image of the whole engine is written from time to time, in the transaction of a batch; the
+journal after it does the rest. A partition without advanced state has no images and pays nothing.
 """
 
 import time as clock

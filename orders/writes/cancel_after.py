@@ -1,4 +1,4 @@
-"""The dead man's switch: an account's orders are cancelled unless it is set again in time."""
+"""Cancel-after: an account's orders are cancelled unless it is set again in time."""
 
 import time
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ SCOPE_KEY: Final = "key"
 
 
 @dataclass(frozen=True, slots=True)
-class TimerSet:
+class CancelAfterSet:
     """When the orders are cancelled (Unix milliseconds; 0: not any more), and where."""
 
     due_ms: int
@@ -32,11 +32,11 @@ class TimerSet:
 
 def cancel_after_set(
     principal: Principal, *, timeout_ms: int, symbol: str | None = None, scope: str | None = None
-) -> TimerSet:
-    """Set the switch of an account, or of the API key that asks, in one symbol or in all.
+) -> CancelAfterSet:
+    """Set the cancel-after of an account, or of the API key that asks, in one symbol or in all.
 
-    It moves one that is set; 0 clears it. A switch for a key runs apart from the account's and
-    cancels only what was placed with that key. Each symbol has its own: where one of them could
+    It moves one that is set; 0 clears it. A cancel-after for a key runs apart from the account's
+    and cancels only what was placed with that key. Each symbol has its own: where one of them could
     not be set this raises, and the same request again sets them all.
     """
     account_id = account_of(principal)
@@ -61,7 +61,7 @@ def cancel_after_set(
         ]
     )
     codes = [one.units.code for one in rules]
-    return TimerSet(due_ms, dict(zip(codes, command_ids, strict=True)))
+    return CancelAfterSet(due_ms, dict(zip(codes, command_ids, strict=True)))
 
 
 def _owner_tag(principal: Principal, scope: str | None) -> int:

@@ -1,4 +1,4 @@
-"""The dead man's switch over HTTP: what is sent, to where, for whom."""
+"""Cancel-after over HTTP: what is sent, to where, for whom."""
 
 import time
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Jobs for what is more than a plain order: triggers, icebergs, times, lists, timers."""
+"""Jobs for what is more than a plain order: triggers, icebergs, times, lists, cancel-afters."""
 
 from dataclasses import replace
 from typing import Any
@@ -93,8 +93,8 @@ def oco_job(market: Market, account: int, lots: int, ticks: int, stop_ticks: int
     )
 
 
-def timer_job(market: Market, account: int, due_ms: int) -> CommandJob:
-    """A dead man's switch; 0 clears it."""
+def cancel_after_job(market: Market, account: int, due_ms: int) -> CommandJob:
+    """A cancel-after; 0 clears it."""
     return CommandJob(
         CommandKind.CANCEL_AFTER,
         symbol_id=market.symbol_id,

@@ -78,7 +78,7 @@ CORNERS = (
     *(("mode", mode) for mode in range(m.STP_CANCEL_INCOMING, m.STP_DECREMENT + 1)),
     *("crossed", "beyond the edge", codes.BAND_REST, codes.PRICE_OUTSIDE_BAND),
     *(codes.LIST_OTHER_TRADED, codes.LIST_OTHER_ENDED, codes.LIST_REFUSED),
-    *(codes.OPEN_ORDERS_MAX, codes.STOP_ORDERS_MAX, codes.EXPIRED, codes.BY_TIMER),
+    *(codes.OPEN_ORDERS_MAX, codes.STOP_ORDERS_MAX, codes.EXPIRED, codes.BY_CANCEL_AFTER),
     *(codes.SYMBOL_PRE_OPEN, codes.SYMBOL_IN_AUCTION, codes.SYMBOL_POST_ONLY),
 )
 

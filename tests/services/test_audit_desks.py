@@ -240,11 +240,11 @@ def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
 
 
 def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: DeskRows) -> None:
-    """Where a trailing stop stands, and a dead man's switch, are in no row: the hash has them."""
+    """Where a trailing stop stands, and a cancel-after, are in no row: the hash has them."""
     engine = image_of(rows)
     desk = engine.book(rows.units.symbol_id).advanced
     assert desk is not None
-    desk.timers[9, 0] = DUE_MS
+    desk.cancel_after[9, 0] = DUE_MS
     image_put(rows, image_encode(engine))
     assert [detail.split(": ")[1] for detail in b3(rows)] == [
         f"open orders differ from the checkpoint at {rows.engine.sequence}"

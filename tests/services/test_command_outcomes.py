@@ -77,7 +77,7 @@ def test_each_kind_of_command_is_told_when_it_is_done(
     db: psycopg.Connection, market: Market, around: Surroundings
 ) -> None:
     order_id = resting(db, market, around)
-    timer = CommandJob(
+    setting = CommandJob(
         CommandKind.CANCEL_AFTER,
         symbol_id=market.symbol_id,
         partition_id=market.partition_id,
@@ -88,7 +88,7 @@ def test_each_kind_of_command_is_told_when_it_is_done(
         market.amend_job(ADA, order_id, SELL, price_ticks=111),
         market.cancel_job(ADA, order_id),
         market.cancel_all_job(ADA),
-        timer,
+        setting,
     )
     run(around, market)
     shown = told(around, market)

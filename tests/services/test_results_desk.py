@@ -12,11 +12,11 @@ from matching.worker.loop import CommitRefused, EngineFailed
 from orders.intake.jobs import AmendJob, PlaceJob
 from tests.factories.desk import Desk, stop_limit_job
 from tests.factories.desk_jobs import (
+    cancel_after_job,
     list_job,
     oco_job,
     special_job,
     stop_job,
-    timer_job,
     trailing_job,
 )
 
@@ -298,11 +298,11 @@ def test_an_order_ends_at_its_time_by_a_command_that_has_no_row(desk: Desk) -> N
     assert counted.fetchone() == (0,)
 
 
-def test_a_dead_mans_switch_is_answered_and_ends_the_orders_as_cancelled(desk: Desk) -> None:
+def test_a_cancel_after_is_answered_and_ends_the_orders_as_cancelled(desk: Desk) -> None:
     [resting] = desk.send(desk.plain(0, SELL, 5, 100))
-    [timer] = desk.send(timer_job(desk.market, 0, desk.clock.now_ms() + 5_000))
+    [setting] = desk.send(cancel_after_job(desk.market, 0, desk.clock.now_ms() + 5_000))
     answer = desk.db.execute(
-        "SELECT engine_seq, refusal FROM orders_command WHERE id = %s", (timer,)
+        "SELECT engine_seq, refusal FROM orders_command WHERE id = %s", (setting,)
     )
     assert answer.fetchone() == (2, None)
     desk.clock.sleep_ms(6_000)

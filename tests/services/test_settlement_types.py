@@ -190,7 +190,7 @@ def test_order_whose_time_has_come_releases_all(rig):
     assert rig.balance(trader, rig.quote_id) == (D(1000), 0)
 
 
-def test_dead_mans_switch_and_the_end_of_a_symbol_release_all(rig):
+def test_cancel_after_and_the_end_of_a_symbol_release_all(rig):
     trader, other = rig.trader(quote="1000"), rig.trader(quote="1000")
     rig.place(trader, BUY, 10_000, 10_000)
     rig.place(trader, BUY, 10_000, 10_000, terms=stop(11_000))

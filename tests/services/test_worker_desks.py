@@ -12,12 +12,12 @@ from matching.worker.ports import EngineFailed
 from matching.worker.turn import CONTINUES_PER_BATCH_MAX
 from orders.intake.jobs import CommandJob
 from tests.factories.desk_jobs import (
+    cancel_after_job,
     list_job,
     oco_job,
     special_job,
     stop_job,
     submit,
-    timer_job,
 )
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings
@@ -189,30 +189,30 @@ def test_a_keys_cancel_takes_that_keys_earlier_orders(
     assert statuses(db, market) == ["cancelled", "new"]
 
 
-def test_a_timer_whose_entry_was_lost_does_not_undo_the_one_after_it(
+def test_a_cancel_after_whose_entry_was_lost_does_not_undo_the_one_after_it(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     process = around.start()
     process.run(1)
     submit(market, db, market.place_job(0, SELL, 5, 100))
-    submit(market, db, timer_job(market, 0, around.clock.now_ms() + 1_000))
+    submit(market, db, cancel_after_job(market, 0, around.clock.now_ms() + 1_000))
     market.outbox.take()
-    submit(market, db, timer_job(market, 0, 0))
+    submit(market, db, cancel_after_job(market, 0, 0))
     around.deliver()
     process.run(1)
     around.clock.sleep_ms(2_000)
     process.run()
-    assert statuses(db, market) == ["open"], "nobody has a switch that was cleared"
+    assert statuses(db, market) == ["open"], "nobody has a cancel-after that was cleared"
 
 
-def test_a_timer_that_is_late_ends_the_orders_that_were_accepted_before_it(
+def test_a_cancel_after_that_is_late_ends_the_orders_that_were_accepted_before_it(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     process = around.start()
     process.run(1)
     submit(market, db, market.place_job(0, SELL, 5, 100))
     market.outbox.take()
-    submit(market, db, timer_job(market, 0, around.clock.now_ms() - 1))
+    submit(market, db, cancel_after_job(market, 0, around.clock.now_ms() - 1))
     around.deliver()
     process.run(2)
     assert statuses(db, market) == ["cancelled"]

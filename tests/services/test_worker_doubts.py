@@ -11,7 +11,7 @@ from matching.engine.messages import AUCTION, HALT, OPEN
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob, Job
 from orders.recovery.partition import halt_request
-from tests.factories.desk_jobs import submit, timer_job
+from tests.factories.desk_jobs import cancel_after_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess
 
@@ -120,16 +120,16 @@ def test_a_symbol_whose_first_command_is_a_state_does_not_end_the_worker(
     assert process.worker.engine.books[market.symbol_id].state == OPEN
 
 
-def test_a_switch_that_was_moved_while_no_worker_ran_does_not_fire(
+def test_a_cancel_after_that_was_moved_while_no_worker_ran_does_not_fire(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     first = around.start()
     start_ms = around.clock.now_ms()
     batch(around, db, first, market.place_job(0, SELL, 5, 100))
-    batch(around, db, first, timer_job(market, 0, start_ms + 5_000))
+    batch(around, db, first, cancel_after_job(market, 0, start_ms + 5_000))
     first.kill()
     around.clock.sleep_ms(4_000)
-    submit(market, db, timer_job(market, 0, start_ms + 9_000))
+    submit(market, db, cancel_after_job(market, 0, start_ms + 9_000))
     around.clock.sleep_ms(2_000)
     around.deliver()
     second = around.start()
@@ -140,33 +140,33 @@ def test_a_switch_that_was_moved_while_no_worker_ran_does_not_fire(
     assert statuses(db, market) == ["cancelled"]
 
 
-def test_a_switch_that_was_moved_too_late_fires(
+def test_a_cancel_after_that_was_moved_too_late_fires(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     first = around.start()
     start_ms = around.clock.now_ms()
     batch(around, db, first, market.place_job(0, SELL, 5, 100))
-    batch(around, db, first, timer_job(market, 0, start_ms + 5_000))
+    batch(around, db, first, cancel_after_job(market, 0, start_ms + 5_000))
     first.kill()
     around.clock.sleep_ms(6_000)
-    submit(market, db, timer_job(market, 0, start_ms + 20_000))
+    submit(market, db, cancel_after_job(market, 0, start_ms + 20_000))
     around.deliver()
     second = around.start()
     second.run()
     assert statuses(db, market) == ["cancelled"]
 
 
-def test_a_switch_that_was_moved_to_a_time_that_is_past_fires_for_all_orders_before_it(
+def test_a_cancel_after_that_was_moved_to_a_time_that_is_past_fires_for_all_orders_before_it(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     first = around.start()
     start_ms = around.clock.now_ms()
     batch(around, db, first, market.place_job(0, SELL, 5, 100))
-    batch(around, db, first, timer_job(market, 0, start_ms + 5_000))
+    batch(around, db, first, cancel_after_job(market, 0, start_ms + 5_000))
     first.kill()
     around.clock.sleep_ms(4_000)
     submit(market, db, market.place_job(0, SELL, 5, 101))
-    submit(market, db, timer_job(market, 0, start_ms + 5_500))
+    submit(market, db, cancel_after_job(market, 0, start_ms + 5_500))
     around.clock.sleep_ms(2_000)
     around.deliver()
     second = around.start()
@@ -174,15 +174,15 @@ def test_a_switch_that_was_moved_to_a_time_that_is_past_fires_for_all_orders_bef
     assert statuses(db, market) == ["cancelled", "cancelled"]
 
 
-def test_a_cleared_switch_does_not_fire_though_its_entry_was_lost(
+def test_a_cleared_cancel_after_does_not_fire_though_its_entry_was_lost(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     process = around.start()
     due_ms = around.clock.now_ms() + 5_000
     batch(around, db, process, market.place_job(0, SELL, 5, 100))
-    batch(around, db, process, timer_job(market, 0, due_ms))
+    batch(around, db, process, cancel_after_job(market, 0, due_ms))
     around.clock.sleep_ms(4_990)
-    submit(market, db, timer_job(market, 0, 0))
+    submit(market, db, cancel_after_job(market, 0, 0))
     market.outbox.take()
     around.clock.sleep_ms(10)
     process.run()

@@ -90,13 +90,13 @@ def test_a_cancel_all_of_one_key_waits_for_that_keys_orders_alone() -> None:
     assert ids(in_causal_order(batch, [])) == [1, 9, 2, 3]
 
 
-def test_a_dead_mans_switch_waits_for_its_accounts_earlier_orders() -> None:
+def test_a_cancel_after_waits_for_its_accounts_earlier_orders() -> None:
     batch = [cancel_after(9), place(1), place(2, account_id=2), place(10)]
     assert ids(in_causal_order(batch, [])) == [1, 9, 2, 10]
     assert ids(in_causal_order([cancel_after(9, due_ms=0), place(1)], [])) == [9, 1]
 
 
-def test_the_switch_that_was_set_last_is_the_last_one() -> None:
+def test_the_cancel_after_that_was_set_last_is_the_last_one() -> None:
     assert ids(in_causal_order([cancel_after(9, 0), cancel_after(8)], [cancel_after(7)])) == [
         7,
         8,

@@ -22,12 +22,12 @@ from matching.state.snapshot import image_encode
 from orders.intake.jobs import Job
 from orders.recovery.snapshots import IMAGES_KEPT, ImageKeeper
 from tests.factories.desk_jobs import (
+    cancel_after_job,
     list_job,
     oco_job,
     special_job,
     stop_job,
     submit,
-    timer_job,
     trailing_job,
 )
 from tests.factories.market import Market
@@ -87,12 +87,12 @@ def lists(market: Market) -> list[list[Job]]:
     ]
 
 
-def timers(market: Market) -> list[list[Job]]:
+def cancel_after(market: Market) -> list[list[Job]]:
     now_ms = market.ids._clock_ms()
     return [
-        [timer_job(market, 0, now_ms + 60_000), timer_job(market, 1, now_ms + 5_000)],
+        [cancel_after_job(market, 0, now_ms + 60_000), cancel_after_job(market, 1, now_ms + 5_000)],
         [special_job(market, 0, SELL, 3, 100, expires_ms=now_ms + 3_000)],
-        [plain(market, 1, SELL, 3, 101), timer_job(market, 1, 0)],
+        [plain(market, 1, SELL, 3, 101), cancel_after_job(market, 1, 0)],
     ]
 
 
@@ -104,7 +104,7 @@ def trailing(market: Market) -> list[list[Job]]:
     ]
 
 
-AFTER_A_BATCH = [stops, icebergs, lists, timers, trailing]
+AFTER_A_BATCH = [stops, icebergs, lists, cancel_after, trailing]
 
 
 def triggered(market: Market) -> tuple[list[Job], list[Job]]:
@@ -122,7 +122,7 @@ def auction(market: Market) -> tuple[list[Job], list[Job]]:
 def cancels(market: Market) -> tuple[list[Job], list[Job]]:
     due = market.ids._clock_ms() + 1
     before = [plain(market, 0, SELL, 1, 100 + n) for n in range(MANY)]
-    return [*before, timer_job(market, 0, due)], []
+    return [*before, cancel_after_job(market, 0, due)], []
 
 
 def assert_same(first: WorkerProcess, second: WorkerProcess) -> None:

@@ -1,6 +1,6 @@
 """What the clients and the staff of a simulated market ask for, made from its seed.
 
-Every type of order, lists, amends, mass cancels, dead man's switches, market states, bands and
+Every type of order, lists, amends, mass cancels, cancel-afters, market states, bands and
 limits. What validation refuses before intake is not made; what intake and the engine refuse is.
 Prices in ticks, quantities in lots, times in milliseconds since the Unix epoch.
 """

@@ -38,7 +38,7 @@ HAPPENS = (
     *(command.__name__ for command in get_args(Command) if command is not Continue),
     *(event.__name__ for event in get_args(Event) if event not in RARE),
     "released by its list",
-    *(codes.EXPIRED, codes.BY_TIMER, codes.LIST_OTHER_TRADED, codes.LIST_OTHER_ENDED),
+    *(codes.EXPIRED, codes.BY_CANCEL_AFTER, codes.LIST_OTHER_TRADED, codes.LIST_OTHER_ENDED),
 )
 
 

@@ -1,7 +1,7 @@
 """Orders of every type, beside the generated market of a crash run, on a symbol of their own.
 
 One trader after another asks for what the seed says: stops, take-profits, trailing stops, icebergs,
-orders with a time, lists, amends, mass cancels, dead man's switches. Whatever has no answer is
+orders with a time, lists, amends, mass cancels, cancel-afters. Whatever has no answer is
 asked again under the same client order id, until there is one. What was answered goes to the
 evidence.
 """

@@ -256,7 +256,7 @@ def tell_ratios(runs: int) -> bool:
     """Print what much state makes of the cost of a little work; return whether all is in bounds."""
     rows = {
         f"a cancel among {MANY:,} at one price / among {FEW}": (queue_ratio, QUEUE_RATIO_MAX),
-        f"the hash beside {HASHED_VALUES:,} timers / from scratch": (
+        f"the hash beside {HASHED_VALUES:,} cancel-afters / from scratch": (
             hash_ratio,
             DIGEST_RATIO_MAX,
         ),

@@ -15,7 +15,7 @@ class NaiveEntry(NaiveSession):
 
     def __init__(self, symbol_id: int) -> None:
         super().__init__(symbol_id)
-        self.timers: dict[tuple[int, int], int] = {}
+        self.cancel_after: dict[tuple[int, int], int] = {}
         self.limits: dict[int, tuple[int, int]] = {}
 
     def apply(self, command: m.Command, sequence: int) -> list[m.Event]:
@@ -71,7 +71,7 @@ class NaiveEntry(NaiveSession):
             case m.Expire():
                 self.expire(command)
             case m.CancelAfter():
-                self.timers[command.account_id, command.owner_tag] = command.due_ms
+                self.cancel_after[command.account_id, command.owner_tag] = command.due_ms
                 self.done(command)
             case m.SetLimits():
                 limits = (command.open_orders_max, command.stop_orders_max)

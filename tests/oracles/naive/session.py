@@ -15,7 +15,7 @@ DUE_MAX = 5_000
 class NaiveSession(NaiveMarket):
     """What happens to orders that are open, and to the market around them."""
 
-    timers: dict[tuple[int, int], int]
+    cancel_after: dict[tuple[int, int], int]
 
     def done(self, command: m.Command) -> None:
         self.out.append(m.CommandDone(command.command_id, self.symbol_id))
@@ -68,10 +68,12 @@ class NaiveSession(NaiveMarket):
         for order in sorted(due, key=lambda order: (order.terms.expire_ms, order.order_id)):
             if order.terms.expire_ms <= command.time_ms and len(self.cancels) < DUE_MAX:
                 self.cancels.append((order.order_id, c.EXPIRED))
-        for (account, tag), due_ms in sorted(self.timers.items()):
+        for (account, tag), due_ms in sorted(self.cancel_after.items()):
             if 0 < due_ms <= command.time_ms and len(self.cancels) < DUE_MAX:
-                self.timers[account, tag] = 0
-                self.cancels += [(one, c.BY_TIMER) for one in self.open_ids(account, -1, tag)]
+                self.cancel_after[account, tag] = 0
+                self.cancels += [
+                    (one, c.BY_CANCEL_AFTER) for one in self.open_ids(account, -1, tag)
+                ]
         self.done(command)
         self.next_phase()
 

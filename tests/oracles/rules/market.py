@@ -57,7 +57,7 @@ class Market:
     is_last_fresh: bool = False  # traded since the symbol was last opened (12.5)
     gathered: bool = False  # orders gathered and were not uncrossed yet (20.8)
     features: set[int] = field(default_factory=set)
-    timers: dict[tuple[int, int], int] = field(default_factory=dict)  # (account, tag) -> due
+    cancel_after: dict[tuple[int, int], int] = field(default_factory=dict)  # (account, tag) -> due
     limits: dict[int, tuple[int, int]] = field(default_factory=dict)
     band: Band = field(default_factory=Band)
     phase: int = m.PHASE_NONE

@@ -1,4 +1,4 @@
-"""What ends or goes on at its time: orders, dead man's switches, interruptions (15, 18.4, 22.7)."""
+"""What ends or goes on at its time: orders, cancel-afters, interruptions (15, 18.4, 22.7)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -9,11 +9,11 @@ from tests.oracles.rules.market import Market
 
 
 def cancel_after(market: Market, command: m.CancelAfter) -> None:
-    """18.4-18.6: one switch an account, and one an owner tag."""
+    """18.4-18.6: one cancel-after an account, and one an owner tag."""
     key = (command.account_id, command.owner_tag)
-    market.timers.pop(key, None)
+    market.cancel_after.pop(key, None)
     if command.due_ms:
-        market.timers[key] = command.due_ms
+        market.cancel_after[key] = command.due_ms
     market.tell(m.CommandDone(command.command_id, market.symbol))
 
 
@@ -26,19 +26,19 @@ def expire(market: Market, command: m.Expire) -> None:
     opens = next_phase(market)
     follow_up(market)
     due = [o for o in market.orders if 0 < o.terms.expire_ms <= market.now_ms]
-    timers = sorted(key for key, ms in market.timers.items() if ms <= market.now_ms)
+    cancel_after = sorted(key for key, ms in market.cancel_after.items() if ms <= market.now_ms)
     for order in sorted(due, key=lambda order: (order.terms.expire_ms, order.id)):  # 15.2
         if order.is_open:
             market.cancel(order, codes.EXPIRED)
             follow_up(market)
-    for account, tag in timers:  # 18.4, 18.6
-        del market.timers[account, tag]
+    for account, tag in cancel_after:  # 18.4, 18.6
+        del market.cancel_after[account, tag]
         end_all(
             market,
             lambda order, account=account, tag=tag: (  # type: ignore[misc]
                 order.account == account and tag in (0, order.tag)
             ),
-            codes.BY_TIMER,
+            codes.BY_CANCEL_AFTER,
             by_price=False,
         )
     if opens:

@@ -45,7 +45,7 @@ SPOILED: dict[str, Callable[[AdvancedState], object]] = {
     "list without an order": lambda advanced: advanced.list_of.pop(4),
     "expiry forgotten": lambda advanced: advanced.expiry_drop(1),
     "expiry of nobody": lambda advanced: advanced.expiry_add(99, 5),
-    "timer without a time": lambda advanced: advanced.timers.update({(7, 0): 0}),
+    "timer without a time": lambda advanced: advanced.cancel_after.update({(7, 0): 0}),
     "sum of samples": lambda advanced: setattr(advanced, "sum_ticks", 1),
     "phase without a time": lambda advanced: setattr(advanced.band, "phase", 1),
     "auction order of nobody": lambda advanced: advanced.at_open.add(99),

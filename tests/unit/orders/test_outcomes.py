@@ -97,7 +97,7 @@ def test_what_follows_its_acceptance_tells_where_an_order_stands(
     [
         (m.BY_USER, "cancelled"),
         (m.BY_CANCEL_ALL, "cancelled"),
-        (codes.BY_TIMER, "cancelled"),
+        (codes.BY_CANCEL_AFTER, "cancelled"),
         (m.SELF_TRADE, "cancelled"),
         (codes.LIST_OTHER_TRADED, "cancelled"),
         (codes.LIST_OTHER_ENDED, "cancelled"),
