@@ -38,7 +38,7 @@ def order_ids_of(command: Place | PlaceList | RefuseFaulty) -> tuple[int, ...]:
     return (command.order_id,)
 
 
-def in_causal_order(commands: Sequence[Command], ahead: Iterable[Entering]) -> list[Command]:
+def in_dependency_order(commands: Sequence[Command], ahead: Iterable[Entering]) -> list[Command]:
     """Keep the order of arrival, but put orders before the commands that are about them.
 
     `ahead` holds commands that did not arrive at all; they go right before what needs them. A

@@ -24,7 +24,7 @@ from matching.state.hash import open_order
 from matching.worker.batch_order import (
     Entering,
     Sweeping,
-    in_causal_order,
+    in_dependency_order,
     is_order,
     keys_of,
 )
@@ -41,7 +41,7 @@ from matching.worker.ports import (
     Stream,
     StreamDown,
 )
-from matching.worker.turn import COMMANDS_PER_BATCH_MAX, Agenda
+from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX, Sequencer
 
 __all__ = [
     "COMMANDS_PER_BATCH_MAX",
@@ -106,7 +106,7 @@ class Worker:
     stream_position: str
     published_seq: int
     faulty_ids: frozenset[int] = frozenset()
-    set_aside: frozenset[int] = frozenset()  # symbols for which it makes none: see Agenda
+    set_aside: frozenset[int] = frozenset()  # symbols for which it makes none: see Sequencer
     # Applied before anything else: halts that must hold before a doubtful book trades again.
     urgent: list[Command] = field(default_factory=list)
     # So many commands are committed one by one. After a failure this finds the one, if there is
@@ -116,7 +116,7 @@ class Worker:
     counts: Counts = field(default_factory=Counts)
     last_batch: int = 0
     committed_seq: int = 0
-    agenda: Agenda = field(init=False)
+    sequencer: Sequencer = field(init=False)
     _sweep_at: int = 0
     _retry_at: int = 0
     _renew_at: int = 0
@@ -131,7 +131,7 @@ class Worker:
     def __post_init__(self) -> None:
         self.committed_seq = self.engine.sequence
         self._is_behind = self.published_seq < self.committed_seq
-        self.agenda = Agenda(
+        self.sequencer = Sequencer(
             self.engine,
             self.next_id,
             faulty_ids=self.faulty_ids,
@@ -160,7 +160,7 @@ class Worker:
 
     def _gather(self) -> list[Command]:
         # What an earlier turn left has no sequence yet: only this process gives any.
-        arrived = {command.command_id: command for command in self.agenda.left}
+        arrived = {command.command_id: command for command in self.sequencer.left}
         new = self._arrivals()
         if new:
             wanted = self.accepted.unsequenced(new)
@@ -168,18 +168,18 @@ class Worker:
             for key in (command.command_id for command in new):
                 if key in wanted:
                     arrived.setdefault(key, wanted[key])
-        for command in self._swept(COMMANDS_PER_BATCH_MAX + len(self.agenda.left)):
+        for command in self._swept(COMMANDS_PER_BATCH_MAX + len(self.sequencer.left)):
             if arrived.setdefault(command.command_id, command) is command:
                 self.counts.swept += 1
         self._turn_ms = self.clock.now_ms()
-        due = self.agenda.cancel_after_due(self._turn_ms)
+        due = self.sequencer.cancel_after_due(self._turn_ms)
         if due:  # whoever was told of a later time counts on it
             for command in self.accepted.cancel_after_unsequenced(due):
                 arrived.setdefault(command.command_id, command)
         if not arrived:
             return []
         commands = list(arrived.values())
-        return in_causal_order(commands, self._ahead_of(commands))
+        return in_dependency_order(commands, self._ahead_of(commands))
 
     def _arrivals(self) -> list[Command]:
         """What is urgent, or else what the stream brings; each once."""
@@ -217,7 +217,7 @@ class Worker:
 
     def _until(self, due_ms: int, now_ms: int, *, at_most: int) -> int:
         """Milliseconds until then, or until the worker has something to do of its own accord."""
-        own_ms = self.agenda.next_due_ms()
+        own_ms = self.sequencer.next_due_ms()
         if own_ms is not None:
             due_ms = min(due_ms, own_ms)
         return max(0, min(at_most, due_ms - now_ms))
@@ -281,9 +281,9 @@ class Worker:
 
     def _portions(self, commands: Sequence[Command]) -> Iterator[list[Sequenced]]:
         """Apply the commands; what is committed together: all, or one by one in careful times."""
-        if not commands and not self.agenda.is_due(self._turn_ms):
+        if not commands and not self.sequencer.is_due(self._turn_ms):
             return
-        turn = self.agenda.turn(commands, self._turn_ms)
+        turn = self.sequencer.turn(commands, self._turn_ms)
         is_careful = True
         while is_careful:
             is_careful = self.careful > 0
@@ -314,7 +314,7 @@ class Worker:
             raise EngineFailed(command, refusal) from refusal
         assert committed.last_seq == self.engine.sequence
         self.committed_seq = committed.last_seq
-        self.agenda.look_again(committed.look_again)
+        self.sequencer.look_again(committed.look_again)
         self._renew_at = self.clock.now_ms() + HEARTBEAT_EVERY_MS
         return committed
 

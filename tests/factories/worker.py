@@ -12,7 +12,7 @@ import psycopg
 from exchange.infra.database import connect
 from matching.worker.loop import Worker
 from matching.worker.ports import Clock, Feed, Stream, StreamDown
-from matching.worker.turn import COMMANDS_PER_BATCH_MAX
+from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire

@@ -14,7 +14,7 @@ from matching.state.codec import decode_command, encode_command
 from matching.state.hash import state_hash
 from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost
-from matching.worker.turn import COMMANDS_PER_BATCH_MAX
+from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.intake.jobs import PlaceJob
 from orders.recovery.lease import lease_release
 from tests.factories.market import Market

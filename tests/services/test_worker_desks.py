@@ -9,7 +9,7 @@ from matching.engine.messages import ALL_ACCOUNTS, Command, Continue, Expire, Pl
 from matching.state.codec import decode_command, decode_journal, encode_command
 from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import EngineFailed
-from matching.worker.turn import CONTINUES_PER_BATCH_MAX
+from matching.worker.sequencer import CONTINUES_PER_BATCH_MAX
 from orders.intake.jobs import CommandJob
 from tests.factories.desk_jobs import (
     cancel_after_job,
@@ -145,7 +145,7 @@ def test_a_list_on_which_the_engine_raises_is_refused_order_by_order(
     assert reasons(db, market) == {"engine.fault"}
 
 
-# --- causal order with the stream's losses
+# --- dependency order with the stream's losses
 
 
 def cancel_everything(market: Market, **options: int) -> CommandJob:

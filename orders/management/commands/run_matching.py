@@ -36,7 +36,7 @@ from exchange.realtime.publish import Publisher
 from matching.worker.loop import Worker
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost, StreamDown
 from matching.worker.redis import RedisFeed, RedisStream
-from matching.worker.turn import COMMANDS_PER_BATCH_MAX
+from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire, lease_release

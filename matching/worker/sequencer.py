@@ -25,7 +25,7 @@ CONTINUES_PER_BATCH_MAX: Final = 20
 LEFT_MAX: Final = 10_000
 
 
-class Agenda:
+class Sequencer:
     """Applies what is next, in the order in which it must happen.
 
     For a symbol that is set aside no own commands are made: they failed before.
