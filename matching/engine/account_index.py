@@ -7,60 +7,60 @@ that rests would pay a tenth of its time for it, so a book that is never asked h
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from matching.engine.sharded import SHARDS
+from matching.engine.segmented import SEGMENTS
 
 if TYPE_CHECKING:
     from matching.engine.book import RestingOrder
 
 
 class AccountIndex:
-    """Per account its only order, or its orders by id, in many small dicts (engine/sharded.py).
+    """Per account its only order, or its orders by id, in many small dicts (engine/segmented.py).
 
     Most accounts have one, and a dict for each of them would take more memory than the orders.
     """
 
-    __slots__ = ("shards",)
+    __slots__ = ("segments",)
 
     def __init__(self, orders: Iterable["RestingOrder"]) -> None:
-        self.shards: tuple[dict[int, Any], ...] = tuple({} for _ in range(SHARDS))
+        self.segments: tuple[dict[int, Any], ...] = tuple({} for _ in range(SEGMENTS))
         for order in orders:
             self.add(order)
 
     def __iter__(self) -> Iterator[int]:
-        return (account_id for shard in self.shards for account_id in shard)
+        return (account_id for segment in self.segments for account_id in segment)
 
     def add(self, order: "RestingOrder") -> None:
         """Take in an order that rests from now on."""
         account_id = order.account_id
-        shard = self.shards[account_id % SHARDS]
-        owned = shard.get(account_id)
+        segment = self.segments[account_id % SEGMENTS]
+        owned = segment.get(account_id)
         if owned is None:
-            shard[account_id] = order
+            segment[account_id] = order
         elif type(owned) is dict:
             owned[order.order_id] = order
         else:
-            shard[account_id] = {owned.order_id: owned, order.order_id: order}
+            segment[account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: "RestingOrder") -> None:
         """Forget an order that leaves the book."""
         account_id = order.account_id
-        shard = self.shards[account_id % SHARDS]
-        owned = shard[account_id]
+        segment = self.segments[account_id % SEGMENTS]
+        owned = segment[account_id]
         if owned is not order and len(owned) > 1:
             del owned[order.order_id]
         else:
-            del shard[account_id]
+            del segment[account_id]
 
     def orders_of(self, account_id: int) -> list["RestingOrder"]:
         """Return the resting orders of an account, in no particular order."""
-        owned = self.shards[account_id % SHARDS].get(account_id)
+        owned = self.segments[account_id % SEGMENTS].get(account_id)
         if owned is None:
             return []
         return list(owned.values()) if type(owned) is dict else [owned]
 
     def count_of(self, account_id: int) -> int:
         """Return how many orders of an account rest."""
-        owned = self.shards[account_id % SHARDS].get(account_id)
+        owned = self.segments[account_id % SEGMENTS].get(account_id)
         if owned is None:
             return 0
         return len(owned) if type(owned) is dict else 1
@@ -69,7 +69,7 @@ class AccountIndex:
         """Assert that it holds these orders and nothing else. O(orders)."""
         total = 0
         for account_id in self:
-            owned = self.shards[account_id % SHARDS][account_id]
+            owned = self.segments[account_id % SEGMENTS][account_id]
             assert owned, "no account without an order stays"
             for order in self.orders_of(account_id):
                 assert order.account_id == account_id

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from matching.engine.account_index import AccountIndex
 from matching.engine.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
-from matching.engine.sharded import SINGLE_DICT_MAX, Sharded
+from matching.engine.segmented import SINGLE_DICT_MAX, SegmentedDict
 from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 if TYPE_CHECKING:
@@ -120,8 +120,8 @@ class Book:
         self.symbol_id = symbol_id
         self.state: int = OPEN
         self.rules = RULES_NOW  # the engine sets another one to replay old journal rows
-        # By id. A dict until it is a large one: see matching/engine/sharded.py.
-        self.orders: dict[int, RestingOrder] | Sharded[RestingOrder] = {}
+        # By id. A dict until it is a large one: see matching/engine/segmented.py.
+        self.orders: dict[int, RestingOrder] | SegmentedDict[RestingOrder] = {}
         # What only some symbols need; None until a command asks for any of it
         # (matching/engine/advanced.py).
         self.advanced: AdvancedState | None = None
@@ -181,7 +181,7 @@ class Book:
         orders = self.orders
         orders[order.order_id] = order
         if len(orders) == SINGLE_DICT_MAX and type(orders) is dict:
-            self.orders = Sharded.of(orders)
+            self.orders = SegmentedDict.of(orders)
         if self.accounts is not None:
             self.accounts.add(order)
 

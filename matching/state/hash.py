@@ -31,8 +31,8 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
+from matching.engine.segmented import SegmentedDict
 from matching.engine.set_hash import HASH_BYTES, MODULUS, contribution
-from matching.engine.sharded import Sharded
 from matching.state.advanced_hash import advanced_hash as advanced_hash
 from matching.state.advanced_hash import advanced_hash_afresh
 from matching.state.advanced_hash import order_lists as order_lists
@@ -76,7 +76,7 @@ class StateHash:
 
     def __init__(self) -> None:
         self._total = 0
-        self._contributions: dict[int, Sharded[int]] = {}
+        self._contributions: dict[int, SegmentedDict[int]] = {}
 
     @classmethod
     def of(cls, engine: Engine) -> "StateHash":
@@ -91,7 +91,7 @@ class StateHash:
         """Take over an order as it is now; None when it is no longer open."""
         known = self._contributions.get(symbol_id)
         if known is None:
-            known = self._contributions[symbol_id] = Sharded()
+            known = self._contributions[symbol_id] = SegmentedDict()
         old = known.get(order_id, 0)
         new = 0
         if order is not None:

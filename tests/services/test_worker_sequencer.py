@@ -52,7 +52,7 @@ def kinds(rows: Sequence[Sequenced]) -> list[type]:
     return [type(row.command) for row in rows]
 
 
-def agenda_of(engine: Engine, **options: frozenset[int]) -> Sequencer:
+def sequencer_of(engine: Engine, **options: frozenset[int]) -> Sequencer:
     return Sequencer(engine, lambda: next(IDS), **options)
 
 
@@ -70,7 +70,7 @@ def cancel_everything() -> CancelAll:
 
 def test_what_a_command_leaves_is_done_before_anything_else_of_its_symbol() -> None:
     engine = crowded(3 * STEPS_PER_COMMAND_MAX)
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     rows = turn(sequencer, cancel_everything(), place(BUSY), place(OTHER))
     assert kinds(rows)[:3] == [CancelAll, Continue, Continue]
     assert kinds(rows)[-2:] == [Place, Place]
@@ -83,7 +83,7 @@ def test_what_a_command_leaves_is_done_before_anything_else_of_its_symbol() -> N
 def test_a_turn_takes_a_bounded_number_of_pieces_and_other_symbols_do_not_wait() -> None:
     pieces = CONTINUES_PER_BATCH_MAX + 5
     engine = crowded((pieces + 1) * STEPS_PER_COMMAND_MAX)
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     late, other = place(BUSY), place(OTHER)
     rows = turn(sequencer, cancel_everything(), late, other)
     assert kinds(rows) == [CancelAll, *[Continue] * CONTINUES_PER_BATCH_MAX, Place]
@@ -101,7 +101,7 @@ def test_a_turn_takes_a_bounded_number_of_pieces_and_other_symbols_do_not_wait()
 
 def test_symbols_with_much_to_do_share_a_turn() -> None:
     engine = Engine()
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     symbols = (1, 2, 3)
     for symbol_id in symbols:
         for _ in range(30 * STEPS_PER_COMMAND_MAX):
@@ -114,7 +114,7 @@ def test_symbols_with_much_to_do_share_a_turn() -> None:
 
 
 def test_a_turn_takes_a_bounded_number_of_commands() -> None:
-    sequencer = agenda_of(Engine())
+    sequencer = sequencer_of(Engine())
     commands = [place(OTHER) for _ in range(COMMANDS_PER_BATCH_MAX + 3)]
     assert len(turn(sequencer, *commands)) == COMMANDS_PER_BATCH_MAX
     assert sequencer.left == commands[-3:]
@@ -123,7 +123,7 @@ def test_a_turn_takes_a_bounded_number_of_commands() -> None:
 
 def test_an_expire_comes_at_its_time_and_before_other_commands() -> None:
     engine = Engine()
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     turn(sequencer, expiring(BUSY, 5_000), place(OTHER), now_ms=1_000)
     assert sequencer.next_due_ms() == 5_000
     assert not sequencer.is_due(4_999)
@@ -137,7 +137,7 @@ def test_an_expire_comes_at_its_time_and_before_other_commands() -> None:
 
 
 def test_a_symbol_that_is_to_be_looked_at_has_a_command_by_then() -> None:
-    sequencer = agenda_of(Engine())
+    sequencer = sequencer_of(Engine())
     turn(sequencer, place(BUSY), place(OTHER))
     sequencer.look_again({BUSY: 5_000, OTHER: 5_000})
     assert not sequencer.is_due(4_999)
@@ -152,17 +152,17 @@ def test_a_symbol_that_is_to_be_looked_at_has_a_command_by_then() -> None:
 
 
 def test_nothing_is_made_for_looking_at_a_symbol_that_is_set_aside_or_has_work() -> None:
-    sequencer = agenda_of(Engine(), set_aside=frozenset({OTHER}))
+    sequencer = sequencer_of(Engine(), set_aside=frozenset({OTHER}))
     sequencer.look_again({OTHER: 5_000})
     assert turn(sequencer, now_ms=5_000) == []
-    sequencer = agenda_of(crowded(30 * STEPS_PER_COMMAND_MAX))
+    sequencer = sequencer_of(crowded(30 * STEPS_PER_COMMAND_MAX))
     turn(sequencer, cancel_everything())
     sequencer.look_again({BUSY: 5_000})
     assert set(kinds(turn(sequencer, now_ms=5_000))) == {Continue}
 
 
 def test_the_time_of_what_ended_or_moved_is_forgotten() -> None:
-    sequencer = agenda_of(Engine())
+    sequencer = sequencer_of(Engine())
     turn(sequencer, CancelAfter(next(IDS), 0, BUSY, 1, 5_000))
     turn(sequencer, CancelAfter(next(IDS), 0, BUSY, 1, 9_000))
     assert sequencer.next_due_ms() == 9_000
@@ -174,7 +174,7 @@ def test_a_restored_engine_goes_on_with_its_work_and_its_times() -> None:
     engine = crowded(3 * STEPS_PER_COMMAND_MAX)
     engine.apply(cancel_everything())
     engine.apply(expiring(OTHER, 7_000))
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     assert sequencer.next_due_ms() == 0
     assert set(kinds(turn(sequencer))) == {Continue}
     assert sequencer.next_due_ms() == 7_000
@@ -184,7 +184,7 @@ def test_for_a_symbol_that_is_set_aside_the_worker_makes_nothing() -> None:
     engine = crowded(3 * STEPS_PER_COMMAND_MAX)
     engine.apply(cancel_everything())
     engine.apply(expiring(OTHER, 500))
-    sequencer = agenda_of(engine, set_aside=frozenset({BUSY, OTHER}))
+    sequencer = sequencer_of(engine, set_aside=frozenset({BUSY, OTHER}))
     assert sequencer.next_due_ms() is None
     assert kinds(turn(sequencer, place(OTHER))) == [Place]
 
@@ -192,7 +192,7 @@ def test_for_a_symbol_that_is_set_aside_the_worker_makes_nothing() -> None:
 def test_a_faulty_list_is_refused_order_by_order() -> None:
     parent, child = place(BUSY), place(BUSY)
     order_list = PlaceList(next(IDS), 0, BUSY, 77, OTO, [parent, child])
-    sequencer = agenda_of(Engine(), faulty_ids=frozenset({order_list.command_id}))
+    sequencer = sequencer_of(Engine(), faulty_ids=frozenset({order_list.command_id}))
     rows = turn(sequencer, order_list)
     assert kinds(rows) == [RefuseFaulty, RefuseFaulty]
     assert [row.command.command_id for row in rows] == [parent.order_id, child.order_id]
@@ -200,7 +200,7 @@ def test_a_faulty_list_is_refused_order_by_order() -> None:
 
 
 def test_a_command_on_which_the_engine_raises_is_named() -> None:
-    sequencer = agenda_of(Engine())
+    sequencer = sequencer_of(Engine())
     impossible = place(BUSY, price_ticks=-1)
     with pytest.raises(EngineFailed) as failure:
         turn(sequencer, impossible)
@@ -210,14 +210,14 @@ def test_a_command_on_which_the_engine_raises_is_named() -> None:
 
 def test_rows_are_applied_only_as_they_are_asked_for() -> None:
     engine = Engine()
-    rows = agenda_of(engine).turn([place(BUSY), place(BUSY)], 0)
+    rows = sequencer_of(engine).turn([place(BUSY), place(BUSY)], 0)
     next(rows)
     assert engine.sequence == 1, "in careful times each is committed before the next"
 
 
 def test_triggered_stops_are_work_like_any_other() -> None:
     engine = Engine()
-    sequencer = agenda_of(engine)
+    sequencer = sequencer_of(engine)
     stops = [
         place(
             BUSY,

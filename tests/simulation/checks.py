@@ -151,7 +151,7 @@ def check_events_against_the_naive_engine(
     entered: list[Place] = []
     mass_cancels: list[CancelAll] = []
     for row in journal:
-        check_causal_order(row.command, entered, mass_cancels)
+        check_dependency_order(row.command, entered, mass_cancels)
         if not isinstance(row.command, Continue):
             owed += naive.apply(row.command)
         told = [event for event in row.events if not isinstance(event, ContinueNeeded)]
@@ -166,7 +166,7 @@ def check_events_against_the_naive_engine(
     assert waiting == {one["id"] for one in orders.values() if one["status"] == "waiting"}
 
 
-def check_causal_order(
+def check_dependency_order(
     command: Command, entered: list[Place], mass_cancels: list[CancelAll]
 ) -> None:
     """F20: no cancel or amend is sequenced before its order, no cancel-all before what it means.

@@ -7,55 +7,55 @@ import pytest
 import matching.engine.book
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.engine.sharded import SHARDS, Sharded
+from matching.engine.segmented import SEGMENTS, SegmentedDict
 
 
-def filled(keys: range) -> Sharded[str]:
-    sharded: Sharded[str] = Sharded()
+def filled(keys: range) -> SegmentedDict[str]:
+    segmented: SegmentedDict[str] = SegmentedDict()
     for key in keys:
-        sharded[key] = str(key)
-    return sharded
+        segmented[key] = str(key)
+    return segmented
 
 
 def test_it_reads_like_a_dict() -> None:
-    sharded = filled(range(5, 205, 3))
+    segmented = filled(range(5, 205, 3))
     plain = {key: str(key) for key in range(5, 205, 3)}
-    assert sharded == plain
-    assert len(sharded) == len(plain)
-    assert sorted(sharded) == sorted(plain)
-    assert sorted(sharded.values()) == sorted(plain.values())
-    assert sharded.keys() == plain.keys()
-    assert sharded[8] == sharded.get(8) == "8"
-    assert sharded.get(9) is None
-    assert sharded.get(9, "none") == "none"
-    assert 8 in sharded
-    assert 9 not in sharded
+    assert segmented == plain
+    assert len(segmented) == len(plain)
+    assert sorted(segmented) == sorted(plain)
+    assert sorted(segmented.values()) == sorted(plain.values())
+    assert segmented.keys() == plain.keys()
+    assert segmented[8] == segmented.get(8) == "8"
+    assert segmented.get(9) is None
+    assert segmented.get(9, "none") == "none"
+    assert 8 in segmented
+    assert 9 not in segmented
     strange: object = "8"
-    assert strange not in sharded
+    assert strange not in segmented
 
 
 def test_it_is_written_like_a_dict() -> None:
-    sharded = filled(range(3))
-    sharded[1] = "one"
-    assert (len(sharded), sharded[1]) == (3, "one")
-    del sharded[1]
-    assert (len(sharded), sharded.get(1)) == (2, None)
+    segmented = filled(range(3))
+    segmented[1] = "one"
+    assert (len(segmented), segmented[1]) == (3, "one")
+    del segmented[1]
+    assert (len(segmented), segmented.get(1)) == (2, None)
     with pytest.raises(KeyError):
-        del sharded[1]
-    assert len(sharded) == 2
-    assert sharded.pop(2) == "2"
-    assert dict(sharded) == {0: "0"}
+        del segmented[1]
+    assert len(segmented) == 2
+    assert segmented.pop(2) == "2"
+    assert dict(segmented) == {0: "0"}
     # By the remainder of its key, or it is not found again.
-    sharded[SHARDS + 5] = "far"
-    assert sharded.shards[5] == {SHARDS + 5: "far"}
+    segmented[SEGMENTS + 5] = "far"
+    assert segmented.segments[5] == {SEGMENTS + 5: "far"}
 
 
 def test_it_is_made_of_another_mapping() -> None:
     plain = {key: str(key) for key in range(5, 205, 3)}
-    sharded = Sharded.of(plain)
-    assert sharded == plain
-    assert len(sharded) == len(plain)
-    assert sharded == filled(range(5, 205, 3))
+    segmented = SegmentedDict.of(plain)
+    assert segmented == plain
+    assert len(segmented) == len(plain)
+    assert segmented == filled(range(5, 205, 3))
 
 
 def test_a_book_is_split_once_however_often_it_passes_the_bound(
@@ -68,7 +68,7 @@ def test_a_book_is_split_once_however_often_it_passes_the_bound(
     for number in (1, 2, 3):
         engine.apply(m.Place(number, 0, 1, number, 7, m.BUY, 100, 5))
         kinds.append(type(book.orders).__name__)
-    assert kinds == ["dict", "dict", "Sharded"]
+    assert kinds == ["dict", "dict", "SegmentedDict"]
     split = book.orders
     for number in range(4, 9):
         engine.apply(m.Cancel(number, 0, 1, number - 1))
@@ -79,7 +79,7 @@ def test_a_book_is_split_once_however_often_it_passes_the_bound(
 
 
 def test_it_is_true_where_something_is_in_it() -> None:
-    assert not Sharded()
+    assert not SegmentedDict()
     assert filled(range(7, 8))
 
 
@@ -92,7 +92,7 @@ def test_ids_made_from_the_time_spread() -> None:
             for moment in range(6_100 // burst)
             for n in range(burst)
         ]
-        counts = [0] * SHARDS
+        counts = [0] * SEGMENTS
         for key in keys:
-            counts[key % SHARDS] += 1
-        assert max(counts) < 3 * len(keys) / SHARDS, (gap_ms, burst)
+            counts[key % SEGMENTS] += 1
+        assert max(counts) < 3 * len(keys) / SEGMENTS, (gap_ms, burst)
