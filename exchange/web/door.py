@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 
-from exchange.api.errors import CONTENT_TYPE, headers, problem_of
+from exchange.api.errors import CONTENT_TYPE, LOGGED_CHARACTERS_MAX, headers, problem_of
 from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.domain.codes import Code
@@ -22,7 +24,7 @@ from exchange.infra.event_loop import Threads
 from exchange.infra.http.address import environ_address, network_of
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
 from exchange.infra.http.environ import Environ, environ_of
-from exchange.infra.http.request_id import HEADER, request_id_choose
+from exchange.infra.http.request_id import HEADER, REQUEST_ID, request_id_choose
 from exchange.infra.http.wsgi import Application, Messages, answer_of, messages_of
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
 from exchange.web.on_loop import OnLoop, Route
@@ -30,7 +32,9 @@ from exchange.web.on_loop import OnLoop, Route
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
 _LENGTH_DIGITS: Final = 12
+_WHOLE_BODY: Final = "a body as long as Content-Length"
 
+log = structlog.get_logger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -54,11 +58,7 @@ class Door:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
-        try:
-            start, body = await self._answer(scope, receive)
-        except ClientGone:
-            WEB_REFUSED.labels("client_gone").inc()
-            return
+        start, body = await self._answer(scope, receive)
         await send(start)
         await send(body)
 
@@ -71,8 +71,11 @@ class Door:
             if found is not None:
                 return await self._on_loop.answer(environ, body, found)
             return await self.threads.call((environ, body))
-        except DomainError as refusal:
-            return _refused(refusal, environ.get("HTTP_X_REQUEST_ID"))
+        except ClientGone:  # perhaps it closed only its own half, and reads on
+            refusal = DomainError(Code.REQUEST_HEAD_MALFORMED, rule=_WHOLE_BODY)
+            return _refused(refusal, environ, told_as="client_gone")
+        except Exception as error:
+            return _failed(error, environ)
 
     async def _body(self, environ: Environ, receive: Receive) -> bytes:
         length = _length_of(environ)
@@ -84,7 +87,10 @@ class Door:
         return await self.bodies.read(receive, length, network)
 
     def _respond(self, request: tuple[Environ, bytes]) -> Messages:
-        return messages_of(self._application, *request)
+        try:
+            return messages_of(self._application, *request)
+        except Exception as error:
+            return _failed(error, request[0])
 
 
 def _length_of(environ: Environ) -> int:
@@ -101,10 +107,22 @@ def _length_of(environ: Environ) -> int:
     return int(text)
 
 
-def _refused(refusal: DomainError, given_id: str | None) -> Messages:
+def _failed(error: Exception, environ: Environ) -> Messages:
+    """The answer where no view could give one; a fault of ours is told in the log."""
+    if isinstance(error, SuspiciousOperation):  # Django will not do that for a client
+        error = DomainError(Code.REQUEST_MALFORMED)
+    if isinstance(error, DomainError):
+        return _refused(error, environ, told_as=error.code.value)
+    environ.setdefault(REQUEST_ID, request_id_choose(environ.get("HTTP_X_REQUEST_ID")))
+    path = environ.get("PATH_INFO", "")[:LOGGED_CHARACTERS_MAX]
+    log.error("web.fault", path=path, request_id=environ[REQUEST_ID], exc_info=error)
+    return _refused(DomainError(Code.INTERNAL_ERROR), environ, told_as=Code.INTERNAL_ERROR.value)
+
+
+def _refused(refusal: DomainError, environ: Environ, *, told_as: str) -> Messages:
     """The answer to what is not let in. The connection ends: the rest of it was not read."""
-    WEB_REFUSED.labels(refusal.code.value).inc()
-    request_id = request_id_choose(given_id)
+    WEB_REFUSED.labels(told_as).inc()
+    request_id = environ.get(REQUEST_ID) or request_id_choose(environ.get("HTTP_X_REQUEST_ID"))
     body = msgspec.json.encode(problem_of(refusal, request_id))
     fields = {
         "content-type": CONTENT_TYPE,

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from exchange.infra.http.current import current_request
 
 HEADER: Final = "X-Request-Id"
+REQUEST_ID: Final = "takas.request_id"  # where it stands in a request's META
 # A proxy's id is taken over if it is plain; anything else could forge log lines.
 ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 # Random once per process, counted after that: unique without asking the kernel each time.
@@ -27,7 +28,7 @@ def request_id_choose(given: str | None) -> str:
 
 def request_id(request: HttpRequest) -> str:
     """Return the id the middleware gave to the request."""
-    return str(request.META["takas.request_id"])
+    return str(request.META[REQUEST_ID])
 
 
 @contextmanager
@@ -37,7 +38,7 @@ def request_named(request: HttpRequest) -> Iterator[str]:
     Threads outlive requests: the next one does not inherit them.
     """
     chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
-    request.META["takas.request_id"] = chosen
+    request.META[REQUEST_ID] = chosen
     tokens = bind_contextvars(request_id=chosen)
     current = current_request.set(request)
     try:

@@ -8,8 +8,6 @@ import io
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-import structlog
-
 from exchange.infra.http.environ import Environ
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -18,12 +16,6 @@ Message = dict[str, Any]
 Messages = tuple[Message, Message]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-log = structlog.get_logger(__name__)
-_FAULT: Final = (
-    {"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"text/plain")]},
-    {"type": "http.response.body", "body": b"Internal error"},
-)
 
 
 class AnswerTooLarge(Exception):
@@ -45,22 +37,18 @@ class _File:
 
 
 def messages_of(application: Application, environ: Environ, body: bytes) -> Messages:
-    """Call the application; never raises, as a fault of it is an answer too."""
+    """Call the application; raises what it raises."""
     body_put(environ, body)
     environ["wsgi.file_wrapper"] = _File
     started: list[Any] = []
+    chunks = application(environ, lambda *parts: started.extend(parts))
     try:
-        chunks = application(environ, lambda *parts: started.extend(parts))
-        try:
-            status, headers = started[:2]
-            return _start(int(status[:3]), headers), _body(chunks, environ["REQUEST_METHOD"])
-        finally:
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
-    except Exception:  # what is left of a request whose application failed is its answer
-        log.exception("web.fault", path=environ["PATH_INFO"])
-        return _FAULT
+        status, headers = started[:2]
+        return _start(int(status[:3]), headers), _body(chunks, environ["REQUEST_METHOD"])
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
 
 
 def body_put(environ: Environ, body: bytes) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.http import HttpRequest, HttpResponse
+from structlog.testing import capture_logs
 
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.infra.event_loop import Threads
@@ -18,6 +20,7 @@ from exchange.infra.http.environ import HEAD_BYTES_MAX
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX
 from exchange.infra.metrics import WEB_REQUESTS
 from exchange.web.door import Door
+from exchange.web.on_loop import LoopView, Route
 
 pytestmark = pytest.mark.asyncio
 
@@ -242,9 +245,10 @@ async def test_a_body_in_countless_pieces_is_given_up(door: Door) -> None:
     assert one.asked < 100
 
 
-async def test_a_client_that_goes_away_is_not_answered(door: Door) -> None:
+async def test_a_body_that_ends_early_is_the_clients_fault_and_no_fault_of_ours(door: Door) -> None:
+    """A client that closed only its own half reads an answer: without one the server says 500."""
     one = await Exchange("POST", b"/login", [length(1_000)], [b"x"]).through(door)
-    assert one.sent == []
+    assert one.refused_as(400, "request.head_malformed")
     assert (len(door.bodies), door.threads.busy) == (0, 0)
 
 
@@ -328,9 +332,53 @@ async def test_a_fault_of_the_application_is_an_answer_and_the_thread_goes_on() 
     door = Door(broken, threads=1)
     for path in (b"/broken", b"/endless"):
         one = await Exchange("GET", path).through(door)
-        assert one.status == 500
+        assert one.refused_as(500, "internal.error")
     assert (await Exchange().through(door)).status == 200
     assert door.threads.busy == 0
+
+
+ORDERS = b"/api/v1/orders"
+
+
+async def fails(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a bug")
+
+
+async def says_what_no_header_can(request: HttpRequest) -> HttpResponse:
+    response = HttpResponse()
+    response.headers.__dict__["_store"]["x-a"] = ("X-A", "\u20ac")
+    return response
+
+
+async def nothing_wrong(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@pytest.mark.parametrize("view", [fails, says_what_no_header_can])
+async def test_a_fault_on_the_loop_is_logged_and_answered_with_its_request_id(
+    view: LoopView,
+) -> None:
+    route = Route("POST", ORDERS.decode(), "api-orders", view)
+    door = Door(echo, threads=1, routes=[route])
+    headers = [*signed(), (b"x-request-id", b"of-this-request")]
+    with capture_logs() as lines:
+        one = await Exchange("POST", ORDERS, headers).through(door)
+    assert one.refused_as(500, "internal.error")
+    assert one.body["instance"] == "of-this-request"
+    (fault,) = (line for line in lines if line["event"] == "web.fault")
+    assert fault["path"] == ORDERS.decode()
+    assert fault["request_id"] == "of-this-request"
+    assert fault["exc_info"]
+
+
+async def test_what_a_middleware_will_not_do_for_a_client_is_no_fault(settings: Any) -> None:
+    """A redirect to TLS has a longest address; on the loop nobody else turns that into a 400."""
+    settings.SECURE_SSL_REDIRECT = True
+    route = Route("POST", ORDERS.decode(), "api-orders", nothing_wrong)
+    door = Door(echo, threads=1, routes=[route])
+    target = ORDERS + b"?" + b"{" * 8_000
+    one = await Exchange("POST", target, signed()).through(door)
+    assert one.refused_as(400, "request.malformed")
 
 
 async def test_a_file_is_answered_by_its_name_and_a_part_of_it_as_bytes(tmp_path: Path) -> None:
