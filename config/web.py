@@ -10,8 +10,8 @@ from exchange.api.documents import documents_make
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch
 from exchange.web.door import Door
-from exchange.web.probes import WEB
-from orders.api.routes import ON_LOOP
+from exchange.web.middlewares import WEB
+from orders.api.urls import ON_LOOP
 
 log = structlog.get_logger(__name__)
 

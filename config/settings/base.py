@@ -44,16 +44,16 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "exchange.infra.http.request_id.RequestIdMiddleware",
-    "exchange.web.host.HostMiddleware",
+    "exchange.web.middlewares.HostMiddleware",
     "exchange.infra.http.shortcut.ShortcutMiddleware",
     # What follows is the long way: pages, and API requests that a cookie may authenticate.
-    "exchange.web.probes.ProbesMiddleware",
+    "exchange.web.middlewares.ProbesMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "exchange.infra.http.security.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "exchange.web.page_rates.PageRateMiddleware",
-    "exchange.web.nul.TextMiddleware",
+    "exchange.web.middlewares.PageRateMiddleware",
+    "exchange.web.middlewares.TextMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -22,8 +22,7 @@ from exchange.domain.enums import SecurityKind
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import node_number
 from exchange.infra.http.address import client_address, network_of
-from exchange.infra.http.current import current_request
-from exchange.infra.http.request_id import request_id
+from exchange.infra.http.request_id import current_request, request_id
 from exchange.models import SecurityEvent, User
 
 log = structlog.get_logger(__name__)

@@ -11,9 +11,8 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 
 from exchange.access.principals import Limits
-from exchange.api.parameters import parameters_check
+from exchange.api.routes import NOTHING_THERE, Bucket, Cost, cost_of, parameters_check
 from exchange.api.strangers import strangers
-from exchange.api.weights import NOTHING_THERE, Bucket, Cost, cost_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.buckets import LocalBuckets, Rate, Verdict

@@ -5,7 +5,7 @@ imported.
 from django.urls import include, path, re_path
 
 from exchange.api import views
-from exchange.api.weights import weights_check
+from exchange.api.routes import weights_check
 
 urlpatterns = [
     path("", include("orders.api.urls")),

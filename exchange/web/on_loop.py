@@ -20,7 +20,7 @@ from exchange.infra.http.request_id import HEADER, request_named
 from exchange.infra.http.security import api_headers_add
 from exchange.infra.http.shortcut import answer_observe
 from exchange.infra.http.wsgi import Messages, answer_of, body_put
-from exchange.web.host import HostMiddleware
+from exchange.web.middlewares import HostMiddleware
 
 LoopView = Callable[..., Awaitable[HttpResponse]]
 

@@ -1,5 +1,10 @@
+"""The addresses of orders and markets: Django's, and those that an event loop answers itself."""
+
+from typing import Final
+
 from django.urls import path
 
+from exchange.web.on_loop import Route
 from orders.api import cancel_after, commands, lists, market, prevented, views
 
 urlpatterns = [
@@ -18,3 +23,9 @@ urlpatterns = [
         name="api-prevented-matches",
     ),
 ]
+
+# What programs send most (exchange/web/on_loop.py).
+ON_LOOP: Final = (
+    Route("POST", "/api/v1/orders", "api-orders", views.place_on_loop),
+    Route("DELETE", "/api/v1/orders/(?P<order_id>[0-9]{1,19})", "api-order", views.cancel_on_loop),
+)

@@ -9,8 +9,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
 from exchange.api.keys import KEYS_PER_USER_MAX
-from exchange.api.parameters import TAKES, Takes
-from exchange.api.weights import COSTS
+from exchange.api.routes import COSTS, TAKES, Takes
 from exchange.models import ApiKey
 from orders.models import Command, Order
 from tests.api.test_rates import _path, api_addresses

@@ -16,8 +16,8 @@ from exchange.access.principals import CANCELS_PER_ORDER, ORDERS_PER_SECOND
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
 from exchange.api.keys import api_key_create
+from exchange.api.routes import COSTS, METHODS, Bucket, Cost, weights_check
 from exchange.api.strangers import BAD_KEYS
-from exchange.api.weights import COSTS, METHODS, Bucket, Cost, weights_check
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.redis import redis_client
 from exchange.infra.throttling import Guard, Ticket, now_ms

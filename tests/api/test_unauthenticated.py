@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from exchange.api import admission
 from exchange.api import strangers as strangers_module
 from exchange.api.admission import BURST_SECONDS
+from exchange.api.routes import Bucket
 from exchange.api.strangers import BAD_KEYS
-from exchange.api.weights import Bucket
 from exchange.infra.buckets import LocalBuckets
 from exchange.infra.redis import redis_client
 from exchange.models import User

@@ -17,7 +17,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.http.environ import environ_of
 from exchange.web.door import Door
 from exchange.web.on_loop import OnLoop
-from orders.api.routes import ON_LOOP
+from orders.api.urls import ON_LOOP
 from tests.waiting import HANG_S
 
 

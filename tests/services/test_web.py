@@ -11,7 +11,7 @@ from django.urls import reverse
 from exchange.access.principals import principals_forget
 from exchange.api import admission
 from exchange.api.admission import BURST_SECONDS, PAGE_WEIGHT
-from exchange.api.weights import Bucket
+from exchange.api.routes import Bucket
 from exchange.infra.buckets import LocalBuckets
 from exchange.infra.redis import redis_client
 from exchange.models import Brand, FeeSchedule, Symbol, Tier, User

@@ -5,12 +5,11 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars, reset_contextvars
-
-from exchange.infra.http.current import current_request
 
 HEADER: Final = "X-Request-Id"
 REQUEST_ID: Final = "takas.request_id"  # where it stands in a request's META
@@ -19,6 +18,9 @@ ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
 # Random once per process, counted after that: unique without asking the kernel each time.
 _PROCESS: Final = secrets.token_hex(6)
 _next: Final = itertools.count(1).__next__
+# The request that is being answered, for the record of who did what from where. A command or a
+# task answers none.
+current_request: Final[ContextVar[HttpRequest | None]] = ContextVar("current_request", default=None)
 
 
 def request_id_choose(given: str | None) -> str:

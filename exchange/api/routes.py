@@ -1,0 +1,149 @@
+"""What every request of the API weighs, in which bucket, and what it may bring besides its path.
+
+This is the one place that says so. A bucket belongs to a user, or to a network where nobody signed;
+docs/limits.md tells it to clients. What an address does not take is refused, also a parameter that
+stands twice: what is overlooked could widen an answer, or cancel more than was meant.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from django.http import HttpRequest, QueryDict
+
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+
+METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+NAME_SHOWN_CHARS: Final = 64
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]").search
+
+
+class Bucket(StrEnum):
+    """What is counted together."""
+
+    ORDERS = "orders"
+    CANCELS = "cancels"
+    READS = "reads"
+    PUBLIC = "public"
+
+
+class Cost(NamedTuple):
+    """Tokens that a request takes. `is_once`: the same signed request is refused a second time."""
+
+    bucket: Bucket
+    weight: int
+    is_once: bool = False
+
+
+# By method and name of the address. Placing is idempotent by its client order id, and cancelling
+# by itself; only what would do its work again is taken once.
+COSTS: Final[dict[tuple[str, str], Cost]] = {
+    ("POST", "api-orders"): Cost(Bucket.ORDERS, 1),
+    ("GET", "api-orders"): Cost(Bucket.READS, 5),
+    ("DELETE", "api-orders"): Cost(Bucket.CANCELS, 5),
+    ("GET", "api-order"): Cost(Bucket.READS, 2),
+    ("GET", "api-order-fills"): Cost(Bucket.READS, 5),
+    ("GET", "api-command"): Cost(Bucket.READS, 1),
+    ("PATCH", "api-order"): Cost(Bucket.ORDERS, 1, is_once=True),
+    ("DELETE", "api-order"): Cost(Bucket.CANCELS, 1),
+    ("POST", "api-order-lists"): Cost(Bucket.ORDERS, 1),  # for each order of the list
+    ("GET", "api-order-lists"): Cost(Bucket.READS, 10),
+    ("GET", "api-order-list"): Cost(Bucket.READS, 2),
+    ("DELETE", "api-order-list"): Cost(Bucket.CANCELS, 3),
+    ("POST", "api-cancel-after"): Cost(Bucket.CANCELS, 5, is_once=True),
+    ("GET", "api-prevented-matches"): Cost(Bucket.READS, 5),
+    ("GET", "api-balances"): Cost(Bucket.READS, 2),
+    ("GET", "api-keys"): Cost(Bucket.READS, 2),
+    ("POST", "api-keys"): Cost(Bucket.READS, 20, is_once=True),
+    ("DELETE", "api-key"): Cost(Bucket.READS, 2),
+    ("GET", "api-symbols"): Cost(Bucket.PUBLIC, 2),
+    ("GET", "api-time"): Cost(Bucket.PUBLIC, 1),
+    ("GET", "api-depth"): Cost(Bucket.PUBLIC, 2),
+    ("GET", "api-trades"): Cost(Bucket.PUBLIC, 5),
+}
+# A method that an address does not take, and whatever is no address: refused, but not for nothing.
+NOTHING_THERE: Final = Cost(Bucket.PUBLIC, 1)
+
+
+class Takes(NamedTuple):
+    """Parameters that may stand once, those that may stand several times, and whether a body."""
+
+    once: frozenset[str] = frozenset()
+    several: frozenset[str] = frozenset()
+    body: bool = False
+
+
+def _takes(*once: str, several: tuple[str, ...] = (), body: bool = False) -> Takes:
+    return Takes(frozenset(once), frozenset(several), body)
+
+
+NOTHING: Final = Takes()
+TAKES: Final[Mapping[tuple[str, str], Takes]] = {
+    ("GET", "api-orders"): _takes(
+        "symbol", "from", "to", "client_order_id", "limit", "cursor", several=("status",)
+    ),
+    ("POST", "api-orders"): _takes(body=True),
+    ("DELETE", "api-orders"): _takes("symbol", "side", "key"),
+    ("PATCH", "api-order"): _takes(body=True),
+    ("GET", "api-order-fills"): _takes("limit", "cursor"),
+    ("GET", "api-order-lists"): _takes("limit", "cursor"),
+    ("POST", "api-order-lists"): _takes(body=True),
+    ("POST", "api-cancel-after"): _takes(body=True),
+    ("GET", "api-prevented-matches"): _takes("symbol", "order_id", "limit", "cursor"),
+    ("GET", "api-symbols"): _takes("symbol"),
+    ("GET", "api-depth"): _takes("symbol", "limit"),
+    ("GET", "api-trades"): _takes("symbol", "limit", "cursor"),
+    ("POST", "api-keys"): _takes(body=True),
+}
+
+
+def cost_of(method: str, name: str | None) -> Cost:
+    """What a request takes."""
+    known = COSTS.get(("GET" if method == "HEAD" else method, name or ""))
+    return known if known is not None else NOTHING_THERE
+
+
+def weights_check(patterns: Iterable[Any]) -> None:
+    """Raise unless every method of every address is in COSTS: called when addresses are read.
+
+    `patterns` are those of Django's addresses.
+    """
+    for pattern in patterns:
+        inner = getattr(pattern, "url_patterns", None)
+        if inner is not None:
+            weights_check(inner)
+            continue
+        documented = getattr(pattern.callback, "cls", None)
+        for method in METHODS:
+            if hasattr(documented, method.lower()):
+                assert (method, pattern.name) in COSTS, f"{method} {pattern.name} has no weight"
+
+
+def parameters_check(request: HttpRequest) -> None:
+    """Refuse what this address does not take: parameters, repetitions of them, and a body."""
+    meta = request.META
+    has_body = meta.get("CONTENT_LENGTH") not in (None, "", "0")
+    has_query = bool(meta.get("QUERY_STRING"))
+    if not has_body and not has_query:
+        return
+    match = request.resolver_match
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    takes = TAKES.get((method, (match.url_name if match is not None else "") or ""), NOTHING)
+    if has_body and not takes.body:
+        raise DomainError(Code.REQUEST_BODY_UNEXPECTED)
+    if has_query:
+        _query_check(request.GET, takes)
+
+
+def _query_check(query: QueryDict, takes: Takes) -> None:
+    for name, values in query.lists():
+        shown = name[:NAME_SHOWN_CHARS]
+        if name not in takes.once and name not in takes.several:
+            raise DomainError(Code.REQUEST_FIELD_UNKNOWN, field=shown)
+        if len(values) > 1 and name not in takes.several:
+            raise DomainError(Code.REQUEST_DUPLICATE_FIELD, field=shown)
+        if any(_UNPRINTABLE(value) for value in values):
+            rule = "printable characters"
+            raise DomainError(Code.REQUEST_FIELD_INVALID, field=shown, rule=rule)

@@ -1,0 +1,132 @@
+"""What a request to `web` passes before a view, in the order of config/settings/base.py.
+
+The host name is one of ours, a probe is answered, a page is counted, and no text holds a NUL.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from django.core.exceptions import BadRequest, DisallowedHost
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from exchange.api.admission import page_admit, rate_headers, session_settle
+from exchange.api.errors import bad_request, headers, problem_response
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.infra import health
+from exchange.infra.http.security import API_PREFIX
+from exchange.web.engines import engines_check
+
+LOGGED_CHARACTERS_MAX: Final = 100
+FAULT: Final = 500  # from here on nobody knows what a session was
+NUL: Final = "\x00"
+_FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
+WEB: Final = health.Health(
+    "web",
+    ready={**health.standard_checks(), "engine": engines_check},
+    # Orders are accepted and kept without them: that is what Postgres being the truth means.
+    tolerated=("redis", "engine"),
+)
+PATHS: Final = ("/livez", "/readyz")
+
+log = structlog.get_logger(__name__)
+
+
+class HostMiddleware:
+    """Ends requests for a host name that is not ours: one line in the log, no traceback.
+
+    It stands before both ways: what follows may ask for the host name and gets one of ours.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info in PATHS:  # a probe asks by address
+            return self.get_response(request)
+        try:
+            request.get_host()
+        except DisallowedHost:
+            host = str(request.META.get("HTTP_HOST", ""))[:LOGGED_CHARACTERS_MAX]
+            log.warning("http.host_unknown", host=host)
+            response = problem_response(DomainError(Code.REQUEST_HOST_UNKNOWN), request)
+            response.headers["Cache-Control"] = "no-store"
+            return response
+        return self.get_response(request)
+
+
+class ProbesMiddleware:
+    """Answers /livez and /readyz on the port of `web`, for load balancers: they ask by address."""
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info not in PATHS:
+            return self.get_response(request)
+        status, body, content_type = WEB.answer(request.path_info)
+        response = HttpResponse(body, status=status, content_type=content_type)
+        response.headers["Content-Length"] = str(len(body))
+        return response
+
+
+class PageRateMiddleware:
+    """Counts pages by network or known user, as each page is made anew for whoever asks.
+
+    It stands behind the static files, which it does not count. The API counts its own requests.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(API_PREFIX):
+            return self.get_response(request)
+        try:
+            page_admit(request)
+        except DomainError as refusal:
+            status, text = refusal.http_status, refusal.detail
+            told = {**headers(refusal), **rate_headers(request)}
+            return HttpResponse(text, "text/plain", status, headers=told)
+        response = self.get_response(request)
+        if response.status_code < FAULT:
+            session_settle(request)
+        return response
+
+
+class TextMiddleware:
+    """Answers 400 to a NUL in path, query or form: Postgres knows no such text, and would raise.
+
+    The API checks its own (exchange/api).
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith(API_PREFIX):
+            return self.get_response(request)
+        query = request.META.get("QUERY_STRING", "")
+        if NUL in request.path_info or "%00" in query or NUL in query or _in_form(request):
+            return bad_request(request, BadRequest())
+        return self.get_response(request)
+
+
+def _in_form(request: HttpRequest) -> bool:
+    if request.method != "POST" or request.content_type not in _FORMS:
+        return False
+    fields = request.POST.lists()
+    return any(NUL in name or any(NUL in value for value in values) for name, values in fields)
