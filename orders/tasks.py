@@ -19,23 +19,17 @@ from django.conf import settings
 from exchange.domain.ids import id_floor
 from exchange.domain.units import plain
 from exchange.infra import metrics
-from exchange.infra.advisory import STATE_LOCK_CLASS, Job, job_lock
+from exchange.infra.advisory import Job, job_lock
 from exchange.infra.database import connect
 from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from orders.intake.publish import RedisPublisher
+from orders.markets.halts import symbols_halt
 from orders.markets.rules import symbol_rules_converge
 from orders.markets.schedules import schedules_run
-from orders.markets.states import (
-    KEPT,
-    NOTE_LENGTH_MAX,
-    STATE_AHEAD,
-    state_ahead_of,
-    state_ends_by_itself,
-)
+from orders.markets.states import NOTE_LENGTH_MAX
 from orders.markets.suspensions import barred_orders_cancel
 from orders.recovery.availability import unsequenced_ages
-from orders.recovery.partition import halt_request
 from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
 from wallets.entries import ledger_ids
 from wallets.fragments import AUDIT_MARKS
@@ -231,34 +225,10 @@ def settle_all() -> None:
             settle_partition.delay(partition_id)
 
 
-_SYMBOLS_OF = "SELECT id, code FROM exchange_symbol WHERE code = ANY(%s) ORDER BY id"
-
-
 @shared_task
 def symbols_freeze(codes: list[str], note: str) -> int:
     """Halt these symbols by command, those not halted or closed yet; return how many."""
-    connection = _connection()
-    frozen = []
-    with connection.transaction():
-        for symbol_id, code in connection.execute(_SYMBOLS_OF, (codes,)).fetchall():
-            connection.execute(
-                "SELECT pg_advisory_xact_lock(%s, %s)", (STATE_LOCK_CLASS, symbol_id)
-            )
-            row = connection.execute(STATE_AHEAD, (symbol_id,)).fetchone()
-            assert row is not None
-            ahead = state_ahead_of(row[0], row[2])
-            if ahead in KEPT and not (
-                row[2] is None and state_ends_by_itself(connection, symbol_id)
-            ):
-                continue
-            frozen.append(code)
-            halt_request(
-                connection,
-                ledger_ids(),
-                partition_id=row[1],
-                symbol_id=symbol_id,
-                note=note[:NOTE_LENGTH_MAX],
-            )
+    frozen = symbols_halt(_connection(), ledger_ids(), codes, note[:NOTE_LENGTH_MAX])
     if frozen:
         log.critical("symbols.frozen", symbols=frozen, note=note)
     return len(frozen)

@@ -5,8 +5,7 @@ together. A schedule never ends a halt that somebody asked for, and nothing ends
 occurrence passes.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple, Self
 
@@ -15,16 +14,14 @@ import structlog
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
-from exchange.infra.advisory import STATE_LOCK_CLASS
-from matching.state.codec import encode_command
-from orders.commands.build import set_state_command
-from orders.commands.words import STATES
 from orders.intake.batch import Publisher
-from orders.markets.states import (
+from orders.markets.state_rows import (
     KEPT,
     STATE_AHEAD,
     state_ahead_of,
+    state_command_insert,
     state_ends_by_itself,
+    states_held,
 )
 
 # An occurrence that nobody could send for so long passes: the market it was meant for is gone.
@@ -38,11 +35,6 @@ WHERE is_active ORDER BY id
 _LOCKED = """
 SELECT id, symbol_id, state, at, weekdays, on_date, last_due_at FROM orders_scheduledstate
 WHERE is_active AND id = ANY(%s) ORDER BY id FOR UPDATE
-"""
-_INSERT = """
-INSERT INTO orders_command
-    (id, partition_id, kind, symbol_id, payload, reserved_extra, note, created_at)
-VALUES (%s, %s, 'set_state', %s, %s, 0, %s, clock_timestamp())
 """
 _MARK = "UPDATE orders_scheduledstate SET last_due_at = %s WHERE id = %s"
 
@@ -112,7 +104,7 @@ def schedules_run(
     due = [one for one in _read(connection, _ACTIVE) if one.unmarked(now)]
     if not due:
         return 0
-    with _symbols_in_order(connection, {one.symbol_id for one in due}):
+    with states_held(connection, {one.symbol_id for one in due}):
         with connection.transaction():
             locked = _read(connection, _LOCKED, [one.id for one in due])
             entries = _send_all(connection, ids, locked, now)
@@ -156,28 +148,13 @@ def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) 
     if ahead in KEPT or ahead is wanted:
         log.info("schedule.passed", schedule=schedule.id, state=wanted.value, is_in=ahead.value)
         return None
-    command = set_state_command(
-        command_id=ids.next_id(), symbol_id=schedule.symbol_id, state=STATES[wanted]
+    payload = state_command_insert(
+        connection,
+        ids,
+        partition_id=row[1],
+        symbol_id=schedule.symbol_id,
+        state=wanted,
+        note=f"schedule {schedule.id}: {wanted.value} at {schedule.at:%H:%M:%S} UTC",
     )
-    payload = encode_command(command)
-    note = f"schedule {schedule.id}: {wanted.value} at {schedule.at:%H:%M:%S} UTC"
-    connection.execute(_INSERT, (command.command_id, row[1], schedule.symbol_id, payload, note))
     log.info("schedule.sent", schedule=schedule.id, state=wanted.value)
     return row[1], payload
-
-
-@contextmanager
-def _symbols_in_order(connection: psycopg.Connection, symbol_ids: set[int]) -> Iterator[None]:
-    """Hold these symbols' states until what was sent is on its way (orders/markets/states.py)."""
-    held = []
-    try:
-        for symbol_id in sorted(symbol_ids):
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", (STATE_LOCK_CLASS, symbol_id))
-            held.append(symbol_id)
-        yield
-    finally:
-        for symbol_id in held:
-            if not connection.closed:
-                connection.execute(
-                    "SELECT pg_advisory_unlock(%s, %s)", (STATE_LOCK_CLASS, symbol_id)
-                )

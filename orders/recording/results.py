@@ -19,6 +19,7 @@ from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, advanced_hash, open_order, orders_named
 from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
 from orders.commands.words import STATE_TEXTS
+from orders.markets.halts import halt_request
 from orders.recording.changes import Outcome
 from orders.recording.fold import outcome_of
 from orders.recording.frames import FrameMaker, PublicChanges
@@ -36,7 +37,7 @@ from orders.recording.rows import (
 from orders.recording.trailing import Trails
 from orders.recovery.feeds import SymbolFeed, feeds_kept
 from orders.recovery.lease import LEASE_S, Lease
-from orders.recovery.partition import Loaded, halt_request, rows_as_dicts, time_of
+from orders.recovery.partition import Loaded, rows_as_dicts, time_of
 from orders.recovery.snapshots import ImageKeeper
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.

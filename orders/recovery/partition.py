@@ -19,14 +19,12 @@ from psycopg.rows import dict_row
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
-from exchange.infra.advisory import STATE_LOCK_CLASS
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
-from matching.state.codec import encode_command
 from matching.state.hash import StateHash, open_orders
-from orders.commands.build import set_state_command
 from orders.commands.from_rows import command_from_row
+from orders.markets.halts import halt_request
 from orders.recovery.engine import engine_restore, lease_keep
 from orders.recovery.feeds import SymbolFeed, feed_of
 from orders.recovery.lease import Lease
@@ -38,10 +36,6 @@ FAULTS_MAX: Final = 10_000
 # So many faults of the worker's own commands within this time: trying again only fails again.
 OWN_FAULTS_MAX: Final = 2
 OWN_FAULTS_WITHIN_S: Final = 600
-
-# How long a halt waits for whoever asks for the symbol's states at this moment.
-STATE_LOCK_TRIES: Final = 20
-STATE_LOCK_PAUSE_S: Final = 0.05
 
 _SYMBOLS = """
 SELECT symbol.id, symbol.code, symbol.state, symbol.tick, symbol.lot,
@@ -68,13 +62,7 @@ _STATES_WAITING = """
 SELECT id, symbol_id, order_id, payload FROM orders_command
 WHERE partition_id = %s AND kind = 'set_state' AND engine_seq IS NULL ORDER BY id
 """
-_STATE_LOCK = "SELECT pg_try_advisory_xact_lock(%s, %s)"
 _LAST_PRICE = "SELECT price FROM orders_trade WHERE symbol_id = %s ORDER BY id DESC LIMIT 1"
-INSERT_HALT: Final = """
-INSERT INTO orders_command
-    (id, partition_id, kind, symbol_id, payload, reserved_extra, note, created_at)
-VALUES (%s, %s, 'set_state', %s, %s, 0, %s, clock_timestamp())
-"""
 
 
 @dataclass(slots=True)
@@ -221,37 +209,6 @@ def _stays_halted(book: Book) -> bool:
         return book.state == HALT
     is_interrupted = advanced.band is not None and advanced.band.phase != PHASE_NONE
     return advanced.uncross is None and not is_interrupted
-
-
-def halts_in_order(connection: psycopg.Connection, symbol_id: int) -> None:
-    """Wait until nobody else asks for the symbol's states, so that a halt comes after.
-
-    Not for ever: a halt that comes at the same time as a schedule is better than none.
-    """
-    for _ in range(STATE_LOCK_TRIES):
-        found = connection.execute(_STATE_LOCK, (STATE_LOCK_CLASS, symbol_id)).fetchone()
-        if found == (True,):
-            return
-        time.sleep(STATE_LOCK_PAUSE_S)
-    log.error("matching.halt_out_of_order", symbol_id=symbol_id)
-
-
-def halt_request(
-    connection: psycopg.Connection,
-    ids: IdGenerator,
-    *,
-    partition_id: int,
-    symbol_id: int,
-    note: str,
-) -> None:
-    """Write the command that halts a symbol; the worker finds it as any unsequenced row.
-
-    In a transaction: a schedule that looks meanwhile must see it, or have been before it.
-    """
-    halts_in_order(connection, symbol_id)
-    command = set_state_command(command_id=ids.next_id(), symbol_id=symbol_id, state=HALT)
-    payload = encode_command(command)
-    connection.execute(INSERT_HALT, (command.command_id, partition_id, symbol_id, payload, note))
 
 
 def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Command]:

@@ -19,10 +19,10 @@ from matching.state.codec import decode_command
 from orders.commands.words import STATE_TEXTS
 from orders.intake.decide import Entry
 from orders.intake.thread import intake_stop
+from orders.markets.halts import halt_request
 from orders.markets.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
 from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command, ScheduledState
-from orders.recovery.partition import halt_request
 from tests.factories.market import Outbox
 from tests.factories.reference import symbol_make
 from tests.waiting import HANG_S

@@ -10,7 +10,7 @@ from exchange.models import Symbol
 from matching.engine.messages import AUCTION, HALT, OPEN
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob, Job
-from orders.recovery.partition import halt_request
+from orders.markets.halts import halt_request
 from tests.factories.desk_jobs import cancel_after_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess
