@@ -16,7 +16,6 @@ from exchange.domain.enums import CommandKind, OrderStatus
 from exchange.domain.errors import DomainError
 from matching.engine.messages import Command
 from orders.intake.amends import Linked, Reserved, amend_extra, linked_check, pending_check
-from orders.intake.command_records import amend_built, amend_row, command_built, command_row
 from orders.intake.funds import AssetKey, Deferred, Funds
 from orders.intake.jobs import (
     Accepted,
@@ -28,7 +27,17 @@ from orders.intake.jobs import (
     PlaceJob,
     Replayed,
 )
-from orders.intake.order_records import list_row, list_rows, order_row, place_list_of, place_of
+from orders.intake.records import (
+    amend_built,
+    amend_row,
+    command_built,
+    command_row,
+    list_row,
+    list_rows,
+    order_row,
+    place_list_of,
+    place_of,
+)
 from orders.intake.reservations import is_covered, list_atoms
 from orders.intake.rows import (
     AmendHoldRow,

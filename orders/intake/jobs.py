@@ -7,15 +7,16 @@ Money is in atoms, prices in ticks, quantities in lots.
 import _thread
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Protocol
 
 from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
 from matching.engine.messages import Command
-from orders.commands.build import BOTH_SIDES
+from orders.commands.build import cancel_command
 from wallets.fees import BUY, SELL, hold_atoms, hold_for_quote_amount
 
 SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
@@ -193,65 +194,68 @@ class ListJob(Job):
         return self.places[-2:]
 
 
+class Build(Protocol):
+    """Makes a command of its id and its symbol."""
+
+    def __call__(self, *, command_id: int, symbol_id: int) -> Command: ...
+
+
 class CommandJob(Job):
     """Whatever is no new order and reserves nothing: cancels, cancel-afters, market settings.
 
-    For kinds that have a shape of their own the caller gives `command_of`, which builds the
-    command once its id is known (see orders/commands/build.py).
+    `build` makes the command once its id and its symbol are known: one of the functions of
+    orders/commands/build.py, with all that it needs besides. A cancel names an order alone; its
+    symbol and partition are read with the order.
     """
 
     __slots__ = (
         "account_id",
-        "command_of",
-        "due_ms",
+        "build",
         "kind",
         "note",
         "order_id",
-        "owner_tag",
         "partition_id",
         "requested_by",
-        "side",
-        "state",
         "symbol_id",
     )
 
     def __init__(
         self,
         kind: CommandKind,
+        build: Build,
         *,
         symbol_id: int = 0,
         partition_id: int = 0,
         account_id: int | None = None,
         order_id: int | None = None,
-        side: int = BOTH_SIDES,
-        owner_tag: int = 0,
-        state: int = 0,
-        due_ms: int = 0,
-        command_of: Callable[[int], Command] | None = None,
         requested_by: int | None = None,
         note: str = "",
     ) -> None:
         super().__init__()
         assert kind is not CommandKind.AMEND
-        assert kind is CommandKind.CANCEL or symbol_id
-        assert (command_of is not None) == (kind in _BUILT_BY_CALLER)
+        assert (kind is CommandKind.CANCEL) == (order_id is not None)
+        assert order_id is not None or symbol_id
         self.kind = kind
+        self.build = build
         self.symbol_id = symbol_id
         self.partition_id = partition_id
         self.account_id = account_id
         self.order_id = order_id
-        self.side = side
-        self.owner_tag = owner_tag
-        self.state = state
-        self.due_ms = due_ms
-        self.command_of = command_of
         self.requested_by = requested_by
         self.note = note
 
 
-_BUILT_BY_CALLER: Final = frozenset(
-    {CommandKind.SET_BAND, CommandKind.SET_LIMITS, CommandKind.SET_FEATURE}
-)
+def cancel_job(
+    order_id: int, *, account_id: int | None = None, requested_by: int | None = None
+) -> CommandJob:
+    """The job that cancels one order; `account_id` None takes the order of any account."""
+    return CommandJob(
+        CommandKind.CANCEL,
+        partial(cancel_command, order_id=order_id),
+        account_id=account_id,
+        order_id=order_id,
+        requested_by=requested_by,
+    )
 
 
 class AmendJob(Job):

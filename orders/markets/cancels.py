@@ -4,11 +4,13 @@ One command a symbol, in the engine's sequence. Orders of a symbol as a whole en
 state; those of one account only where its owner could cancel them, too.
 """
 
+from functools import partial
 from typing import Final
 
 from exchange.domain.enums import CommandKind
 from exchange.selectors import catalogue_read
 from matching.engine.messages import ALL_ACCOUNTS
+from orders.commands.build import cancel_all_command
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.markets.states import NOTE_LENGTH_MAX
@@ -37,14 +39,15 @@ def _send(
     symbol_ids: list[int], account_id: int, owner_tag: int, requested_by: int | None, note: str
 ) -> list[str]:
     known = catalogue_read().symbols_by_id  # rare: a symbol made just now counts too
+    build = partial(cancel_all_command, account_id=account_id, owner_tag=owner_tag)
     for symbol_id in symbol_ids:
         intake().submit(
             CommandJob(
                 CommandKind.CANCEL_ALL,
+                build,
                 symbol_id=symbol_id,
                 partition_id=known[symbol_id].partition_id,
                 account_id=account_id,
-                owner_tag=owner_tag,
                 requested_by=requested_by,
                 note=note[:NOTE_LENGTH_MAX],
             )

@@ -5,7 +5,7 @@ Both are compared here, and only what differs is sent: a repetition sends nothin
 saved while commands could not be taken goes out with the next look (a task looks every minute).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -28,7 +28,7 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_command
 from orders.commands.build import set_band_command, set_feature_command, set_limits_command
-from orders.intake.jobs import CommandJob
+from orders.intake.jobs import Build, CommandJob
 from orders.intake.thread import intake
 from risk.models import OrderLimit
 from wallets.models import Account
@@ -52,7 +52,7 @@ class Setting(NamedTuple):
     """One thing that the engine should know: in words, and as the command of an id."""
 
     words: str
-    build: Callable[..., Command]
+    build: Build
 
 
 def symbol_rules_send(
@@ -109,16 +109,16 @@ def _send(
 ) -> list[str]:
     sent = []
     for (kind, number), setting in settings.items():
-        if _is_told(setting.build(command_id=0), told.get((kind, number))):
+        if _is_told(setting.build(command_id=0, symbol_id=symbol.pk), told.get((kind, number))):
             continue
         is_of_account = kind is CommandKind.SET_LIMITS and number != ALL_ACCOUNTS
         intake().submit(
             CommandJob(
                 kind,
+                setting.build,
                 symbol_id=symbol.pk,
                 partition_id=symbol.partition_id,
                 account_id=number if is_of_account else None,
-                command_of=_command_of(setting.build),
                 requested_by=requested_by,
                 note=note,
             )
@@ -127,10 +127,6 @@ def _send(
     if sent:
         log.info("symbol_rules.sent", symbol=symbol.code, sent=sent, requested_by=requested_by)
     return sent
-
-
-def _command_of(build: Callable[..., Command]) -> Callable[[int], Command]:
-    return lambda command_id: build(command_id=command_id)
 
 
 # --- what was sent
@@ -183,7 +179,6 @@ def _settings(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
         "prevented matches are reported",
         partial(
             set_feature_command,
-            symbol_id=symbol.pk,
             feature=FEATURE_REPORT_PREVENTED,
             is_on=True,
         ),
@@ -201,14 +196,11 @@ def _band(symbol: Symbol) -> Setting:
         rule = f"below {PPM}, the whole price"
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="band_ppm", rule=rule)
     if not symbol.band_ppm:
-        off = partial(
-            set_band_command, symbol_id=symbol.pk, band_ppm=0, move_ppm=0, move_after_ms=0
-        )
+        off = partial(set_band_command, band_ppm=0, move_ppm=0, move_after_ms=0)
         return Setting("no price band", off)
     has_interruptions = symbol.interruption_limit_s > 0
     build = partial(
         set_band_command,
-        symbol_id=symbol.pk,
         band_ppm=symbol.band_ppm,
         move_ppm=symbol.band_move_ppm,
         move_after_ms=symbol.band_move_after_s * 1_000,
@@ -235,15 +227,14 @@ def _limits(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
     accounts = Account.objects.filter(user_id__in=by_user).values_list("pk", "user_id")
     limits.update((account_id, by_user[user_id]) for account_id, user_id in accounts)
     return {
-        (CommandKind.SET_LIMITS, account_id): _limit(symbol, account_id, *maxima)
+        (CommandKind.SET_LIMITS, account_id): _limit(account_id, *maxima)
         for account_id, maxima in sorted(limits.items())
     }
 
 
-def _limit(symbol: Symbol, account_id: int, open_max: int, stops_max: int) -> Setting:
+def _limit(account_id: int, open_max: int, stops_max: int) -> Setting:
     build = partial(
         set_limits_command,
-        symbol_id=symbol.pk,
         account_id=account_id,
         open_orders_max=open_max,
         stop_orders_max=stops_max,

@@ -5,6 +5,7 @@ A state is a command to the engine, never an UPDATE: the symbol's row follows th
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from django.db import connection, transaction
@@ -14,6 +15,7 @@ from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.infra.advisory import STATE_LOCK_CLASS
 from exchange.selectors import catalogue_read
+from orders.commands.build import set_state_command
 from orders.commands.words import STATES
 from orders.intake.jobs import Accepted, CommandJob
 from orders.intake.thread import intake
@@ -36,9 +38,9 @@ def symbol_state_request(
             raise DomainError(Code.SYMBOL_CLOSED, symbol=rules.units.code)
         job = CommandJob(
             CommandKind.SET_STATE,
+            partial(set_state_command, state=STATES[state]),
             symbol_id=symbol_id,
             partition_id=rules.partition_id,
-            state=STATES[state],
             requested_by=requested_by,
             note=note[:NOTE_LENGTH_MAX],
         )

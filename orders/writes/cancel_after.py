@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from exchange.access.principals import Principal
@@ -11,6 +12,7 @@ from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
+from orders.commands.build import cancel_after_command
 from orders.intake.jobs import CommandJob
 from orders.intake.thread import intake
 from orders.reads.orders import symbols_with_open_orders
@@ -46,15 +48,15 @@ def cancel_after_set(
     owner_tag = _owner_tag(principal, scope)
     rules = _symbols(account_id, symbol)
     due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
+    build = partial(cancel_after_command, account_id=account_id, due_ms=due_ms, owner_tag=owner_tag)
     command_ids = intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_AFTER,
+                build,
                 symbol_id=one.units.symbol_id,
                 partition_id=one.partition_id,
                 account_id=account_id,
-                owner_tag=owner_tag,
-                due_ms=due_ms,
                 requested_by=principal.user_id,
             )
             for one in rules

@@ -8,14 +8,14 @@ import msgspec
 
 from exchange.access.principals import Principal
 from exchange.domain.codes import Code
-from exchange.domain.enums import CommandKind, ListKind, OrderStatus
+from exchange.domain.enums import ListKind, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import symbol_by_id
 from orders.intake.decide import list_conflict
-from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob
+from orders.intake.jobs import Accepted, AcceptedList, ListJob, PlaceJob, cancel_job
 from orders.intake.reservations import brought_in_atoms, is_covered
 from orders.intake.thread import intake
 from orders.lifecycle import is_final
@@ -172,12 +172,7 @@ def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
         raise DomainError(Code.ORDER_NOT_OPEN, order_status=status)
     outcomes = intake().submit_all(
         [
-            CommandJob(
-                CommandKind.CANCEL,
-                account_id=account_id,
-                order_id=row["id"],
-                requested_by=principal.user_id,
-            )
+            cancel_job(row["id"], account_id=account_id, requested_by=principal.user_id)
             for row in live
         ]
     )

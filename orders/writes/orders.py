@@ -6,6 +6,7 @@ Everything here ends in a row before it is answered. Refusals are DomainErrors.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from exchange.access.principals import Principal
@@ -18,9 +19,17 @@ from exchange.domain.units import SymbolUnits
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_by_id, symbol_known
-from orders.commands.build import BOTH_SIDES
+from orders.commands.build import BOTH_SIDES, cancel_all_command
 from orders.intake.decide import conflict
-from orders.intake.jobs import SIDE_CODES, Accepted, AmendJob, CommandJob, PlaceJob, Replayed
+from orders.intake.jobs import (
+    SIDE_CODES,
+    Accepted,
+    AmendJob,
+    CommandJob,
+    PlaceJob,
+    Replayed,
+    cancel_job,
+)
 from orders.intake.thread import intake
 from orders.reads.orders import client_order_find, order_of_account, symbols_with_open_orders
 from orders.recovery.availability import served_check, symbol_taking
@@ -173,12 +182,7 @@ def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     if in_cutoff(symbols):  # rare: only then it is worth asking which symbol it is
         order = order_of_account(order_id=order_id, account_id=account_id)
         cancel_state_check(symbol_by_id(order["symbol_id"]))
-    return CommandJob(
-        CommandKind.CANCEL,
-        account_id=account_id,
-        order_id=order_id,
-        requested_by=principal.user_id,
-    )
+    return cancel_job(order_id, account_id=account_id, requested_by=principal.user_id)
 
 
 async def _submit_on_loop(job: PlaceJob | CommandJob) -> Accepted | Replayed:
@@ -218,15 +222,20 @@ def orders_cancel_all(
     else:
         taking = [symbol_by_id(symbol_id) for symbol_id in symbols_with_open_orders(account_id)]
         taking = [rules for rules in taking if not in_cutoff((rules,))]
+    build = partial(
+        cancel_all_command,
+        account_id=account_id,
+        side=side_code,
+        owner_tag=principal.key_number if own_key else 0,
+    )
     command_ids = intake().submit_together(
         [
             CommandJob(
                 CommandKind.CANCEL_ALL,
+                build,
                 symbol_id=rules.units.symbol_id,
                 partition_id=rules.partition_id,
                 account_id=account_id,
-                side=side_code,
-                owner_tag=principal.key_number if own_key else 0,
                 requested_by=principal.user_id,
             )
             for rules in taking

@@ -1,6 +1,7 @@
 """Jobs for what is more than a plain order: triggers, icebergs, times, lists, cancel-afters."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from exchange.domain.enums import (
     Side,
     TimeInForce,
 )
+from orders.commands.build import cancel_after_command
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import CommandJob, Job, ListJob, PlaceJob
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
@@ -97,8 +99,8 @@ def cancel_after_job(market: Market, account: int, due_ms: int) -> CommandJob:
     """A cancel-after; 0 clears it."""
     return CommandJob(
         CommandKind.CANCEL_AFTER,
+        partial(cancel_after_command, account_id=market.account_ids[account], due_ms=due_ms),
         symbol_id=market.symbol_id,
         partition_id=market.partition_id,
         account_id=market.account_ids[account],
-        due_ms=due_ms,
     )

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 import psycopg
 
@@ -23,6 +24,7 @@ from exchange.domain.ids import IdGenerator
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.models import Asset, Symbol, User
 from exchange.selectors import symbol_rules
+from orders.commands.build import cancel_all_command, cancel_command, set_state_command
 from orders.intake.batch import commit_batch
 from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
@@ -102,6 +104,7 @@ class Market:
     def cancel_job(self, account: int, order_id: int) -> CommandJob:
         return CommandJob(
             CommandKind.CANCEL,
+            partial(cancel_command, order_id=order_id),
             symbol_id=self.symbol_id,
             partition_id=self.partition_id,
             account_id=self.account_ids[account],
@@ -111,6 +114,7 @@ class Market:
     def cancel_all_job(self, account: int) -> CommandJob:
         return CommandJob(
             CommandKind.CANCEL_ALL,
+            partial(cancel_all_command, account_id=self.account_ids[account]),
             symbol_id=self.symbol_id,
             partition_id=self.partition_id,
             account_id=self.account_ids[account],
@@ -119,9 +123,9 @@ class Market:
     def state_job(self, state: int) -> CommandJob:
         return CommandJob(
             CommandKind.SET_STATE,
+            partial(set_state_command, state=state),
             symbol_id=self.symbol_id,
             partition_id=self.partition_id,
-            state=state,
         )
 
     def amend_job(

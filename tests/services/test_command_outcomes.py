@@ -1,5 +1,6 @@
 """What became of a command is told once and for all: in its row, in a frame, at its order."""
 
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -9,7 +10,8 @@ from exchange.api.keys import api_key_create
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, Side
 from exchange.models import User
-from orders.intake.jobs import CommandJob
+from orders.commands.build import cancel_after_command
+from orders.intake.jobs import CommandJob, cancel_job
 from orders.models import Order
 from tests.factories.market import Market
 from tests.factories.trading import Trader, decoded, process_begin, process_end
@@ -79,6 +81,7 @@ def test_each_kind_of_command_is_told_when_it_is_done(
     order_id = resting(db, market, around)
     setting = CommandJob(
         CommandKind.CANCEL_AFTER,
+        partial(cancel_after_command, account_id=market.account_ids[ADA], due_ms=0),
         symbol_id=market.symbol_id,
         partition_id=market.partition_id,
         account_id=market.account_ids[ADA],
@@ -115,7 +118,7 @@ def test_the_house_asks_for_a_cancel_and_nobody_is_told_but_by_the_order(
     db: psycopg.Connection, market: Market, around: Surroundings
 ) -> None:
     order_id = resting(db, market, around)
-    job = CommandJob(CommandKind.CANCEL, order_id=order_id)
+    job = cancel_job(order_id)
     market.submit(db, job)
     run(around, market)
     assert told(around, market) == []
@@ -187,7 +190,7 @@ def test_foreign_commands_and_those_of_the_house_are_not_found(
         db,
         market.cancel_job(BORIS, foreign),
         market.state_job(1),
-        CommandJob(CommandKind.CANCEL, order_id=order_id),
+        cancel_job(order_id),
     )
     for command_id in ids:
         response = ada.get(f"/commands/{command_id}")

@@ -1,13 +1,12 @@
 """What market states, auctions and interruptions leave in rows and on the state channel."""
 
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import pytest
 
 from exchange.domain.enums import CommandKind, OrderType, Side, TimeInForce
-from matching.engine.messages import AUCTION, HALT, OPEN, PRE_OPEN
+from matching.engine.messages import AUCTION, HALT, OPEN, PRE_OPEN, SetBand
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob
 from orders.recording import frames
@@ -59,12 +58,11 @@ def test_a_market_order_in_an_auction_keeps_its_bound_and_has_no_price(desk: Des
 
 
 def test_an_interruption_is_told_step_by_step(desk: Desk) -> None:
-    command_of = partial(_band, desk.market.symbol_id)
     band = CommandJob(
         CommandKind.SET_BAND,
+        _band,
         symbol_id=desk.market.symbol_id,
         partition_id=desk.market.partition_id,
-        command_of=command_of,
     )
     desk.send(band)
     assert desk.state()["reference_price"] == "1"
@@ -89,7 +87,7 @@ def step(desk: Desk) -> tuple[str, str, str]:
     return desk.state()["state"], desk.state()["phase"], desk.symbol_state()
 
 
-def _band(symbol_id: int, command_id: int) -> Any:
+def _band(*, command_id: int, symbol_id: int) -> SetBand:
     return set_band_command(
         command_id=command_id,
         symbol_id=symbol_id,

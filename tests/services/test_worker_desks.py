@@ -1,5 +1,7 @@
 """The worker's loop on lists, times and work in pieces: what the stream loses must not matter."""
 
+from functools import partial
+
 import psycopg
 import pytest
 
@@ -10,6 +12,7 @@ from matching.state.codec import decode_command, decode_journal, encode_command
 from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import EngineFailed
 from matching.worker.sequencer import CONTINUES_PER_BATCH_MAX
+from orders.commands.build import cancel_all_command
 from orders.intake.jobs import CommandJob
 from tests.factories.desk_jobs import (
     cancel_after_job,
@@ -148,12 +151,13 @@ def test_a_list_on_which_the_engine_raises_is_refused_order_by_order(
 # --- dependency order with the stream's losses
 
 
-def cancel_everything(market: Market, **options: int) -> CommandJob:
+def cancel_everything(market: Market, *, account_id: int, owner_tag: int = 0) -> CommandJob:
     return CommandJob(
         CommandKind.CANCEL_ALL,
+        partial(cancel_all_command, account_id=account_id, owner_tag=owner_tag),
         symbol_id=market.symbol_id,
         partition_id=market.partition_id,
-        **options,  # type: ignore[arg-type]
+        account_id=account_id,
     )
 
 

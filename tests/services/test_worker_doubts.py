@@ -44,7 +44,6 @@ def interrupted(around: Surroundings, db: psycopg.Connection) -> WorkerProcess:
     market, process = around.market, around.start()
     band = partial(
         set_band_command,
-        symbol_id=market.symbol_id,
         band_ppm=100_000,
         reference_ticks=100,
         move_ppm=10_000,
@@ -55,9 +54,9 @@ def interrupted(around: Surroundings, db: psycopg.Connection) -> WorkerProcess:
     )
     job = CommandJob(
         CommandKind.SET_BAND,
+        band,
         symbol_id=market.symbol_id,
         partition_id=market.partition_id,
-        command_of=lambda command_id: band(command_id=command_id),
     )
     batch(around, db, process, job)
     batch(around, db, process, market.place_job(1, BUY, 5, 110))

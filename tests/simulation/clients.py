@@ -7,6 +7,7 @@ Prices in ticks, quantities in lots, times in milliseconds since the Unix epoch.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -23,7 +24,13 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from matching.engine import messages as m
-from orders.commands.build import set_band_command, set_feature_command, set_limits_command
+from orders.commands.build import (
+    cancel_after_command,
+    cancel_all_command,
+    set_band_command,
+    set_feature_command,
+    set_limits_command,
+)
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
 from tests.factories.worker import TestClock
@@ -371,21 +378,30 @@ class Clients:
         account_id = random.choice([*self.market.account_ids, m.ALL_ACCOUNTS])
         return CommandJob(
             CommandKind.CANCEL_ALL,
+            partial(
+                cancel_all_command,
+                account_id=account_id,
+                side=random.choice([-1, -1, m.BUY, m.SELL]),
+                owner_tag=random.choice([0, 0, 5]),
+            ),
             symbol_id=self.market.symbol_id,
             partition_id=self.market.partition_id,
             account_id=account_id,
-            side=random.choice([-1, -1, m.BUY, m.SELL]),
-            owner_tag=random.choice([0, 0, 5]),
         )
 
     def _cancel_after(self) -> Job:
+        account_id = self.random.choice(self.market.account_ids)
         return CommandJob(
             CommandKind.CANCEL_AFTER,
+            partial(
+                cancel_after_command,
+                account_id=account_id,
+                owner_tag=self.random.choice([0, 0, 5]),
+                due_ms=self.random.choice([0, self._soon(), self._soon()]),
+            ),
             symbol_id=self.market.symbol_id,
             partition_id=self.market.partition_id,
-            account_id=self.random.choice(self.market.account_ids),
-            owner_tag=self.random.choice([0, 0, 5]),
-            due_ms=self.random.choice([0, self._soon(), self._soon()]),
+            account_id=account_id,
         )
 
     # --- staff
@@ -397,7 +413,7 @@ class Clients:
         return self.market.state_job(state)
 
     def _setting(self, kind: CommandKind | None = None, band_ppm: int = -1) -> Job:
-        random, symbol_id = self.random, self.market.symbol_id
+        random = self.random
         kinds = [CommandKind.SET_BAND, CommandKind.SET_LIMITS, CommandKind.SET_FEATURE]
         kind = kind or random.choice(kinds)
         # Drawn now: the job may be built twice, and must say the same both times.
@@ -414,7 +430,7 @@ class Clients:
         maxima = random.choice([0, 6, 15]), random.choice([0, 2, 6])
         feature, is_on = random.choice(m.FEATURES), random.random() < 0.5
 
-        def command_of(command_id: int) -> m.Command:
+        def build(*, command_id: int, symbol_id: int) -> m.Command:
             if kind is CommandKind.SET_BAND:
                 return set_band_command(command_id=command_id, symbol_id=symbol_id, **band)
             if kind is CommandKind.SET_FEATURE:
@@ -431,7 +447,7 @@ class Clients:
 
         return CommandJob(
             kind,
-            symbol_id=symbol_id,
+            build,
+            symbol_id=self.market.symbol_id,
             partition_id=self.market.partition_id,
-            command_of=command_of,
         )

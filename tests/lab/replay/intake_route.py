@@ -14,11 +14,11 @@ import psycopg
 
 from config.demo.flow import FlowCommand
 from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import CommandKind, OrderType
+from exchange.domain.enums import OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from orders.intake.batch import Publisher, commit_batch
-from orders.intake.jobs import Accepted, CommandJob, Job, PlaceJob
+from orders.intake.jobs import Accepted, Job, PlaceJob, cancel_job
 from orders.validation.orders import OrderRequest, draft_build
 from risk.pretrade.rules import protective_ticks
 from risk.pretrade.selectors import top_of_book
@@ -119,7 +119,7 @@ class IntakeRoute:
         if known is None:
             self.result.refused["order.not_placed"] += 1
             return
-        job = CommandJob(CommandKind.CANCEL, order_id=known[0], account_id=known[1])
+        job = cancel_job(known[0], account_id=known[1])
         self._batch.append((order_id, job))
 
     def _bounded(self, draft: OrderDraft) -> OrderDraft:

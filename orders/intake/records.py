@@ -1,17 +1,25 @@
 """From an accepted job to its rows and its command. The ids are set by then.
 
-The worker builds the same command from the row (orders/recovery/partition.py): both must be equal.
+The worker builds the same command of a new order from its row (orders/commands/from_rows.py): both
+must be equal.
 """
 
 from exchange.domain.drafts import DraftTerms
-from exchange.domain.enums import TRIGGER_TYPES, OrderType
+from exchange.domain.enums import TRIGGER_TYPES, CommandKind, OrderType
 from exchange.domain.units import SymbolUnits, plain
-from matching.engine.messages import IOC, Place, PlaceList, Terms
-from orders.commands.build import place_command, place_list_command, terms_of
+from matching.engine.messages import IOC, Amend, Command, Place, PlaceList, Terms
+from orders.commands.build import amend_command, place_command, place_list_command, terms_of
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
-from orders.intake.jobs import ListJob, PlaceJob
+from orders.intake.jobs import AmendJob, CommandJob, ListJob, PlaceJob
 from orders.intake.reservations import list_holds
-from orders.intake.rows import ListRow, OrderRow, amount_text, moment_text, time_text
+from orders.intake.rows import (
+    CommandRow,
+    ListRow,
+    OrderRow,
+    amount_text,
+    moment_text,
+    time_text,
+)
 from orders.validation.orders import budget_ticklots
 
 
@@ -134,4 +142,58 @@ def place_list_of(job: ListJob) -> PlaceList:
         symbol_id=job.places[0].draft.symbol_id,
         kind=LIST_KINDS[job.kind],
         orders=[place_of(place) for place in job.places],
+    )
+
+
+def command_built(job: CommandJob, symbol_id: int) -> Command:
+    """The command of an accepted job; `symbol_id` is its order's where the job names an order."""
+    command = job.build(command_id=job.command_id, symbol_id=symbol_id)
+    assert (command.command_id, command.symbol_id) == (job.command_id, symbol_id)
+    return command
+
+
+def command_row(job: CommandJob, symbol_id: int, partition_id: int, payload: bytes) -> CommandRow:
+    """The row of an accepted command."""
+    return CommandRow(
+        job.command_id,
+        partition_id,
+        job.kind,
+        symbol_id,
+        job.account_id,
+        job.order_id,
+        payload.hex(),
+        job.requested_by,
+        job.note,
+        time_text(job.command_id),
+    )
+
+
+def amend_built(job: AmendJob) -> Amend:
+    """The command of an accepted amend."""
+    return amend_command(
+        command_id=job.command_id,
+        symbol_id=job.rules.units.symbol_id,
+        order_id=job.order_id,
+        price_ticks=job.price_ticks,
+        quantity_lots=job.quantity_lots,
+        keep_priority=job.keep_priority,
+        stop_ticks=job.stop_ticks,
+        display_lots=job.display_lots,
+    )
+
+
+def amend_row(job: AmendJob, payload: bytes, extra: str) -> CommandRow:
+    """The row of an accepted amend; `extra` is what it reserves on top."""
+    return CommandRow(
+        job.command_id,
+        job.rules.partition_id,
+        CommandKind.AMEND,
+        job.rules.units.symbol_id,
+        job.account_id,
+        job.order_id,
+        payload.hex(),
+        None,
+        "",
+        time_text(job.command_id),
+        extra,
     )
