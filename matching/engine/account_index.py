@@ -5,12 +5,10 @@ that rests would pay a tenth of its time for it, so a book that is never asked h
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from matching.engine.resting import RestingOrder
 from matching.engine.segmented import SEGMENTS
-
-if TYPE_CHECKING:
-    from matching.engine.book import RestingOrder
 
 
 class AccountIndex:
@@ -21,7 +19,7 @@ class AccountIndex:
 
     __slots__ = ("segments",)
 
-    def __init__(self, orders: Iterable["RestingOrder"]) -> None:
+    def __init__(self, orders: Iterable[RestingOrder]) -> None:
         self.segments: tuple[dict[int, Any], ...] = tuple({} for _ in range(SEGMENTS))
         for order in orders:
             self.add(order)
@@ -29,7 +27,7 @@ class AccountIndex:
     def __iter__(self) -> Iterator[int]:
         return (account_id for segment in self.segments for account_id in segment)
 
-    def add(self, order: "RestingOrder") -> None:
+    def add(self, order: RestingOrder) -> None:
         """Take in an order that rests from now on."""
         account_id = order.account_id
         segment = self.segments[account_id % SEGMENTS]
@@ -41,7 +39,7 @@ class AccountIndex:
         else:
             segment[account_id] = {owned.order_id: owned, order.order_id: order}
 
-    def remove(self, order: "RestingOrder") -> None:
+    def remove(self, order: RestingOrder) -> None:
         """Forget an order that leaves the book."""
         account_id = order.account_id
         segment = self.segments[account_id % SEGMENTS]
@@ -51,7 +49,7 @@ class AccountIndex:
         else:
             del segment[account_id]
 
-    def orders_of(self, account_id: int) -> list["RestingOrder"]:
+    def orders_of(self, account_id: int) -> list[RestingOrder]:
         """Return the resting orders of an account, in no particular order."""
         owned = self.segments[account_id % SEGMENTS].get(account_id)
         if owned is None:
@@ -65,7 +63,7 @@ class AccountIndex:
             return 0
         return len(owned) if type(owned) is dict else 1
 
-    def check(self, orders: Mapping[int, "RestingOrder"]) -> None:
+    def check(self, orders: Mapping[int, RestingOrder]) -> None:
         """Assert that it holds these orders and nothing else. O(orders)."""
         total = 0
         for account_id in self:

@@ -6,7 +6,7 @@ import msgspec
 
 from matching.engine import bands
 from matching.engine.advanced import AdvancedState
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
 from matching.engine.components import Waiting
 from matching.engine.entry import GATHERING, STATE_CODES
@@ -28,6 +28,7 @@ from matching.engine.messages import (
     Event,
     OrderAmended,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from matching.engine import bands
 from matching.engine.advanced import AdvancedState
 from matching.engine.auction_price import counted
-from matching.engine.book import Book, BookSide, RestingOrder
+from matching.engine.book import Book
 from matching.engine.cancels import end_order, sweep
 from matching.engine.codes import SYMBOL_CLOSED
 from matching.engine.components import LAST, Uncross
@@ -33,6 +33,7 @@ from matching.engine.messages import (
     StateChanged,
     Trade,
 )
+from matching.engine.resting import BookSide, RestingOrder
 from matching.engine.triggers import price_seen
 from matching.engine.versions import RULES_MENDED
 

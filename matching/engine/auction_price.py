@@ -7,8 +7,9 @@ the best sell. So it is worked out here before there is a price; the book stays 
 
 from collections import deque
 
-from matching.engine.book import Book, BookSide, Level, RestingOrder
+from matching.engine.book import Book
 from matching.engine.execution import is_same_owner
+from matching.engine.resting import BookSide, Level, RestingOrder
 
 Totals = dict[int, int]  # open lots by price, hidden ones too
 

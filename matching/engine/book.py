@@ -10,95 +10,16 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from matching.engine.account_index import AccountIndex
-from matching.engine.messages import BUY, OPEN, POST_ONLY, SELL, STP_CANCEL_INCOMING
+from matching.engine.messages import BUY, OPEN, POST_ONLY, SELL
+from matching.engine.resting import BookSide, Level, RestingOrder
 from matching.engine.segmented import SINGLE_DICT_MAX, SegmentedDict
 from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 if TYPE_CHECKING:
     from matching.engine.advanced import AdvancedState
-
-
-# gc=False: the collector need not look at resting orders, however many there are. Links in the book
-# are cycles, so a book that is dropped while orders rest in it is not freed; `remove` unlinks.
-class RestingOrder(Struct, gc=False, eq=False):
-    """An open order in the book. Only the engine writes to one that rests.
-
-    `quantity_lots` is the order's total, `left_lots` what is open of it, or what an iceberg shows
-    of that: then `hidden_lots` is the rest. `priority` is the engine sequence at which it took its
-    present place in the queue; `since` is the one at which an iceberg came in that has shown a
-    further slice since then, or 0: `age`. The links belong to the book.
-    """
-
-    order_id: int
-    account_id: int
-    side: int
-    price_ticks: int
-    quantity_lots: int
-    left_lots: int
-    priority: int
-    post_only: bool = False
-    self_trade: int = STP_CANCEL_INCOMING
-    group_id: int = 0
-    owner_tag: int = 0
-    display_lots: int = 0
-    hidden_lots: int = 0
-    expire_ms: int = 0
-    since: int = 0
-    level: "Level | None" = None
-    prev: "RestingOrder | None" = None
-    next: "RestingOrder | None" = None
-
-    @property
-    def age(self) -> tuple[int, int]:
-        """What sorts orders from the oldest on; an iceberg is as old as its first slice."""
-        return self.since or self.priority, self.order_id
-
-    def __repr__(self) -> str:
-        return (
-            f"RestingOrder(#{self.order_id} account={self.account_id} side={self.side} "
-            f"{self.left_lots}/{self.quantity_lots}@{self.price_ticks} priority={self.priority})"
-        )
-
-
-class Level(Struct, gc=False, eq=False):
-    """All orders at one price of one side, oldest first, and the lots they have open."""
-
-    side: "BookSide"
-    key: int
-    quantity_lots: int  # without what icebergs hide
-    head: RestingOrder | None
-    tail: RestingOrder | None
-    hidden_lots: int = 0
-
-    def __iter__(self) -> Iterator[RestingOrder]:
-        order = self.head
-        while order is not None:
-            yield order
-            order = order.next
-
-
-# msgspec's own way to set an attribute looks after the collector, which has nothing to do here; by
-# object's the interpreter finds the slot at once: 4 instead of 20 nanoseconds, six times a message.
-for _linked in (RestingOrder, Level):
-    type.__setattr__(_linked, "__setattr__", object.__setattr__)
-    type.__setattr__(_linked, "__delattr__", object.__delattr__)
-
-
-class BookSide:
-    """One side's levels. `sign` turns prices into keys of which the greatest is the best."""
-
-    __slots__ = ("keys", "levels", "sign")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.levels: dict[int, Level] = {}
 
 
 class Book:

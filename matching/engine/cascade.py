@@ -15,7 +15,7 @@ import msgspec
 
 from matching.engine import amends, auction, bands, cancels, entry, lists
 from matching.engine.advanced import AdvancedState
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.codes import FEATURE_UNKNOWN
 from matching.engine.components import LAST, Waiting
 from matching.engine.execution import cancelled
@@ -52,6 +52,7 @@ from matching.engine.messages import (
     SetState,
     Trade,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.triggers import best_prices_seen, price_seen
 from matching.engine.versions import RULES_MENDED
 

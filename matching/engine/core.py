@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 from matching.engine.amends import amend
 from matching.engine.auction import Indication, indication
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.cascade import apply_advanced, fault_refusal
 from matching.engine.execution import cancelled, end_of, fillable, take, take_for_budget
 from matching.engine.invariants import advanced_check
@@ -60,6 +60,7 @@ from matching.engine.messages import (
     SetState,
     StateChanged,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 
 # Of one account on a symbol without advanced state, where cancels are cheap: measured, 1

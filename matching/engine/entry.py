@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 from matching.engine import bands
 from matching.engine.advanced import AdvancedState
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.codes import (
     BAND_REST,
     EXPIRED_AT_ENTRY,
@@ -56,6 +56,7 @@ from matching.engine.messages import (
     Place,
     Terms,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
 

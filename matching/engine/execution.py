@@ -3,7 +3,7 @@
 from itertools import chain
 from typing import Final
 
-from matching.engine.book import Book, Level, RestingOrder
+from matching.engine.book import Book
 from matching.engine.messages import (
     BUDGET_SPENT,
     BUY,
@@ -22,6 +22,7 @@ from matching.engine.messages import (
     SelfTradePrevented,
     Trade,
 )
+from matching.engine.resting import Level, RestingOrder
 from matching.engine.versions import RULES_MENDED
 
 # Stands for "no account" and "no group" where an order may trade with its own account's orders.

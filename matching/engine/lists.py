@@ -1,7 +1,7 @@
 """Orders with a linked life: one cancels the other, one releases the other, or both."""
 
 from matching.engine.advanced import AdvancedState
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.cancels import end_order
 from matching.engine.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
 from matching.engine.components import HELD, OrderList, Waiting
@@ -29,6 +29,7 @@ from matching.engine.messages import (
     Place,
     PlaceList,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
 

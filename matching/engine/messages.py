@@ -71,7 +71,7 @@ from matching.engine.events import (
     Trade as Trade,
 )
 
-# Sides. The sign of a side makes one code path serve both (matching/engine/book.py).
+# Sides. The sign of a side makes one code path serve both (matching/engine/resting.py).
 BUY: Final = 0
 SELL: Final = 1
 

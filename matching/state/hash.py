@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple
 
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.components import Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import (
@@ -31,6 +31,7 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
+from matching.engine.resting import RestingOrder
 from matching.engine.segmented import SegmentedDict
 from matching.engine.set_hash import HASH_BYTES, MODULUS, contribution
 from matching.state.advanced_hash import advanced_hash as advanced_hash

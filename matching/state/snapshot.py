@@ -18,9 +18,10 @@ from matching.engine.advanced import (
     Uncross,
     Waiting,
 )
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
+from matching.engine.resting import RestingOrder
 from matching.state.hash import order_lists, triggered_orders
 
 IMAGE_VERSION: Final = 1

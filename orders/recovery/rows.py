@@ -15,9 +15,10 @@ from psycopg.rows import dict_row
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
 from matching.engine.advanced import HELD, NO_TERMS, AdvancedState, Waiting
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import Place
+from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order
 from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 from wallets.fragments import LIVE_ORDERS_OF_SYMBOLS

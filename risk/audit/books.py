@@ -18,8 +18,8 @@ import msgspec
 import psycopg
 
 from exchange.domain.units import NotExact
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
+from matching.engine.resting import RestingOrder
 from matching.engine.versions import RULES_NOW
 from matching.state.codec import decode_journal
 from matching.state.hash import state_hash

@@ -16,7 +16,7 @@ from exchange.domain.enums import (
 )
 from exchange.domain.units import NotExact, SymbolUnits
 from matching.engine.advanced import NO_TERMS, Waiting
-from matching.engine.book import Book, RestingOrder
+from matching.engine.book import Book
 from matching.engine.messages import (
     FOK,
     GTC,
@@ -34,6 +34,7 @@ from matching.engine.messages import (
     TRIGGER_TRAILING,
     Terms,
 )
+from matching.engine.resting import RestingOrder
 from risk.audit.inputs import SIDES
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,9 +14,9 @@ from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce,
 from exchange.domain.ids import id_floor
 from matching.engine import messages as m
 from matching.engine.advanced import NO_TERMS
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.resting import RestingOrder
 from matching.state.codec import encode_journal
 from matching.state.hash import open_order, state_hash
 from matching.state.snapshot import image_encode

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
 from matching.engine.advanced import Waiting
-from matching.engine.book import RestingOrder
 from matching.engine.messages import BUY, OCO, OTO, OTOCO, Terms
+from matching.engine.resting import RestingOrder
 from matching.state.hash import open_orders
 from orders.commands.build import place_command, place_list_command
 from orders.commands.words import LIST_KINDS

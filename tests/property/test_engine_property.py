@@ -4,9 +4,9 @@ import msgspec
 from hypothesis import event, given, settings
 
 from matching.engine import messages as m
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.resting import RestingOrder
 from matching.state.codec import (
     decode_command,
     decode_journal,

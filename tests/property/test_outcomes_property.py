@@ -18,9 +18,9 @@ from exchange.domain.units import SymbolUnits
 from exchange.realtime.publish import Frame
 from matching.engine import cascade
 from matching.engine import messages as m
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order, open_orders
 from matching.worker.loop import Batch
 from orders.lifecycle import advance, is_final

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, GTC, IOC, SELL, STP_NONE, Cancel, Place
+from matching.engine.resting import RestingOrder
 
 _SYMBOL: Final = 1
 _ACCOUNT: Final = 1

@@ -14,9 +14,9 @@ from decimal import Decimal
 from exchange.domain.units import SymbolUnits
 from matching.engine import messages as m
 from matching.engine.advanced import Waiting
-from matching.engine.book import RestingOrder
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order, open_orders
 from tests.oracles.money.tables import HOUSE, MAKER_PPM, TAKER_PPM, Row, Tables, normalized
 from wallets.fees import amend_extra_atoms, fee_ceil, hold_atoms, hold_for_quote_amount

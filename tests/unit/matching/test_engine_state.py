@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from matching.engine import messages as m
-from matching.engine.book import Book, Level, RestingOrder
+from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.resting import Level, RestingOrder
 from matching.engine.versions import RULES_FIRST
 from matching.state.codec import (
     decode_command,
