@@ -177,7 +177,7 @@ FAULTS: Final = (
     ),
     Fault(
         "an iceberg's parts are as young as their place",
-        "engine/book.py",
+        "engine/resting.py",
         "return self.since or self.priority, self.order_id",
         "return self.priority, self.order_id",
     ),

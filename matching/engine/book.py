@@ -10,16 +10,13 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 """
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING
 
 from matching.engine.account_index import AccountIndex
+from matching.engine.advanced import AdvancedState
 from matching.engine.messages import BUY, OPEN, POST_ONLY, SELL
 from matching.engine.resting import BookSide, Level, RestingOrder
 from matching.engine.segmented import SINGLE_DICT_MAX, SegmentedDict
 from matching.engine.versions import RULES_MENDED, RULES_NOW
-
-if TYPE_CHECKING:
-    from matching.engine.advanced import AdvancedState
 
 
 class Book:
