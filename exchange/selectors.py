@@ -83,7 +83,7 @@ class Catalogue:
 
 def catalogue() -> Catalogue:
     """The reference data, at most CATALOGUE_STALE_MAX_S old."""
-    return _copy.get()
+    return catalogue_copy.get()
 
 
 def symbol_known(code: str) -> SymbolRules:
@@ -125,7 +125,7 @@ def listing_check(rules: SymbolRules) -> None:
 
 def catalogue_forget() -> None:
     """Make the next reader read afresh (after a change in this process, and between tests)."""
-    _copy.forget()
+    catalogue_copy.forget()
 
 
 def catalogue_read() -> Catalogue:
@@ -147,7 +147,7 @@ def catalogue_read() -> Catalogue:
     )
 
 
-_copy: Final = Copy(
+catalogue_copy: Final = Copy(
     catalogue_read, age_max_s=CATALOGUE_AGE_MAX_S, stale_max_s=CATALOGUE_STALE_MAX_S
 )
 

@@ -205,7 +205,7 @@ class Supervisor:
             if waited >= told + STILL_SECONDS:
                 told = waited
                 say(f"{child.role.name} is not ready after {waited:.0f} s, but moves")
-        await self._end_group(child)
+        await self.end_group(child)
         return False
 
     async def _watch(self, child: Child) -> None:
@@ -215,7 +215,7 @@ class Supervisor:
             assert child.process is not None
             reason = await self._until_dead(child, child.process)
             child.ready = False
-            await self._end_group(child)
+            await self.end_group(child)
             if child.role.once:
                 child.done = True
                 say(f"{child.role.name} has ended ({reason})")
@@ -270,9 +270,9 @@ class Supervisor:
                 await asyncio.wait_for(process.wait(), child.role.stop_seconds)
             except TimeoutError:
                 say(f"{child.role.name} did not stop in {child.role.stop_seconds:g} s: killed")
-        await self._end_group(child)
+        await self.end_group(child)
 
-    async def _end_group(self, child: Child) -> None:
+    async def end_group(self, child: Child) -> None:
         """Leave nothing of a role behind, whatever it had started itself."""
         if child.process is not None:
             group_signal(child.process.pid, signal.SIGKILL)

@@ -125,32 +125,32 @@ class FailureBudget:
         self._lock = threading.Lock()
         self._left_out = 0
         self._began_s: float | None = None
-        self._by_network: dict[str, int] = {}  # at most RECORDED_MAX networks
+        self.by_network: dict[str, int] = {}  # at most RECORDED_MAX networks
 
     def take(self, network: str, now_s: float) -> int | None:
         """How many were left out before this one; None when this one is left out, too."""
         with self._lock:
             if self._began_s is None or now_s - self._began_s >= self.MINUTE_S:
                 self._began_s = now_s
-                self._by_network.clear()
-            of_network = self._by_network.get(network, 0)
-            recorded = sum(self._by_network.values())
+                self.by_network.clear()
+            of_network = self.by_network.get(network, 0)
+            recorded = sum(self.by_network.values())
             if recorded >= self.RECORDED_MAX or of_network >= self.NETWORK_MAX:
                 self._left_out += 1
                 return None
-            self._by_network[network] = of_network + 1
+            self.by_network[network] = of_network + 1
             left_out, self._left_out = self._left_out, 0
             return left_out
 
 
-_failures: Final = FailureBudget()
+failure_budget: Final = FailureBudget()
 
 
 def sign_in_failed(*, name: str, door: str, reason: str) -> None:
     """Record and log a sign-in that failed at this door (`page`, `admin`), within the budget."""
     request = current_request.get()
     address = client_address(request) if request is not None else ""
-    left_out = _failures.take(network_of(address), time.monotonic())
+    left_out = failure_budget.take(network_of(address), time.monotonic())
     if left_out is None:
         return
     plain = printable(unicodedata.normalize("NFKC", name[:USERNAME_MAX]))

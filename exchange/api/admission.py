@@ -32,7 +32,8 @@ PAGE: Final = Cost(Bucket.PUBLIC, PAGE_WEIGHT)
 _STATE: Final = "takas.rate"
 _PAID: Final = "takas.paid"
 
-_public: Final = LocalBuckets(now_ms)
+# What each network has left, and each session that was right lately.
+public_buckets: Final = LocalBuckets(now_ms)
 
 
 class _State(NamedTuple):
@@ -49,7 +50,7 @@ def request_cost(request: HttpRequest) -> Cost:
 
 def networks_forget() -> None:
     """Begin anew (between tests)."""
-    _public.forget()
+    public_buckets.forget()
     known_sessions.forget()
 
 
@@ -97,7 +98,7 @@ def session_right(request: HttpRequest, user_id: int) -> None:
     known_sessions.keep(key, user_id)
     paid = request.META.pop(_PAID, None)
     if paid is not None and key == session_cookie(request):
-        _public.give_back(*paid)
+        public_buckets.give_back(*paid)
         request.META.pop(_STATE, None)
 
 
@@ -107,7 +108,7 @@ def session_wrong(request: HttpRequest) -> None:
     known_sessions.drop(request)
     rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
     if was_known and rate is not UNLIMITED:
-        _public.take(network_of(client_address(request)), rate, NOTHING_THERE.weight)
+        public_buckets.take(network_of(client_address(request)), rate, NOTHING_THERE.weight)
 
 
 def user_admit(
@@ -180,7 +181,7 @@ def _charge(request: HttpRequest, cost: Cost, kind: str = "") -> None:
         return  # nothing is counted, nor looked up
     user_id = known_sessions.user_of(request)
     who = f"user:{user_id}" if user_id is not None else network_of(client_address(request))
-    verdict = _public.take(f"{kind}{who}", rate, cost.weight)
+    verdict = public_buckets.take(f"{kind}{who}", rate, cost.weight)
     if user_id is None and verdict.wait_ms <= 0:
         request.META[_PAID] = (f"{kind}{who}", rate, cost.weight)
     _settle(request, cost, rate, verdict)

@@ -24,7 +24,7 @@ CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
 LOGGED_CHARACTERS_MAX: Final = 100
 RETRY_AFTER_S: Final = 1  # where the refusal names no time: queues drain in far less
-_TITLES: Final = {
+TITLES: Final = {
     400: "Bad request",
     401: "Not authenticated",
     403: "Not allowed",
@@ -67,7 +67,7 @@ def problem_of(error: DomainError, instance: str) -> dict[str, Any]:
     status, detail, code = error.http_status, error.detail, error.code.value
     body: dict[str, Any] = {
         "type": f"/errors/{code}",
-        "title": _TITLES[status],
+        "title": TITLES[status],
         "status": status,
         "detail": detail,
         "instance": instance,

@@ -24,7 +24,7 @@ class Strangers:
     """Which keys were right, and how many tries each network has left."""
 
     def __init__(self) -> None:
-        self._buckets = LocalBuckets(now_ms)
+        self.buckets = LocalBuckets(now_ms)
         self._lock = threading.Lock()
         self._proven: OrderedDict[str, None] = OrderedDict()
 
@@ -62,15 +62,15 @@ class Strangers:
 
     def forget(self) -> None:
         """Begin anew (between tests)."""
-        self._buckets = LocalBuckets(now_ms)
+        self.buckets = LocalBuckets(now_ms)
         self._proven.clear()
 
     def _take(self, network: str) -> int:
-        return self._buckets.take(network, BAD_KEYS, 1).wait_ms
+        return self.buckets.take(network, BAD_KEYS, 1).wait_ms
 
     def _give_back(self, network: str, is_proven: bool) -> None:
         if not is_proven:
-            self._buckets.give_back(network, BAD_KEYS, 1)
+            self.buckets.give_back(network, BAD_KEYS, 1)
 
     def _failed(self, key_id: str, network: str, refusal: DomainError) -> None:
         self._take(network)

@@ -34,6 +34,10 @@ class LocalBuckets:
         self._lock = threading.Lock()
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
+    def __len__(self) -> int:
+        """How many buckets are kept."""
+        return len(self._buckets)
+
     def take(self, name: str, rate: Rate, weight: int) -> Verdict:
         """Take `weight` tokens if there are as many, or if the bucket is full.
 

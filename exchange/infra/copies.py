@@ -39,7 +39,7 @@ class Copy(Generic[T]):
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
-        self._age_max_s = age_max_s
+        self.age_max_s = age_max_s
         self._stale_max_s = stale_max_s
         self._now_s = now_s
         self._lock = threading.Lock()
@@ -52,7 +52,7 @@ class Copy(Generic[T]):
     def reading(self) -> Reading[T]:
         """The same with its age."""
         known = self._known()
-        if known is not None and known.age_s < self._age_max_s:
+        if known is not None and known.age_s < self.age_max_s:
             return known
         may_wait = known is None or known.age_s >= self._stale_max_s
         if not self._lock.acquire(blocking=may_wait and not on_event_loop()):
@@ -77,7 +77,7 @@ class Copy(Generic[T]):
     def _read_anew(self) -> Reading[T]:
         """Read, unless another thread did while this one waited. The caller holds the lock."""
         known = self._known()
-        if known is not None and known.age_s < self._age_max_s:
+        if known is not None and known.age_s < self.age_max_s:
             return known
         threads_only()
         began_s = self._now_s()

@@ -92,7 +92,7 @@ class Threads(Generic[A, R]):
         self, number: int, work: Callable[[A], R], *, name: str, waiting_max: int, busy: Gauge
     ) -> None:
         self._work = work
-        self._waiting_max = waiting_max
+        self.waiting_max = waiting_max
         self._gauge = busy
         self._queue: SimpleQueue[tuple[A, asyncio.Future[R]]] = SimpleQueue()
         self.busy = 0  # handed over and not answered; only the loop's thread changes it
@@ -101,7 +101,7 @@ class Threads(Generic[A, R]):
 
     async def call(self, argument: A) -> R:
         """The work's result. Raises server.busy when too much is waiting already."""
-        if self.busy >= self._waiting_max:
+        if self.busy >= self.waiting_max:
             raise DomainError(Code.SERVER_BUSY)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._count(1)
@@ -140,7 +140,7 @@ async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     `work` is not called, as an order must not enter the market minutes after it was signed.
     """
     call = partial(contextvars.copy_context().run, work, *args, **kwargs)
-    result, error = await _lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
+    result, error = await lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]  # what the threads pass on is of any type
@@ -159,7 +159,8 @@ def _outcome(asked: Lookup) -> tuple[Any, Exception | None]:
 
 
 @cache
-def _lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
+def lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
+    """The threads of this process that look up what its loop may not wait for."""
     return Threads(
         LOOKUP_THREADS, _outcome, name="lookup", waiting_max=LOOKUPS_MAX, busy=WEB_LOOKUPS
     )

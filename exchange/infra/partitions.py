@@ -166,15 +166,16 @@ def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
         existing = {partition.low for partition in attached(connection, partitioned.table)}
         for name, low, high in partitioned.periods(now):
             if high > 0 and low not in existing:
-                attach = partial(_attach, connection, partitioned, name, low, high)
-                _patiently(connection, attach)
+                attempt = partial(attach, connection, partitioned, name, low, high)
+                _patiently(connection, attempt)
                 made.append(name)
     return made
 
 
-def _attach(
+def attach(
     connection: psycopg.Connection, partitioned: Partitioned, name: str, low: int, high: int
 ) -> None:
+    """Create one partition for the ids from `low` to below `high`; a lock may not be had."""
     parts = {
         "child": sql.Identifier(name),
         "parent": sql.Identifier(partitioned.table),

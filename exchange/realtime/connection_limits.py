@@ -33,27 +33,27 @@ class Places:
 
     def __init__(self) -> None:
         self._places: set[Place] = set()
-        self._strangers: Counter[str] = Counter()  # by network
-        self._users: Counter[int] = Counter()
-        self._handshakes = LocalBuckets(now_ms)
+        self.strangers: Counter[str] = Counter()  # by network
+        self.users: Counter[int] = Counter()
+        self.handshakes = LocalBuckets(now_ms)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def handshake_refused(self, network: str) -> bool:
         """Count a handshake; whether there were too many."""
-        return self._handshakes.take(network, HANDSHAKES, 1).wait_ms > 0
+        return self.handshakes.take(network, HANDSHAKES, 1).wait_ms > 0
 
     def refusal(self, network: str, user_id: int | None) -> CloseCode | None:
         """Why there is no place for such a socket; None: there is one."""
         if len(self._places) >= SOCKETS_MAX:
             return CloseCode.FULL
         if user_id is not None:
-            has_room = self._users[user_id] < SOCKETS_PER_USER_MAX
+            has_room = self.users[user_id] < SOCKETS_PER_USER_MAX
             return None if has_room else CloseCode.TOO_MANY_SOCKETS
-        if self._strangers.total() >= STRANGERS_MAX:
+        if self.strangers.total() >= STRANGERS_MAX:
             return CloseCode.FULL
-        has_room = self._strangers[network] < SOCKETS_PER_NETWORK_MAX
+        has_room = self.strangers[network] < SOCKETS_PER_NETWORK_MAX
         return None if has_room else CloseCode.TOO_MANY_SOCKETS
 
     def enter(self, network: str, user_id: int | None) -> Place:
@@ -65,7 +65,7 @@ class Places:
 
     def sign_in(self, place: Place, user_id: int) -> bool:
         """The stranger in this place turned out to be a user; False when they have too many."""
-        if self._users[user_id] >= SOCKETS_PER_USER_MAX:
+        if self.users[user_id] >= SOCKETS_PER_USER_MAX:
             return False
         self._count(place, -1)
         place.user_id = user_id
@@ -80,13 +80,13 @@ class Places:
 
     def _count(self, place: Place, by: int) -> None:
         if place.user_id is None:
-            self._strangers[place.network] += by
-            if not self._strangers[place.network]:
-                del self._strangers[place.network]
+            self.strangers[place.network] += by
+            if not self.strangers[place.network]:
+                del self.strangers[place.network]
         else:
-            self._users[place.user_id] += by
-            if not self._users[place.user_id]:
-                del self._users[place.user_id]
+            self.users[place.user_id] += by
+            if not self.users[place.user_id]:
+                del self.users[place.user_id]
 
 
 places: Final = Places()

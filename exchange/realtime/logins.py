@@ -55,14 +55,19 @@ class Logins:
     """The private sockets of one process by the groups that end them. One event loop: no locks."""
 
     def __init__(self, *, recheck_s: float = RECHECK_S) -> None:
-        self._recheck_s = recheck_s
-        self._outboxes: set[Outbox] = set()
-        self._held: dict[str, set[Outbox]] = {}
+        self.recheck_s = recheck_s
+        self.outboxes: set[Outbox] = set()
+        self.held: dict[str, set[Outbox]] = {}  # by group
         self._changed: set[str] = set()  # groups that sockets came to, or left
         self._unchecked: set[Outbox] = set()
         self._wake = asyncio.Event()
         self._checked_at_s = self._swept_at_s = 0.0
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether groups are still to be joined or left, or logins still to be looked up."""
+        return bool(self._changed or self._unchecked)
 
     def start(self) -> None:
         assert self._task is None
@@ -76,28 +81,28 @@ class Logins:
     def hold(self, outbox: Outbox) -> None:
         """From now on this socket ends with its login."""
         assert outbox.login is not None
-        self._outboxes.add(outbox)
+        self.outboxes.add(outbox)
         for group in groups_of(outbox.login):
-            self._held.setdefault(group, set()).add(outbox)
+            self.held.setdefault(group, set()).add(outbox)
             self._changed.add(group)
         self._unchecked.add(outbox)
         self._wake.set()
 
     def drop(self, outbox: Outbox) -> None:
         """This socket is gone."""
-        self._outboxes.discard(outbox)
+        self.outboxes.discard(outbox)
         self._unchecked.discard(outbox)
         for group in groups_of(outbox.login) if outbox.login is not None else ():
-            sockets = self._held.get(group, set())
+            sockets = self.held.get(group, set())
             sockets.discard(outbox)
             if not sockets:
-                self._held.pop(group, None)
+                self.held.pop(group, None)
                 self._changed.add(group)
         self._wake.set()
 
     def group_ended(self, group: str) -> None:
         """End the sockets of a group."""
-        for outbox in self._held.get(group, ()):
+        for outbox in self.held.get(group, ()):
             _end(outbox, "message")
 
     async def _run(self) -> None:
@@ -117,8 +122,8 @@ class Logins:
     async def _listen(self, layer: Any) -> None:
         channel = await in_time(layer.new_channel())
         receiving = asyncio.create_task(self._receive(layer, channel))
-        self._changed = set(self._held)
-        self._unchecked = set(self._outboxes)  # what was said meanwhile was not heard
+        self._changed = set(self.held)
+        self._unchecked = set(self.outboxes)  # what was said meanwhile was not heard
         joined: set[str] = set()
         try:
             while not receiving.done():
@@ -140,20 +145,20 @@ class Logins:
         """Join the groups that sockets came to, leave those without one."""
         while self._changed:
             group = self._changed.pop()
-            if group in self._held and group not in joined:
+            if group in self.held and group not in joined:
                 await in_time(layer.group_add(group, channel))
                 joined.add(group)
-            elif group not in self._held and group in joined:
+            elif group not in self.held and group in joined:
                 joined.discard(group)
                 await in_time(layer.group_discard(group, channel))
 
     async def _tick(self) -> None:
         """End what has run out, and look up new logins, or all of them when it is time."""
         now_s = asyncio.get_running_loop().time()
-        is_due = now_s - self._checked_at_s >= self._recheck_s
+        is_due = now_s - self._checked_at_s >= self.recheck_s
         if is_due:
             self._checked_at_s = now_s
-        outboxes = set(self._outboxes) if is_due else self._unchecked
+        outboxes = set(self.outboxes) if is_due else self._unchecked
         self._unchecked = set()
         if outboxes:
             await self._check(outboxes)
@@ -162,7 +167,7 @@ class Logins:
             self._sweep(datetime.now(UTC).timestamp())
 
     def _sweep(self, now_s: float) -> None:
-        for outbox in self._outboxes:
+        for outbox in self.outboxes:
             if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
                 _end(outbox, "expiry")
 

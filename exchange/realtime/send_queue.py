@@ -40,7 +40,7 @@ class Outbox:
         self.account_id: int | None = None
         self.private: set[str] = set()  # of `orders`, `balances`: those subscribed
         self.close_code: CloseCode | None = None
-        self._frames: deque[str] = deque()
+        self.frames: deque[str] = deque()
         self._chars = 0
         self._has_room = True
         self._ready = asyncio.Event()
@@ -48,10 +48,10 @@ class Outbox:
     def put(self, frame: str) -> None:
         if self.close_code is not None:
             return
-        if len(self._frames) >= FRAMES_MAX or self._chars + len(frame) > CHARS_MAX:
+        if len(self.frames) >= FRAMES_MAX or self._chars + len(frame) > CHARS_MAX:
             self.close(CloseCode.TOO_SLOW)
             return
-        self._frames.append(frame)
+        self.frames.append(frame)
         self._chars += len(frame)
         self._ready.set()
 
@@ -59,7 +59,7 @@ class Outbox:
         """Send nothing more; the first reason stays."""
         if self.close_code is None:
             self.close_code = code
-            self._frames.clear()
+            self.frames.clear()
             self._chars = 0
             self._ready.set()
 
@@ -71,12 +71,12 @@ class Outbox:
 
     async def next(self) -> str | None:
         """The next frame, when there is one and room for it; None when the socket is to close."""
-        while self.close_code is None and not (self._frames and self._has_room):
+        while self.close_code is None and not (self.frames and self._has_room):
             self._ready.clear()
             await self._ready.wait()
         if self.close_code is not None:
             return None
-        frame = self._frames.popleft()
+        frame = self.frames.popleft()
         self._chars -= len(frame)
         return frame
 

@@ -122,12 +122,12 @@ class LocalCounters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, time of the last
-        self._known: OrderedDict[Attempt, int] = OrderedDict()
+        self.counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, time of the last
+        self.known: OrderedDict[Attempt, int] = OrderedDict()
 
     def take(self, attempt: Attempt, now_ms: int) -> Taken:
         with self._lock:
-            is_known = now_ms - self._known.get(attempt, -KNOWN_MS) < KNOWN_MS
+            is_known = now_ms - self.known.get(attempt, -KNOWN_MS) < KNOWN_MS
             counters = _counters(attempt, is_known)
             waits = [self._wait_ms(key, rule, now_ms) for key, rule in counters]
             if max(waits) == 0:
@@ -138,42 +138,42 @@ class LocalCounters:
     def give_back(self, taken: Taken, now_ms: int, *, was_right: bool) -> bool:
         with self._lock:
             for index, (key, _) in enumerate(_counters(taken.attempt, taken.is_known)):
-                count, time_ms = self._counts.get(key, (0, now_ms))
+                count, time_ms = self.counts.get(key, (0, now_ms))
                 self._put(key, 0 if was_right and index == 0 else max(0, count - 1), time_ms)
             if was_right:
-                self._known.pop(taken.attempt, None)
-                self._known[taken.attempt] = now_ms
-                while len(self._known) > COUNTERS_MAX:
-                    self._known.popitem(last=False)
+                self.known.pop(taken.attempt, None)
+                self.known[taken.attempt] = now_ms
+                while len(self.known) > COUNTERS_MAX:
+                    self.known.popitem(last=False)
         return True
 
     def _count(self, key: str, now_ms: int) -> int:
-        count, time_ms = self._counts.get(key, (0, now_ms))
+        count, time_ms = self.counts.get(key, (0, now_ms))
         return count if now_ms - time_ms < FORGOTTEN_MS else 0
 
     def _wait_ms(self, key: str, rule: Rule, now_ms: int) -> int:
-        return wait_ms(rule, self._count(key, now_ms), self._counts.get(key, (0, 0))[1], now_ms)
+        return wait_ms(rule, self._count(key, now_ms), self.counts.get(key, (0, 0))[1], now_ms)
 
     def _put(self, key: str, count: int, time_ms: int) -> None:
-        self._counts.pop(key, None)
+        self.counts.pop(key, None)
         if count:
-            self._counts[key] = (count, time_ms)
-        while len(self._counts) > COUNTERS_MAX:
-            self._counts.popitem(last=False)
+            self.counts[key] = (count, time_ms)
+        while len(self.counts) > COUNTERS_MAX:
+            self.counts.popitem(last=False)
 
 
 class Throttle:
     """Asks Redis, or this process where Redis is away."""
 
     def __init__(self, shared: Counters, local: Counters, now_ms: Callable[[], int]) -> None:
-        self._shared = shared
-        self._local = local
-        self._now_ms = now_ms
+        self.shared = shared
+        self.local = local
+        self.now_ms = now_ms
 
     def take(self, attempt: Attempt) -> Taken:
         """Count an attempt, or raise auth.too_many_attempts: then nothing was counted."""
-        now_ms = self._now_ms()
-        taken = self._shared.take(attempt, now_ms) or self._local.take(attempt, now_ms)
+        now_ms = self.now_ms()
+        taken = self.shared.take(attempt, now_ms) or self.local.take(attempt, now_ms)
         assert taken is not None
         if taken.wait_ms > 0:
             raise too_many(-(-taken.wait_ms // 1000))
@@ -181,9 +181,9 @@ class Throttle:
 
     def give_back(self, taken: Taken, *, was_right: bool) -> None:
         """The attempt shall not count: its password was right, or nobody looked at it."""
-        now_ms = self._now_ms()
-        if not self._shared.give_back(taken, now_ms, was_right=was_right):
-            self._local.give_back(taken, now_ms, was_right=was_right)
+        now_ms = self.now_ms()
+        if not self.shared.give_back(taken, now_ms, was_right=was_right):
+            self.local.give_back(taken, now_ms, was_right=was_right)
 
 
 def too_many(retry_after_s: int) -> DomainError:

@@ -48,12 +48,13 @@ class Door:
         threads: int,
         routes: Sequence[Route] = (),
         bodies: Bodies | None = None,
+        requests_max: int = REQUESTS_MAX,
     ) -> None:
         self._application = application
         self._on_loop = OnLoop(routes)
         self.bodies = Bodies() if bodies is None else bodies
         self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(
-            threads, self._respond, name="request", waiting_max=REQUESTS_MAX, busy=WEB_REQUESTS
+            threads, self._respond, name="request", waiting_max=requests_max, busy=WEB_REQUESTS
         )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:

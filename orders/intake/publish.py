@@ -22,7 +22,7 @@ class RedisPublisher:
     """Appends commands to their partition's stream, a batch in one round trip."""
 
     def __init__(self) -> None:
-        self._client = redis_client()
+        self.client = redis_client()
         self._pause = Pause()  # meanwhile the sweep does the work
 
     def publish(self, entries: Sequence[Entry]) -> None:
@@ -43,7 +43,7 @@ class RedisPublisher:
             report("intake.publish_failed", commands=len(entries), error=repr(error))
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self.client.pipeline(transaction=False)
         for partition_id, payload in entries:
             pipeline.xadd(commands_stream(partition_id), {"c": payload})
         pipeline.execute()

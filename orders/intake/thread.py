@@ -65,8 +65,8 @@ class Intake:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._connection: psycopg.Connection[Any] | None = None
         self._deferred: list[Job] = []
-        self._settling = Settling()
-        self._stopping = False
+        self.settling = Settling()
+        self.is_stopping = False
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
 
@@ -108,10 +108,10 @@ class Intake:
         Returns each job's outcome, refusals among them; each stands alone. Raises engine.busy when
         there is no room for all: then nothing was taken.
         """
-        if self._stopping or self._queue.qsize() + len(jobs) > self._queue_max:
+        if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
         for job in jobs:
-            self._put(job)
+            self.put(job)
         return [_outcome_of(job) for job in jobs]
 
     def submit_together(self, jobs: Sequence[Job]) -> list[int]:
@@ -125,14 +125,15 @@ class Intake:
                 raise outcome
         return [job.command_id for job in jobs]
 
-    def _put(self, job: Job) -> None:
+    def put(self, job: Job) -> None:
+        """Queue a job, however many wait, and do not wait for its outcome."""
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
 
     def _take(self, job: Job) -> None:
-        if self._stopping or self._queue.qsize() >= self._queue_max:
+        if self.is_stopping or self._queue.qsize() >= self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
-        self._put(job)
+        self.put(job)
 
     def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
         self._take(job)
@@ -148,7 +149,7 @@ class Intake:
 
     def stop(self) -> None:
         """Take nothing more, commit what is queued, end the thread and its connection."""
-        self._stopping = True
+        self.is_stopping = True
         self._queue.put(None)
         self._thread.join(ANSWER_S)
         if self._connection is not None:
@@ -165,7 +166,7 @@ class Intake:
                 except Exception:  # a bug must cost one batch its answer, not every later one
                     log.exception("intake.batch_failed", jobs=len(jobs))
                     self._settle_unanswered(jobs)
-            if is_last and not self._deferred and not len(self._settling):
+            if is_last and not self._deferred and not len(self.settling):
                 return
 
     def _gather(self) -> tuple[list[Job], bool]:
@@ -175,7 +176,7 @@ class Intake:
         """
         jobs, self._deferred = self._deferred + self._settled(), []
         is_last = False
-        pause = SETTLING_POLL_S if len(self._settling) else None
+        pause = SETTLING_POLL_S if len(self.settling) else None
         try:
             while len(jobs) < self._batch_max:
                 job = self._queue.get_nowait() if jobs else self._queue.get(timeout=pause)
@@ -189,13 +190,13 @@ class Intake:
 
     def _settled(self) -> list[Job]:
         """The jobs that settlement has caught up with; those it left waiting too long end here."""
-        if not len(self._settling):
+        if not len(self.settling):
             return []
         try:
-            ready, late = self._settling.look(self._connected())
+            ready, late = self.settling.look(self._connected())
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             log.error("intake.database_unavailable", error=str(error))
-            self._fail(self._settling.give_up_all(), Code.ENGINE_UNAVAILABLE)
+            self._fail(self.settling.give_up_all(), Code.ENGINE_UNAVAILABLE)
             return []
         for job in late:
             _answer(job, DomainError(Code.ENGINE_SETTLING))
@@ -263,7 +264,7 @@ class Intake:
     def _settle_first(self, jobs: Sequence[Job]) -> None:
         """Have jobs wait until settlement has come to where their refusal can be believed."""
         for job in jobs:
-            if not self._settling.take(job):
+            if not self.settling.take(job):
                 _answer(job, DomainError(Code.ENGINE_SETTLING))
 
     def _defer(self, jobs: Sequence[Job]) -> None:
@@ -290,7 +291,7 @@ class Intake:
 
     def _is_kept(self, job: Job) -> bool:
         """Whether the job will be run again."""
-        return job in self._deferred or job in self._settling
+        return job in self._deferred or job in self.settling
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:

@@ -148,7 +148,7 @@ class PostgresResults:
         trade_ids = [self._ids.next_id() for _ in outcome.trades]
         public = self._frame_maker.advance(batch, outcome)
         rows, answers = self._write(batch, outcome, trade_ids, state_hash)
-        frames = self._frames(batch, outcome, public, trade_ids, rows)
+        frames = self.frames_of(batch, outcome, public, trade_ids, rows)
         frames += self._frame_maker.answers(answers)
         partition_id, time = self._lease.partition_id, time_of(batch.time_ms)
         journal = (
@@ -226,7 +226,7 @@ class PostgresResults:
             for order_id in order_ids:
                 self._hash.touch(symbol_id, order_id, open_order(book, order_id))
 
-    def _frames(
+    def frames_of(
         self,
         batch: Batch,
         outcome: Outcome,
@@ -234,6 +234,7 @@ class PostgresResults:
         trade_ids: Sequence[int],
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Frame]:
+        """The feed's frames of a batch; its rows are written, and not committed yet."""
         return self._frame_maker.frames(batch, outcome, public, trade_ids, rows)
 
     # --- rows

@@ -42,23 +42,24 @@ SELECT id FROM orders_enginepartition UNION SELECT partition_id FROM exchange_sy
 
 def silence_of(partition_id: int) -> float | None:
     """Seconds since an engine served the partition, READ_EVERY_S late; None: none ever did."""
-    silences, age_s = _copy.reading()
+    silences, age_s = silences_copy.reading()
     silence = silences.get(partition_id)
     return None if silence is None else silence + age_s
 
 
-def _read() -> dict[int, float]:
+def silences_read() -> dict[int, float]:
+    """Seconds since an engine served each partition, from the database."""
     with connection.cursor() as cursor:
         cursor.execute(SILENCES)
         return dict(cursor.fetchall())
 
 
-_copy: Final = Copy(_read, age_max_s=READ_EVERY_S)
+silences_copy: Final = Copy(silences_read, age_max_s=READ_EVERY_S)
 
 
 def served_forget() -> None:
     """Read afresh (after a change in this process, and between tests)."""
-    _copy.forget()
+    silences_copy.forget()
 
 
 def is_served(partition_id: int) -> bool:

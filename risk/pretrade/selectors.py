@@ -17,7 +17,7 @@ TOP_AGE_MAX_S: Final = 0.1
 DECODER: Final = msgspec.msgpack.Decoder(list[int])
 
 _tops: dict[str, tuple[float, Top]] = {}
-_clients = threading.local()
+thread_clients = threading.local()
 # A few threads ask for all orders of a process: timeouts would leave no time for anything else.
 _pause: Final = Pause()
 
@@ -40,9 +40,9 @@ def top_of_book(symbol: str) -> Top:
     if _pause.is_on:
         raise TopUnavailable(symbol)
     threads_only()
-    client = getattr(_clients, "client", None)
+    client = getattr(thread_clients, "client", None)
     if client is None:
-        client = _clients.client = redis_client()
+        client = thread_clients.client = redis_client()
     try:
         data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:

@@ -27,7 +27,7 @@ def symbol_forget(ada: Trader, monkeypatch: pytest.MonkeyPatch) -> Forget:
         readings: list[Catalogue] = [older]
         copy = Copy(lambda: readings.pop() if readings else catalogue_read(), age_max_s=60)
         copy.get()
-        monkeypatch.setattr(selectors, "_copy", copy)
+        monkeypatch.setattr(selectors, "catalogue_copy", copy)
 
     return forget
 
@@ -53,7 +53,7 @@ def test_a_cancel_that_stands_is_not_said_to_be_refused(
     monkeypatch.setattr(principals, "PRINCIPAL_AGE_MAX_S", 60.0)
     order_id = decoded(ada.place(symbol=NEW))["id"]
     symbol_forget()
-    monkeypatch.setattr(event_loop._lookups(), "_waiting_max", 0)
+    monkeypatch.setattr(event_loop.lookups(), "waiting_max", 0)
     response = ada.cancel(order_id)
     assert Command.objects.filter(kind="cancel").count() == 1
     if way == "loop":  # where the symbol would have to be read, and there is no room

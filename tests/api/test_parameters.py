@@ -12,7 +12,7 @@ from exchange.api.keys import KEYS_PER_USER_MAX
 from exchange.api.routes import COSTS, TAKES, Takes
 from exchange.models import ApiKey
 from orders.models import Command, Order
-from tests.api.test_rates import _path, api_addresses
+from tests.api.test_rates import api_addresses, path_of
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body
 
 NOTHING = Takes()
@@ -23,7 +23,7 @@ def operations() -> Iterator[tuple[str, str, Takes]]:
     for address in api_addresses():
         for method, name in COSTS:
             if name == address.name:
-                yield method, f"/api/v1/{_path(address)}", TAKES.get((method, name), NOTHING)
+                yield method, f"/api/v1/{path_of(address)}", TAKES.get((method, name), NOTHING)
 
 
 def refusal(response: HttpResponse) -> tuple[int, str, str | None]:

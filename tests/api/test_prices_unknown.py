@@ -18,7 +18,7 @@ def no_prices(symbol: Symbol, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue_forget()
     selectors.tops_forget()
     monkeypatch.setattr(selectors, "redis_client", redis_away)
-    monkeypatch.setattr(selectors, "_clients", threading.local())  # no thread knows one
+    monkeypatch.setattr(selectors, "thread_clients", threading.local())  # no thread knows one
 
 
 @pytest.mark.parametrize(

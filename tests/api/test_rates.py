@@ -88,11 +88,11 @@ def test_only_addresses_without_a_principal_are_counted_by_network() -> None:
             cost = COSTS.get((method, address.name or ""))
             if cost is None:
                 continue
-            is_public = Client().generic(method, "/api/v1/" + _path(address)).status_code != 401
+            is_public = Client().generic(method, "/api/v1/" + path_of(address)).status_code != 401
             assert is_public == ((method, address.name) in public), (method, address.name, view)
 
 
-def _path(address: URLPattern) -> str:
+def path_of(address: URLPattern) -> str:
     return re.sub(r"<[^>]+>", "1", str(address.pattern))
 
 
@@ -207,7 +207,7 @@ def test_each_order_of_a_list_counts(ada: Trader) -> None:
 def test_public_reads_run_out_by_network(
     symbol: Symbol, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "_public", LocalBuckets(lambda: 0))  # no time passes
+    monkeypatch.setattr(admission, "public_buckets", LocalBuckets(lambda: 0))  # no time passes
     settings.PUBLIC_WEIGHT_PER_SECOND = 1
     here, there = {"REMOTE_ADDR": "2001:db8::1"}, {"REMOTE_ADDR": "2001:db8:0:1::1"}
     same = {"REMOTE_ADDR": "2001:db8::2"}
@@ -255,7 +255,7 @@ def test_weights_and_debts_are_the_same_in_redis_and_here(symbol: Symbol, kind: 
 @pytest.fixture
 def timeless(ada: Trader) -> None:
     """No token comes back while a test runs, however slow the machine is."""
-    strangers_module.strangers._buckets = LocalBuckets(lambda: 0)
+    strangers_module.strangers.buckets = LocalBuckets(lambda: 0)
 
 
 def ask(trader: Trader, key: str = "", **extra: str) -> HttpResponse:
@@ -317,7 +317,8 @@ def test_proven_keys_are_bounded(ada: Trader, monkeypatch: pytest.MonkeyPatch) -
     for number in range(5):
         with strangers_module.strangers.attempt(f"key-{number}", "network"):
             pass
-    assert list(strangers_module.strangers._proven) == ["key-2", "key-3", "key-4"]
+    known = [number for number in range(5) if strangers_module.strangers.knows(f"key-{number}")]
+    assert known == [2, 3, 4]
 
 
 # --- the same request twice ---------------------------------------------------------------------

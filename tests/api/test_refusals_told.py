@@ -10,6 +10,7 @@ from structlog.testing import LogCapture
 from exchange.infra.metrics import ORDERS_REFUSED
 from exchange.models import Symbol
 from orders.api.refusals import LINES_OF_ACCOUNT, LINES_OF_ALL, UNTOLD, lines_forget
+from tests.factories.metrics import metric_value
 from tests.factories.trading import Trader, decoded, trader_make
 
 Lines = list[MutableMapping[str, Any]]
@@ -33,7 +34,7 @@ def told(lines: Lines) -> Lines:
 
 
 def counted(code: str) -> float:
-    return float(ORDERS_REFUSED.labels(code)._value.get())
+    return metric_value(ORDERS_REFUSED.labels(code))
 
 
 def test_a_refused_order_names_code_user_account_symbol_and_request(
@@ -71,11 +72,11 @@ def test_lines_are_bounded_for_an_account_and_for_all(
     ada: Trader, symbol: Symbol, monkeypatch: pytest.MonkeyPatch, lines: Lines
 ) -> None:
     monkeypatch.setattr("orders.api.refusals.time.monotonic_ns", lambda: 10**15)
-    boris, before = trader_make("boris", tier=ada.user.tier), UNTOLD._value.get()
+    boris, before = trader_make("boris", tier=ada.user.tier), metric_value(UNTOLD)
     for _ in range(LINES_OF_ACCOUNT.burst + 7):
         ada.place(price="0.001")
     assert len(told(lines)) == LINES_OF_ACCOUNT.burst
-    assert UNTOLD._value.get() == before + 7
+    assert metric_value(UNTOLD) == before + 7
     boris.place(price="0.001")
     assert told(lines)[-1]["user_id"] == boris.user.pk, "one who floods silences nobody else"
     assert LINES_OF_ALL.burst > LINES_OF_ACCOUNT.burst

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db import connection
-from django.http import HttpResponse
-from django.test import Client
+from django.http import HttpRequest, HttpResponse
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from exchange.api import admission
@@ -34,8 +35,8 @@ UNCOUNTED = ("/static/", "/livez", "/readyz")
 def timeless(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks have few tokens, and none comes back."""
     settings.PUBLIC_WEIGHT_PER_SECOND = 1
-    monkeypatch.setattr(admission, "_public", LocalBuckets(lambda: 0))
-    strangers_module.strangers._buckets = LocalBuckets(lambda: 0)
+    monkeypatch.setattr(admission, "public_buckets", LocalBuckets(lambda: 0))
+    strangers_module.strangers.buckets = LocalBuckets(lambda: 0)
 
 
 def bogus() -> str:
@@ -90,7 +91,7 @@ def test_every_address_runs_out_and_then_costs_nothing(
     paths = [path for path in public_paths() if not path.startswith(UNCOUNTED)]
     assert len(paths) > 100
     for path in paths:
-        monkeypatch.setattr(admission, "_public", LocalBuckets(lambda: 0))
+        monkeypatch.setattr(admission, "public_buckets", LocalBuckets(lambda: 0))
         refused = exhaust(send, method, path.partition("?")[0])
         assert int(refused["Retry-After"]) >= 1, path
         assert refused["RateLimit-Policy"] == f'"public";q={TOKENS};w={TOKENS}', path
@@ -194,10 +195,17 @@ def test_signing_in_pays_for_its_page(ada: Trader) -> None:
     exhaust(send, "POST", "/login")
 
 
+def request_with(session: str) -> HttpRequest:
+    request = RequestFactory().get("/")
+    request.COOKIES[settings.SESSION_COOKIE_NAME] = session
+    return request
+
+
 def test_known_sessions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(known, "KNOWN_SESSIONS_MAX", 3)
     sessions = KnownSessions()
     for number in range(5):
         sessions.keep(f"session-{number}", number)
-    assert list(sessions._users) == ["session-2", "session-3", "session-4"]
+    kept = [sessions.user_of(request_with(f"session-{number}")) for number in range(5)]
+    assert kept == [None, None, 2, 3, 4]
     assert known_sessions is not sessions

@@ -14,16 +14,18 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
+from orders.intake import thread as intake_thread
 from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
-from orders.intake.thread import BATCH_MAX, RETRIES_MAX, Intake
+from orders.intake.thread import BATCH_MAX, DEFERRALS_MAX, RETRIES_MAX, Intake
 from orders.models import ClientOrderId, Command, Order
 from orders.reads.orders import client_order_find
-from tests.factories.intake import connection_after, intake_start
+from tests.factories.intake import connection_after, intake_start, intake_with_one_batch
 from tests.factories.market import Market, Outbox
+from tests.factories.metrics import metric_value
 from tests.factories.severed import SeveredRoad
-from tests.waiting import HANG_S, deadline_in, wait_until
+from tests.waiting import HANG_S, wait_until
 
 
 def submit_all(intake: Intake, jobs: Sequence[Job]) -> None:
@@ -119,8 +121,7 @@ def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Mar
     good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]
     jobs = [first, *same, *others, *good]
     for job in jobs:
-        job.expires_at = deadline_in()
-        intake._queue.put(job)
+        intake.put(job)
     started.set()
     assert all(job.wait(HANG_S) for job in jobs)
     intake.stop()
@@ -130,19 +131,19 @@ def test_one_refused_request_many_times_at_once_is_refused_each_time(market: Mar
 
 
 def test_what_keeps_losing_is_told_to_come_again_and_fails_nobody(market: Market) -> None:
-    intake = intake_start(market)
     tired = market.place_job(0, Side.BUY, 2_000_000_000, 100)
     leader = market.place_job(0, Side.BUY, 2_000_000_000, 100)
     good = market.place_job(1, Side.SELL, 1, 100)
     tired.draft = leader.draft
     tired.fingerprint = "11"  # another order under the same client id: it has to wait its turn
+    leader.deferrals = good.deferrals = DEFERRALS_MAX  # these go together with what is tired
     tired.deferrals = RETRIES_MAX
-    intake._commit([leader, tired, good], wait_for_locks=False)
+    intake = intake_with_one_batch(market, leader, tired, good)
+    assert all(job.wait(HANG_S) for job in (leader, tired, good))
     intake.stop()
     assert isinstance(tired.outcome, DomainError)
     assert tired.outcome.code is Code.ENGINE_BUSY
     assert isinstance(good.outcome, Accepted)
-    assert all(job.wait(0) for job in (leader, tired, good))
 
 
 def test_a_client_id_locked_by_a_stuck_transaction_holds_up_only_its_own_request(
@@ -151,17 +152,17 @@ def test_a_client_id_locked_by_a_stuck_transaction_holds_up_only_its_own_request
     """As a server sees it whose client was cut off: the claim stands, and nobody ends it."""
     stuck = market.place_job(0, Side.BUY, 1, 100)
     good = [market.place_job(1, Side.SELL, 1, 100) for _ in range(5)]
-    intake = intake_start(market)
     with connect("test-locker") as locker, locker.transaction(force_rollback=True):
         locker.execute(
             "INSERT INTO orders_clientorderid (account_id, client_order_id, order_id, fingerprint)"
             " VALUES (%s, %s, 1, '')",
             (stuck.account_id, stuck.draft.client_order_id),
         )
-        intake._commit([good[0], stuck, *good[1:]], wait_for_locks=False)
-        assert all(job.wait(0) and isinstance(job.outcome, Accepted) for job in good)
-        assert stuck.outcome is None
-    assert isinstance(intake.submit(stuck), Accepted), "when the lock is gone, as ever"
+        intake = intake_with_one_batch(market, good[0], stuck, *good[1:])
+        assert all(job.wait(HANG_S) and isinstance(job.outcome, Accepted) for job in good)
+        assert not stuck.wait(0)
+    assert stuck.wait(HANG_S)
+    assert isinstance(stuck.outcome, Accepted), "when the lock is gone, as ever"
     intake.stop()
 
 
@@ -173,12 +174,11 @@ def test_stopping_runs_what_was_deferred(market: Market) -> None:
         locker.execute(
             "SELECT 1 FROM wallets_balance WHERE account_id = %s FOR UPDATE", (job.account_id,)
         )
-        job.expires_at = deadline_in()
-        intake._queue.put(job)
+        intake.put(job)
         wait_until(lambda: job.deferrals, "the lock is met")
         stopping = threading.Thread(target=intake.stop)
         stopping.start()
-        wait_until(lambda: intake._stopping, "it is told to stop")
+        wait_until(lambda: intake.is_stopping, "it is told to stop")
     stopping.join(HANG_S)
     assert not stopping.is_alive(), "the thread ends when the last job is answered"
     assert isinstance(job.outcome, Accepted)
@@ -200,8 +200,7 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
 
     intake = Intake(open_connection=slow_connection, publisher=Outbox(), next_id=next_id)
     for job in [first, poisoned, *good]:
-        job.expires_at = deadline_in()
-        intake._queue.put(job)
+        intake.put(job)
         if job is first:
             wait_until(lambda: not intake.waiting, "the thread takes it alone, and waits")
     queued.set()
@@ -239,11 +238,13 @@ def test_full_queue_is_busy_and_takes_nothing(market: Market) -> None:
     assert Order.objects.count() == 4
 
 
-def test_a_request_that_waited_too_long_is_not_begun(market: Market) -> None:
+def test_a_request_that_waited_too_long_is_not_begun(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_thread, "DEADLINE_S", -1.0)
     intake = intake_start(market)
     job = market.place_job(0, Side.BUY, 1, 100)
-    job.expires_at = deadline_in(-1)
-    intake._queue.put(job)
+    intake.put(job)
     assert job.wait(HANG_S)
     assert isinstance(job.outcome, DomainError)
     assert job.outcome.code is Code.ENGINE_BUSY
@@ -256,8 +257,7 @@ def test_batches_are_bounded_and_in_arrival_order(market: Market) -> None:
     intake = intake_start(market, publisher=outbox)
     jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(BATCH_MAX + 20)]
     for job in jobs:
-        job.expires_at = deadline_in()
-        intake._queue.put(job)
+        intake.put(job)
     assert all(job.wait(HANG_S) for job in jobs)
     ids = [job.command_id for job in jobs]
     assert ids == sorted(ids)
@@ -272,19 +272,19 @@ def test_without_redis_orders_are_accepted_and_the_loss_is_counted(
         closed.bind(("127.0.0.1", 0))
         settings.STREAMS_URL = f"redis://127.0.0.1:{closed.getsockname()[1]}/0"
     settings.REDIS_STREAM_URL = settings.STREAMS_URL
-    before = PUBLISH_FAILED._value.get()
+    before = metric_value(PUBLISH_FAILED)
     intake = intake_start(market, publisher=RedisPublisher())
     for _ in range(3):
         assert isinstance(intake.submit(market.place_job(0, Side.BUY, 1, 100)), Accepted)
     intake.stop()
-    assert PUBLISH_FAILED._value.get() == before + 3
+    assert metric_value(PUBLISH_FAILED) == before + 3
     assert Order.objects.filter(engine_seq=None).count() == 3
 
 
 def test_a_fault_in_the_transport_after_the_commit_changes_no_answer(market: Market) -> None:
     """Whatever it is: the batch is durable, and running it again would double its commands."""
     publisher = RedisPublisher()
-    publisher._client = None  # type: ignore[assignment]  # as a client that lost itself
+    publisher.client = None  # type: ignore[assignment]  # as a client that lost itself
     intake = intake_start(market, publisher=publisher)
     order_id = intake.submit(market.place_job(0, Side.BUY, 1, 100)).command_id  # type: ignore[union-attr]
     assert isinstance(intake.submit(market.cancel_job(0, order_id)), Accepted)

@@ -102,7 +102,7 @@ def until(condition: Callable[[], object]) -> None:
 def waits(intake: Intake, job: Job) -> Asked:
     """Ask for the job; back when it waits for settlement."""
     asked = Asked(intake, job)
-    until(lambda: len(intake._settling) or asked.outcome)
+    until(lambda: len(intake.settling) or asked.outcome)
     assert asked.outcome is None, asked.outcome
     return asked
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import psycopg
 
+from exchange.domain.enums import Side
 from exchange.infra.database import connect
+from orders.intake.jobs import Job
 from orders.intake.thread import Intake
 from tests.factories.market import Market, Outbox
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_until
 
 
 def connection_open() -> psycopg.Connection[Any]:
@@ -39,3 +41,17 @@ def intake_start(
         next_id=market.ids.next_id,
         **bounds,
     )
+
+
+def intake_with_one_batch(market: Market, *jobs: Job) -> Intake:
+    """An intake that commits these jobs together, after one job that only holds it up."""
+    may_open = threading.Event()
+    intake = intake_start(market, open_connection=connection_after(may_open))
+    first = market.place_job(0, Side.SELL, 1, 100_000)
+    intake.put(first)
+    wait_until(lambda: not intake.waiting, "the first job is taken alone")
+    for job in jobs:
+        intake.put(job)
+    may_open.set()
+    assert first.wait(HANG_S)
+    return intake

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+import pytest
 
 from exchange.infra.database import connect
 from matching.worker.loop import Worker
@@ -18,6 +19,7 @@ from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire
 from orders.recovery.partition import Loaded, partition_load
 from tests.factories.market import Market
+from tests.factories.mortal import Death, Killed, MortalResults
 from tests.waiting import wait_until
 
 _OWNERS = itertools.count()
@@ -133,6 +135,7 @@ class Surroundings:
     stream: MemoryStream = field(init=False)
     feed: MemoryFeed = field(default_factory=MemoryFeed)
     started: list[WorkerProcess] = field(default_factory=list)
+    death: Death = field(default_factory=Death)
 
     def __post_init__(self) -> None:
         self.stream = MemoryStream(self.clock)
@@ -144,11 +147,26 @@ class Surroundings:
     def start(self, owner: str = "") -> WorkerProcess:
         # Postgres may take a moment to notice that the one before has gone.
         process = wait_until(
-            lambda: worker_start(self.market, self.stream, self.feed, self.clock, owner=owner),
+            lambda: worker_start(
+                self.market,
+                self.stream,
+                self.feed,
+                self.clock,
+                owner=owner,
+                results_class=MortalResults,
+            ),
             "the lease is free",
         )
+        assert isinstance(process.worker.results, MortalResults)
+        process.worker.results.death = self.death
         self.started.append(process)
         return process
+
+    def die(self, point: str) -> None:
+        """Let the last process take a turn and end at this point of it (`Death.POINTS`)."""
+        self.death.point = point
+        with pytest.raises(Killed, match=point):
+            self.started[-1].run(1)
 
     def close(self) -> None:
         for process in self.started:

@@ -5,7 +5,6 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.db import IntegrityError, connection, models
 from django.db.models import CheckConstraint, Model, UniqueConstraint
 from django.test import Client
@@ -14,7 +13,7 @@ from django.urls import reverse
 from adminpanel.admin.forms import SENTENCES, PlainAdmin, PlainForm, sentence_of
 from exchange.models import Asset, Brand, FeeSchedule, Symbol, Tier, User
 from exchange.selectors import catalogue_forget
-from tests.factories.back_office import form_values
+from tests.factories.back_office import form_values, registered
 from tests.factories.reference import symbol_make
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.django_db
 OURS = ("exchange", "orders", "risk", "wallets")
 EDITABLE = [
     model
-    for model, one in admin.site._registry.items()
+    for model, one in registered().items()
     if model._meta.app_label in OURS and isinstance(one, PlainAdmin)
 ]
 AMBIGUOUS = ("1,000", "1.000,5", "1 000", "1'000", "1e3", "-1", "+1", "\uff11", "\u0661", "1_0")
@@ -42,7 +41,7 @@ def name_of(model: type[Model]) -> str:
 
 def test_every_form_that_staff_may_fill_in_is_a_plain_one() -> None:
     """One that stands on Django's own would tell constraints by their names."""
-    for model, one in admin.site._registry.items():
+    for model, one in registered().items():
         if model._meta.app_label not in OURS or not model._meta.constraints:
             continue
         if one.has_add_permission.__qualname__.startswith("ReadOnlyAdmin"):

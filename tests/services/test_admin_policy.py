@@ -20,6 +20,7 @@ from adminpanel.admin.policy import OPEN_FIELDS, OfficeAdmin, closed_fields, is_
 from exchange.models import Asset, Brand, Tier, User
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
+from tests.factories.back_office import registered
 from tests.factories.reference import symbol_make
 from wallets.services import user_create
 
@@ -124,7 +125,7 @@ def routes(patterns: Any, before: str = "/admin/") -> Iterator[tuple[str, str]]:
 def addresses() -> list[str]:
     """Every address of the back office; those of a row with rows that could matter."""
     rows = {}
-    for model in admin.site._registry:
+    for model in registered():
         prefix = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
         rows[prefix] = list(model._base_manager.values_list("pk", flat=True)[: ROWS.get(model, 1)])
     found = set()
@@ -172,7 +173,7 @@ def act(people: People) -> int:
     """Send every action of every list, and one that Django adds by itself."""
     answers = 0
     users = [str(user.pk) for user in User.objects.all()]
-    for model, model_admin in admin.site._registry.items():
+    for model, model_admin in registered().items():
         opts = model._meta
         page = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
         rows = [str(pk) for pk in model._base_manager.values_list("pk", flat=True)[:20]]
@@ -266,7 +267,7 @@ def test_staff_do_nothing_to_staff(name: str) -> None:
 
 
 def test_every_admin_stands_on_the_policy() -> None:
-    for model, model_admin in admin.site._registry.items():
+    for model, model_admin in registered().items():
         assert isinstance(model_admin, OfficeAdmin), model
 
 

@@ -112,8 +112,8 @@ def test_hub_sends_private_frames_only_where_they_were_asked_for() -> None:
         ("account:7", b'{"channel":"balances","type":"balance"}'),
     ]
     hub.dispatch(msgspec.msgpack.encode(frames))
-    assert list(mine._frames) == ['{"channel":"orders","type":"order"}']
-    assert list(other._frames) == []
+    assert list(mine.frames) == ['{"channel":"orders","type":"order"}']
+    assert list(other.frames) == []
 
 
 def test_hub_survives_what_it_cannot_read() -> None:
@@ -123,7 +123,7 @@ def test_hub_survives_what_it_cannot_read() -> None:
     hub.dispatch(b"\xc1 not msgpack")
     hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@depth", b"no json")]))
     hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@trade", b"{}")]))
-    assert list(outbox._frames) == ["{}"]
+    assert list(outbox.frames) == ["{}"]
 
 
 @pytest.mark.parametrize(

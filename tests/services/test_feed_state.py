@@ -43,7 +43,7 @@ def frame(state: str, second: int = 0) -> bytes:
 
 
 def heard(outbox: Outbox) -> list[str]:
-    frames = map(msgspec.json.decode, outbox._frames)
+    frames = map(msgspec.json.decode, outbox.frames)
     return [frame["state"] for frame in frames if frame["type"] == "state"]
 
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.http import HttpResponse
 from django.test import Client
 
 from exchange.models import User
+from tests.factories.back_office import registered
 from tests.factories.reference import symbol_make
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +48,7 @@ def test_pages(root: Client, path: str) -> None:
 
 
 def test_the_back_office(root: Client) -> None:
-    for model in admin.site._registry:
+    for model in registered():
         place = f"/admin/{model._meta.app_label}/{model._meta.model_name}"
         names = [field.name for field in model._meta.fields]
         for name in (*names, "q", "o", "p", "_changelist_filters"):

@@ -97,7 +97,7 @@ class Process:
 
 async def watched() -> None:
     watch = logins.logins_running()
-    while watch._changed or watch._unchecked:
+    while watch.is_behind:
         await asyncio.sleep(0.01)
 
 
@@ -314,7 +314,7 @@ def watch_often(process: Process) -> None:
     """Look logins up all the time instead of every RECHECK_S."""
 
     async def often() -> None:
-        logins.logins_running()._recheck_s = 0.05
+        logins.logins_running().recheck_s = 0.05
 
     process.run(often())
 
@@ -366,11 +366,11 @@ def test_places_in_groups_are_left_with_the_last_socket(
 
     async def left() -> tuple[int, int]:
         watch = logins.logins_running()
-        held = len(watch._held)
+        held = len(watch.held)
         for socket in sockets:
             await socket.wire.disconnect(timeout=HANG_S)
         await watched()
-        return held, len(watch._held) + len(watch._outboxes)
+        return held, len(watch.held) + len(watch.outboxes)
 
     assert processes[0].run(left()) == (2 + 3, 0), "a user, their sessions, and each session"
 

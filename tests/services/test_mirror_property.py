@@ -61,8 +61,8 @@ class Client:
         self.asks: dict[str, str] = {}
 
     def read(self) -> None:
-        while self.outbox._frames:
-            self._take(msgspec.json.decode(self.outbox._frames.popleft()))
+        while self.outbox.frames:
+            self._take(msgspec.json.decode(self.outbox.frames.popleft()))
 
     def _take(self, frame: dict[str, object]) -> None:
         if frame["type"] == "snapshot":
@@ -165,7 +165,7 @@ def test_repeated_delta_is_not_forwarded() -> None:
     run.resync()
     run.delta([("1.50", "1")], [])
     run.repeat()
-    kinds = [msgspec.json.decode(frame)["type"] for frame in run.clients[0].outbox._frames]
+    kinds = [msgspec.json.decode(frame)["type"] for frame in run.clients[0].outbox.frames]
     assert kinds == ["snapshot", "delta"]
 
 

@@ -28,6 +28,7 @@ from orders.models import Command, ScheduledState
 from orders.settlement.batch import Idle, SettledBatch, settle_next
 from orders.tasks import RedisDoorbell, settle_until_idle
 from tests.factories.ledger import PARTITION, Rig
+from tests.factories.metrics import metric_value
 from tests.factories.reference import symbol_make
 from tests.factories.trading import redis_away
 from tests.waiting import HANG_S, wait_until
@@ -324,7 +325,7 @@ def test_beat_measures_the_lag_and_makes_missing_cursors(rig):
     rig.connection.execute("DELETE FROM orders_settlementcursor")
     tasks.settle_all()
     assert cursor_of(rig) == 0
-    lag = metrics.SETTLEMENT_LAG.labels(PARTITION)._value.get()
+    lag = metric_value(metrics.SETTLEMENT_LAG.labels(PARTITION))
     assert lag == 0
 
 

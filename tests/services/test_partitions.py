@@ -231,7 +231,7 @@ def test_writers_and_an_attach_do_not_wait_for_each_other(connection, far_partit
             partitions.detach(connection, "orders_order", name)
             connection.execute(f"DROP TABLE {name}")
         with connection.transaction(force_rollback=True):
-            partitions._attach(connection, partitions.ORDERS, month.name, month.low, month.high)
+            partitions.attach(connection, partitions.ORDERS, month.name, month.low, month.high)
             orders_insert(writer, [order_row(ids.next_id(), FAR)])  # while an attach is not through
 
 

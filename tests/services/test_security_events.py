@@ -39,10 +39,10 @@ FOUND = {"x-request-id": "trace-12345678"}
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute with all its room, and no waits from earlier tests."""
-    monkeypatch.setattr(security_events, "_failures", FailureBudget())
+    monkeypatch.setattr(security_events, "failure_budget", FailureBudget())
     local = LocalCounters()
-    monkeypatch.setattr(throttle, "_shared", local)
-    monkeypatch.setattr(throttle, "_local", local)
+    monkeypatch.setattr(throttle, "shared", local)
+    monkeypatch.setattr(throttle, "local", local)
     symbol_make("BTC-USDT")
 
 
@@ -276,7 +276,7 @@ def test_strangers_fill_a_minute_and_no_more() -> None:
     budget = FailureBudget()
     many = [budget.take(f"198.51.100.{number}", 100.0) for number in range(200)]
     assert many == [0] * budget.RECORDED_MAX + [None] * (200 - budget.RECORDED_MAX)
-    assert len(budget._by_network) == budget.RECORDED_MAX
+    assert len(budget.by_network) == budget.RECORDED_MAX
     assert budget.take("203.0.113.1", 100.0 + budget.MINUTE_S) == 200 - budget.RECORDED_MAX
 
 

@@ -36,6 +36,7 @@ from orders.recovery.availability import (
 from orders.recovery.lease import lease_acquire
 from orders.tasks import connection_close
 from risk.audit.run import audit_run
+from tests.factories.metrics import metric_value
 from tests.factories.reference import symbol_make
 from tests.factories.trading import Trader, decoded, process_begin, process_end, trader_make
 
@@ -131,8 +132,8 @@ def test_an_order_pays_no_round_trip_for_the_answer(
 ) -> None:
     now = [1_000.0]
     monkeypatch.setattr(
-        "orders.recovery.availability._copy",
-        Copy(availability._read, age_max_s=READ_EVERY_S, now_s=lambda: now[0]),
+        "orders.recovery.availability.silences_copy",
+        Copy(availability.silences_read, age_max_s=READ_EVERY_S, now_s=lambda: now[0]),
     )
     rules = symbol_known("BTC-USDT")
     served_forget()
@@ -144,7 +145,7 @@ def test_an_order_pays_no_round_trip_for_the_answer(
         served_check(rules)
         assert len(queries) == 2
         now[0] += SILENCE_MAX_S / 2  # a reading that cannot be made anew grows old
-        monkeypatch.setattr(availability._copy, "_age_max_s", 1e9)
+        monkeypatch.setattr(availability.silences_copy, "age_max_s", 1e9)
         served_check(rules)
         now[0] += SILENCE_MAX_S
         with pytest.raises(DomainError) as refused:
@@ -171,8 +172,8 @@ def test_the_age_of_what_waits_is_told_of_every_partition(
     assert (ages[1], ages[3]) == (0, 0)
     assert 20 <= ages[2] < 80
     tasks.settle_all()
-    assert metrics.UNSEQUENCED_AGE_SECONDS.labels(2)._value.get() > 0
-    assert metrics.UNSEQUENCED_AGE_SECONDS.labels(1)._value.get() == 0
+    assert metric_value(metrics.UNSEQUENCED_AGE_SECONDS.labels(2)) > 0
+    assert metric_value(metrics.UNSEQUENCED_AGE_SECONDS.labels(1)) == 0
 
 
 def test_the_audit_is_not_green_while_orders_wait_for_nobody(

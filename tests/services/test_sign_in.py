@@ -163,7 +163,7 @@ def test_redis_keeps_a_bounded_number_of_networks_an_account() -> None:
     tries = Tries(SharedCounters())
     for number in range(KNOWN_NETWORKS_MAX + 5):
         tries.right("ada", f"198.51.100.{number}")
-    key = throttle._keys(attempt_of("ada", HOME))[0]
+    [key] = redis_client().scan_iter("*:signin:known:*")
     assert redis_client().zcard(key) == KNOWN_NETWORKS_MAX
     assert all(redis_client().ttl(key) > 0 for key in redis_client().scan_iter())
 
@@ -176,7 +176,7 @@ def test_this_process_keeps_a_bounded_number_of_counters(monkeypatch: pytest.Mon
         tries.right(f"m{number}", f"198.51.100.{number}")
     for number in range(50):
         tries.wrong(f"n{number}", f"198.51.101.{number}")
-    assert len(counters._counts) == len(counters._known) == 10
+    assert len(counters.counts) == len(counters.known) == 10
 
 
 class Away(SharedCounters):
@@ -201,7 +201,7 @@ def test_without_redis_the_process_counts_by_itself() -> None:
 @pytest.fixture
 def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Somebody and a superuser; no time passes for the throttle, however slow the machine is."""
-    monkeypatch.setattr(throttle.throttle, "_now_ms", Clock())
+    monkeypatch.setattr(throttle.throttle, "now_ms", Clock())
     redis_client().flushdb()
     symbol_make("BTC-USDT")
     User.objects.create_user("ada", password="right")

@@ -95,7 +95,7 @@ def test_nothing_is_remembered_of_who_left() -> None:
     places = Places()
     for number in range(100):
         places.leave(places.enter(f"203.0.113.{number}", number % 2 or None))
-    assert len(places) == len(places._strangers) == len(places._users) == 0
+    assert len(places) == len(places.strangers) == len(places.users) == 0
 
 
 # --- connections ------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_handshakes_of_a_network_are_bounded(
     monkeypatch: pytest.MonkeyPatch, market: Places
 ) -> None:
     monkeypatch.setattr(places_module, "HANDSHAKES", Rate(per_second=1, burst=2))
-    market._handshakes = LocalBuckets(lambda: 0)  # no time passes
+    market.handshakes = LocalBuckets(lambda: 0)  # no time passes
 
     async def scenario(socket: Socket) -> None:
         await other()

@@ -197,7 +197,7 @@ def test_a_stop_while_a_role_is_being_ended_ends_it_once() -> None:
         assert process.stdout is not None
         os.kill(process.pid, signal.SIGKILL)
         await until(lambda: process.returncode is not None)
-        ending = asyncio.create_task(boss._end_group(boss.children[0]))
+        ending = asyncio.create_task(boss.end_group(boss.children[0]))
         await asyncio.sleep(0.05)  # until it waits for the last words
         await boss.stop()
         await ending

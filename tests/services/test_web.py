@@ -180,7 +180,7 @@ def test_the_page_tells_the_users_own_fees_in_percent(ada: Client) -> None:
 def test_pages_of_a_network_run_out_and_static_files_do_not(
     client: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "_public", LocalBuckets(lambda: 0))  # no time passes
+    monkeypatch.setattr(admission, "public_buckets", LocalBuckets(lambda: 0))  # no time passes
     settings.PUBLIC_WEIGHT_PER_SECOND = 1
     taken = BURST_SECONDS[Bucket.PUBLIC] // PAGE_WEIGHT
     statuses = [client.get("/login").status_code for _ in range(taken + 1)]

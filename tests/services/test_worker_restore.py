@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import ListKind, OrderType, Side, TimeInForce
+from exchange.domain.ids import id_time_ms
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
@@ -88,7 +89,7 @@ def lists(market: Market) -> list[list[Job]]:
 
 
 def cancel_after(market: Market) -> list[list[Job]]:
-    now_ms = market.ids._clock_ms()
+    now_ms = id_time_ms(market.ids.next_id())
     return [
         [cancel_after_job(market, 0, now_ms + 60_000), cancel_after_job(market, 1, now_ms + 5_000)],
         [special_job(market, 0, SELL, 3, 100, expires_ms=now_ms + 3_000)],
@@ -120,7 +121,7 @@ def auction(market: Market) -> tuple[list[Job], list[Job]]:
 
 
 def cancels(market: Market) -> tuple[list[Job], list[Job]]:
-    due = market.ids._clock_ms() + 1
+    due = id_time_ms(market.ids.next_id()) + 1
     before = [plain(market, 0, SELL, 1, 100 + n) for n in range(MANY)]
     return [*before, cancel_after_job(market, 0, due)], []
 
@@ -198,7 +199,7 @@ def test_killed_in_the_middle_of_its_work_it_goes_on_there(
     submit(market, db, *last_jobs)
     around.deliver()
     first.worker.careful = 1  # so that the process dies between a command and its Continue
-    first.worker._commit(next(first.worker._portions(first.worker._gather())))
+    around.die("after_commit")
     first.kill()
     assert first.worker.engine.needs_continue(market.symbol_id)
     second = around.start()
@@ -495,7 +496,7 @@ def test_a_symbol_whose_work_keeps_failing_is_blocked_and_no_other(
     submit(market, db, *last_jobs)
     around.deliver()
     first.worker.careful = 1
-    first.worker._commit(next(first.worker._portions(first.worker._gather())))
+    around.die("after_commit")
     for _ in range(2):
         work = Continue(market.ids.next_id(), 0, market.symbol_id)
         first.worker.results.record_fault(work, AssertionError("a bug"))

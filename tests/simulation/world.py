@@ -18,13 +18,13 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from matching.engine.messages import Place, PlaceList
 from matching.state.codec import decode_command, encode_command
-from matching.worker.loop import Batch, Committed, EngineFailed, LeaseLost
+from matching.worker.loop import EngineFailed, LeaseLost
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, PlaceJob
-from orders.recording.results import PostgresResults
 from orders.settlement.batch import settle_batch
 from risk.audit.run import audit_run
 from tests.factories.market import market_make
+from tests.factories.mortal import Death, Killed, MortalResults
 from tests.factories.worker import (
     MemoryFeed,
     MemoryStream,
@@ -40,40 +40,6 @@ JOBS_PER_BATCH_MAX: Final = 6
 REST_TURNS_MAX: Final = 60
 UNSERVED: Final = "orders wait, and no engine serves it"
 BEHIND_MS: Final = 3_600_000
-
-
-class Killed(BaseException):
-    """The process is gone at this very line. Not an Exception: nothing may handle it."""
-
-
-class Death:
-    """Where the worker dies next; armed by the simulation, used up by one death."""
-
-    POINTS = ("before_commit", "between_statements", "after_commit", "before_publish", "published")
-
-    def __init__(self) -> None:
-        self.point = ""
-
-    def strike(self, point: str) -> None:
-        if self.point == point:
-            self.point = ""
-            raise Killed(point)
-
-
-class MortalResults(PostgresResults):
-    """The real results, in a process that may die before, during and after its transaction."""
-
-    death: Death
-
-    def commit(self, batch: Batch) -> Committed:
-        self.death.strike("before_commit")
-        committed = super().commit(batch)
-        self.death.strike("after_commit")
-        return committed
-
-    def _frames(self, *args: Any) -> list[tuple[str, bytes]]:
-        self.death.strike("between_statements")
-        return super()._frames(*args)
 
 
 class MortalFeed(MemoryFeed):

@@ -104,7 +104,7 @@ class _Orders:
         return turn + side * self._half, body
 
 
-class _Load:
+class Load:
     """One run of a plan."""
 
     def __init__(self, plan: LoadPlan) -> None:
@@ -198,7 +198,7 @@ class _Load:
 def main() -> None:
     """Read a plan, run it, write the result."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=LoadPlan)
-    sys.stdout.buffer.write(msgspec.json.encode(_Load(plan).run()))
+    sys.stdout.buffer.write(msgspec.json.encode(Load(plan).run()))
 
 
 if __name__ == "__main__":

@@ -185,15 +185,15 @@ def growth(messages: int) -> tuple[int, int]:
     """Blocks and bytes of the process that a steady book keeps of so many messages more."""
     engine = Engine()
     first = GROWTH_BOOK_ORDERS * 10
-    _steady(engine, range(1, first))
+    steady(engine, range(1, first))
     gc.collect()
     blocks, resident = sys.getallocatedblocks(), _resident_bytes()
-    _steady(engine, range(first, first + messages * 5 // 11))
+    steady(engine, range(first, first + messages * 5 // 11))
     gc.collect()
     return sys.getallocatedblocks() - blocks, _resident_bytes() - resident
 
 
-def _steady(engine: Engine, numbers: range) -> None:
+def steady(engine: Engine, numbers: range) -> None:
     """Orders that come, and leave by a trade or when so many have come after them.
 
     Of 11 messages 5 are orders that rest, 5 cancels, and one takes.

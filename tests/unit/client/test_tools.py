@@ -5,7 +5,7 @@ import pytest
 from config.demo import market as demo_market
 from config.demo.client import Credentials
 from config.demo.market import DemoMarket
-from tests.lab.bench.load_generator import LoadPlan, _Load
+from tests.lab.bench.load_generator import Load, LoadPlan
 from tests.lab.clients.latency import Latencies
 from tests.lab.crash.killer import TARGETS, kills_plan
 from tests.unit.replay.venue_server import PaperVenue, venue_server
@@ -26,7 +26,7 @@ def test_the_load_sends_what_it_says(rate: float) -> None:
             seed=1,
             mark="x",
         )
-        result = _Load(plan).run()
+        result = Load(plan).run()
     assert result.errors == 0
     assert result.accepted == result.sent == len(venue.orders) > 20
     assert rate == 0 or result.sent == 150
@@ -38,7 +38,7 @@ def test_the_load_sends_what_it_says(rate: float) -> None:
 def test_a_busy_answer_counts_as_an_error() -> None:
     with venue_server(PaperVenue(busy_share=0.2, silent_share=0.1)) as url:
         plan = LoadPlan(url, "A-B", [("k", "s"), ("l", "s")], 0.3, 0.0, 2, 0.3, 1, "x")
-        result = _Load(plan).run()
+        result = Load(plan).run()
     assert result.refused["503 engine.busy"] > 0
     assert result.lost > 0
     assert result.errors == result.sent - result.accepted

@@ -1,12 +1,12 @@
 """Every code can be told: a status with a title, a text that fills itself in."""
 
-from exchange.api.errors import _TITLES
+from exchange.api.errors import TITLES
 from exchange.domain.codes import DESCRIPTIONS, Code
 from exchange.domain.errors import DomainError
 
 
 def test_every_status_has_a_title() -> None:
-    assert {status for status, _ in DESCRIPTIONS.values()} <= set(_TITLES)
+    assert {status for status, _ in DESCRIPTIONS.values()} <= set(TITLES)
 
 
 def test_a_text_without_its_values_is_still_a_text() -> None:

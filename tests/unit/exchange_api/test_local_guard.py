@@ -74,4 +74,4 @@ def test_buckets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     local = LocalBuckets(Clock())
     for number in range(110):
         local.take(str(number), TEN, 1)
-    assert len(local._buckets) == 100
+    assert len(local) == 100

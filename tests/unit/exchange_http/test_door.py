@@ -14,11 +14,9 @@ from django.http import HttpRequest, HttpResponse
 from structlog.testing import capture_logs
 
 from exchange.api.requests import BODY_BYTES_MAX
-from exchange.infra.event_loop import Threads
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.infra.http.environ import HEAD_BYTES_MAX
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX
-from exchange.infra.metrics import WEB_REQUESTS
 from exchange.web.door import Door
 from exchange.web.on_loop import LoopView, Route
 
@@ -293,8 +291,7 @@ async def test_no_more_is_handed_over_than_the_threads_may_have_waiting() -> Non
         assert release.wait(HANGS_S)
         return echo(environ, start)
 
-    door = Door(held, threads=1)
-    door.threads = Threads(1, door._respond, name="test", waiting_max=2, busy=WEB_REQUESTS)
+    door = Door(held, threads=1, requests_max=2)
     tasks = [asyncio.create_task(Exchange().through(door)) for _ in range(2)]
     async with asyncio.timeout(HANGS_S):
         while door.threads.busy < 2:

@@ -106,7 +106,7 @@ def test_a_ratio_out_of_its_bounds_fails_the_bench(
 
 def test_a_steady_book_keeps_nothing_of_what_came_and_went() -> None:
     engine = Engine()
-    bench._steady(engine, range(1, 30_000))
+    bench.steady(engine, range(1, 30_000))
     orders = len(engine.book(workloads.SYMBOL).orders)
     blocks, _ = bench.growth(40_000)
     assert 0 < orders <= bench.GROWTH_BOOK_ORDERS

@@ -30,7 +30,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
     tops_forget()
     monkeypatch.setattr("exchange.infra.redis.PAUSE_AFTER_FAILURE_S", 60.0)
     monkeypatch.setattr(selectors, "redis_client", lambda: client)
-    monkeypatch.setattr(selectors, "_clients", threading.local())
+    monkeypatch.setattr(selectors, "thread_clients", threading.local())
     yield client
     tops_forget()
 
