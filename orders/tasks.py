@@ -1,28 +1,23 @@
-"""Celery tasks of orders: settle, ask for what the clock says, forget what has done its duty.
+"""Celery tasks of orders: what is due by the clock, and what has done its duty and is forgotten.
 
-Every task may run twice, at the same time as itself, or die anywhere: settlement is idempotent by
-its cursor, the clean-ups delete what is past its date.
+Settlement has its own (orders/settlement/task.py); here beat looks after it. Every task may run
+twice, at the same time as itself, or die anywhere.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 import psycopg
-import redis
 import structlog
 from celery import shared_task
 from django.conf import settings
 
 from exchange.domain.ids import id_floor
-from exchange.domain.units import plain
 from exchange.infra import metrics
 from exchange.infra.advisory import Job, job_lock
 from exchange.infra.database import connect
-from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
-from exchange.realtime.publish import Frame, balance_frame, encode_frames
 from orders.intake.publish import RedisPublisher
 from orders.markets.halts import symbols_halt
 from orders.markets.rules import symbol_rules_converge
@@ -30,172 +25,16 @@ from orders.markets.schedules import schedules_run
 from orders.markets.states import NOTE_LENGTH_MAX
 from orders.markets.suspensions import barred_orders_cancel
 from orders.recovery.availability import unsequenced_ages
-from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
+from orders.settlement.task import connection_close, settle_partition, settlement_connection
 from wallets.entries import ledger_ids
 from wallets.fragments import AUDIT_MARKS
 
-SETTLE_RUN_SECONDS: Final = 5.0
-# A bell that rang for a run that died must not keep the next one silent for long.
-BELL_LIFE_MS: Final = 2_000
 CLIENT_ORDER_ID_KEEP_MS: Final = 24 * 3_600 * 1_000
 ROWS_PER_DELETE: Final = 5_000
 DELETES_PER_RUN_MAX: Final = 2_000
 JOURNAL_KEEP_DAYS: Final = 30
 
-IDLE: Final = psycopg.pq.TransactionStatus.IDLE
-
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
-
-
-class Doorbell(Protocol):
-    """How a run learns that something was committed after it looked."""
-
-    def ring(self) -> None:
-        """Leave word that there may be work."""
-
-    def silence(self) -> bool:
-        """Take the word away; True when there was one."""
-
-
-class RedisDoorbell:
-    """The nudge flag of a partition. Without Redis nobody rings: beat looks every second."""
-
-    def __init__(self, client: redis.Redis, partition_id: int) -> None:
-        self._client = client
-        self._key = settle_flag_key(partition_id)
-
-    def ring(self) -> None:
-        try:
-            self._client.set(self._key, b"1", px=BELL_LIFE_MS)
-        except redis.RedisError as error:
-            log.warning("settlement.bell_unreachable", error=str(error))
-
-    def silence(self) -> bool:
-        try:
-            return bool(self._client.delete(self._key))
-        except redis.RedisError as error:
-            log.warning("settlement.bell_unreachable", error=str(error))
-            return False
-
-
-def settle_until_idle(
-    step: Callable[[], SettledBatch | Idle],
-    doorbell: Doorbell,
-    *,
-    settled: Callable[[SettledBatch], None],
-    is_over: Callable[[], bool],
-) -> bool:
-    """Settle batch after batch; return whether time ran out with work left.
-
-    No wake-up is lost. Whoever commits events rings and, if the bell was silent, sends a task. A
-    run silences the bell before it looks, and looks again when the bell rang meanwhile. A run that
-    finds the cursor locked rings and tries once more: if it is locked still, the one who holds it
-    has yet to listen for the bell, and will.
-    """
-    doorbell.silence()
-    while True:
-        outcome = step()
-        if outcome is Idle.LOCKED:
-            doorbell.ring()
-            outcome = step()
-            if outcome is Idle.LOCKED:
-                return False
-        if isinstance(outcome, SettledBatch):
-            settled(outcome)
-            if is_over():
-                return True
-        elif not doorbell.silence():
-            return False
-
-
-_connections: dict[int, psycopg.Connection] = {}
-
-
-def _connection() -> psycopg.Connection:
-    """This process' own connection for settlement, opened anew when it broke."""
-    pid = os.getpid()
-    connection = _connections.get(pid)
-    if connection is not None and connection.info.transaction_status is not IDLE:
-        connection.close()  # a task was interrupted in the middle of a statement
-    if connection is None or connection.closed:
-        connection = _connections[pid] = connect("settlement")
-    return connection
-
-
-def connection_close() -> None:
-    """Close this process' settlement connection; the next task opens a new one."""
-    connection = _connections.pop(os.getpid(), None)
-    if connection is not None:
-        connection.close()
-
-
-@shared_task
-def settle_partition(partition_id: int) -> None:
-    """Settle what is after the partition's cursor, for SETTLE_RUN_SECONDS at most, then go on."""
-    client = redis_client()
-    until = time.monotonic() + SETTLE_RUN_SECONDS
-    try:
-        has_more = settle_until_idle(
-            lambda: _timed_step(partition_id),
-            RedisDoorbell(client, partition_id),
-            settled=lambda batch: _after_commit(client, batch),
-            is_over=lambda: time.monotonic() > until,
-        )
-    except (StreamGap, AssertionError):
-        # Nothing was changed: the cursor stands before the event that cannot be settled.
-        log.critical("settlement.stopped", partition_id=partition_id, exc_info=True)
-        raise
-    except BaseException:
-        # A time limit strikes anywhere, in the middle of a statement too: a connection that waits
-        # for an answer nobody reads would fail every later task of this process.
-        connection_close()
-        raise
-    finally:
-        client.close()
-    if has_more:
-        settle_partition.delay(partition_id)
-
-
-def _timed_step(partition_id: int) -> SettledBatch | Idle:
-    started = time.perf_counter()
-    outcome = settle_next(_connection(), partition_id)
-    if isinstance(outcome, SettledBatch):
-        metrics.STAGE_SECONDS.labels("settle").observe(time.perf_counter() - started)
-        metrics.BATCH_SIZE.labels("settle").observe(outcome.trades)
-    return outcome
-
-
-def _after_commit(client: redis.Redis, batch: SettledBatch) -> None:
-    log.debug(
-        "settlement.batch",
-        partition_id=batch.partition_id,
-        sequence=batch.last_seq,
-        trades=batch.trades,
-        entries=batch.entries,
-    )
-    frames = balance_frames(batch)
-    if not frames:
-        return
-    try:
-        client.publish(FEED_CHANNEL, encode_frames(frames))
-    except redis.RedisError as error:
-        log.warning("settlement.push_failed", error=str(error))
-
-
-def balance_frames(batch: SettledBatch) -> list[Frame]:
-    """What the users whose balances changed are told."""
-    return [
-        balance_frame(
-            row.account_id,
-            asset=batch.asset_codes[row.asset_id],
-            available=plain(row.available),
-            reserved=plain(row.reserved),
-            sequence=row.version,
-        )
-        for row in batch.balances
-        if not row.may_be_negative
-    ]
-
 
 _LAG = """
 SELECT engine.id, engine.last_seq - cursor.last_seq, coalesce(extract(epoch FROM now() - (
@@ -214,7 +53,7 @@ SELECT id, 0, now() FROM orders_enginepartition ON CONFLICT DO NOTHING
 @shared_task
 def settle_all() -> None:
     """Measure every partition, served or not, and settle those with a lag: beat's safety net."""
-    connection = _connection()
+    connection = settlement_connection()
     connection.execute(_CURSORS_MISSING)
     for partition_id, age_s in unsequenced_ages(connection, time.time_ns() // 1_000_000).items():
         metrics.UNSEQUENCED_AGE_SECONDS.labels(partition_id).set(age_s)
@@ -228,7 +67,7 @@ def settle_all() -> None:
 @shared_task
 def symbols_freeze(codes: list[str], note: str) -> int:
     """Halt these symbols by command, those not halted or closed yet; return how many."""
-    frozen = symbols_halt(_connection(), ledger_ids(), codes, note[:NOTE_LENGTH_MAX])
+    frozen = symbols_halt(settlement_connection(), ledger_ids(), codes, note[:NOTE_LENGTH_MAX])
     if frozen:
         log.critical("symbols.frozen", symbols=frozen, note=note)
     return len(frozen)
@@ -238,7 +77,9 @@ def symbols_freeze(codes: list[str], note: str) -> int:
 def schedules_run_now() -> int:
     """Send the market states that are due by the clock; return how many."""
     try:
-        return schedules_run(_connection(), ledger_ids(), RedisPublisher(), datetime.now(UTC))
+        return schedules_run(
+            settlement_connection(), ledger_ids(), RedisPublisher(), datetime.now(UTC)
+        )
     except BaseException:
         connection_close()  # as in settle_partition; symbols held for a schedule are free with it
         raise

@@ -6,7 +6,7 @@ the commit. The cursor moves with the money, so an event is settled exactly once
 settlement is idempotent by its position, not by looking for duplicates.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -15,10 +15,18 @@ import psycopg
 
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from matching.engine.journal import Sequenced
+from matching.engine.messages import (
+    CommandRefused,
+    OrderAccepted,
+    OrderAmended,
+    OrderCancelled,
+    OrderRejected,
+    OrderRepriced,
+    Trade,
+)
 from matching.state.codec import decode_journal
 from orders.recovery.partition import units_load
-from orders.settlement.fold import Fold
-from orders.settlement.touched import amends_refused, orders_touched
+from orders.settlement.fold import Fold, is_repriced
 from wallets.entries import entries_write
 from wallets.locks import BalanceRow, balances_apply, balances_create_missing
 from wallets.reservation_rows import reservations_load, reservations_write
@@ -41,6 +49,14 @@ _AMEND_EXTRAS: Final = "SELECT id, reserved_extra FROM orders_command WHERE id =
 _CURSOR_MOVE: Final = """
 UPDATE orders_settlementcursor SET last_seq = %s, updated_at = now() WHERE partition_id = %s
 """
+
+_ABOUT_ONE_ORDER: Final = (
+    OrderRejected,
+    OrderCancelled,
+    OrderAmended,
+    OrderRepriced,
+    CommandRefused,
+)
 
 
 class StreamGap(Exception):
@@ -161,6 +177,26 @@ def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) ->
     )
 
 
+def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
+    """Return the orders that the rows name and whose reservations they may change.
+
+    What is linked to these may change with them: the other one of a pool, and the orders that one
+    of these pays for (wallets.locks.reservations_locked finds them).
+    """
+    touched: set[int] = set()
+    for row in rows:
+        for event in row.events:
+            if isinstance(event, Trade):
+                touched.add(event.maker_order_id)
+                touched.add(event.taker_order_id)
+            elif isinstance(event, OrderAccepted):
+                if is_repriced(row.command, event):
+                    touched.add(event.order_id)
+            elif isinstance(event, _ABOUT_ONE_ORDER):
+                touched.add(event.order_id)
+    return touched
+
+
 def _scales(units: Mapping[int, SymbolUnits]) -> dict[int, int]:
     scales: dict[int, int] = {}
     for one in units.values():
@@ -194,3 +230,14 @@ def _amend_extras(
     return {
         command_id: decimal_to_atoms(extra, scale_of[command_id]) for command_id, extra in found
     }
+
+
+def amends_refused(rows: Iterable[Sequenced], held: Mapping[int, Held]) -> list[int]:
+    """Return the command ids of refused amends for which an order still holds extra funds."""
+    pending = {one.pending_amend_id for one in held.values()} - {None}
+    return [
+        event.command_id
+        for row in rows
+        for event in row.events
+        if type(event) is CommandRefused and event.command_id in pending
+    ]

@@ -20,6 +20,7 @@ from matching.engine.messages import (
     STP_DECREMENT,
     Amend,
     AuctionUncrossed,
+    Command,
     CommandDone,
     CommandRefused,
     ContinueNeeded,
@@ -35,12 +36,12 @@ from matching.engine.messages import (
     OrderWaiting,
     PhaseChanged,
     Place,
+    PlaceList,
     ReferenceMoved,
     SelfTradePrevented,
     StateChanged,
     Trade,
 )
-from orders.settlement.touched import is_repriced
 from wallets.fees import BUY, SELL, fee_of_fill
 from wallets.linked import Links
 from wallets.postings import trade_postings
@@ -266,3 +267,11 @@ _HANDLERS: Final[dict[type[Any], Callable[[Fold, Sequenced, Any], None]]] = {
     ),
 }
 assert set(_HANDLERS) == set(get_args(Event)), "an event without a handler fails at import"
+
+
+def is_repriced(command: Command, event: OrderAccepted) -> bool:
+    """Tell whether a post-only order was accepted at another price than it asked for."""
+    if type(command) is PlaceList:
+        [command] = [place for place in command.orders if place.order_id == event.order_id]
+    assert type(command) is Place
+    return event.price_ticks != command.price_ticks

@@ -13,7 +13,8 @@ from exchange.domain.ids import id_floor
 from exchange.infra import metrics
 from exchange.infra.database import connect
 from matching.engine.messages import BUY, SELL
-from orders.tasks import connection_close, symbols_freeze
+from orders.settlement.task import connection_close
+from orders.tasks import symbols_freeze
 from risk.audit import reservations as hold_checks
 from risk.audit import run as audit_module
 from risk.audit.run import INVARIANTS, audit_run

@@ -26,7 +26,13 @@ from orders.intake.thread import intake_stop
 from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.settlement.batch import Idle, SettledBatch, settle_next
-from orders.tasks import RedisDoorbell, settle_until_idle
+from orders.settlement.task import (
+    RedisDoorbell,
+    balance_frames,
+    connection_close,
+    settle_partition,
+    settle_until_idle,
+)
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.metrics import metric_value
 from tests.factories.reference import symbol_make
@@ -52,7 +58,7 @@ def rig(transactional_db, base_rows):
         rig = Rig(connection)
         rig.seller, rig.buyer = rig.trader(base="5"), rig.trader(quote="5000")
         yield rig
-    tasks.connection_close()
+    connection_close()
 
 
 def trade(rig):
@@ -237,7 +243,7 @@ def test_task_settles_and_tells_the_users(rig, client):
     listener = client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe(FEED_CHANNEL)
     listener.get_message(timeout=HANG_S)
-    tasks.settle_partition(PARTITION)
+    settle_partition(PARTITION)
     assert cursor_of(rig) == rig.engine.sequence
     message = listener.get_message(timeout=HANG_S)
     frames = msgspec.msgpack.decode(message["data"], type=list[tuple[str, bytes]])
@@ -285,14 +291,14 @@ def test_task_survives_a_time_limit_in_the_middle_of_a_statement(rig, client):
             rig.connection.execute("SELECT 1 FROM wallets_reservation FOR UPDATE")
             striker.start()
             with pytest.raises(SoftTimeLimitExceeded):
-                tasks.settle_partition(PARTITION)
+                settle_partition(PARTITION)
     finally:
         striker.join(HANG_S)
         signal.signal(signal.SIGUSR2, before)
 
     def next_task():
         """Of the same process. The server may still be about to notice that the first is gone."""
-        tasks.settle_partition(PARTITION)
+        settle_partition(PARTITION)
         return cursor_of(rig) == rig.engine.sequence
 
     wait_until(next_task, "the next tasks settle")
@@ -300,15 +306,15 @@ def test_task_survives_a_time_limit_in_the_middle_of_a_statement(rig, client):
 
 def test_task_survives_a_lost_connection(rig, client):
     trade(rig)
-    tasks.settle_partition(PARTITION)
+    settle_partition(PARTITION)
     rig.connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'takas-settlement' AND datname = current_database()"
     )
     trade(rig)
     with pytest.raises(Exception, match=r"terminat|clos|lost|server"):
-        tasks.settle_partition(PARTITION)
-    tasks.settle_partition(PARTITION)  # what beat sends a second later
+        settle_partition(PARTITION)
+    settle_partition(PARTITION)  # what beat sends a second later
     assert cursor_of(rig) == rig.engine.sequence
 
 
@@ -317,8 +323,8 @@ def test_frames_leave_out_the_house(rig):
     batch = settle_next(rig.connection, PARTITION)
     assert isinstance(batch, SettledBatch)
     assert len(batch.balances) == 5
-    assert len(tasks.balance_frames(batch)) == 4
-    assert tasks.balance_frames(replace(batch, balances=[])) == []
+    assert len(balance_frames(batch)) == 4
+    assert balance_frames(replace(batch, balances=[])) == []
 
 
 def test_beat_measures_the_lag_and_makes_missing_cursors(rig):
@@ -419,7 +425,7 @@ def test_journal_keeps_what_is_young_unsettled_unpublished_or_unaudited(rig):
 def symbol(transactional_db, base_rows):
     catalogue_forget()
     yield symbol_make("BTC-USDT", state="auction", band_ppm=50_000, open_orders_max=0)
-    tasks.connection_close()
+    connection_close()
     intake_stop()
 
 

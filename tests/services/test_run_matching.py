@@ -31,7 +31,7 @@ from exchange.realtime.publish import decode_frames
 from matching.worker.redis import FIELD
 from orders.management.commands.run_matching import EXIT_LEASE_LOST, STANDBY_POLL_S
 from orders.recovery.lease import LEASE_S
-from orders.tasks import connection_close, settle_partition
+from orders.settlement.task import connection_close, settle_partition
 from tests.factories.market import Market, market_make
 from tests.waiting import HANG_S, wait_until
 

@@ -34,7 +34,7 @@ from orders.recovery.availability import (
     unsequenced_ages,
 )
 from orders.recovery.lease import lease_acquire
-from orders.tasks import connection_close
+from orders.settlement.task import connection_close
 from risk.audit.run import audit_run
 from tests.factories.metrics import metric_value
 from tests.factories.reference import symbol_make

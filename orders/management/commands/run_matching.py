@@ -41,7 +41,7 @@ from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import AcceptedRows
 from orders.recovery.lease import Lease, lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
-from orders.settlement.wake import SettlementNudge
+from orders.settlement.task import SettlementNudge
 
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from exchange.domain.units import SymbolUnits
 from matching.engine import messages as m
 from matching.engine.journal import Sequenced
+from orders.settlement.batch import amends_refused, orders_touched
 from orders.settlement.fold import Fold
-from orders.settlement.touched import amends_refused, orders_touched
 from wallets.postings import assert_balanced
 from wallets.reservations import Held
 

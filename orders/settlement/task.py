@@ -1,0 +1,227 @@
+"""When settlement runs: the matching worker asks for it, and one Celery task settles until idle.
+
+Whoever commits events leaves a flag in Redis and, if there was none, sends the task. The task takes
+the flag away before it looks, and looks again where the flag came back meanwhile. Without Redis
+nobody asks: beat sends the task every second.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import psycopg
+import redis
+import structlog
+from celery import Celery, shared_task
+from kombu.exceptions import KombuError
+from prometheus_client import Counter
+
+from exchange.domain.units import plain
+from exchange.infra.database import connect
+from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
+from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
+from exchange.realtime.publish import Frame, Publisher, balance_frame, encode_frames
+from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
+
+TASK: Final = "orders.tasks.settle_partition"  # its name from before: what waits is still found
+SETTLE_RUN_SECONDS: Final = 5.0
+# A bell that rang for a run that died must not keep the next one silent for long.
+BELL_LIFE_MS: Final = 2_000
+IDLE: Final = psycopg.pq.TransactionStatus.IDLE
+NUDGE_FAILED: Final = Counter("takas_nudge_failed", "Settlement tasks that could not be sent")
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class SettlementNudge:
+    """Sends the settlement task of a partition whenever asked, at most one at a time.
+
+    The matching worker never waits for a broker: one that is down can hold up whoever sends a task
+    for minutes. A thread of its own sends them; the worker only leaves word.
+    """
+
+    def __init__(self, publisher: Publisher, partition_id: int) -> None:
+        self._publisher = publisher
+        self._partition_id = partition_id
+        self._is_wanted = threading.Event()
+        # A client of its own: this process runs no tasks and is not the Celery application.
+        self._celery = Celery("takas-nudge", set_as_current=False)
+        self._celery.config_from_object("django.conf:settings", namespace="CELERY")
+        self._thread = threading.Thread(target=self._run, name="settlement-nudge", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Ask for a settlement run; returns at once."""
+        self._is_wanted.set()
+
+    def send(self) -> bool:
+        """Send the task unless one is on its way already; return whether it was sent."""
+        if not self._publisher.settlement_flag_set(self._partition_id):
+            return False
+        self._celery.send_task(TASK, args=(self._partition_id,), retry=False)
+        return True
+
+    def _run(self) -> None:
+        while self._is_wanted.wait():
+            self._is_wanted.clear()
+            try:
+                self.send()
+            except (redis.RedisError, KombuError, OSError) as error:
+                NUDGE_FAILED.inc()
+                log.warning(
+                    "matching.nudge_failed", partition_id=self._partition_id, error=str(error)
+                )
+
+
+class Doorbell(Protocol):
+    """How a run learns that something was committed after it looked."""
+
+    def ring(self) -> None:
+        """Leave word that there may be work."""
+
+    def silence(self) -> bool:
+        """Take the word away; True when there was one."""
+
+
+class RedisDoorbell:
+    """The nudge flag of a partition. Without Redis nobody rings: beat looks every second."""
+
+    def __init__(self, client: redis.Redis, partition_id: int) -> None:
+        self._client = client
+        self._key = settle_flag_key(partition_id)
+
+    def ring(self) -> None:
+        try:
+            self._client.set(self._key, b"1", px=BELL_LIFE_MS)
+        except redis.RedisError as error:
+            log.warning("settlement.bell_unreachable", error=str(error))
+
+    def silence(self) -> bool:
+        try:
+            return bool(self._client.delete(self._key))
+        except redis.RedisError as error:
+            log.warning("settlement.bell_unreachable", error=str(error))
+            return False
+
+
+def settle_until_idle(
+    step: Callable[[], SettledBatch | Idle],
+    doorbell: Doorbell,
+    *,
+    settled: Callable[[SettledBatch], None],
+    is_over: Callable[[], bool],
+) -> bool:
+    """Settle batch after batch; return whether time ran out with work left.
+
+    No wake-up is lost. Whoever commits events rings and, if the bell was silent, sends a task. A
+    run silences the bell before it looks, and looks again when the bell rang meanwhile. A run that
+    finds the cursor locked rings and tries once more: if it is locked still, the one who holds it
+    has yet to listen for the bell, and will.
+    """
+    doorbell.silence()
+    while True:
+        outcome = step()
+        if outcome is Idle.LOCKED:
+            doorbell.ring()
+            outcome = step()
+            if outcome is Idle.LOCKED:
+                return False
+        if isinstance(outcome, SettledBatch):
+            settled(outcome)
+            if is_over():
+                return True
+        elif not doorbell.silence():
+            return False
+
+
+_connections: dict[int, psycopg.Connection] = {}
+
+
+def settlement_connection() -> psycopg.Connection:
+    """This process' own connection for settlement, opened anew when it broke."""
+    pid = os.getpid()
+    connection = _connections.get(pid)
+    if connection is not None and connection.info.transaction_status is not IDLE:
+        connection.close()  # a task was interrupted in the middle of a statement
+    if connection is None or connection.closed:
+        connection = _connections[pid] = connect("settlement")
+    return connection
+
+
+def connection_close() -> None:
+    """Close this process' settlement connection; the next task opens a new one."""
+    connection = _connections.pop(os.getpid(), None)
+    if connection is not None:
+        connection.close()
+
+
+@shared_task(name=TASK)
+def settle_partition(partition_id: int) -> None:
+    """Settle what is after the partition's cursor, for SETTLE_RUN_SECONDS at most, then go on."""
+    client = redis_client()
+    until = time.monotonic() + SETTLE_RUN_SECONDS
+    try:
+        has_more = settle_until_idle(
+            lambda: _timed_step(partition_id),
+            RedisDoorbell(client, partition_id),
+            settled=lambda batch: _after_commit(client, batch),
+            is_over=lambda: time.monotonic() > until,
+        )
+    except (StreamGap, AssertionError):
+        # Nothing was changed: the cursor stands before the event that cannot be settled.
+        log.critical("settlement.stopped", partition_id=partition_id, exc_info=True)
+        raise
+    except BaseException:
+        # A time limit strikes anywhere, in the middle of a statement too: a connection that waits
+        # for an answer nobody reads would fail every later task of this process.
+        connection_close()
+        raise
+    finally:
+        client.close()
+    if has_more:
+        settle_partition.delay(partition_id)
+
+
+def _timed_step(partition_id: int) -> SettledBatch | Idle:
+    started = time.perf_counter()
+    outcome = settle_next(settlement_connection(), partition_id)
+    if isinstance(outcome, SettledBatch):
+        STAGE_SECONDS.labels("settle").observe(time.perf_counter() - started)
+        BATCH_SIZE.labels("settle").observe(outcome.trades)
+    return outcome
+
+
+def _after_commit(client: redis.Redis, batch: SettledBatch) -> None:
+    log.debug(
+        "settlement.batch",
+        partition_id=batch.partition_id,
+        sequence=batch.last_seq,
+        trades=batch.trades,
+        entries=batch.entries,
+    )
+    frames = balance_frames(batch)
+    if not frames:
+        return
+    try:
+        client.publish(FEED_CHANNEL, encode_frames(frames))
+    except redis.RedisError as error:
+        log.warning("settlement.push_failed", error=str(error))
+
+
+def balance_frames(batch: SettledBatch) -> list[Frame]:
+    """What the users whose balances changed are told."""
+    return [
+        balance_frame(
+            row.account_id,
+            asset=batch.asset_codes[row.asset_id],
+            available=plain(row.available),
+            reserved=plain(row.reserved),
+            sequence=row.version,
+        )
+        for row in batch.balances
+        if not row.may_be_negative
+    ]
