@@ -81,7 +81,7 @@ class AdvancedState:
         self.sum_ticks = 0  # of the samples
         self.sum_trades = 0
         self.uncross: Uncross | None = None
-        # Kept by matching/state/advanced_hash.py: the hash since the last command; the sum behind
+        # Kept by matching/state/hash.py: the hash since the last command; the sum behind
         # it. None: not asked for yet. Whoever changes what is summed up says so by `noted`.
         self.kept_hash: str | None = None
         self.edges: tuple[int, int, int, int] | None = None  # of the band: see bands.edges

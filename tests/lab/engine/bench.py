@@ -23,8 +23,7 @@ from typing import Final, NamedTuple
 
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Command, Continue, Place
-from matching.state.advanced_hash import advanced_hash_afresh
-from matching.state.hash import advanced_hash
+from matching.state.hash import advanced_hash, advanced_hash_afresh
 from tests.lab.engine.conformance import conform
 from tests.lab.engine.workloads import (
     LOADS,

@@ -6,8 +6,7 @@ import pytest
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
-from matching.state.advanced_hash import advanced_hash_afresh
-from matching.state.hash import advanced_hash, state_hash
+from matching.state.hash import advanced_hash, advanced_hash_afresh, state_hash
 from matching.state.snapshot import image_decode, image_encode
 from tests.steps import steps_of
 from tests.unit.matching.test_work_in_pieces import stops, trigger
