@@ -18,6 +18,7 @@ from exchange.domain.ids import id_floor
 from exchange.infra import metrics
 from exchange.infra.advisory import Job, job_lock
 from exchange.infra.database import connect
+from exchange.infra.process_ids import process_ids
 from orders.intake.publish import RedisPublisher
 from orders.markets.halts import symbols_halt
 from orders.markets.rules import symbol_rules_converge
@@ -26,7 +27,6 @@ from orders.markets.states import NOTE_LENGTH_MAX
 from orders.markets.suspensions import barred_orders_cancel
 from orders.recovery.availability import unsequenced_ages
 from orders.settlement.task import connection_close, settle_partition, settlement_connection
-from wallets.entries import ledger_ids
 from wallets.fragments import AUDIT_MARKS
 
 CLIENT_ORDER_ID_KEEP_MS: Final = 24 * 3_600 * 1_000
@@ -67,7 +67,7 @@ def settle_all() -> None:
 @shared_task
 def symbols_freeze(codes: list[str], note: str) -> int:
     """Halt these symbols by command, those not halted or closed yet; return how many."""
-    frozen = symbols_halt(settlement_connection(), ledger_ids(), codes, note[:NOTE_LENGTH_MAX])
+    frozen = symbols_halt(settlement_connection(), process_ids(), codes, note[:NOTE_LENGTH_MAX])
     if frozen:
         log.critical("symbols.frozen", symbols=frozen, note=note)
     return len(frozen)
@@ -78,7 +78,7 @@ def schedules_run_now() -> int:
     """Send the market states that are due by the clock; return how many."""
     try:
         return schedules_run(
-            settlement_connection(), ledger_ids(), RedisPublisher(), datetime.now(UTC)
+            settlement_connection(), process_ids(), RedisPublisher(), datetime.now(UTC)
         )
     except BaseException:
         connection_close()  # as in settle_partition; symbols held for a schedule are free with it

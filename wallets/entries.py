@@ -3,29 +3,14 @@
 COPY is one statement: the trigger that refuses an unbalanced journal sees all of its entries.
 """
 
-import os
-import time
 from collections.abc import Iterable, Mapping
 
 import psycopg
 
-from exchange.domain.ids import IdGenerator
-from exchange.infra.database import node_number
+from exchange.infra.process_ids import process_ids
 from wallets.postings import Posting
 
 ENTRIES_COPY = "COPY wallets_entry (id, journal_id, account_id, asset_id, amount, kind) FROM STDIN"
-_generators: dict[int, IdGenerator] = {}
-
-
-def ledger_ids() -> IdGenerator:
-    """The generator of this process for journal and entry ids."""
-    pid = os.getpid()  # a forked worker must not go on with its parent's
-    generator = _generators.get(pid)
-    if generator is None:
-        generator = _generators[pid] = IdGenerator(
-            node_number(), lambda: time.time_ns() // 1_000_000
-        )
-    return generator
 
 
 def entries_write(
@@ -34,7 +19,7 @@ def entries_write(
     scales: Mapping[int, int],
 ) -> int:
     """Append the entries of these (journal id, postings) in one statement; return how many."""
-    next_id = ledger_ids().next_id
+    next_id = process_ids().next_id
     suffixes = {asset_id: f"e-{scale}\t" for asset_id, scale in scales.items()}
     lines = [
         f"{next_id()}\t{journal_id}\t{account_id}\t{asset_id}\t{atoms}{suffixes[asset_id]}{kind}\n"

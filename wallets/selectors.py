@@ -1,5 +1,6 @@
 """Reads of accounts and balances."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -23,6 +24,12 @@ class BalanceView:
 def account_id_of(user_id: int) -> int | None:
     """Return the id of the user's account, or None before it was opened."""
     return Account.objects.filter(user_id=user_id).values_list("pk", flat=True).first()
+
+
+def account_ids_of(user_ids: Iterable[int]) -> dict[int, int]:
+    """Return the user of each account that these users have, by the account's id."""
+    found = Account.objects.filter(user_id__in=list(user_ids)).values_list("pk", "user_id")
+    return dict(found)
 
 
 _HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"

@@ -10,8 +10,9 @@ from django.db import transaction
 from exchange.access.security_events import event_record
 from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.units import decimal_to_atoms
+from exchange.infra.process_ids import process_ids
 from exchange.models import Asset, User
-from wallets.entries import entries_write, ledger_ids
+from wallets.entries import entries_write
 from wallets.locks import balances_apply, balances_create_missing
 from wallets.models import Account
 from wallets.postings import BalanceChange, Posting, adjustment_postings, deposit_postings
@@ -99,7 +100,7 @@ def journal_post(*, kind: EntryKind, key: str, postings: list[Posting], scale: i
     assert 0 < len(key) <= KEY_LENGTH_MAX
     assert len({posting.asset_id for posting in postings}) == 1
     raw: psycopg.Connection = django_connection.connection
-    journal_id = ledger_ids().next_id()
+    journal_id = process_ids().next_id()
     inserted = raw.execute(
         "INSERT INTO wallets_journal (id, kind, key, created_at) VALUES (%s, %s, %s, now())"
         " ON CONFLICT (key) DO NOTHING RETURNING id",

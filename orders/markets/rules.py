@@ -31,7 +31,7 @@ from orders.commands.build import set_band_command, set_feature_command, set_lim
 from orders.intake.jobs import Build, CommandJob
 from orders.intake.thread import intake
 from risk.models import OrderLimit
-from wallets.models import Account
+from wallets.selectors import account_ids_of
 
 # In the order in which the engine obeyed, or will. The kinds stand here because there is an index
 # over just these.
@@ -80,7 +80,7 @@ def order_limit_send(limit: OrderLimit, requested_by: int | None = None) -> list
     """
     symbol = Symbol.objects.get(pk=limit.symbol_id)
     told = _told(symbol)
-    accounts = set(Account.objects.filter(user_id=limit.user_id).values_list("pk", flat=True))
+    accounts = account_ids_of([limit.user_id])
     settings = {
         key: setting
         for key, setting in _settings(symbol, told).items()
@@ -224,8 +224,8 @@ def _limits(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
         "user_id", "open_orders_max", "stop_orders_max"
     )
     by_user = {user_id: (open_max, stops_max) for user_id, open_max, stops_max in own}
-    accounts = Account.objects.filter(user_id__in=by_user).values_list("pk", "user_id")
-    limits.update((account_id, by_user[user_id]) for account_id, user_id in accounts)
+    accounts = account_ids_of(by_user)
+    limits.update((account_id, by_user[user_id]) for account_id, user_id in accounts.items())
     return {
         (CommandKind.SET_LIMITS, account_id): _limit(account_id, *maxima)
         for account_id, maxima in sorted(limits.items())

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 
+from exchange import symbol_states
 from exchange.domain.ids import IdGenerator
 from exchange.realtime.publish import Frame, decode_frames, encode_frames
 from matching.engine.core import Engine
@@ -65,7 +66,6 @@ _FENCE = """
 UPDATE orders_enginepartition SET updated_at = clock_timestamp()
 WHERE id = %(id)s AND epoch = %(epoch)s
 """
-_STATE = "UPDATE exchange_symbol SET state = %s WHERE id = %s"
 _JOURNAL = """
 INSERT INTO orders_enginejournal
     (partition_id, epoch, first_seq, last_seq, events, frames, trade_ids, state_hash, created_at)
@@ -268,7 +268,7 @@ class PostgresResults:
                 matches = prevented_rows(outcome, match_ids, texts)
                 connection.execute(PREVENTED, (time, json_text(matches)))
             for symbol_id, state in outcome.states.items():
-                connection.execute(_STATE, (STATE_TEXTS[state], symbol_id))
+                connection.execute(symbol_states.FOLLOW, (STATE_TEXTS[state], symbol_id))
         if guard.rowcount != 1:
             connection.execute("ROLLBACK")
             raise LeaseLost(self._lease.epoch)

@@ -5,9 +5,10 @@ import pytest
 
 from exchange.domain.enums import EntryKind
 from exchange.infra.database import connect
+from exchange.infra.process_ids import process_ids
 from matching.engine.messages import BUY, SELL
 from tests.factories.ledger import Rig
-from wallets.entries import entries_write, ledger_ids
+from wallets.entries import entries_write
 from wallets.locks import balances_apply
 from wallets.postings import BalanceChange, Posting
 
@@ -60,15 +61,15 @@ def test_unbalanced_journal_is_refused_in_its_own_statement(rig):
     before = rig.connection.execute(count).fetchone()
     with pytest.raises(psycopg.errors.CheckViolation, match="do not sum to zero"):
         entries_write(
-            rig.connection, [(ledger_ids().next_id(), postings(rig, -5, 6))], {rig.quote_id: 8}
+            rig.connection, [(process_ids().next_id(), postings(rig, -5, 6))], {rig.quote_id: 8}
         )
     assert rig.connection.execute(count).fetchone() == before
 
 
 def test_two_journals_that_cancel_each_other_out_are_refused(rig):
     journals = [
-        (ledger_ids().next_id(), postings(rig, -5, 6)),
-        (ledger_ids().next_id(), postings(rig, 5, -6)),
+        (process_ids().next_id(), postings(rig, -5, 6)),
+        (process_ids().next_id(), postings(rig, 5, -6)),
     ]
     with pytest.raises(psycopg.errors.CheckViolation, match="do not sum to zero"):
         entries_write(rig.connection, journals, {rig.quote_id: 8})

@@ -12,6 +12,7 @@ from django.db import connection as django_connection
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
+from exchange.infra.process_ids import process_ids
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import SetState
@@ -26,7 +27,6 @@ from orders.models import Command, ScheduledState
 from tests.factories.market import Outbox
 from tests.factories.reference import symbol_make
 from tests.waiting import HANG_S
-from wallets.entries import ledger_ids
 
 # A Monday.
 NINE = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -110,7 +110,7 @@ def plan(symbol: Symbol, state: SymbolState, at: time = time(9, 0), **changes: o
 
 
 def run(connection: psycopg.Connection, now: datetime = NINE) -> int:
-    return schedules_run(connection, ledger_ids(), Outbox(), now)
+    return schedules_run(connection, process_ids(), Outbox(), now)
 
 
 def sent(symbol: Symbol) -> list[str]:
@@ -133,14 +133,14 @@ def test_what_is_due_becomes_one_command_and_is_announced(rig: psycopg.Connectio
     symbol = symbol_make("BTC-USDT", state=SymbolState.PRE_OPEN)
     schedule_id = plan(symbol, SymbolState.OPEN)
     outbox = Outbox()
-    assert schedules_run(rig, ledger_ids(), outbox, NINE - SECOND) == 0
-    assert schedules_run(rig, ledger_ids(), outbox, NINE) == 1
+    assert schedules_run(rig, process_ids(), outbox, NINE - SECOND) == 0
+    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
     row = Command.objects.get()
     assert (row.requested_by, row.engine_seq) == (None, None)
     assert row.note == f"schedule {schedule_id}: open at 09:00:00 UTC"
     assert outbox.entries == [(1, bytes(row.payload))]
     assert mark(schedule_id) == NINE
-    assert schedules_run(rig, ledger_ids(), outbox, NINE + SECOND) == 0
+    assert schedules_run(rig, process_ids(), outbox, NINE + SECOND) == 0
     assert sent(symbol) == ["open"]
 
 
@@ -264,7 +264,7 @@ def test_a_halt_asked_for_while_a_schedule_is_sent_comes_after_it(rig: psycopg.C
     symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     outbox = LookedAt(symbol)
-    assert schedules_run(rig, ledger_ids(), outbox, NINE) == 1
+    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
     outbox.asker.join(HANG_S)
     assert outbox.was_waiting, "it waits until the schedule's command is on its way"
     assert sent(symbol) == ["open", "halt"]
@@ -380,7 +380,7 @@ class FaultMeanwhile(Outbox):
     def halt(self) -> None:
         with connect("test-worker") as connection, connection.transaction():
             halt_request(
-                connection, ledger_ids(), partition_id=1, symbol_id=self.symbol_id, note="a fault"
+                connection, process_ids(), partition_id=1, symbol_id=self.symbol_id, note="a fault"
             )
 
     def publish(self, entries: Sequence[Entry]) -> None:
@@ -397,7 +397,7 @@ def test_a_halt_by_the_worker_comes_after_a_schedule_that_looked_before_it(
     symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     outbox = FaultMeanwhile(symbol)
-    assert schedules_run(rig, ledger_ids(), outbox, NINE) == 1
+    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
     outbox.worker.join(30)
     assert outbox.was_waiting
     assert sent(symbol) == ["open", "halt"]
@@ -416,7 +416,7 @@ def test_a_schedule_waits_for_a_halt_that_the_worker_is_writing(rig: psycopg.Con
 
     schedules = threading.Thread(target=open_market)
     with connect("test-worker") as connection, connection.transaction():
-        halt_request(connection, ledger_ids(), partition_id=1, symbol_id=symbol.pk, note="a fault")
+        halt_request(connection, process_ids(), partition_id=1, symbol_id=symbol.pk, note="a fault")
         schedules.start()
         schedules.join(0.2)
         assert schedules.is_alive()
