@@ -8,8 +8,8 @@ nothing in it is set any more.
 from collections import deque
 
 from matching.engine.components import ASK, BID, DOWN, LAST, UP, Entry, Ranked
-from matching.engine.components import HELD as HELD
 from matching.engine.components import NO_TERMS as NO_TERMS
+from matching.engine.components import PENDING as PENDING
 from matching.engine.components import TRIGGERED as TRIGGERED
 from matching.engine.components import WATCHING as WATCHING
 from matching.engine.components import Band as Band
@@ -131,7 +131,7 @@ class AdvancedState:
         """Whether something of an earlier command is still to be done."""
         return bool(self.cancels or self.triggered_live) or self.uncross is not None
 
-    def hold(self, waiting: Waiting) -> None:
+    def waiting_add(self, waiting: Waiting) -> None:
         """Keep an order outside the book; whoever calls says next what it waits for."""
         command = waiting.command
         self.waiting[command.order_id] = waiting
@@ -148,7 +148,7 @@ class AdvancedState:
             self.triggers[waiting.source, waiting.direction].add(*self._entry(waiting))
 
     def unwatch(self, waiting: Waiting) -> None:
-        """Take the order off the triggers; it stays on hold."""
+        """Take the order off the triggers; it goes on waiting."""
         if waiting.stage != WATCHING:
             return
         if waiting.terms.trigger == TRIGGER_TRAILING:

@@ -20,7 +20,7 @@ from matching.engine.messages import (
 )
 
 # Where a waiting order is in its life.
-HELD: Final = 0  # until another order of its list fills
+PENDING: Final = 0  # until another order of its list fills
 WATCHING: Final = 1
 TRIGGERED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
 
@@ -77,7 +77,7 @@ class Waiting(Struct, gc=False, eq=False):
         )
         if not ppm or not stop_ticks:
             return bound_ticks
-        # Never worse than what it came with: no more money is held than that needs.
+        # Never worse than what it came with: no more money is reserved than that needs.
         if self.command.side == BUY:
             return min(bound_ticks, stop_ticks * (PPM + ppm) // PPM)
         return max(bound_ticks, -(-stop_ticks * (PPM - ppm) // PPM))

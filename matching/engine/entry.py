@@ -19,8 +19,8 @@ from matching.engine.codes import (
     TRAILING_ORDERS_MAX,
 )
 from matching.engine.components import (
-    HELD,
     NO_TERMS,
+    PENDING,
     TRAILING_ORDERS_PER_SYMBOL_MAX,
     Waiting,
     assert_terms,
@@ -89,8 +89,8 @@ def place(
         return
     events.append(accepted(order))
     if waits(command):
-        waiting = Waiting(command, sequence, HELD)
-        advanced.hold(waiting)
+        waiting = Waiting(command, sequence, PENDING)
+        advanced.waiting_add(waiting)
         start_watching(book, advanced, waiting, events)
     else:
         run(book, advanced, command, order, events)
@@ -160,7 +160,7 @@ def entry_refusal(
     time_ms: int,
     ahead: Ahead = _ALONE,
     *,
-    is_held: bool = False,
+    is_pending: bool = False,
 ) -> str | None:
     """Return why the order may not be taken at all: state, id, time, limits; the first one tells.
 
@@ -181,7 +181,7 @@ def entry_refusal(
         )
         if trailing + ahead.trailing >= TRAILING_ORDERS_PER_SYMBOL_MAX:
             return TRAILING_ORDERS_MAX
-    is_waiting = is_held or waits(command)
+    is_waiting = is_pending or waits(command)
     if command.time_in_force == GTC or is_waiting or _waits_for_auction(book, command):
         return _limit_refusal(book, advanced, command, ahead, is_waiting=is_waiting)
     return None

@@ -2,7 +2,7 @@
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import HELD, LAST, TRIGGERED, WATCHING, is_trailing
+from matching.engine.components import LAST, PENDING, TRIGGERED, WATCHING, is_trailing
 from matching.engine.entry import AUCTIONS
 from matching.engine.messages import OPEN, PHASE_CALL, PHASE_NONE
 from matching.engine.triggers import is_reached
@@ -68,7 +68,7 @@ def _check_triggers(advanced: AdvancedState) -> None:
     assert len(watched) == len(set(watched)), "no order has two triggers"
     for order_id, waiting in advanced.waiting.items():
         assert (waiting.stage == WATCHING) == (order_id in watched)
-        assert is_trailing(waiting.terms) or waiting.stage == HELD or not waiting.mark_ticks
+        assert is_trailing(waiting.terms) or waiting.stage == PENDING or not waiting.mark_ticks
 
 
 def _check_lists(book: Book, advanced: AdvancedState) -> None:
@@ -81,7 +81,7 @@ def _check_lists(book: Book, advanced: AdvancedState) -> None:
         assert order_id in book.orders or order_id in advanced.waiting, "a list's orders are open"
         is_child = order_list.parent_id not in (0, order_id)
         if is_child:
-            assert advanced.waiting[order_id].stage == HELD
+            assert advanced.waiting[order_id].stage == PENDING
 
 
 def _check_expiries(book: Book, advanced: AdvancedState) -> None:

@@ -4,7 +4,7 @@ from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.cancels import end_order
 from matching.engine.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
-from matching.engine.components import HELD, OrderList, Waiting
+from matching.engine.components import PENDING, OrderList, Waiting
 from matching.engine.entry import (
     Ahead,
     accepted,
@@ -67,15 +67,15 @@ def _enter(
     advanced.list_noted(order_list)
     # What waits is in place before anything trades, which may release it or end it.
     for place in places:
-        if _is_held(command, place) or waits(place):
-            advanced.hold(Waiting(place, sequence, HELD))
+        if _is_pending(command, place) or waits(place):
+            advanced.waiting_add(Waiting(place, sequence, PENDING))
     for place in places:
-        if _is_held(command, place):
+        if _is_pending(command, place):
             events.append(OrderWaiting(place.order_id, place.account_id, place.side, 0))
         elif waits(place):
             start_watching(book, advanced, advanced.waiting[place.order_id], events)
     for place, order in zip(places, orders, strict=True):
-        if not _is_held(command, place) and not waits(place):
+        if not _is_pending(command, place) and not waits(place):
             run(book, advanced, place, order, events)
 
 
@@ -95,7 +95,7 @@ def _assert_list(command: PlaceList) -> None:
     assert command.kind == OTO or sum(map(waits, pair)) >= 1, "of a pair one at least waits"
 
 
-def _is_held(command: PlaceList, place: Place) -> bool:
+def _is_pending(command: PlaceList, place: Place) -> bool:
     return command.kind != OCO and place is not command.orders[0]
 
 
@@ -106,13 +106,15 @@ def _refusals(
     codes: list[str | None] = []
     ahead = Ahead()
     for place, order in zip(command.orders, orders, strict=True):
-        is_held = _is_held(command, place)
-        counts_held = is_held and book.rules >= RULES_MENDED
-        code = entry_refusal(book, advanced, place, command.time_ms, ahead, is_held=counts_held)
-        if code is None and not is_held:
+        is_pending = _is_pending(command, place)
+        counts_pending = is_pending and book.rules >= RULES_MENDED
+        code = entry_refusal(
+            book, advanced, place, command.time_ms, ahead, is_pending=counts_pending
+        )
+        if code is None and not is_pending:
             code = at_market_refusal(book, advanced, place, order)
         codes.append(code)
-        ahead = _counted_in(book, ahead, place, is_held or waits(place))
+        ahead = _counted_in(book, ahead, place, is_pending or waits(place))
     return codes
 
 

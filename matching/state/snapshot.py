@@ -186,7 +186,7 @@ def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot
         advanced.expiry_add(order.order_id, order.expire_ms)
     for one in image.waiting:
         waiting = Waiting(*msgspec.structs.astuple(one))
-        advanced.hold(waiting)
+        advanced.waiting_add(waiting)
         if waiting.stage == WATCHING:
             advanced.watch(waiting)
     for order_id in image.triggered:

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from matching.engine.advanced import HELD, NO_TERMS, AdvancedState, Waiting
+from matching.engine.advanced import NO_TERMS, PENDING, AdvancedState, Waiting
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import Place
@@ -141,7 +141,7 @@ def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
     if row["status"] == OrderStatus.WAITING:
         if book.advanced is None:
             book.advanced = AdvancedState()
-        book.advanced.hold(Waiting(place, row["priority_seq"], HELD))
+        book.advanced.waiting_add(Waiting(place, row["priority_seq"], PENDING))
         return
     terms = place.terms or NO_TERMS
     left_lots = place.quantity_lots - units.quantity_lots(row["filled"])

@@ -3,7 +3,7 @@
 from matching.engine import codes as c
 from matching.engine import messages as m
 from tests.oracles.naive.market import GATHERING, NaiveList
-from tests.oracles.naive.order import HELD, NaiveOrder, naive_order
+from tests.oracles.naive.order import PENDING, NaiveOrder, naive_order
 from tests.oracles.naive.session import NaiveSession
 
 TRAILING_MAX = 2_000
@@ -185,7 +185,7 @@ class NaiveEntry(NaiveSession):
         children = orders if command.kind == m.OCO else orders[1:]
         for order in orders:
             if order.waits or (command.kind != m.OCO and order in children):
-                order.stage = HELD
+                order.stage = PENDING
                 self.waiting.append(order)
         self.lists.append(NaiveList(None if command.kind == m.OCO else orders[0], list(orders)))
         now = []

@@ -2,7 +2,7 @@
 
 from matching.engine import codes as c
 from matching.engine import messages as m
-from tests.oracles.naive.order import HELD, TRIGGERED, WATCHING, NaiveOrder, naive_order
+from tests.oracles.naive.order import PENDING, TRIGGERED, WATCHING, NaiveOrder, naive_order
 
 GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
 PPM = 1_000_000
@@ -375,6 +375,6 @@ class NaiveMarket:
     def held(self, command: m.Place) -> NaiveOrder:
         """Keep an order outside the book."""
         order = naive_order(command, self.sequence)
-        order.stage = HELD
+        order.stage = PENDING
         self.waiting.append(order)
         return order

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from matching.engine import messages as m
 
-HELD, WATCHING, TRIGGERED = range(3)
+PENDING, WATCHING, TRIGGERED = range(3)
 
 
 @dataclass(eq=False)
@@ -22,7 +22,7 @@ class NaiveOrder:
     display_lots: int
     age: int  # the command in which it took its place
     place: int = 0  # in the queue; unlike the age never shared
-    stage: int = HELD
+    stage: int = PENDING
     stop_ticks: int = 0
     mark_ticks: int = 0
     at_ticks: int = 0

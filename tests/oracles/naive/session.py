@@ -7,7 +7,7 @@ import msgspec
 from matching.engine import codes as c
 from matching.engine import messages as m
 from tests.oracles.naive.market import GATHERING, PPM, NaiveMarket
-from tests.oracles.naive.order import HELD, WATCHING, NaiveOrder
+from tests.oracles.naive.order import PENDING, WATCHING, NaiveOrder
 
 DUE_MAX = 5_000
 
@@ -205,7 +205,7 @@ class NaiveSession(NaiveMarket):
         )
         if command.stop_ticks and order.stage == WATCHING:
             self.watch(order)
-        assert order.stage != HELD or order.stop_ticks == 0
+        assert order.stage != PENDING or order.stop_ticks == 0
 
     # --- states and auctions
 

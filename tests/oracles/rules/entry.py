@@ -54,7 +54,7 @@ def link(kind: int, orders: list[Order]) -> None:
 
 def hold(market: Market, order: Order) -> None:
     """19.7: the order waits until the first one is filled completely."""
-    order.where = Where.HELD
+    order.where = Where.PENDING
     order.place, order.place_sequence = market.next_place(), market.sequence
     market.tell(m.OrderWaiting(order.id, order.account, order.side, 0))
 

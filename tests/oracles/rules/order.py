@@ -13,7 +13,7 @@ class Where(Enum):
     COMING = "accepted, triggered or released: it comes in when its turn comes"
     BOOK = "rests in the book, or gathered for an auction"
     WATCHING = "waits outside the book for its trigger (12.1)"
-    HELD = "waits outside the book for its list (19.7)"
+    PENDING = "waits outside the book for its list (19.7)"
     ENDED = "filled, cancelled or refused"
 
 
@@ -56,7 +56,7 @@ class Order:
     @property
     def is_waiting(self) -> bool:
         """Outside the book: for a trigger, or for a list (12.1, 19.7)."""
-        return self.where in (Where.WATCHING, Where.HELD)
+        return self.where in (Where.WATCHING, Where.PENDING)
 
     @property
     def filled(self) -> int:
