@@ -7,13 +7,13 @@ nothing in it is set any more.
 
 from collections import deque
 
-from matching.engine.components import ASK, BID, DOWN, LAST, UP, Entry, Ranked
+from matching.engine.components import ASK, BID, DOWN, LAST, UP, Ranked, RankedId
 from matching.engine.components import NO_TERMS as NO_TERMS
 from matching.engine.components import PENDING as PENDING
 from matching.engine.components import TRIGGERED as TRIGGERED
 from matching.engine.components import WATCHING as WATCHING
 from matching.engine.components import Band as Band
-from matching.engine.components import OrderList as OrderList
+from matching.engine.components import LinkedOrders as LinkedOrders
 from matching.engine.components import Uncross as Uncross
 from matching.engine.components import Waiting as Waiting
 from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
@@ -72,7 +72,7 @@ class AdvancedState:
         self.expiries = Ranked()  # by time; the age of an entry is unused
         self.expiry_of: dict[int, int] = {}
         self.cancel_after: dict[tuple[int, int], int] = {}  # (account, owner tag) -> due
-        self.list_of: dict[int, OrderList] = {}
+        self.list_of: dict[int, LinkedOrders] = {}
         self.at_open: set[int] = set()  # market orders that end with the auction
         self.limits: dict[int, tuple[int, int]] = {}
         self.features: set[int] = set()
@@ -106,7 +106,7 @@ class AdvancedState:
         self.limits[account_id] = (open_max, stops_max)
         self.noted("limits", account_id, (account_id, (open_max, stops_max)))
 
-    def list_noted(self, order_list: OrderList) -> None:
+    def list_noted(self, order_list: LinkedOrders) -> None:
         """Say that a list began, changed or ended."""
         is_kept = self.list_of.get(order_list.order_ids[0]) is order_list
         self.noted("list", order_list, order_list.as_tuple() if is_kept else None)
@@ -145,7 +145,7 @@ class AdvancedState:
         if waiting.terms.trigger == TRIGGER_TRAILING:
             self.trailing[waiting.source][waiting.command.order_id] = waiting
         else:
-            self.triggers[waiting.source, waiting.direction].add(*self._entry(waiting))
+            self.triggers[waiting.source, waiting.direction].add(*self._ranked_id(waiting))
 
     def unwatch(self, waiting: Waiting) -> None:
         """Take the order off the triggers; it goes on waiting."""
@@ -154,7 +154,7 @@ class AdvancedState:
         if waiting.terms.trigger == TRIGGER_TRAILING:
             del self.trailing[waiting.source][waiting.command.order_id]
         else:
-            self.triggers[waiting.source, waiting.direction].remove(*self._entry(waiting))
+            self.triggers[waiting.source, waiting.direction].remove(*self._ranked_id(waiting))
 
     def trigger(self, reached: list[Waiting], at_ticks: int) -> None:
         """Queue orders that are off the triggers: each comes in when its turn is there."""
@@ -209,6 +209,6 @@ class AdvancedState:
             due.append(self.band.due_ms)
         return min(due, default=None)
 
-    def _entry(self, waiting: Waiting) -> Entry:
+    def _ranked_id(self, waiting: Waiting) -> RankedId:
         rank = waiting.stop_ticks * waiting.direction
         return rank, waiting.priority, waiting.command.order_id

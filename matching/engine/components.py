@@ -37,7 +37,7 @@ TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
 PPM: Final = 1_000_000
 NO_TERMS: Final = Terms()
 
-Entry = tuple[int, int, int]
+RankedId = tuple[int, int, int]
 
 
 class Waiting(Struct, gc=False, eq=False):
@@ -101,7 +101,7 @@ class Ranked:
     __slots__ = ("entries",)
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[RankedId] = []
 
     def add(self, rank: int, priority: int, order_id: int) -> None:
         """Insert an entry at its place."""
@@ -113,7 +113,7 @@ class Ranked:
         assert self.entries[at] == (rank, priority, order_id)
         del self.entries[at]
 
-    def pop_to(self, rank: int, count_max: int | None = None) -> list[Entry]:
+    def pop_to(self, rank: int, count_max: int | None = None) -> list[RankedId]:
         """Take off the entries up to and including a rank, the first ones if they are too many."""
         entries = self.entries
         if not entries or entries[0][0] > rank:
@@ -126,7 +126,7 @@ class Ranked:
         return first
 
 
-class OrderList(Struct, gc=False, eq=False):
+class LinkedOrders(Struct, gc=False, eq=False):
     """Orders with a linked life. `parent_id` is the order that releases the others, 0 after it."""
 
     list_id: int

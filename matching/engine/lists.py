@@ -4,7 +4,7 @@ from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.cancels import end_order
 from matching.engine.codes import LIST_OTHER_ENDED, LIST_OTHER_TRADED, LIST_REFUSED
-from matching.engine.components import PENDING, OrderList, Waiting
+from matching.engine.components import PENDING, LinkedOrders, Waiting
 from matching.engine.entry import (
     Ahead,
     accepted,
@@ -61,7 +61,7 @@ def _enter(
     events.append(ListAccepted(command.list_id, command.kind, list(ids)))
     events.extend(accepted(order) for order in orders)
     parent_id = 0 if command.kind == OCO else ids[0]
-    order_list = OrderList(command.list_id, command.kind, parent_id, ids)
+    order_list = LinkedOrders(command.list_id, command.kind, parent_id, ids)
     for order_id in ids:
         advanced.list_of[order_id] = order_list
     advanced.list_noted(order_list)
@@ -160,7 +160,7 @@ def ended(book: Book, advanced: AdvancedState, order_id: int, events: list[Event
 
 
 def _released(
-    book: Book, advanced: AdvancedState, order_list: OrderList, events: list[Event]
+    book: Book, advanced: AdvancedState, order_list: LinkedOrders, events: list[Event]
 ) -> list[Waiting]:
     parent_id = order_list.parent_id
     order_list.parent_id = 0
@@ -189,7 +189,7 @@ def release(book: Book, advanced: AdvancedState, waiting: Waiting, events: list[
 def _dissolve(
     book: Book,
     advanced: AdvancedState,
-    order_list: OrderList,
+    order_list: LinkedOrders,
     order_id: int,
     code: str,
     events: list[Event],

@@ -2,7 +2,7 @@
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import ASK, BID, DOWN, LAST, PPM, UP, Entry, Waiting, is_trailing
+from matching.engine.components import ASK, BID, DOWN, LAST, PPM, UP, RankedId, Waiting, is_trailing
 from matching.engine.messages import BUY, OPEN, Event, OrderWaiting
 
 
@@ -71,9 +71,9 @@ def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
         advanced.trigger([waiting[order_id] for _, _, order_id in reached], price_ticks)
 
 
-def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) -> list[Entry]:
+def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) -> list[RankedId]:
     """Let the trailing stops of a source follow a price; take off those that it reaches."""
-    reached: list[Entry] = []
+    reached: list[RankedId] = []
     trailing = advanced.trailing[source]
     for order_id, waiting in trailing.items():
         mark_ticks = waiting.mark_ticks

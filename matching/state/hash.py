@@ -21,7 +21,7 @@ from msgspec.structs import astuple
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import TRIGGERED, OrderList, Waiting
+from matching.engine.components import TRIGGERED, LinkedOrders, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import (
     OPEN,
@@ -272,7 +272,7 @@ def _set_hash_of(advanced: AdvancedState) -> SetHash:
     return set_hash
 
 
-def order_lists(advanced: AdvancedState) -> list[OrderList]:
+def order_lists(advanced: AdvancedState) -> list[LinkedOrders]:
     """Return each list of linked orders once, in the order of their first orders."""
     by_first = {one.order_ids[0]: one for one in advanced.list_of.values()}
     return [order_list for _, order_list in sorted(by_first.items())]

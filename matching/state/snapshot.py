@@ -14,7 +14,7 @@ from matching.engine.advanced import (
     WATCHING,
     AdvancedState,
     Band,
-    OrderList,
+    LinkedOrders,
     Uncross,
     Waiting,
 )
@@ -198,7 +198,7 @@ def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot
         (account_id, tag): due_ms for account_id, tag, due_ms in image.cancel_after
     }
     for kept in image.lists:
-        order_list = OrderList(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
+        order_list = LinkedOrders(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
         advanced.list_of.update(dict.fromkeys(kept.order_ids, order_list))
     advanced.at_open = set(image.at_open)
     advanced.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
