@@ -29,7 +29,6 @@ from matching.worker.batch_order import (
     keys_of,
 )
 from matching.worker.ports import (
-    Accepted,
     Batch,
     Clock,
     CommitRefused,
@@ -40,6 +39,7 @@ from matching.worker.ports import (
     Results,
     Stream,
     StreamDown,
+    Unsequenced,
 )
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX, Sequencer
 
@@ -98,7 +98,7 @@ class Worker:
 
     engine: Engine
     stream: Stream
-    accepted: Accepted
+    unsequenced: Unsequenced
     results: Results
     feed: Feed
     clock: Clock
@@ -163,7 +163,7 @@ class Worker:
         arrived = {command.command_id: command for command in self.sequencer.left}
         new = self._arrivals()
         if new:
-            wanted = self.accepted.unsequenced(new)
+            wanted = self.unsequenced.confirm(new)
             self.counts.duplicates += len(new) - len(wanted)
             for key in (command.command_id for command in new):
                 if key in wanted:
@@ -174,7 +174,7 @@ class Worker:
         self._turn_ms = self.clock.now_ms()
         due = self.sequencer.cancel_after_due(self._turn_ms)
         if due:  # whoever was told of a later time counts on it
-            for command in self.accepted.cancel_after_unsequenced(due):
+            for command in self.unsequenced.cancel_after_unsequenced(due):
                 arrived.setdefault(command.command_id, command)
         if not arrived:
             return []
@@ -241,7 +241,7 @@ class Worker:
             if not self._drained and now_ms < self._sweep_at + SWEEP_LATE_MS:
                 return []  # what is missing is most likely still in the stream
         self._sweep_at = now_ms + SWEEP_EVERY_MS
-        commands = self.accepted.sweep(age_ms=0 if is_degraded else SWEEP_AGE_MS, limit=limit)
+        commands = self.unsequenced.sweep(age_ms=0 if is_degraded else SWEEP_AGE_MS, limit=limit)
         if commands and not is_degraded and self._drained:
             self._find_stream_start()
         return commands
@@ -270,7 +270,7 @@ class Worker:
                 sweeping.append(command)
         if not targets and not sweeping:
             return []
-        ahead = self.accepted.needed_before(targets, sweeping)
+        ahead = self.unsequenced.needed_before(targets, sweeping)
         return [one for one in ahead if not here.intersection(keys_of(one))]
 
     def _is_open(self, symbol_id: int, order_id: int) -> bool:

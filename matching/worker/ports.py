@@ -78,10 +78,10 @@ class Committed:
     look_again: Mapping[int, int] = field(default_factory=dict)
 
 
-class Accepted(Protocol):
+class Unsequenced(Protocol):
     """What Postgres knows of accepted commands. This is believed, the stream is not."""
 
-    def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
+    def confirm(self, commands: Sequence[Command]) -> dict[int, Command]:
         """Return, by id, those commands that are accepted and have no sequence yet.
 
         As Postgres has them: of what arrived, only the ids count.

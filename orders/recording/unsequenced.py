@@ -100,7 +100,7 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class AcceptedRows:
+class UnsequencedRows:
     """The unsequenced rows of one partition, but for symbols of which nothing is to be taken."""
 
     def __init__(
@@ -118,7 +118,7 @@ class AcceptedRows:
         self._blocked = list(blocked)
         self._now_ms = now_ms
 
-    def unsequenced(self, commands: Sequence[Command]) -> dict[int, Command]:
+    def confirm(self, commands: Sequence[Command]) -> dict[int, Command]:
         """Return those commands that are accepted and have no sequence yet, by id.
 
         Only the ids are taken from what arrived. What is applied is what the rows say, so that

@@ -15,7 +15,7 @@ from matching.worker.loop import Worker
 from matching.worker.ports import Clock, Feed, Stream, StreamDown
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.recording.results import PostgresResults
-from orders.recording.unsequenced import AcceptedRows
+from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.lease import Lease, lease_acquire
 from orders.recovery.partition import Loaded, partition_load
 from tests.factories.market import Market
@@ -193,7 +193,7 @@ def worker_start(
     worker = Worker(
         engine=loaded.engine,
         stream=stream,
-        accepted=AcceptedRows(
+        unsequenced=UnsequencedRows(
             connection,
             partition_id=market.partition_id,
             units=loaded.units,

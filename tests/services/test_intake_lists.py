@@ -20,7 +20,7 @@ from matching.state.codec import decode_command
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
-from orders.recording.unsequenced import AcceptedRows
+from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.partition import units_load
 from tests.factories.market import Market, market_make
 from wallets.models import Balance, Reservation
@@ -122,7 +122,7 @@ def test_a_list_is_rows_under_ascending_ids_and_one_command(
     assert isinstance(command, PlaceList)
     assert [place.order_id for place in command.orders] == order_ids
     units = units_load(db, market.partition_id)
-    rows = AcceptedRows(db, partition_id=market.partition_id, units=units)
+    rows = UnsequencedRows(db, partition_id=market.partition_id, units=units)
     assert rows.sweep(age_ms=0, limit=10) == [command], "as the worker reads it from the rows"
 
 

@@ -15,7 +15,7 @@ from matching.state.codec import decode_command
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.models import Order
 from orders.reads.orders import order_json, order_of_account
-from orders.recording.unsequenced import AcceptedRows
+from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.partition import units_load
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market, market_make
 from tests.factories.worker import TestClock
@@ -132,7 +132,9 @@ def test_the_row_gives_the_very_command_that_was_published(
     market.submit(db, job_of(market, side, kind, **options))
     [payload] = market.outbox.take()
     units = units_load(db, market.partition_id)
-    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    accepted = UnsequencedRows(
+        db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
+    )
     assert accepted.sweep(age_ms=0, limit=10) == [decode_command(payload)]
 
 

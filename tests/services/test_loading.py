@@ -17,7 +17,7 @@ from exchange.infra.database import connect
 from matching.engine.messages import Place
 from matching.state.codec import decode_command
 from matching.worker.ports import LeaseLost
-from orders.recording.unsequenced import AcceptedRows
+from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.engine import LOADING_LEASE_S
 from orders.recovery.lease import lease_acquire
 from orders.recovery.partition import Loaded, partition_load, units_load
@@ -58,7 +58,9 @@ def test_a_row_gives_the_very_command_that_intake_published(
     market.submit(db, market.place_job(0, side, lots, 123, **options))
     [payload] = market.outbox.take()
     units = units_load(db, market.partition_id)
-    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    accepted = UnsequencedRows(
+        db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
+    )
     assert accepted.sweep(age_ms=0, limit=10) == [decode_command(payload)]
 
 
@@ -93,7 +95,9 @@ def test_a_row_with_terms_gives_the_very_command_that_intake_published(
     assert isinstance(published, Place)
     assert published.group_id == 11
     units = units_load(db, market.partition_id)
-    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    accepted = UnsequencedRows(
+        db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
+    )
     assert accepted.sweep(age_ms=0, limit=10) == [published]
 
 
@@ -112,7 +116,9 @@ def test_a_lists_rows_give_the_very_command_that_intake_published(
     submit(market, db, list_job(market, 0, kind, *orders))
     [payload] = market.outbox.take()
     units = units_load(db, market.partition_id)
-    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    accepted = UnsequencedRows(
+        db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
+    )
     assert accepted.sweep(age_ms=0, limit=10) == [decode_command(payload)]
 
 
@@ -123,7 +129,9 @@ def test_other_commands_come_back_from_their_rows(
     market.submit(db, market.cancel_job(0, order_id), market.cancel_all_job(0))
     published = [decode_command(payload) for payload in market.outbox.take()]
     units = units_load(db, market.partition_id)
-    accepted = AcceptedRows(db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms)
+    accepted = UnsequencedRows(
+        db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
+    )
     assert accepted.sweep(age_ms=0, limit=10) == published
     assert accepted.sweep(age_ms=0, limit=2) == published[:2]
     assert accepted.sweep(age_ms=100, limit=10) == [], "too young"

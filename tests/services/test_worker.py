@@ -128,7 +128,7 @@ def test_lost_entries_are_swept(
     first = market.place(db, 0, SELL, 5, 100)
     second = market.place(db, 0, SELL, 5, 100)
     market.outbox.take()  # lost
-    young = process.worker.accepted.sweep(age_ms=SWEEP_AGE_MS, limit=10)
+    young = process.worker.unsequenced.sweep(age_ms=SWEEP_AGE_MS, limit=10)
     assert young == [], "younger rows are most likely still on their way"
     around.clock.sleep_ms(SWEEP_EVERY_MS)
     assert process.run(2) == 2

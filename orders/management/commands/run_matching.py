@@ -38,7 +38,7 @@ from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost, Stream
 from matching.worker.redis import RedisFeed, RedisStream
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.recording.results import PostgresResults
-from orders.recording.unsequenced import AcceptedRows
+from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.lease import Lease, lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
 from orders.settlement.task import SettlementNudge
@@ -251,7 +251,7 @@ class MatchingProcess:
         return Worker(
             engine=loaded.engine,
             stream=stream,
-            accepted=AcceptedRows(
+            unsequenced=UnsequencedRows(
                 connection,
                 partition_id=self.partition_id,
                 units=loaded.units,
