@@ -144,7 +144,7 @@ JOIN orders_settlementcursor cursor ON cursor.partition_id = journal.partition_i
 JOIN ({AUDIT_MARKS}) AS mark ON mark.name = 'journal:' || journal.partition_id
 WHERE journal.last_seq < least(engine.published_seq, cursor.last_seq, mark.value)
     AND journal.created_at < now() - make_interval(days => %s)
-    -- An engine comes back from its oldest image that is kept and all that happened since.
+    -- An engine comes back from its oldest snapshot that is kept and all that happened since.
     AND journal.last_seq <= coalesce((
         SELECT min(image.last_seq) FROM orders_engineimage image
         WHERE image.partition_id = journal.partition_id), journal.last_seq)

@@ -21,7 +21,7 @@ from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.state.codec import decode_command, encode_command
 from matching.state.hash import StateHash, advanced_hash, state_hash
-from matching.state.snapshot import image_decode, image_encode
+from matching.state.snapshot import snapshot_decode, snapshot_encode
 from tests.histories import History
 from tests.oracles.generator import SUBJECTS, Corners
 from tests.oracles.naive.book import NaiveEngine
@@ -90,16 +90,16 @@ class Pair:
         return happened
 
     def restore(self) -> None:
-        """Go on with a copy made from the engine's image."""
+        """Go on with a copy made from the engine's snapshot."""
         engine = self.engine
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         full = state_hash(engine)
         assert self.kept.hexdigest(engine.sequence, states, advanced_hash(engine)) == full
-        image = image_encode(engine)
-        self.engine = image_decode(image)
+        snapshot = snapshot_encode(engine)
+        self.engine = snapshot_decode(snapshot)
         self.engine.check()
         assert state_hash(self.engine) == full, "the restored engine differs"
-        assert image_encode(self.engine) == image
+        assert snapshot_encode(self.engine) == snapshot
 
 
 def history_run(seed: int, commands: int, counts: dict[str, int]) -> None:
@@ -204,7 +204,9 @@ def main() -> None:
     out.write(f"seeds {run.seed} to {run.seed + run.histories - 1}: {run.histories:,} histories\n")
     out.write(f"{run.commands:,} commands: the same events as the naive book, invariants kept\n")
     out.write("half of the histories: the same events as the oracle, no foul of the referee's\n")
-    out.write(f"{run.restores:,} restores: the same hash in full and kept up to date, same image\n")
+    out.write(
+        f"{run.restores:,} restores: the same hash in full and kept up to date, same snapshot\n"
+    )
     for name, count in sorted(run.events.items()):
         out.write(f"{count:>10,} {name}\n")
     if run.commands < options.commands:

@@ -256,7 +256,7 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
 
 def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
     if command.display_lots and book.rules >= RULES_MENDED:
-        return apply_advanced(book, command, sequence)  # an iceberg is restored from an image
+        return apply_advanced(book, command, sequence)  # an iceberg is restored from a snapshot
     events: list[Event] = []
     amend(book, command, sequence, events)
     return events

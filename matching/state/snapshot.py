@@ -1,4 +1,4 @@
-"""The whole engine state as bytes, and back: `engine = image_decode(image_encode(engine))`.
+"""The whole engine state as bytes, and back: `engine = snapshot_decode(snapshot_encode(engine))`.
 
 The bytes lead with a version. A new field of any part goes to its end with a default, which keeps
 the version; a version this module does not know is refused by name, never guessed at.
@@ -24,18 +24,18 @@ from matching.engine.messages import BUY, SELL, Place
 from matching.engine.resting import RestingOrder
 from matching.state.hash import order_lists, triggered_orders
 
-IMAGE_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 1
 
 
-class ImageRefused(Exception):
-    """The bytes are no image, or one of a version that this engine does not load."""
+class SnapshotRefused(Exception):
+    """The bytes are no snapshot, or one of a version that this engine does not load."""
 
 
 class _Head(Struct, array_like=True):
     version: int
 
 
-class _OrderImage(Struct, array_like=True, gc=False):
+class _OrderSnapshot(Struct, array_like=True, gc=False):
     order_id: int
     account_id: int
     side: int
@@ -53,10 +53,10 @@ class _OrderImage(Struct, array_like=True, gc=False):
     since: int = 0
 
 
-assert _OrderImage.__struct_fields__ == RestingOrder.__struct_fields__[:-3]
+assert _OrderSnapshot.__struct_fields__ == RestingOrder.__struct_fields__[:-3]
 
 
-class _WaitingImage(Struct, array_like=True):
+class _WaitingSnapshot(Struct, array_like=True):
     command: Place
     priority: int
     stage: int
@@ -65,7 +65,7 @@ class _WaitingImage(Struct, array_like=True):
     at_ticks: int
 
 
-class _ListImage(Struct, array_like=True):
+class _ListSnapshot(Struct, array_like=True):
     list_id: int
     kind: int
     parent_id: int
@@ -77,11 +77,11 @@ class _AdvancedSnapshot(Struct, array_like=True):
     now_ms: int
     last_ticks: int
     is_last_fresh: bool
-    waiting: list[_WaitingImage]
+    waiting: list[_WaitingSnapshot]
     triggered: list[int]
     cancels: list[tuple[int, str]]
     cancel_after: list[tuple[int, int, int]]
-    lists: list[_ListImage]
+    lists: list[_ListSnapshot]
     at_open: list[int]
     limits: list[tuple[int, int, int]]
     features: list[int]
@@ -90,55 +90,57 @@ class _AdvancedSnapshot(Struct, array_like=True):
     uncross: tuple[int, ...] | None
 
 
-class _BookImage(Struct, array_like=True):
+class _BookSnapshot(Struct, array_like=True):
     symbol_id: int
     state: int
-    orders: list[_OrderImage]  # each queue in its order
+    orders: list[_OrderSnapshot]  # each queue in its order
     advanced: _AdvancedSnapshot | None
 
 
-class _Image(Struct, array_like=True):
+class _Snapshot(Struct, array_like=True):
     version: int
     sequence: int
-    books: list[_BookImage]
+    books: list[_BookSnapshot]
 
 
 _encoder = msgspec.msgpack.Encoder()
 _head_decoder = msgspec.msgpack.Decoder(_Head)
-_decoder = msgspec.msgpack.Decoder(_Image)
+_decoder = msgspec.msgpack.Decoder(_Snapshot)
 
 
-def image_encode(engine: Engine) -> bytes:
+def snapshot_encode(engine: Engine) -> bytes:
     """Return the engine's state as bytes; equal states give equal bytes."""
-    books = [_book_image(book) for _, book in sorted(engine.books.items())]
-    return _encoder.encode(_Image(IMAGE_VERSION, engine.sequence, books))
+    books = [_book_snapshot(book) for _, book in sorted(engine.books.items())]
+    return _encoder.encode(_Snapshot(SNAPSHOT_VERSION, engine.sequence, books))
 
 
-def image_decode(data: bytes) -> Engine:
-    """Return an engine in the state of these bytes. Raises ImageRefused."""
+def snapshot_decode(data: bytes) -> Engine:
+    """Return an engine in the state of these bytes. Raises SnapshotRefused."""
     try:
         version = _head_decoder.decode(data).version
-        if version != IMAGE_VERSION:
-            raise ImageRefused(f"image version {version}; this engine loads {IMAGE_VERSION}")
-        image = _decoder.decode(data)
+        if version != SNAPSHOT_VERSION:
+            raise SnapshotRefused(
+                f"snapshot version {version}; this engine loads {SNAPSHOT_VERSION}"
+            )
+        snapshot = _decoder.decode(data)
     except msgspec.DecodeError as error:
-        raise ImageRefused(f"not an engine image: {error}") from error
+        raise SnapshotRefused(f"not an engine snapshot: {error}") from error
     engine = Engine()
-    engine.sequence = image.sequence
-    for book_image in image.books:
-        _book_fill(engine.book(book_image.symbol_id), book_image)
+    engine.sequence = snapshot.sequence
+    for book_snapshot in snapshot.books:
+        _book_fill(engine.book(book_snapshot.symbol_id), book_snapshot)
     return engine
 
 
-def _book_image(book: Book) -> _BookImage:
+def _book_snapshot(book: Book) -> _BookSnapshot:
     orders = [
-        _OrderImage(*msgspec.structs.astuple(order)[:-3])  # without its links
+        _OrderSnapshot(*msgspec.structs.astuple(order)[:-3])  # without its links
         for side_code in (BUY, SELL)
         for key in book.sides[side_code][0].keys
         for order in book.sides[side_code][0].levels[key]
     ]
     advanced = _advanced_snapshot(book.advanced) if book.advanced is not None else None
-    return _BookImage(book.symbol_id, book.state, orders, advanced)
+    return _BookSnapshot(book.symbol_id, book.state, orders, advanced)
 
 
 def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
@@ -148,14 +150,14 @@ def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
         last_ticks=advanced.last_ticks,
         is_last_fresh=advanced.is_last_fresh,
         waiting=[
-            _WaitingImage(*msgspec.structs.astuple(one))
+            _WaitingSnapshot(*msgspec.structs.astuple(one))
             for _, one in sorted(advanced.waiting.items())
         ],
         triggered=[one.command.order_id for one in triggered_orders(advanced)],
         cancels=list(advanced.cancels),
         cancel_after=sorted((*key, due_ms) for key, due_ms in advanced.cancel_after.items()),
         lists=[
-            _ListImage(one.list_id, one.kind, one.parent_id, one.order_ids)
+            _ListSnapshot(one.list_id, one.kind, one.parent_id, one.order_ids)
             for one in order_lists(advanced)
         ],
         at_open=sorted(advanced.at_open),
@@ -167,47 +169,47 @@ def _advanced_snapshot(advanced: AdvancedState) -> _AdvancedSnapshot:
     )
 
 
-def _book_fill(book: Book, image: _BookImage) -> None:
-    book.state = image.state
-    for values in image.orders:
+def _book_fill(book: Book, snapshot: _BookSnapshot) -> None:
+    book.state = snapshot.state
+    for values in snapshot.orders:
         book.add(RestingOrder(*msgspec.structs.astuple(values)))
-    if image.advanced is not None:
+    if snapshot.advanced is not None:
         book.advanced = AdvancedState()
         book.by_account()
-        _advanced_fill(book, book.advanced, image.advanced)
+        _advanced_fill(book, book.advanced, snapshot.advanced)
 
 
-def _advanced_fill(book: Book, advanced: AdvancedState, image: _AdvancedSnapshot) -> None:
-    advanced.sequence = image.sequence
-    advanced.now_ms = image.now_ms
-    advanced.last_ticks = image.last_ticks
-    advanced.is_last_fresh = image.is_last_fresh
+def _advanced_fill(book: Book, advanced: AdvancedState, snapshot: _AdvancedSnapshot) -> None:
+    advanced.sequence = snapshot.sequence
+    advanced.now_ms = snapshot.now_ms
+    advanced.last_ticks = snapshot.last_ticks
+    advanced.is_last_fresh = snapshot.is_last_fresh
     for order in book.orders.values():
         advanced.expiry_add(order.order_id, order.expire_ms)
-    for one in image.waiting:
+    for one in snapshot.waiting:
         waiting = Waiting(*msgspec.structs.astuple(one))
         advanced.waiting_add(waiting)
         if waiting.stage == WATCHING:
             advanced.watch(waiting)
-    for order_id in image.triggered:
+    for order_id in snapshot.triggered:
         assert advanced.waiting[order_id].stage == TRIGGERED
         advanced.triggered.append(advanced.waiting[order_id])
     advanced.triggered_live = len(advanced.triggered)
-    advanced.cancels.extend(image.cancels)
+    advanced.cancels.extend(snapshot.cancels)
     advanced.cancel_after = {
-        (account_id, tag): due_ms for account_id, tag, due_ms in image.cancel_after
+        (account_id, tag): due_ms for account_id, tag, due_ms in snapshot.cancel_after
     }
-    for kept in image.lists:
+    for kept in snapshot.lists:
         order_list = LinkedOrders(kept.list_id, kept.kind, kept.parent_id, kept.order_ids)
         advanced.list_of.update(dict.fromkeys(kept.order_ids, order_list))
-    advanced.at_open = set(image.at_open)
-    advanced.limits = {account_id: (opened, stops) for account_id, opened, stops in image.limits}
-    advanced.features = set(image.features)
-    advanced.band = _band_of(image.band) if image.band is not None else None
-    advanced.samples.extend(image.samples)
+    advanced.at_open = set(snapshot.at_open)
+    advanced.limits = {account_id: (opened, stops) for account_id, opened, stops in snapshot.limits}
+    advanced.features = set(snapshot.features)
+    advanced.band = _band_of(snapshot.band) if snapshot.band is not None else None
+    advanced.samples.extend(snapshot.samples)
     advanced.sum_ticks = sum(sample[1] for sample in advanced.samples)
     advanced.sum_trades = sum(sample[2] for sample in advanced.samples)
-    advanced.uncross = Uncross(*image.uncross) if image.uncross is not None else None
+    advanced.uncross = Uncross(*snapshot.uncross) if snapshot.uncross is not None else None
 
 
 def _band_of(values: tuple[int | bool, ...]) -> Band:

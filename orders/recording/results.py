@@ -39,7 +39,7 @@ from orders.recording.trailing import Trails
 from orders.recovery.feeds import SymbolFeed, feeds_kept
 from orders.recovery.lease import LEASE_S, Lease
 from orders.recovery.partition import Loaded, rows_as_dicts, time_of
-from orders.recovery.snapshots import ImageKeeper
+from orders.recovery.snapshots import SnapshotWriter
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.
 FAULT_WINDOW_S: Final = 600
@@ -117,7 +117,7 @@ class PostgresResults:
         self._hash: StateHash = loaded.hash
         self._feeds: dict[int, SymbolFeed] = loaded.feeds
         self._frame_maker = FrameMaker(loaded.engine, loaded.units, loaded.feeds)
-        self._images = ImageKeeper()
+        self._snapshots = SnapshotWriter()
         self._trails = Trails(loaded.engine)
         self._ids = ids
         self._key = {"id": lease.partition_id, "epoch": lease.epoch, "lease_s": LEASE_S}
@@ -164,7 +164,7 @@ class PostgresResults:
         )
         with self._connection.pipeline():
             self._connection.execute(_JOURNAL, journal)
-            self._images.write(self._connection, partition_id, engine, time)
+            self._snapshots.write(self._connection, partition_id, engine, time)
             done = self._connection.execute("COMMIT")
         if done.statusmessage != "COMMIT":
             raise OutcomeUnknown(done.statusmessage)

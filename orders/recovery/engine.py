@@ -1,9 +1,9 @@
-"""An engine as the last committed batch left it: from an image and the journal, or from rows.
+"""An engine as the last committed batch left it: from a snapshot and the journal, or from rows.
 
-Without any image there never was advanced state, and the rows of open orders are all there is to
+Without any snapshot there never was advanced state, and the rows of open orders are all there is to
 know. With one, the newest that can be loaded is followed by the journal after it: each command is
-applied again and must give the events it gave. Where no image will do, all of the journal is tried.
-Only an engine with the checkpoint's state hash is believed (B3, D1).
+applied again and must give the events it gave. Where no snapshot will do, all of the journal is
+tried. Only an engine with the checkpoint's state hash is believed (B3, D1).
 """
 
 import time
@@ -26,7 +26,7 @@ from matching.worker.ports import LeaseLost
 from orders.commands.words import STATES
 from orders.recovery.lease import Lease, lease_extend
 from orders.recovery.rows import books_differ, books_fill
-from orders.recovery.snapshots import engines_kept, has_images
+from orders.recovery.snapshots import engines_kept, has_snapshots
 
 JOURNAL_ROWS_PER_FETCH: Final = 200
 PROGRESS_EVERY_S: Final = 2.0
@@ -63,9 +63,9 @@ def engine_restore(
 ) -> Restored:
     """Bring the partition's engine back. Raises LeaseLost."""
     lease_keep(connection, lease)
-    if not has_images(connection, lease.partition_id, lease.last_seq):
+    if not has_snapshots(connection, lease.partition_id, lease.last_seq):
         return _from_rows(connection, lease, units, states)
-    restored = _from_images(connection, lease)
+    restored = _from_snapshots(connection, lease)
     if restored is None:
         return _rescued(connection, lease, units, states)
     _symbols_add(restored.engine, units, states)
@@ -123,8 +123,8 @@ def _rescued(
         "matching.engine_lost",
         partition=lease.partition_id,
         sequence=lease.last_seq,
-        message="no image with its journal leads to the checkpoint; open orders are kept as their"
-        " rows are, for cancelling; triggers, lists, cancel-afters, bands and limits are lost",
+        message="no snapshot with its journal leads to the checkpoint; open orders are"
+        " kept as their rows are, for cancelling; all that is not in rows is lost",
     )
     engine = Engine()
     engine.sequence = lease.last_seq
@@ -146,7 +146,7 @@ def _symbols_add(
         if symbol_id in engine.books:
             continue
         state = STATES[states[symbol_id]]
-        # Other states need advanced state, so an image tells of them.
+        # Other states need advanced state, so a snapshot tells of them.
         engine.book(symbol_id).state = state if state in (OPEN, HALT) else OPEN
         if state not in (OPEN, HALT):
             strange.add(symbol_id)
@@ -165,10 +165,10 @@ def _states_differ(
     return differ
 
 
-# --- from images and the journal
+# --- from snapshots and the journal
 
 
-def _from_images(connection: psycopg.Connection, lease: Lease) -> Restored | None:
+def _from_snapshots(connection: psycopg.Connection, lease: Lease) -> Restored | None:
     """The first engine that ends at the checkpoint; or one whose hash alone differs; or None."""
     second_best: Restored | None = None
     for engine in _beginnings(connection, lease):

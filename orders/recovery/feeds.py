@@ -1,7 +1,7 @@
 """Where each symbol's public feed stands, and what of it outlives the worker.
 
 It is kept in the partition's checkpoint: the depth sequence by symbol id, and under a word of its
-own what the last auctions gave, which no row and no image of the engine says.
+own what the last auctions gave, which no row and no snapshot of the engine says.
 """
 
 from collections.abc import Mapping

@@ -73,7 +73,7 @@ def books_fill(
     What waits for a trigger or a list, and what has terms that advanced state keeps, is not to be
     had from rows alone: such orders are taken in, so that they can be cancelled, and their symbol
     is among those returned. A `rescue` gives every book advanced state, and so the next batch its
-    image.
+    snapshot.
     """
     doubts = Doubts(units)
     for symbol_id in units:

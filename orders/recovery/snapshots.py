@@ -1,8 +1,9 @@
-"""Images of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
+"""Snapshots of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
 
-Trailing stops, lists, cancel-afters and queues are not in rows. From the first advanced state on,
-an image of the whole engine is written from time to time, in the transaction of a batch; the
-journal after it does the rest. A partition without advanced state has no images and pays nothing.
+Trailing stops, lists, cancel-afters and queues are not in rows. From the first advanced state on, a
+snapshot of the whole engine is written from time to time, in the transaction of a batch; the
+journal after it does the rest. A partition without advanced state has no snapshots and pays
+nothing.
 """
 
 import time as clock
@@ -14,12 +15,12 @@ import psycopg
 import structlog
 
 from matching.engine.core import Engine
-from matching.state.snapshot import ImageRefused, image_decode, image_encode
+from matching.state.snapshot import SnapshotRefused, snapshot_decode, snapshot_encode
 
-# Twenty thousand commands are applied again in well under a second; an image of 100,000 open orders
-# takes a tenth of one to write.
-IMAGE_EVERY_COMMANDS: Final = 20_000
-IMAGES_KEPT: Final = 3
+# Twenty thousand commands are applied again in well under a second; a snapshot of 100,000 open
+# orders takes a tenth of one to write.
+SNAPSHOT_EVERY_COMMANDS: Final = 20_000
+SNAPSHOTS_KEPT: Final = 3
 
 _INSERT: Final = """
 INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at) VALUES (%s, %s, %s, %s)
@@ -32,70 +33,70 @@ DELETE FROM orders_engineimage WHERE partition_id = %(id)s AND last_seq < (
         SELECT last_seq FROM orders_engineimage WHERE partition_id = %(id)s
         ORDER BY last_seq DESC LIMIT %(kept)s) AS newest)
 """
-# One by one: nearly always the first one will do, and an image may be large.
+# One by one: nearly always the first one will do, and a snapshot may be large.
 _POSITIONS: Final = """
 SELECT last_seq FROM orders_engineimage WHERE partition_id = %s AND last_seq <= %s
 ORDER BY last_seq DESC
 """
-_IMAGE: Final = "SELECT image FROM orders_engineimage WHERE partition_id = %s AND last_seq = %s"
+_SNAPSHOT: Final = "SELECT image FROM orders_engineimage WHERE partition_id = %s AND last_seq = %s"
 
 log = structlog.get_logger(__name__)
 
 
-class ImageKeeper:
-    """Decides for one process when an image is due, and writes it."""
+class SnapshotWriter:
+    """Decides for one process when a snapshot is due, and writes it."""
 
     def __init__(self) -> None:
-        self._last_seq: int | None = None  # of the last image that this process wrote
+        self._last_seq: int | None = None  # of the last snapshot that this process wrote
 
     def due(self, engine: Engine) -> bool:
-        """Whether the batch that the engine stands after has to be committed with an image.
+        """Whether the batch that the engine stands after has to be committed with a snapshot.
 
         The batch whose commands made the first advanced state has to, and with advanced state a
         process's first.
         """
         if self._last_seq is not None:
-            return engine.sequence - self._last_seq >= IMAGE_EVERY_COMMANDS
+            return engine.sequence - self._last_seq >= SNAPSHOT_EVERY_COMMANDS
         return any(book.advanced is not None for book in engine.books.values())
 
     def write(
         self, connection: psycopg.Connection, partition_id: int, engine: Engine, time: datetime
     ) -> None:
-        """Write an image where one is due; part of the batch's transaction, before its COMMIT."""
+        """Write a snapshot where one is due; part of the batch's transaction, before its COMMIT."""
         if not self.due(engine):
             return
         started = clock.monotonic()
-        image = image_encode(engine)
-        connection.execute(_INSERT, (partition_id, engine.sequence, image, time))
-        connection.execute(_DELETE_OLD, {"id": partition_id, "kept": IMAGES_KEPT})
+        snapshot = snapshot_encode(engine)
+        connection.execute(_INSERT, (partition_id, engine.sequence, snapshot, time))
+        connection.execute(_DELETE_OLD, {"id": partition_id, "kept": SNAPSHOTS_KEPT})
         self._last_seq = engine.sequence
         log.info(
             "matching.image_written",
             partition=partition_id,
             sequence=engine.sequence,
-            bytes=len(image),
+            bytes=len(snapshot),
             duration_ms=round((clock.monotonic() - started) * 1_000),
         )
 
 
-def has_images(connection: psycopg.Connection, partition_id: int, last_seq: int) -> bool:
-    """Whether an image was ever written: then rows alone do not tell the engine's state."""
+def has_snapshots(connection: psycopg.Connection, partition_id: int, last_seq: int) -> bool:
+    """Whether a snapshot was ever written: then rows alone do not tell the engine's state."""
     return connection.execute(_POSITIONS, (partition_id, last_seq)).fetchone() is not None
 
 
 def engines_kept(
     connection: psycopg.Connection, partition_id: int, last_seq: int
 ) -> Iterator[Engine]:
-    """The engines of the kept images, newest first; one that is refused is told of and left out."""
+    """The engines of the kept snapshots, newest first; one that is refused is logged, left out."""
     positions = connection.execute(_POSITIONS, (partition_id, last_seq)).fetchall()
     for (position,) in positions:
-        row = connection.execute(_IMAGE, (partition_id, position)).fetchone()
-        assert row is not None, "only the writer of the partition deletes images"
+        row = connection.execute(_SNAPSHOT, (partition_id, position)).fetchone()
+        assert row is not None, "only the writer of the partition deletes snapshots"
         try:
-            engine = image_decode(row[0])
+            engine = snapshot_decode(row[0])
             if engine.sequence != position:
-                raise ImageRefused(f"it is of sequence {engine.sequence}")
-        except ImageRefused as refusal:
+                raise SnapshotRefused(f"it is of sequence {engine.sequence}")
+        except SnapshotRefused as refusal:
             log.critical(
                 "matching.image_refused",
                 partition=partition_id,

@@ -1,12 +1,12 @@
 """B3: the open orders in Postgres are the engine's, as its last checkpoint says. Reads only.
 
-A partition whose symbols have advanced state (matching/engine/advanced.py) keeps images of its
+A partition whose symbols have advanced state (matching/engine/advanced.py) keeps snapshots of its
 engine: there the newest one is loaded, the journal after it is applied again and must give the
 events that it holds; the state then hashes to the checkpoint, and its open orders are the live
-rows. Without an image the rows alone must hash to the checkpoint.
+rows. Without a snapshot the rows alone must hash to the checkpoint.
 
-What a run reads: every live order's row once; per partition with images one image, and of the
-journal what came after it: as many commands as lie between two images, REPLAYED_MAX at most.
+What a run reads: every live order's row once; per partition with snapshots one snapshot, and of the
+journal what came after it: as many commands as lie between two snapshots, REPLAYED_MAX at most.
 """
 
 from collections import defaultdict
@@ -23,17 +23,17 @@ from matching.engine.resting import RestingOrder
 from matching.engine.versions import RULES_NOW
 from matching.state.codec import decode_journal
 from matching.state.hash import state_hash
-from matching.state.snapshot import ImageRefused, image_decode
+from matching.state.snapshot import SnapshotRefused, snapshot_decode
 from risk.audit import open_orders
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.open_orders import OpenOrder, Row
 from wallets.reconciliation import BREACHES_MAX, Breach
 
-# Five times what lies between two images: with more, something is wrong with writing them.
+# Five times what lies between two snapshots: with more, something is wrong with writing them.
 REPLAYED_MAX: Final = 100_000
-# What loading an image and replaying a journal raise where they hold what cannot be.
+# What loading a snapshot and replaying a journal raise where they hold what cannot be.
 _UNREADABLE: Final = (
-    ImageRefused,
+    SnapshotRefused,
     msgspec.MsgspecError,
     AssertionError,
     ArithmeticError,
@@ -43,7 +43,7 @@ _UNREADABLE: Final = (
     AttributeError,
 )
 
-_IMAGE: Final = """
+_SNAPSHOT: Final = """
 SELECT last_seq, image FROM orders_engineimage
 WHERE partition_id = %s AND last_seq <= %s ORDER BY last_seq DESC LIMIT 1
 """
@@ -73,8 +73,8 @@ class _Partition:
 
     position: Position
     engine: Engine | None
-    has_image: bool
-    orders: dict[int, OpenOrder] = field(default_factory=dict)  # of an image, by id
+    has_snapshot: bool
+    orders: dict[int, OpenOrder] = field(default_factory=dict)  # of a snapshot, by id
     lists: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # of rows, by id
     resting: dict[int, list[RestingOrder]] = field(default_factory=lambda: defaultdict(list))
 
@@ -86,7 +86,7 @@ def books_equal_checkpoints(
     *,
     full: bool,
 ) -> BooksReport:
-    """B3 for every partition; `full` replays however much there is after an image."""
+    """B3 for every partition; `full` replays however much there is after a snapshot."""
     report = BooksReport()
     partitions = {
         position.partition_id: _partition(connection, position, known, report, full=full)
@@ -116,39 +116,39 @@ def _partition(
     *,
     full: bool,
 ) -> _Partition:
-    found = connection.execute(_IMAGE, (position.partition_id, position.last_seq)).fetchone()
+    found = connection.execute(_SNAPSHOT, (position.partition_id, position.last_seq)).fetchone()
     if found is None:
-        return _Partition(position, Engine(), has_image=False)
-    image_seq, image = found
-    missing = position.last_seq - image_seq
+        return _Partition(position, Engine(), has_snapshot=False)
+    snapshot_seq, snapshot = found
+    missing = position.last_seq - snapshot_seq
     if missing > REPLAYED_MAX and not full:
         report.skipped = (
-            f"partition {position.partition_id}: its newest image is {missing} commands old,"
+            f"partition {position.partition_id}: its newest snapshot is {missing} commands old,"
             f" more than {REPLAYED_MAX}"
         )
-        return _Partition(position, None, has_image=True)
-    engine = _image_engine(position, image_seq, image, known, report)
+        return _Partition(position, None, has_snapshot=True)
+    engine = _snapshot_engine(position, snapshot_seq, snapshot, known, report)
     if engine is None or not _replay(connection, position, engine, known, report):
-        return _Partition(position, None, has_image=True)
+        return _Partition(position, None, has_snapshot=True)
     engine.rules_set(RULES_NOW)  # what an older release left is held against the rules of today
-    partition = _Partition(position, engine, has_image=True)
+    partition = _Partition(position, engine, has_snapshot=True)
     for book in engine.books.values():
         partition.orders |= open_orders.of_engine(book)
     return partition
 
 
-def _image_engine(
+def _snapshot_engine(
     position: Position,
-    image_seq: int,
-    image: bytes,
+    snapshot_seq: int,
+    snapshot: bytes,
     known: Mapping[int, SymbolRow],
     report: BooksReport,
 ) -> Engine | None:
     try:
-        engine = image_decode(image)
-        assert engine.sequence == image_seq, f"it stands at {engine.sequence}"
+        engine = snapshot_decode(snapshot)
+        assert engine.sequence == snapshot_seq, f"it stands at {engine.sequence}"
     except _UNREADABLE as error:
-        detail = f"the engine image at {image_seq} cannot be loaded: {error!r}"
+        detail = f"the engine snapshot at {snapshot_seq} cannot be loaded: {error!r}"
         _breach_partition(position, detail, known, report)
         return None
     return engine
@@ -161,7 +161,7 @@ def _replay(
     known: Mapping[int, SymbolRow],
     report: BooksReport,
 ) -> bool:
-    """Apply the journal after the image; False, and a breach, where it does not fit."""
+    """Apply the journal after the snapshot; False, and a breach, where it does not fit."""
     for first_seq, last_seq, encoded in _journal_after(connection, position, engine.sequence):
         if first_seq != engine.sequence + 1:
             detail = f"the journal goes from {engine.sequence} to {first_seq}: no way to replay it"
@@ -203,7 +203,7 @@ def _journal_after(
 def _compare(partition: _Partition, row: Row, symbol: SymbolRow, report: BooksReport) -> None:
     """Hold one row against the rebuilt engine, or keep it to build the book from."""
     try:
-        if not partition.has_image:
+        if not partition.has_snapshot:
             resting = open_orders.resting_order(row, symbol.units)
             partition.resting[row.symbol_id].append(resting)
             return
@@ -232,7 +232,7 @@ def _conclude(partition: _Partition, known: Mapping[int, SymbolRow], report: Boo
         for symbol_id, symbol in known.items()
         if symbol.partition_id == position.partition_id
     }
-    if partition.has_image:
+    if partition.has_snapshot:
         for symbol_id, state in states.items():
             if engine.book(symbol_id).state != state:
                 report.add(f"symbol {symbol_id} is in another state than in the engine", symbol_id)

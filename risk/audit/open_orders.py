@@ -269,9 +269,9 @@ def difference(row: OpenOrder, engine: OpenOrder) -> str:
 def resting_order(row: Row, units: SymbolUnits) -> RestingOrder:
     """Return the order as a plain book keeps it, its place in the queue included."""
     order = of_row(row, units)
-    assert not order.is_waiting, "an order waits, and no engine image says how"
-    assert not order.display_lots, "an iceberg stands without an engine image"
-    assert not order.expire_ms, "an order expires, and no engine image says when"
+    assert not order.is_waiting, "an order waits, and no engine snapshot says how"
+    assert not order.display_lots, "an iceberg stands without an engine snapshot"
+    assert not order.expire_ms, "an order expires, and no engine snapshot says when"
     return RestingOrder(
         row.order_id,
         order.account_id,

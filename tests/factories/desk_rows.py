@@ -19,7 +19,7 @@ from matching.engine.journal import Sequenced
 from matching.engine.resting import RestingOrder
 from matching.state.codec import encode_journal
 from matching.state.hash import open_order, state_hash
-from matching.state.snapshot import image_encode
+from matching.state.snapshot import snapshot_encode
 from orders.commands.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
 from tests.factories.reference import accounts_at
@@ -119,7 +119,7 @@ class DeskRows:
     # --- what the worker leaves
 
     def commit(self, *, image: bool = False) -> None:
-        """Write a journal row and the checkpoint of what was applied, and an image if wanted."""
+        """Write a journal row and the checkpoint of what was applied, and a snapshot if wanted."""
         rows, self.pending = self.pending, []
         last_seq, digest = rows[-1].sequence, state_hash(self.engine)
         self.connection.execute(
@@ -140,7 +140,7 @@ class DeskRows:
             self.connection.execute(
                 "INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at)"
                 " VALUES (%s, %s, %s, now())",
-                (PARTITION, last_seq, image_encode(self.engine)),
+                (PARTITION, last_seq, snapshot_encode(self.engine)),
             )
 
     def rows_write(self, state: SymbolState = SymbolState.OPEN) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from exchange.infra.database import connect
 from matching.engine import messages as m
-from matching.state.snapshot import image_decode, image_encode
+from matching.state.snapshot import snapshot_decode, snapshot_encode
 from risk.audit import books as book_checks
 from risk.audit.books import books_equal_checkpoints
 from risk.audit.inputs import positions, symbols
@@ -32,7 +32,7 @@ def connection(transactional_db: None, base_rows: None) -> Iterator[psycopg.Conn
 
 @pytest.fixture
 def rows(connection: psycopg.Connection) -> DeskRows:
-    """Orders of every type; an image in the middle, so that a part of the journal is replayed."""
+    """Orders of every type; a snapshot in the middle, so that a part of the journal is replayed."""
     desk = DeskRows(connection)
     desk.enter(1, m.SELL, 10, 10_000)
     desk.enter(2, m.BUY, 4, 10_000)  # the last price
@@ -219,21 +219,21 @@ def test_b3_finds_a_row_that_is_not_the_engines(
     assert len(found) <= 2, "nothing else is accused"
 
 
-def image_put(rows: DeskRows, image: bytes) -> None:
-    corrupt(rows, "UPDATE orders_engineimage SET image = %s", image)
+def snapshot_put(rows: DeskRows, snapshot: bytes) -> None:
+    corrupt(rows, "UPDATE orders_engineimage SET image = %s", snapshot)
 
 
-def image_of(rows: DeskRows):  # type: ignore[no-untyped-def]
+def snapshot_of(rows: DeskRows):  # type: ignore[no-untyped-def]
     row = rows.connection.execute("SELECT image FROM orders_engineimage").fetchone()
     assert row is not None
-    return image_decode(row[0])
+    return snapshot_decode(row[0])
 
 
 def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
-    engine = image_of(rows)
+    engine = snapshot_of(rows)
     resting = engine.book(rows.units.symbol_id).orders[rows.id(12)]
     engine.book(rows.units.symbol_id).reduce(resting, 1)
-    image_put(rows, image_encode(engine))
+    snapshot_put(rows, snapshot_encode(engine))
     found = b3(rows)
     assert any("left_lots 5 in its row, 4 in the engine" in detail for detail in found)
     assert any("differ from the checkpoint" in detail for detail in found)
@@ -241,45 +241,45 @@ def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
 
 def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: DeskRows) -> None:
     """Where a trailing stop stands, and a cancel-after, are in no row: the hash has them."""
-    engine = image_of(rows)
+    engine = snapshot_of(rows)
     desk = engine.book(rows.units.symbol_id).advanced
     assert desk is not None
     desk.cancel_after[9, 0] = DUE_MS
-    image_put(rows, image_encode(engine))
+    snapshot_put(rows, snapshot_encode(engine))
     assert [detail.split(": ")[1] for detail in b3(rows)] == [
         f"open orders differ from the checkpoint at {rows.engine.sequence}"
     ]
 
 
 def test_b3_finds_a_book_that_breaks_an_invariant(rows: DeskRows) -> None:
-    engine = image_of(rows)
+    engine = snapshot_of(rows)
     engine.book(rows.units.symbol_id).orders[rows.id(12)].priority = engine.sequence + 1_000
-    image_put(rows, image_encode(engine))
+    snapshot_put(rows, snapshot_encode(engine))
     assert any("breaks an invariant" in detail for detail in b3(rows))
 
 
 def test_b3_finds_a_market_order_that_rests_in_an_open_book(rows: DeskRows) -> None:
     """Rule 20.10."""
-    engine = image_of(rows)
+    engine = snapshot_of(rows)
     desk = engine.book(rows.units.symbol_id).advanced
     assert desk is not None
     desk.at_open.add(rows.id(12))
-    image_put(rows, image_encode(engine))
+    snapshot_put(rows, snapshot_encode(engine))
     assert any("no market order outlives its auction" in detail for detail in b3(rows))
 
 
 def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: DeskRows) -> None:
-    engine = image_of(rows)
+    engine = snapshot_of(rows)
     book = engine.book(rows.units.symbol_id)
     book.remove(book.orders[rows.id(1)])
-    image_put(rows, image_encode(engine))
+    snapshot_put(rows, snapshot_encode(engine))
     [detail] = b3(rows)
     assert "gives other events when it is applied again" in detail
 
 
-@pytest.mark.parametrize("image", [b"", b"\x93\x01", b"\x93\x09\x00\x90", b"nonsense"])
-def test_b3_finds_an_image_that_nobody_can_load(rows: DeskRows, image: bytes) -> None:
-    image_put(rows, image)
+@pytest.mark.parametrize("snapshot", [b"", b"\x93\x01", b"\x93\x09\x00\x90", b"nonsense"])
+def test_b3_finds_a_snapshot_that_nobody_can_load(rows: DeskRows, snapshot: bytes) -> None:
+    snapshot_put(rows, snapshot)
     [detail] = b3(rows)
     assert "cannot be loaded" in detail
 
@@ -292,7 +292,7 @@ def test_b3_finds_an_image_of_another_moment(rows: DeskRows) -> None:
 
 def test_b3_finds_that_all_images_are_gone(rows: DeskRows) -> None:
     corrupt(rows, "DELETE FROM orders_engineimage")
-    assert any("no engine image says how" in detail for detail in b3(rows))
+    assert any("no engine snapshot says how" in detail for detail in b3(rows))
 
 
 def test_b3_takes_the_newest_image_that_is_not_after_the_checkpoint(rows: DeskRows) -> None:
@@ -328,7 +328,7 @@ def test_b3_says_when_an_image_is_too_old_to_replay_from(
     monkeypatch.setattr(book_checks, "REPLAYED_MAX", 1)
     report = in_snapshot(rows, books_equal_checkpoints, full=False)
     assert report.breaches == []
-    assert "its newest image is 6 commands old" in report.skipped
+    assert "its newest snapshot is 6 commands old" in report.skipped
     assert b3(rows, full=True) == []
 
 

@@ -157,7 +157,7 @@ def counted_load(market: Market) -> tuple[Loaded, int]:
         return partition_load(connection, lease, market.ids), CountingCursor.statements - before
 
 
-def test_open_orders_are_loaded_in_as_few_statements_from_rows_and_from_an_image(
+def test_open_orders_are_loaded_in_as_few_statements_from_rows_and_from_a_snapshot(
     market: Market, db: psycopg.Connection
 ) -> None:
     crowd = Crowd(
@@ -175,10 +175,10 @@ def test_open_orders_are_loaded_in_as_few_statements_from_rows_and_from_an_image
     assert len(book.orders) == OPEN_ORDERS
     assert book.best_ask() == 1_000
     assert book.level_quantity(1, 1_001) == ORDERS_PER_LEVEL * 4
-    crowd.image_keep(db, loaded, market.ids.next_id())
-    again, from_image = counted_load(market)
+    crowd.snapshot_keep(db, loaded, market.ids.next_id())
+    again, from_snapshot = counted_load(market)
     assert again.is_hash_equal
-    assert from_image < for_many + 5, "the image, and where it is"
+    assert from_snapshot < for_many + 5, "the snapshot, and where it is"
     assert again.engine.books[market.symbol_id].advanced is not None
     assert len(again.engine.books[market.symbol_id].orders) == OPEN_ORDERS
 

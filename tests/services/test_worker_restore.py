@@ -19,9 +19,9 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import AUCTION, CANCEL_ONLY, HALT, OPEN, Continue, Expire
 from matching.state.codec import decode_journal, encode_journal
 from matching.state.hash import state_hash
-from matching.state.snapshot import image_encode
+from matching.state.snapshot import snapshot_encode
 from orders.intake.jobs import Job
-from orders.recovery.snapshots import IMAGES_KEPT, ImageKeeper
+from orders.recovery.snapshots import SNAPSHOTS_KEPT, SnapshotWriter
 from tests.factories.desk_jobs import (
     cancel_after_job,
     list_job,
@@ -129,7 +129,7 @@ def cancels(market: Market) -> tuple[list[Job], list[Job]]:
 def assert_same(first: WorkerProcess, second: WorkerProcess) -> None:
     assert second.loaded.is_hash_equal
     assert second.worker.engine is not first.worker.engine
-    assert image_encode(second.worker.engine) == image_encode(first.worker.engine)
+    assert snapshot_encode(second.worker.engine) == snapshot_encode(first.worker.engine)
     assert state_hash(second.worker.engine) == state_hash(first.worker.engine)
     second.worker.engine.check()
 
@@ -151,10 +151,10 @@ def assert_goes_on_the_same(
     assert rows, "it went on"
     for row in rows:
         assert first.worker.engine.apply(row.command) == row.events
-    assert image_encode(second.worker.engine) == image_encode(first.worker.engine)
+    assert snapshot_encode(second.worker.engine) == snapshot_encode(first.worker.engine)
 
 
-def images(db: psycopg.Connection, market: Market) -> list[int]:
+def snapshots(db: psycopg.Connection, market: Market) -> list[int]:
     rows = db.execute(
         "SELECT last_seq FROM orders_engineimage WHERE partition_id = %s ORDER BY last_seq",
         (market.partition_id,),
@@ -214,33 +214,33 @@ def test_killed_in_the_middle_of_its_work_it_goes_on_there(
     assert_goes_on_the_same(db, market, first, second)
 
 
-def test_the_image_is_written_with_the_batch_that_makes_the_first_desk(
+def test_the_snapshot_is_written_with_the_batch_that_makes_the_first_advanced_state(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     process = around.start()
     batch(around, db, process, plain(market, 0, SELL, 1, 100))
-    assert images(db, market) == []
+    assert snapshots(db, market) == []
     batch(around, db, process, plain(market, 0, SELL, 1, 100), stop_job(market, 0, SELL, 1, 90))
-    assert images(db, market) == [3]
+    assert snapshots(db, market) == [3]
     batch(around, db, process, plain(market, 0, SELL, 1, 100))
-    assert images(db, market) == [3], "not with every batch"
+    assert snapshots(db, market) == [3], "not with every batch"
 
 
 def test_a_process_writes_one_image_at_first_and_keeps_the_newest(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     process = around.start()
-    for _ in range(IMAGES_KEPT + 2):
+    for _ in range(SNAPSHOTS_KEPT + 2):
         batch(around, db, process, stop_job(market, 0, SELL, 1, 90))
         process.kill()
         process = around.start()
     sequence = process.worker.engine.sequence
-    assert images(db, market) == list(range(sequence - IMAGES_KEPT + 1, sequence + 1))
-    assert ImageKeeper().due(process.worker.engine)
+    assert snapshots(db, market) == list(range(sequence - SNAPSHOTS_KEPT + 1, sequence + 1))
+    assert SnapshotWriter().due(process.worker.engine)
 
 
 def last_image_spoil(db: psycopg.Connection, market: Market, count: int = 1) -> None:
-    """Images of a version to come."""
+    """Snapshots of a version to come."""
     db.execute(
         "UPDATE orders_engineimage SET image = %s WHERE id IN (SELECT id FROM orders_engineimage"
         " WHERE partition_id = %s ORDER BY last_seq DESC LIMIT %s)",
@@ -268,7 +268,7 @@ def test_where_an_image_is_refused_an_older_one_or_the_whole_journal_will_do(
     successor = around.start()
     refusals = [one.getMessage() for one in caplog.records if "image_refused" in one.getMessage()]
     assert len(refusals) == refused
-    assert all("image version 99; this engine loads 1" in text for text in refusals)
+    assert all("snapshot version 99; this engine loads 1" in text for text in refusals)
     assert_same(process, successor)
     assert successor.worker.urgent == []
 
@@ -286,7 +286,7 @@ def test_an_image_that_does_not_lead_to_the_checkpoint_is_not_believed(
     empty.sequence = process.worker.engine.sequence
     db.execute(
         "UPDATE orders_engineimage SET image = %s WHERE partition_id = %s AND last_seq = %s",
-        (image_encode(empty), market.partition_id, empty.sequence),
+        (snapshot_encode(empty), market.partition_id, empty.sequence),
     )
     assert_same(process, around.start())
 
@@ -303,7 +303,7 @@ def test_where_only_the_hash_differs_the_engine_is_kept_and_all_is_halted(
     )
     second = around.start()
     assert not second.loaded.is_hash_equal
-    assert image_encode(second.worker.engine) == image_encode(first.worker.engine)
+    assert snapshot_encode(second.worker.engine) == snapshot_encode(first.worker.engine)
     second.run()
     assert second.worker.engine.books[market.symbol_id].state == HALT
 
@@ -443,7 +443,7 @@ def test_amended_orders_are_what_their_rows_say(
     assert_same(first, around.start())
 
 
-def test_states_come_back_from_the_image(
+def test_states_come_back_from_the_snapshot(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     first = around.start()
@@ -459,7 +459,7 @@ def test_plain_orders_with_a_key_come_back_from_rows(
 ) -> None:
     first = around.start()
     batch(around, db, first, special_job(market, 0, SELL, 5, 100, owner_tag=7))
-    assert images(db, market) == []
+    assert snapshots(db, market) == []
     first.kill()
     assert_same(first, around.start())
 

@@ -27,7 +27,7 @@ SEEDS_PER_TEST = 20
 FIRST_SEED = 1
 # In every other group of seeds so little is done in one command that the rest goes on in others.
 STEPS_IN_PIECES = 2
-IMAGE_EVERY_COMMANDS = 15
+SNAPSHOT_EVERY_COMMANDS = 15
 # Not in every twenty seeds: work that is cut, a post-only order that moves when it is triggered.
 RARE = (ContinueNeeded, OrderRepriced)
 # What twenty seeds are not without: faults, orders, commands, events and ends.
@@ -63,7 +63,7 @@ def db() -> Iterator[psycopg.Connection]:
 @pytest.fixture
 def bounds(group: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that are reached in a short life. Of the group: a replay must know the same ones."""
-    monkeypatch.setattr(snapshots, "IMAGE_EVERY_COMMANDS", IMAGE_EVERY_COMMANDS)
+    monkeypatch.setattr(snapshots, "SNAPSHOT_EVERY_COMMANDS", SNAPSHOT_EVERY_COMMANDS)
     if (group[0] - FIRST_SEED) // SEEDS_PER_TEST % 2:
         monkeypatch.setattr(cascade, "STEPS_PER_COMMAND_MAX", STEPS_IN_PIECES)
         monkeypatch.setattr(core, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)

@@ -1,4 +1,4 @@
-"""Bringing a partition back: from the rows of its open orders, and from an image of its engine."""
+"""Bringing a partition back: from the rows of its open orders, and from a snapshot."""
 
 import time
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from matching.engine.messages import ALL_ACCOUNTS, SetLimits
 from matching.state.hash import state_hash
-from matching.state.snapshot import image_encode
+from matching.state.snapshot import snapshot_encode
 from orders.recovery.lease import lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
 from tests.lab.bench.venue import venue_open
@@ -42,7 +42,7 @@ class LoadingTimes:
 
     few_rows: float
     many_rows: float
-    many_image: float
+    many_snapshot: float
 
     @property
     def ratio(self) -> float:
@@ -57,7 +57,7 @@ class LoadingTimes:
         return [
             f"{FEW:>7,} open orders, from rows    {self.few_rows:>8.2f} s",
             f"{MANY:>7,} open orders, from rows    {self.many_rows:>8.2f} s",
-            f"{MANY:>7,} open orders, from an image{self.many_image:>8.2f} s",
+            f"{MANY:>7,} open orders, from a snapshot{self.many_snapshot:>8.2f} s",
             f"an order among many / among few {self.ratio:>8.2f}   (at most {RATIO_MAX:g})",
         ]
 
@@ -81,15 +81,17 @@ class Crowd:
         connection.execute(_CROWD, values)
         connection.execute(_HELD, (self.base_id, self.symbol_id, low, high))
 
-    def image_keep(self, connection: psycopg.Connection, loaded: Loaded, command_id: int) -> None:
-        """The same engine with advanced state, as a checkpoint with its image."""
+    def snapshot_keep(
+        self, connection: psycopg.Connection, loaded: Loaded, command_id: int
+    ) -> None:
+        """The same engine with advanced state, as a checkpoint with its snapshot."""
         engine = loaded.engine
         engine.sequence = len(engine.books[self.symbol_id].orders)
         assert engine.apply(SetLimits(command_id, 0, self.symbol_id, ALL_ACCOUNTS, 0, 0))
         connection.execute(
             "INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at)"
             " VALUES (%s, %s, %s, now())",
-            (self.partition_id, engine.sequence, image_encode(engine)),
+            (self.partition_id, engine.sequence, snapshot_encode(engine)),
         )
         connection.execute(
             "UPDATE orders_enginepartition SET last_seq = %s, state_hash = %s WHERE id = %s",
@@ -115,7 +117,7 @@ def load(partition_id: int, ids: IdGenerator) -> tuple[Loaded, float]:
 
 
 def loading() -> LoadingTimes:
-    """Load few orders from rows, then many, then those from an image."""
+    """Load few orders from rows, then many, then those from a snapshot."""
     symbol, bots = venue_open(2)
     ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
     crowd = Crowd(symbol.partition_id, symbol.pk, bots[0].account_id, symbol.base_id, ids.next_id())
@@ -125,7 +127,7 @@ def loading() -> LoadingTimes:
         _, few_rows = load(symbol.partition_id, ids)
         crowd.add(connection, FEW + 1, MANY)
         loaded, many_rows = load(symbol.partition_id, ids)
-        crowd.image_keep(connection, loaded, ids.next_id())
-    again, many_image = load(symbol.partition_id, ids)
+        crowd.snapshot_keep(connection, loaded, ids.next_id())
+    again, many_snapshot = load(symbol.partition_id, ids)
     assert again.is_hash_equal
-    return LoadingTimes(few_rows, many_rows, many_image)
+    return LoadingTimes(few_rows, many_rows, many_snapshot)

@@ -7,7 +7,7 @@ import pytest
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.state.hash import advanced_hash, advanced_hash_afresh, state_hash
-from matching.state.snapshot import image_decode, image_encode
+from matching.state.snapshot import snapshot_decode, snapshot_encode
 from tests.steps import steps_of
 from tests.unit.matching.test_work_in_pieces import stops, trigger
 
@@ -68,7 +68,7 @@ def test_hash_after_a_command_costs_little_beside_much_state(
     steps = steps_of(lambda: advanced_hash(engine))
     assert advanced_hash(engine) == advanced_hash_afresh(engine)
     assert steps < DIGEST_STEPS_MAX
-    assert state_hash(image_decode(image_encode(engine))) == state_hash(engine)
+    assert state_hash(snapshot_decode(snapshot_encode(engine))) == state_hash(engine)
 
 
 def test_a_command_of_another_symbol_leaves_the_hash_of_this_one() -> None:

@@ -1,7 +1,7 @@
 """A journal from before the rules were mended is replayed as it was written (docs/adr/0031).
 
 The file was written by the engine of that time: histories of tests/histories.py, as journals, with
-images in between and the state hash at the end.
+snapshots in between and the state hash at the end.
 """
 
 import lzma
@@ -15,7 +15,7 @@ from matching.engine.core import Engine
 from matching.engine.versions import RULES_FIRST, RULES_NOW
 from matching.state.codec import decode_journal
 from matching.state.hash import StateHash, advanced_hash, state_hash
-from matching.state.snapshot import image_decode
+from matching.state.snapshot import snapshot_decode
 from tests.scenario import SYMBOL
 
 FILE = Path(__file__).parent / "journals" / "first-rules.msgpack.xz"
@@ -23,7 +23,7 @@ FILE = Path(__file__).parent / "journals" / "first-rules.msgpack.xz"
 
 class Kept(msgspec.Struct, array_like=True):
     journal: bytes
-    images: list[tuple[int, bytes]]
+    snapshots: list[tuple[int, bytes]]
     state_hash: str
 
 
@@ -44,10 +44,10 @@ def test_an_old_journal_gives_its_events_and_its_hash_from_the_beginning() -> No
         assert state_hash(replay(Engine(), one)) == one.state_hash
 
 
-def test_and_from_its_images() -> None:
+def test_and_from_its_snapshots() -> None:
     for one in kept():
-        for _, image in one.images:
-            assert state_hash(replay(image_decode(image), one)) == one.state_hash
+        for _, snapshot in one.snapshots:
+            assert state_hash(replay(snapshot_decode(snapshot), one)) == one.state_hash
 
 
 def test_the_hash_that_is_kept_up_to_date_is_the_same_one() -> None:

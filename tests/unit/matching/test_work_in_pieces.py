@@ -7,7 +7,7 @@ from matching.engine.core import CANCELS_AT_ONCE_MAX, Engine
 from matching.engine.journal import Sequenced
 from matching.state.codec import decode_journal, encode_journal
 from matching.state.hash import state_hash
-from matching.state.snapshot import image_decode, image_encode
+from matching.state.snapshot import snapshot_decode, snapshot_encode
 from tests.fuzz import finish, without_cuts
 from tests.oracles.naive.book import NaiveEngine
 from tests.steps import steps_of
@@ -90,12 +90,12 @@ def test_25_3_journal_replay_is_exact() -> None:
 
 def test_25_3_a_restart_in_the_middle_goes_on_where_it_was() -> None:
     engine, _ = triggering(STOPS)
-    copy = image_decode(image_encode(engine))
+    copy = snapshot_decode(snapshot_encode(engine))
     copy.check()
     assert state_hash(copy) == state_hash(engine)
     assert copy.needs_continue(SYMBOL)
     assert finish(copy, SYMBOL) == finish(engine, SYMBOL)
-    assert image_encode(copy) == image_encode(engine)
+    assert snapshot_encode(copy) == snapshot_encode(engine)
 
 
 def test_25_4_cancels_of_all_accounts_go_in_pieces_before_anything_else() -> None:

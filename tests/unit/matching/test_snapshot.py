@@ -1,4 +1,4 @@
-"""The engine's image: exact, versioned, and quick enough to load."""
+"""The engine's snapshot: exact, versioned, and quick enough to load."""
 
 import msgspec
 import pytest
@@ -6,7 +6,12 @@ import pytest
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.state.hash import advanced_hash, state_hash
-from matching.state.snapshot import IMAGE_VERSION, ImageRefused, image_decode, image_encode
+from matching.state.snapshot import (
+    SNAPSHOT_VERSION,
+    SnapshotRefused,
+    snapshot_decode,
+    snapshot_encode,
+)
 from tests.scenario import run
 
 LIVELY = """
@@ -25,25 +30,27 @@ LIVELY = """
 
 def test_image_is_exact() -> None:
     engine = run(LIVELY)
-    copy = image_decode(image_encode(engine))
+    copy = snapshot_decode(snapshot_encode(engine))
     copy.check()
     assert state_hash(copy) == state_hash(engine)
-    assert image_encode(copy) == image_encode(engine)
+    assert snapshot_encode(copy) == snapshot_encode(engine)
     assert copy.next_due_ms(1) == engine.next_due_ms(1) == 5_000
 
 
-@pytest.mark.parametrize("version", [0, IMAGE_VERSION + 1, 99])
+@pytest.mark.parametrize("version", [0, SNAPSHOT_VERSION + 1, 99])
 def test_another_version_is_refused_by_name(version: int) -> None:
-    values = msgspec.msgpack.decode(image_encode(run(LIVELY)))
+    values = msgspec.msgpack.decode(snapshot_encode(run(LIVELY)))
     values[0] = version
-    with pytest.raises(ImageRefused, match=f"version {version}"):
-        image_decode(msgspec.msgpack.encode(values))
+    with pytest.raises(SnapshotRefused, match=f"version {version}"):
+        snapshot_decode(msgspec.msgpack.encode(values))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode([IMAGE_VERSION])])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", b"\x90", msgspec.msgpack.encode([SNAPSHOT_VERSION])]
+)
 def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
-    with pytest.raises(ImageRefused):
-        image_decode(data)
+    with pytest.raises(SnapshotRefused):
+        snapshot_decode(data)
 
 
 @pytest.mark.parametrize(
