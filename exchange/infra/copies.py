@@ -7,13 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from math import inf
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from django.core.exceptions import SynchronousOnlyOperation
-
-from exchange.infra.event_loop import on_event_loop, threads_only
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
+from exchange.infra.event_loop import threads_only
 
 T = TypeVar("T")
+
+WAIT_S: Final = 5.0  # for who reads; then the reader hangs, and nobody waits in a row behind it
 
 
 class Reading(NamedTuple, Generic[T]):
@@ -25,6 +27,8 @@ class Reading(NamedTuple, Generic[T]):
 
 class Copy(Generic[T]):
     """The last reading. One thread reads anew; others use what is there, unless it is too old.
+
+    Where a reading fails, it fails for all who waited for it: they do not try one after another.
 
     An event loop neither reads nor waits: where a thread would have to, `get` raises
     SynchronousOnlyOperation there, as Django's own connections do.
@@ -44,6 +48,8 @@ class Copy(Generic[T]):
         self._now_s = now_s
         self._lock = threading.Lock()
         self._kept: tuple[T, float] | None = None  # and when the reading began
+        self._failures = 0
+        self._failure: Exception | None = None  # the last one
 
     def get(self) -> T:
         """What was read: `stale_max_s` old at most."""
@@ -51,19 +57,29 @@ class Copy(Generic[T]):
 
     def reading(self) -> Reading[T]:
         """The same with its age."""
+        failures = self._failures
         known = self._known()
         if known is not None and known.age_s < self.age_max_s:
             return known
         may_wait = known is None or known.age_s >= self._stale_max_s
-        if not self._lock.acquire(blocking=may_wait and not on_event_loop()):
-            if may_wait:
-                raise SynchronousOnlyOperation
+        if not self._acquire(may_wait):
             assert known is not None
             return known
         try:
-            return self._read_anew()
+            return self._read_anew(failures)
         finally:
             self._lock.release()
+
+    def _acquire(self, may_wait: bool) -> bool:
+        """Whether this thread is the reader now. Raises server.busy when another one hangs."""
+        if self._lock.acquire(blocking=False):
+            return True
+        if not may_wait:
+            return False
+        threads_only()
+        if not self._lock.acquire(timeout=WAIT_S):
+            raise DomainError(Code.SERVER_BUSY)
+        return True
 
     def forget(self) -> None:
         """Make the next reader read anew."""
@@ -74,13 +90,23 @@ class Copy(Generic[T]):
         kept = self._kept
         return None if kept is None else Reading(kept[0], self._now_s() - kept[1])
 
-    def _read_anew(self) -> Reading[T]:
-        """Read, unless another thread did while this one waited. The caller holds the lock."""
+    def _read_anew(self, failures: int) -> Reading[T]:
+        """Read, unless another thread did while this one waited. The caller holds the lock.
+
+        `failures`: how many readings had failed when this thread asked.
+        """
         known = self._known()
         if known is not None and known.age_s < self.age_max_s:
             return known
+        if self._failure is not None and self._failures != failures:
+            raise self._failure
         threads_only()
         began_s = self._now_s()
-        value = self._read()
+        try:
+            value = self._read()
+        except Exception as error:
+            self._failures += 1
+            self._failure = error
+            raise
         self._kept = (value, began_s)
         return Reading(value, self._now_s() - began_s)

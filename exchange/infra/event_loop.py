@@ -30,6 +30,7 @@ LOOKUP_THREADS: Final = 8
 LOOKUPS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
 CANCEL_AGAIN_S: Final = 0.1
 LOOKUP_WAIT_S: Final = 5.0  # who waited longer for a thread is refused: nothing is begun late
+LOOKUP_ANSWER_S: Final = 8.0  # and who waited longer for an answer: its thread may hang
 
 Given = tuple["asyncio.Future[R]", R]
 Lookup = tuple[Callable[[], Any], float]  # and until when it may begin, by time.monotonic
@@ -48,6 +49,24 @@ def threads_only() -> None:
     """Raise SynchronousOnlyOperation on an event loop: what follows may block."""
     if on_event_loop():
         raise SynchronousOnlyOperation
+
+
+async def in_time(future: "asyncio.Future[R]", seconds: float) -> R:
+    """What a thread gives the future. Raises TimeoutError when it gave nothing in so many seconds.
+
+    Nobody waits on a loop without an end: a thread may hang in what has no deadline of its own (a
+    server that stands still, a name that is not resolved).
+    """
+    late = future.get_loop().call_later(seconds, _give_up, future)
+    try:
+        return await future
+    finally:
+        late.cancel()
+
+
+def _give_up(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
 
 
 def results_give(results: "Iterable[Given[Any]]") -> None:
@@ -89,36 +108,55 @@ class Threads(Generic[A, R]):
     """
 
     def __init__(
-        self, number: int, work: Callable[[A], R], *, name: str, waiting_max: int, busy: Gauge
+        self,
+        number: int,
+        work: Callable[[A], R],
+        *,
+        name: str,
+        waiting_max: int,
+        answer_s: float,
+        busy: Gauge,
     ) -> None:
         self._work = work
         self.waiting_max = waiting_max
+        self.answer_s = answer_s
         self._gauge = busy
         self._queue: SimpleQueue[tuple[A, asyncio.Future[R]]] = SimpleQueue()
-        self.busy = 0  # handed over and not answered; only the loop's thread changes it
+        self._taken = 0  # only the loop's thread changes it
+        self._ended = 0
+        self._ending = threading.Lock()
         for at in range(number):
             threading.Thread(target=self._run, name=f"{name}-{at}", daemon=True).start()
 
+    @property
+    def busy(self) -> int:
+        """What was handed over and has not ended, whether or not anybody still waits for it."""
+        return self._taken - self._ended
+
     async def call(self, argument: A) -> R:
-        """The work's result. Raises server.busy when too much is waiting already."""
+        """The work's result.
+
+        Raises server.busy when too much is waiting already, and TimeoutError when there is no
+        result after `answer_s`: what is not begun by then never is.
+        """
         if self.busy >= self.waiting_max:
             raise DomainError(Code.SERVER_BUSY)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._count(1)
+        self._taken += 1
+        self._gauge.set(self.busy)
         self._queue.put((argument, future))
         try:
-            return await future
+            return await in_time(future, self.answer_s)
         finally:
-            self._count(-1)
-
-    def _count(self, change: int) -> None:
-        self.busy += change
-        self._gauge.set(self.busy)
+            self._gauge.set(self.busy)
 
     def _run(self) -> None:
         while True:
             argument, future = self._queue.get()
-            results_give([(future, self._work(argument))])
+            results = [] if future.done() else [(future, self._work(argument))]
+            with self._ending:
+                self._ended += 1
+            results_give(results)
 
 
 async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -136,11 +174,15 @@ async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What `work` returns or raises in a thread.
 
-    Raises server.busy when too much is waiting, and when no thread was free in LOOKUP_WAIT_S: then
-    `work` is not called, as an order must not enter the market minutes after it was signed.
+    Raises server.busy when too much is waiting, when no thread was free in LOOKUP_WAIT_S, and when
+    there is no result after LOOKUP_ANSWER_S. What was not begun by then never is, as an order must
+    not enter the market minutes after it was signed.
     """
     call = partial(contextvars.copy_context().run, work, *args, **kwargs)
-    result, error = await lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
+    try:
+        result, error = await lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
+    except TimeoutError:
+        raise DomainError(Code.SERVER_BUSY) from None
     if error is not None:
         raise error
     return result  # type: ignore[no-any-return]  # what the threads pass on is of any type
@@ -162,5 +204,10 @@ def _outcome(asked: Lookup) -> tuple[Any, Exception | None]:
 def lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
     """The threads of this process that look up what its loop may not wait for."""
     return Threads(
-        LOOKUP_THREADS, _outcome, name="lookup", waiting_max=LOOKUPS_MAX, busy=WEB_LOOKUPS
+        LOOKUP_THREADS,
+        _outcome,
+        name="lookup",
+        waiting_max=LOOKUPS_MAX,
+        answer_s=LOOKUP_ANSWER_S,
+        busy=WEB_LOOKUPS,
     )

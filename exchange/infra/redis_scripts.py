@@ -18,10 +18,14 @@ import redis
 import structlog
 from redis.exceptions import NoScriptError
 
-from exchange.infra.event_loop import results_give, threads_only
+from exchange.infra.event_loop import in_time, results_give, threads_only
 from exchange.infra.redis import Pause, redis_client
 
 ASKED_AT_ONCE_MAX: Final = 256
+WAITING_MAX: Final = 4_096  # questions of one event loop
+# Longer than Redis may be silent (SOCKET_TIMEOUT_S), for what has no deadline of its own: answers
+# that trickle in, a name that is not resolved.
+ANSWER_S: Final = 3.0
 
 Question = tuple[tuple[str, ...], tuple[str | int, ...]]  # a script's keys and arguments
 Call = tuple[str | int, ...]
@@ -50,9 +54,18 @@ class Script:
         try:
             return self._run([(len(keys), *keys, *args) for keys, args in questions])
         except (redis.RedisError, OSError) as error:
-            self._pause.begin()
-            log.warning("limits.redis_unavailable", error=str(error))
+            self.leave_alone(str(error))
             return [None] * len(questions)
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether Redis had no answer a moment ago."""
+        return self._pause.is_on
+
+    def leave_alone(self, why: str) -> None:
+        """Redis has no answer: do not ask it for a while."""
+        self._pause.begin()
+        log.warning("limits.redis_unavailable", error=why)
 
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         connection = _connection()
@@ -82,14 +95,21 @@ class Asker:
         self._process = 0  # the thread is this one's: it does not live on after a fork
 
     async def ask(self, question: Question) -> Any:
-        """The script's answer, or None when Redis has none."""
+        """The script's answer, or None when Redis has none in time."""
+        if self._script.is_left_alone or self._queue.qsize() >= WAITING_MAX:
+            return None
         if self._process != os.getpid():
             self._process = os.getpid()
             self._queue = SimpleQueue()
             threading.Thread(target=self._run, name="limits", daemon=True).start()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.put((question, future))
-        return await future
+        try:
+            return await in_time(future, ANSWER_S)
+        except TimeoutError:
+            if not self._script.is_left_alone:
+                self._script.leave_alone("no answer in time")
+            return None
 
     def _run(self) -> None:
         queue = self._queue
@@ -98,7 +118,9 @@ class Asker:
             with suppress(Empty):
                 while len(asked) < ASKED_AT_ONCE_MAX:
                     asked.append(queue.get_nowait())
-            self._answer(asked)
+            waiting = [one for one in asked if not one[1].done()]  # others gave up meanwhile
+            if waiting:
+                self._answer(waiting)
 
     def _answer(self, asked: "list[tuple[Question, asyncio.Future[Any]]]") -> None:
         try:

@@ -31,6 +31,9 @@ from exchange.web.on_loop import OnLoop, Route
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+# After this nobody waits on: Postgres cuts a statement off after 10 s, unless it stands still.
+ANSWER_S: Final = 30.0
+_READS: Final = ("GET", "HEAD", "OPTIONS")
 _LENGTH_DIGITS: Final = 12
 _WHOLE_BODY: Final = "a body as long as Content-Length"
 
@@ -54,7 +57,12 @@ class Door:
         self._on_loop = OnLoop(routes)
         self.bodies = Bodies() if bodies is None else bodies
         self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(
-            threads, self._respond, name="request", waiting_max=requests_max, busy=WEB_REQUESTS
+            threads,
+            self._respond,
+            name="request",
+            waiting_max=requests_max,
+            answer_s=ANSWER_S,
+            busy=WEB_REQUESTS,
         )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -71,12 +79,20 @@ class Door:
             found = self._on_loop.find(environ)
             if found is not None:
                 return await self._on_loop.answer(environ, body, found)
-            return await self.threads.call((environ, body))
+            return await self._in_thread(environ, body)
         except ClientGone:  # perhaps it closed only its own half, and reads on
             refusal = DomainError(Code.REQUEST_HEAD_MALFORMED, rule=_WHOLE_BODY)
             return _refused(refusal, environ, told_as="client_gone")
         except Exception as error:
             return _failed(error, environ)
+
+    async def _in_thread(self, environ: Environ, body: bytes) -> Messages:
+        try:
+            return await self.threads.call((environ, body))
+        except TimeoutError:  # its thread may have done what it was asked
+            is_reader = environ["REQUEST_METHOD"] in _READS
+            code = Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN
+            raise DomainError(code) from None
 
     async def _body(self, environ: Environ, receive: Receive) -> bytes:
         length = _length_of(environ)

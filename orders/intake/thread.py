@@ -21,7 +21,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import results_give, threads_only
+from exchange.infra.event_loop import in_time, results_give, threads_only
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommitUnknown, Publisher, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
@@ -83,14 +83,12 @@ class Intake:
 
     async def submit_on_loop(self, job: Job) -> Accepted | Replayed:
         """The same on an event loop, which goes on meanwhile."""
-        loop = asyncio.get_running_loop()
-        job.future = loop.create_future()
+        job.future = asyncio.get_running_loop().create_future()
         self._take(job)
-        late = loop.call_later(ANSWER_S, _give_up, job.future)
         try:
-            outcome = await job.future
-        finally:
-            late.cancel()
+            outcome = await in_time(job.future, ANSWER_S)
+        except TimeoutError:
+            raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from None
         if isinstance(outcome, Exception):
             raise outcome
         assert not isinstance(outcome, AcceptedList)
@@ -318,11 +316,6 @@ def _resolve(jobs: Sequence[Job]) -> None:
         if job.future is None:
             job.resolve()
     results_give((job.future, job.outcome) for job in jobs if job.future is not None)
-
-
-def _give_up(future: "asyncio.Future[Outcome]") -> None:
-    if not future.done():
-        future.set_result(DomainError(Code.ENGINE_OUTCOME_UNKNOWN))
 
 
 _current: tuple[int, Intake] | None = None

@@ -1,9 +1,13 @@
 """Shared limits asked from an event loop: many requests share a round trip, each counts once."""
 
 import asyncio
+import socket
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
@@ -55,3 +59,45 @@ def test_without_redis_this_process_counts(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(redis_scripts, "redis_client", redis_away)
     answers = verdicts(Guard(), [Ticket("", "orders:1", RATE)] * REQUESTS)
     assert sum(verdict.wait_ms == 0 for verdict in answers) == RATE.burst
+
+
+@pytest.fixture
+def silent_redis() -> Iterator[redis.Redis]:
+    """Stands for what has no deadline of its own: it is connected to, and what it answers to each
+    command is never whole, yet never silent for long."""
+    ended = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        with connection:
+            while not ended.wait(0.01):
+                try:
+                    connection.sendall(b"1")
+                except OSError:
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            while not ended.is_set():
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connection.sendall(b":")
+                threading.Thread(target=trickle, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield redis.Redis(port=server.getsockname()[1], socket_timeout=60)
+        ended.set()
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_redis_that_trickles_holds_no_request_for_ever(
+    monkeypatch: pytest.MonkeyPatch, silent_redis: redis.Redis
+) -> None:
+    monkeypatch.setattr(redis_scripts, "redis_client", lambda: silent_redis)
+    monkeypatch.setattr(redis_scripts, "ANSWER_S", 0.1)
+    guard = Guard()
+    tickets = [Ticket("", "orders:1", RATE)] * REQUESTS
+    answers = verdicts(guard, tickets)
+    assert sum(verdict.wait_ms == 0 for verdict in answers) == RATE.burst, "this process counts"

@@ -10,12 +10,13 @@ from structlog.contextvars import bind_contextvars, get_contextvars
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra import event_loop
+from exchange.infra import copies, event_loop
 from exchange.infra.copies import Copy
 from exchange.infra.event_loop import (
     Threads,
     here_or_thread,
     in_thread,
+    lookups,
     on_event_loop,
     results_give,
     tasks_end,
@@ -23,7 +24,7 @@ from exchange.infra.event_loop import (
 from exchange.infra.metrics import WEB_LOOKUPS
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.subscriber import FeedSubscriber
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_until
 
 pytestmark = pytest.mark.asyncio
 
@@ -71,7 +72,12 @@ async def test_a_refusal_here_is_no_reason_to_ask_a_thread() -> None:
 async def test_too_much_waiting_is_refused() -> None:
     release = threading.Event()
     threads: Threads[int, bool] = Threads(
-        1, lambda _: release.wait(HANG_S), name="test", waiting_max=2, busy=WEB_LOOKUPS
+        1,
+        lambda _: release.wait(HANG_S),
+        name="test",
+        waiting_max=2,
+        answer_s=HANG_S,
+        busy=WEB_LOOKUPS,
     )
     calls = [asyncio.ensure_future(threads.call(at)) for at in range(3)]
     done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
@@ -120,6 +126,96 @@ async def test_what_waited_too_long_for_a_thread_is_not_begun(
         await in_thread(begun.append, 1)
     assert refused.value.code is Code.SERVER_BUSY
     assert begun == []
+
+
+async def test_a_thread_that_hangs_holds_nobody_who_waits_and_begins_nothing_late() -> None:
+    release, begun = threading.Event(), threading.Semaphore(0)
+    ran: list[int] = []
+
+    def hang(at: int) -> None:
+        ran.append(at)
+        begun.release()
+        assert release.wait(HANG_S)
+
+    threads: Threads[int, None] = Threads(
+        1, hang, name="test", waiting_max=3, answer_s=0.01, busy=WEB_LOOKUPS
+    )
+    first = asyncio.ensure_future(threads.call(1))
+    assert await asyncio.to_thread(begun.acquire, timeout=HANG_S)
+    late = await asyncio.gather(first, *map(threads.call, (2, 3)), return_exceptions=True)
+    assert [type(one) for one in late] == [TimeoutError] * 3
+    assert threads.busy == 3, "what a thread still has in hand takes places"
+    with pytest.raises(DomainError) as refused:
+        await threads.call(4)
+    assert refused.value.code is Code.SERVER_BUSY
+    release.set()
+    await asyncio.to_thread(wait_until, lambda: threads.busy == 0, "the thread goes on")
+    assert ran == [1]
+
+
+async def test_a_lookup_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(lookups(), "answer_s", 0.01)
+    with pytest.raises(DomainError) as refused:
+        await in_thread(release.wait, HANG_S)
+    release.set()
+    assert refused.value.code is Code.SERVER_BUSY
+
+
+class Away(Exception):
+    pass
+
+
+async def test_a_reading_that_fails_fails_for_all_who_waited_for_it() -> None:
+    """One after another they would each have waited as long as the first, times their number."""
+    failing, may_fail = threading.Event(), threading.Event()
+    readings: list[None] = []
+    now: list[None] = []  # looked at by all who ask before they wait, and twice more by who reads
+
+    def now_s() -> float:
+        now.append(None)
+        return float(len(now))
+
+    def read() -> None:
+        readings.append(None)
+        if failing.is_set():
+            assert may_fail.wait(HANG_S)
+            raise Away
+
+    copy = Copy(read, age_max_s=0, stale_max_s=0, now_s=now_s)
+    await in_thread(copy.get)
+    failing.set()
+    readings.clear()
+    now.clear()
+    asking = [asyncio.ensure_future(in_thread(copy.get)) for _ in range(6)]
+    await asyncio.to_thread(wait_until, lambda: len(now) == 6 + 2, "all ask, one reads")
+    may_fail.set()
+    outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in outcomes] == [Away] * 6
+    assert len(readings) == 1
+    with pytest.raises(Away):
+        await in_thread(copy.get)
+    assert len(readings) == 2, "who comes later tries anew"
+
+
+async def test_who_waits_for_a_reading_that_hangs_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copies, "WAIT_S", 0.01)
+    reading, release = threading.Event(), threading.Event()
+
+    def read() -> bool:
+        reading.set()
+        return release.wait(HANG_S)
+
+    copy = Copy(read, age_max_s=1)
+    first = asyncio.ensure_future(in_thread(copy.get))
+    await asyncio.to_thread(reading.wait, HANG_S)
+    with pytest.raises(DomainError) as refused:
+        await in_thread(copy.get)
+    assert refused.value.code is Code.SERVER_BUSY
+    release.set()
+    assert await first is True
 
 
 async def test_a_loop_neither_reads_a_copy_nor_waits_for_who_does() -> None:

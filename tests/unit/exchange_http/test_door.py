@@ -303,6 +303,23 @@ async def test_no_more_is_handed_over_than_the_threads_may_have_waiting() -> Non
     assert [one.status for one in await asyncio.gather(*tasks)] == [200, 200]
 
 
+@pytest.mark.parametrize(
+    ("method", "code"), [("GET", "engine.unavailable"), ("POST", "engine.outcome_unknown")]
+)
+async def test_a_thread_that_hangs_leaves_nobody_without_an_answer(method: str, code: str) -> None:
+    release = threading.Event()
+
+    def held(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        assert release.wait(HANGS_S)
+        return echo(environ, start)
+
+    door = Door(held, threads=1)
+    door.threads.answer_s = 0.01
+    one = await Exchange(method).through(door)
+    release.set()
+    assert one.refused_as(503, code)
+
+
 async def test_one_network_cannot_use_up_all_bodies(door: Door) -> None:
     many = [
         Exchange("POST", b"/login", [length(9)], [None], address=f"2001:db8::{at:x}")
