@@ -1,5 +1,7 @@
 """The only place that locks money rows, and the one order in which they are locked.
 
+Import contracts say who may ask for it; a test keeps the tables' names out of other apps.
+
 1. reservations, by order id
 2. balances, by (account, asset), in the last statement before the commit wherever that is possible
 
