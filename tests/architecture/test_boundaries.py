@@ -16,6 +16,7 @@ SOURCES = [
 ]
 FILE_LINES_MAX = 500
 PAGE_LINES_MAX = 200
+WALK_LINES_MAX = 45  # one for each file of the walk of one order (test_walk.py)
 DRIVERS = ("django", "redis", "psycopg", "celery", "channels", "rest_framework", "asyncio")
 
 
@@ -70,10 +71,13 @@ def test_engine_state_is_never_asserted_away() -> None:
     ] == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md"])
-def test_the_pages_to_begin_with_are_short(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "lines_max"),
+    [("README.md", PAGE_LINES_MAX), ("ARCHITECTURE.md", PAGE_LINES_MAX + WALK_LINES_MAX)],
+)
+def test_the_pages_to_begin_with_are_short(name: str, lines_max: int) -> None:
     lines = (ROOT / name).read_text().splitlines()
-    assert 30 <= len(lines) <= PAGE_LINES_MAX
+    assert 30 <= len(lines) <= lines_max
 
 
 def test_every_make_target_has_a_help_text() -> None:

@@ -104,9 +104,7 @@ _ROLES: Final = ("matching", "worker", "beat", "web", "ws")
 
 def _started(role: Role, url: str, folder: Path, changes: dict[str, str]) -> Running:
     log = folder / f"{urlsplit(role.health_url).port}.log"
-    environment = child_environment(
-        {**role.environment, "DATABASE_URL": _database_url(), **changes}
-    )
+    environment = child_environment({**role.environment, "DATABASE_URL": database_url(), **changes})
     if role.before_start is not None:
         role.before_start()
     with log.open("wb") as output:
@@ -116,7 +114,7 @@ def _started(role: Role, url: str, folder: Path, changes: dict[str, str]) -> Run
     return Running(process, url, role.health_url, log)
 
 
-def _database_url() -> str:
+def database_url() -> str:
     """DATABASE_URL with the name of the tests' database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     return parts._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
