@@ -3,11 +3,22 @@
 What is validated by them is also what the API's description says of them.
 """
 
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 # At most what NUMERIC(38,18) holds. No sign, exponent, NaN or digit of another script can match.
 DECIMAL: Final = r"(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?"
 DECIMAL_LENGTH_MAX: Final = 39
+# The type of a decimal in the structs of requests. The form is described, and not checked by the
+# decoder: validation refuses with codes of its own.
+DecimalText = Annotated[
+    str,
+    Meta(
+        description="Decimal in plain notation, as a string.",
+        extra_json_schema={"pattern": f"^(?:{DECIMAL})$", "maxLength": DECIMAL_LENGTH_MAX},
+    ),
+]
 # No leading zero: one moment has one spelling in milliseconds.
 UNIX_MS: Final = r"0|[1-9][0-9]{0,13}"
 RFC_3339: Final = (

@@ -1,16 +1,17 @@
 """Cancel-after over HTTP."""
 
-from typing import Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.utils import extend_schema
-from msgspec import Struct
+from msgspec import Meta, Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView, documented_by
+from exchange.api.bodies import Body
 from exchange.api.errors import api_view, json_response
 from exchange.api.keys import authenticate
 from exchange.api.requests import body_decode
@@ -28,30 +29,28 @@ from orders.writes.cancel_after import (
 
 
 class CancelAfterRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """When to cancel, and what."""
+    """A cancel-after: send it again and again, and all is well."""
 
-    timeout_ms: int
-    symbol: str | None = None
-    scope: str | None = None
+    # The decoder takes any number and word: the service refuses with a code of its own.
+    timeout_ms: Annotated[
+        int,
+        Meta(
+            description=f"0 clears it; else {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}. A JSON number.",
+            extra_json_schema={"minimum": 0, "maximum": TIMEOUT_MAX_MS},
+        ),
+    ]
+    symbol: Annotated[str | None, Meta(description="Only here; default: everywhere.")] = None
+    scope: Annotated[
+        str | None,
+        Meta(
+            description="All orders of the account (default), or those placed with the key that"
+            " signs.",
+            extra_json_schema={"enum": [SCOPE_ACCOUNT, SCOPE_KEY]},
+        ),
+    ] = None
 
 
 _decoder: Final = msgspec.json.Decoder(CancelAfterRequest)
-
-
-class CancelAfterSerializer(serializers.Serializer[Any]):
-    """A cancel-after: send it again and again, and all is well."""
-
-    timeout_ms = serializers.IntegerField(
-        min_value=0,
-        max_value=TIMEOUT_MAX_MS,
-        help_text=f"0 clears it; else {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}. A JSON number.",
-    )
-    symbol = serializers.CharField(required=False, help_text="Only here; default: everywhere.")
-    scope = serializers.ChoiceField(
-        [SCOPE_ACCOUNT, SCOPE_KEY],
-        required=False,
-        help_text="All orders of the account (default), or those placed with the key that signs.",
-    )
 
 
 class CancelAfterSetSerializer(CommandsSentSerializer):
@@ -63,7 +62,7 @@ class CancelAfterSetSerializer(CommandsSentSerializer):
 class CancelAfterDocumentation(ApiView):
     @extend_schema(
         operation_id="orders_cancel_after",
-        request=CancelAfterSerializer(),
+        request=Body("CancelAfter", CancelAfterRequest),
         responses=responses(
             ok=202,
             body=CancelAfterSetSerializer(),

@@ -1,17 +1,18 @@
 """Lists of orders over HTTP, and the documented contract of these addresses."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from drf_spectacular.utils import extend_schema
-from msgspec import Struct
+from msgspec import Meta, Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView, documented_by
+from exchange.api.bodies import Body
 from exchange.api.errors import api_view, json_response
 from exchange.api.keys import authenticate
 from exchange.api.pagination import cursor_make, cursor_read
@@ -22,7 +23,7 @@ from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
 from orders.api.commands import COMMAND_ID
 from orders.api.refusals import refusals_told
-from orders.api.schema import OrderPlaceSerializer, OrderSerializer
+from orders.api.schema import OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
 from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
@@ -30,28 +31,11 @@ from orders.validation.orders import OrderTermsRequest
 from orders.writes import lists
 
 _KINDS: Final = f"One of {', '.join(ListKind)}."
+_KIND_PATTERN: Final = f"^(?:{'|'.join(ListKind)})$"
 _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 
 
 class ListRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    """A list as a client words it; its orders are read one by one, so that errors name them."""
-
-    type: str
-    symbol: str
-    orders: list[msgspec.Raw]
-
-
-_list_decoder: Final = msgspec.json.Decoder(ListRequest)
-_order_decoder: Final = msgspec.json.Decoder(OrderTermsRequest)
-
-
-class ListedOrderSerializer(OrderPlaceSerializer):
-    """An order of a list: as a new order, without the symbol; gtc, and no market order."""
-
-    symbol = None  # type: ignore[assignment]  # the list's
-
-
-class OrderListPlaceSerializer(serializers.Serializer[Any]):
     """A new list.
 
     | type | orders |
@@ -64,11 +48,26 @@ class OrderListPlaceSerializer(serializers.Serializer[Any]):
     with (a buy, and then sells), these reserve nothing before, and it must bring in enough.
     """
 
-    type = serializers.RegexField("^(?:oco|oto|otoco)$", max_length=5, help_text=_KINDS)
-    symbol = serializers.CharField()
-    orders = serializers.ListField(
-        child=ListedOrderSerializer(), min_length=2, max_length=LIST_ORDERS_MAX
-    )
+    # Neither words nor lengths are checked by the decoder: validation has refusals of its own.
+    type: Annotated[
+        str,
+        Meta(description=_KINDS, extra_json_schema={"pattern": _KIND_PATTERN, "maxLength": 5}),
+    ]
+    symbol: str
+    # Orders are decoded one by one, so that refusals name the order.
+    orders: Annotated[
+        list[msgspec.Raw],
+        Meta(
+            extra_json_schema={
+                "minItems": 2,
+                "maxItems": LIST_ORDERS_MAX,
+            }
+        ),
+    ]
+
+
+_list_decoder: Final = msgspec.json.Decoder(ListRequest)
+_order_decoder: Final = msgspec.json.Decoder(OrderTermsRequest)
 
 
 class OrderListSerializer(serializers.Serializer[Any]):
@@ -101,7 +100,9 @@ class OrderListsDocumentation(ApiView):
 
     @extend_schema(
         operation_id="order_lists_place",
-        request=OrderListPlaceSerializer(),
+        request=Body(
+            "OrderListPlace", ListRequest, parts={"orders": ("ListedOrder", OrderTermsRequest)}
+        ),
         responses={
             **responses(
                 ok=201,

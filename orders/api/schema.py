@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView
+from exchange.api.bodies import Body
 from exchange.api.schema import (
     CURSOR,
     DECIMAL,
@@ -31,7 +32,7 @@ from exchange.domain.enums import (
 )
 from orders.api.commands import COMMAND_ID, CommandSerializer, CommandsSentSerializer
 from orders.reads.detail import FILLS_DEFAULT, FILLS_MAX
-from orders.validation.terms import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX
+from orders.validation.requests import TRAIL_BPS_MAX, AmendRequest, OrderRequest
 
 _SIDES: Final = [side.value for side in Side]
 _TYPES: Final = [kind.value for kind in OrderType]
@@ -39,7 +40,7 @@ _TIMES: Final = [word.value for word in TimeInForce]
 _STATUSES: Final = [status.value for status in OrderStatus]
 _SOURCES: Final = [source.value for source in TriggerSource]
 _SELF_TRADES: Final = [word.value for word in SelfTradePrevention]
-_STOP_PRICE: Final = "The price that wakes a stop or take-profit order."
+_STOP_PRICE: Final = "The price that triggers a stop or take-profit order."
 _TRIGGER_SOURCE: Final = (
     "What a trigger watches: the last trade (default), or the best price it would trade with."
 )
@@ -52,83 +53,6 @@ _BOUND: Final = "The worst price that an order without a limit may trade at."
 def _decimal(text: str, **options: Any) -> serializers.CharField:
     """A decimal whose meaning needs a word."""
     return decimal(help_text=f"{text} {DECIMAL}", **options)
-
-
-class OrderPlaceSerializer(serializers.Serializer[Any]):
-    """A new order.
-
-    | type | takes | time in force |
-    |---|---|---|
-    | `limit` | price, quantity | gtc (default), gtd, ioc, fok |
-    | `market` | quantity, or to buy a quote amount | ioc |
-    | `stop_limit`, `take_profit_limit` | stop_price, price, quantity | as limit |
-    | `stop_market`, `take_profit` | stop_price, quantity | gtc (default), gtd |
-    | `trailing_stop` | trail_amount or trail_bps, quantity | gtc (default), gtd |
-
-    Fields that a type does not take are refused by name.
-    """
-
-    symbol = serializers.CharField()
-    side = serializers.ChoiceField(_SIDES)
-    type = serializers.ChoiceField(_TYPES)
-    client_order_id = serializers.CharField(
-        max_length=64,
-        help_text="1 to 64 of A-Z a-z 0-9 . _ : - ; the same request again is the same order.",
-    )
-    price = decimal(required=False)
-    quantity = decimal(required=False)
-    quote_amount = decimal(required=False)
-    time_in_force = serializers.ChoiceField(_TIMES, required=False)
-    post_only = serializers.BooleanField(
-        required=False, help_text="Only of an order with a limit that may rest (gtc, gtd)."
-    )
-    reprice = serializers.BooleanField(
-        required=False,
-        help_text="A post-only order that would trade moves to one tick before the best price.",
-    )
-    self_trade_prevention = serializers.ChoiceField(
-        _SELF_TRADES,
-        required=False,
-        help_text="Default: what the user has set; `none` is for market makers.",
-    )
-    stop_price = _decimal(_STOP_PRICE, required=False)
-    trigger_source = serializers.ChoiceField(_SOURCES, required=False, help_text=_TRIGGER_SOURCE)
-    trail_amount = _decimal(_TRAIL_AMOUNT, required=False)
-    trail_bps = serializers.IntegerField(
-        required=False, min_value=1, max_value=TRAIL_BPS_MAX, help_text=_TRAIL_BPS
-    )
-    activation_price = _decimal(_ACTIVATION, required=False)
-    display_quantity = _decimal(
-        "What an iceberg shows at a time: less than its quantity, and no less than a part in"
-        f" {ICEBERG_PARTS_MAX} of it.",
-        required=False,
-    )
-    expires_at = serializers.CharField(
-        required=False,
-        help_text="When a gtd order ends: RFC 3339 with a zone, or milliseconds since 1970 as"
-        " digits in a string. Of gtd orders alone, and always.",
-    )
-    bound_price = _decimal(
-        f"{_BOUND} Default: the symbol's slippage bound beyond the best price, or beyond the stop"
-        " price.",
-        required=False,
-    )
-
-
-class OrderAmendSerializer(serializers.Serializer[Any]):
-    """New terms of an order; what is left out stays. At least one of the decimals is needed.
-    `quantity` includes what is filled."""
-
-    price = decimal(required=False)
-    quantity = decimal(required=False)
-    stop_price = _decimal(
-        "Of a stop or take-profit order that waits. The default bound moves with it.",
-        required=False,
-    )
-    display_quantity = _decimal("What the order shows at a time from now on.", required=False)
-    keep_priority = serializers.BooleanField(
-        required=False, help_text="For a smaller quantity alone: the order keeps its place."
-    )
 
 
 class OrderSerializer(serializers.Serializer[Any]):
@@ -242,7 +166,7 @@ class OrdersDocumentation(ApiView):
 
     @extend_schema(
         operation_id="orders_place",
-        request=OrderPlaceSerializer(),
+        request=Body("OrderPlace", OrderRequest),
         responses={
             **responses(
                 ok=201,
@@ -297,7 +221,7 @@ class OrderDocumentation(ApiView):
 
     @extend_schema(
         operation_id="orders_amend",
-        request=OrderAmendSerializer(),
+        request=Body("OrderAmend", AmendRequest),
         responses=responses(
             ok=202,
             body=OrderUnderWaySerializer(),

@@ -19,7 +19,7 @@ from exchange.domain.enums import (
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import NotExact, plain
-from orders.validation.requests import OrderTermsRequest
+from orders.validation.requests import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX, OrderTermsRequest
 from orders.validation.values import (
     TIME_MS_MAX,
     decimal_parse,
@@ -28,10 +28,7 @@ from orders.validation.values import (
     word_of,
 )
 
-TRAIL_BPS_MAX: Final = 9_999  # 100 % of the price is no distance
 PPM_PER_BPS: Final = 100
-# An incoming order may take all parts of an iceberg at once, each with a trade of its own.
-ICEBERG_PARTS_MAX: Final = 100
 
 _SOURCES: Final = {source.value: source for source in TriggerSource}
 _STOP_TYPES: Final = TRIGGER_TYPES - {OrderType.TRAILING_STOP}
