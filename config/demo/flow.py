@@ -34,8 +34,7 @@ TRADE_COLUMNS: Final = (
     "sell_order_id",
     "taker_side",
 )
-# How a flow's folder names its two files.
-FLOW_NAME: Final = "flow.csv.gz"
+# How a flow's folder names its file of trades.
 TRADES_NAME: Final = "trades.csv"
 
 Side = Literal["buy", "sell"]

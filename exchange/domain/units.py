@@ -143,8 +143,5 @@ class SymbolUnits:
     def base_atoms(self, quantity_lots: int) -> int:
         return quantity_lots * self.base_atoms_per_lot
 
-    def base_decimal(self, atoms: int) -> Decimal:
-        return atoms_to_decimal(atoms, self.base_scale)
-
     def quote_decimal(self, atoms: int) -> Decimal:
         return atoms_to_decimal(atoms, self.quote_scale)

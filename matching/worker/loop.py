@@ -35,27 +35,12 @@ from matching.worker.ports import (
     Committed,
     EngineFailed,
     Feed,
-    LeaseLost,
     Results,
     Stream,
     StreamDown,
     Unsequenced,
 )
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX, Sequencer
-
-__all__ = [
-    "COMMANDS_PER_BATCH_MAX",
-    "Batch",
-    "Clock",
-    "CommitRefused",
-    "Committed",
-    "EngineFailed",
-    "Feed",
-    "LeaseLost",
-    "Stream",
-    "StreamDown",
-    "Worker",
-]
 
 # Under load a batch waits a moment for company, so that it is worth its commit. Not when idle.
 LINGER_MS: Final = 3

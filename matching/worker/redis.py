@@ -22,7 +22,7 @@ from exchange.realtime.publish import (
 )
 from matching.engine.book import Book
 from matching.engine.core import Engine
-from matching.worker.loop import Clock, StreamDown
+from matching.worker.ports import Clock, StreamDown
 
 FIELD: Final = b"c"
 _START: Final = "0-0"

@@ -34,7 +34,7 @@ from matching.engine.messages import (
     AuctionUncrossed,
     Trade,
 )
-from matching.worker.loop import Batch
+from matching.worker.ports import Batch
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.reads.commands import OWN_KINDS, command_json
 from orders.reads.orders import order_json

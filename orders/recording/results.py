@@ -18,7 +18,7 @@ from matching.engine.core import Engine
 from matching.engine.messages import Command
 from matching.state.codec import encode_journal
 from matching.state.hash import StateHash, advanced_hash, open_order, orders_named
-from matching.worker.loop import Batch, CommitRefused, Committed, LeaseLost
+from matching.worker.ports import Batch, CommitRefused, Committed, LeaseLost
 from orders.commands.words import STATE_TEXTS
 from orders.markets.halts import halt_request
 from orders.recording.changes import Outcome

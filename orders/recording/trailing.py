@@ -13,7 +13,7 @@ from typing import Final
 from matching.engine.advanced import AdvancedState, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import TRIGGER_TRAILING
-from matching.worker.loop import Batch
+from matching.worker.ports import Batch
 from orders.recording.changes import Outcome
 
 LOOK_EVERY_MS: Final = 500

@@ -22,7 +22,7 @@ from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order, open_orders
-from matching.worker.loop import Batch
+from matching.worker.ports import Batch
 from orders.lifecycle import advance, is_final
 from orders.recording.changes import OrderChange, Outcome
 from orders.recording.fold import outcome_of

@@ -9,7 +9,7 @@ from exchange.domain.enums import OrderType, Side, TimeInForce
 from exchange.realtime.publish import decode_frames
 from matching.engine.messages import HALT
 from matching.state.codec import decode_journal
-from matching.worker.loop import EngineFailed
+from matching.worker.ports import EngineFailed
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings
 

@@ -8,7 +8,7 @@ import pytest
 from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.messages import CLOSED
-from matching.worker.loop import CommitRefused, EngineFailed
+from matching.worker.ports import CommitRefused, EngineFailed
 from orders.intake.jobs import AmendJob, PlaceJob
 from tests.factories.desk import Desk, stop_limit_job
 from tests.factories.desk_jobs import (

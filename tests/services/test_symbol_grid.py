@@ -13,7 +13,7 @@ from exchange.domain.enums import Side, SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
-from matching.worker.loop import LeaseLost
+from matching.worker.ports import LeaseLost
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings
 

@@ -18,7 +18,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from matching.engine.messages import Place, PlaceList
 from matching.state.codec import decode_command, encode_command
-from matching.worker.loop import EngineFailed, LeaseLost
+from matching.worker.ports import EngineFailed, LeaseLost
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, PlaceJob
 from orders.settlement.batch import settle_batch
