@@ -7,12 +7,15 @@ the engine obeys in sequence; this copy only refuses early.
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import SymbolUnits
 from exchange.infra.copies import Copy
 from exchange.infra.event_loop import threads_only
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
@@ -183,3 +186,40 @@ def symbol_rules(symbol: Symbol) -> SymbolRules:
 
 def _units_up(value: Decimal, unit: Decimal) -> int:
     return int((value / unit).to_integral_value(rounding=ROUND_CEILING))
+
+
+_SYMBOLS_OF_PARTITION: Final = """
+SELECT symbol.id, symbol.code, symbol.state, symbol.tick, symbol.lot,
+    base.id, quote.id, base.scale, quote.scale
+FROM exchange_symbol AS symbol
+JOIN exchange_asset AS base ON base.id = symbol.base_id
+JOIN exchange_asset AS quote ON quote.id = symbol.quote_id
+WHERE symbol.partition_id = %s
+"""
+
+
+def symbols_of_partition(
+    connection: psycopg.Connection, partition_id: int
+) -> list[tuple[SymbolUnits, SymbolState]]:
+    """The symbols of a partition, with their states as rows tell them."""
+    rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,)).fetchall()
+    return [(_units_of(row), SymbolState(row[2])) for row in rows]
+
+
+def units_load(connection: psycopg.Connection, partition_id: int) -> dict[int, SymbolUnits]:
+    """The integer worlds of a partition's symbols, by symbol id."""
+    rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,))
+    return {row[0]: _units_of(row) for row in rows}
+
+
+def _units_of(row: tuple[Any, ...]) -> SymbolUnits:
+    return SymbolUnits.build(
+        symbol_id=row[0],
+        code=row[1],
+        tick=row[3],
+        lot=row[4],
+        base_asset_id=row[5],
+        quote_asset_id=row[6],
+        base_scale=row[7],
+        quote_scale=row[8],
+    )

@@ -17,8 +17,7 @@ from django.conf import settings
 from exchange.domain.ids import id_floor
 from exchange.infra import metrics
 from exchange.infra.advisory import Job, job_lock
-from exchange.infra.database import connect
-from exchange.infra.process_ids import process_ids
+from exchange.infra.database import connect, process_ids
 from orders.intake.publish import RedisPublisher
 from orders.markets.halts import symbols_halt
 from orders.markets.rules import symbol_rules_converge

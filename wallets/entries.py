@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import psycopg
 
-from exchange.infra.process_ids import process_ids
+from exchange.infra.database import process_ids
 from wallets.postings import Posting
 
 ENTRIES_COPY = "COPY wallets_entry (id, journal_id, account_id, asset_id, amount, kind) FROM STDIN"

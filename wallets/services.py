@@ -10,7 +10,7 @@ from django.db import transaction
 from exchange.access.security_events import event_record
 from exchange.domain.enums import AccountKind, EntryKind, SecurityKind
 from exchange.domain.units import decimal_to_atoms
-from exchange.infra.process_ids import process_ids
+from exchange.infra.database import process_ids
 from exchange.models import Asset, User
 from wallets.entries import entries_write
 from wallets.locks import balances_apply, balances_create_missing

@@ -1,17 +1,21 @@
-"""Raw psycopg connections for the hot paths, and this process's node number.
+"""Raw psycopg connections for the hot paths; this process's node number, and ids made with it.
 
 The ORM serves everything else. A hot-path connection is autocommit: its owner writes BEGIN and
 COMMIT where they belong.
 """
 
 import os
+import time
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
+from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
+
+from exchange.domain.ids import IdGenerator
 
 # The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
 # choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
@@ -48,6 +52,11 @@ def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection
     return psycopg.connect(autocommit=True, **params)
 
 
+def rows_as_dicts(connection: psycopg.Connection) -> "psycopg.Cursor[dict[str, Any]]":
+    """A cursor whose rows are read by column name."""
+    return connection.cursor(row_factory=dict_row)
+
+
 def node_number() -> int:
     """A number 0..1023 for the ids made by this process: the next of a cycling sequence.
 
@@ -66,3 +75,20 @@ def _node_number(_pid: int) -> int:
         row = cursor.fetchone()
     assert row is not None
     return int(row[0])
+
+
+_generators: Final[dict[int, IdGenerator]] = {}
+
+
+def process_ids() -> IdGenerator:
+    """This process's generator of ids for journals, entries and commands of tasks.
+
+    Hot paths have generators of their own.
+    """
+    pid = os.getpid()  # a forked worker must not go on with its parent's
+    generator = _generators.get(pid)
+    if generator is None:
+        generator = _generators[pid] = IdGenerator(
+            node_number(), lambda: time.time_ns() // 1_000_000
+        )
+    return generator

@@ -13,6 +13,7 @@ import psycopg
 
 from exchange import symbol_states
 from exchange.domain.ids import IdGenerator
+from exchange.infra.database import rows_as_dicts
 from exchange.realtime.publish import Frame, decode_frames, encode_frames
 from matching.engine.core import Engine
 from matching.engine.messages import Command
@@ -33,12 +34,13 @@ from orders.recording.rows import (
     json_text,
     order_statements,
     prevented_rows,
+    time_of,
     trade_rows,
 )
 from orders.recording.trailing import Trails
 from orders.recovery.feeds import SymbolFeed, feeds_kept
 from orders.recovery.lease import LEASE_S, Lease
-from orders.recovery.partition import Loaded, rows_as_dicts, time_of
+from orders.recovery.partition import Loaded
 from orders.recovery.snapshots import SnapshotWriter
 
 # A second fault on a symbol within this time halts it: the first refused command was not the cause.

@@ -4,7 +4,7 @@ What only some orders have is left out of the others' parameters: it reads as NU
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -206,3 +206,9 @@ def prevented_rows(
             }
         )
     return rows
+
+
+def time_of(time_ms: int) -> datetime:
+    """A Unix time in milliseconds as the datetime that rows keep."""
+    seconds, rest_ms = divmod(time_ms, 1_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ms * 1_000)

@@ -17,6 +17,8 @@ import structlog
 from exchange.domain.enums import CommandKind
 from exchange.domain.ids import id_floor, id_time_ms
 from exchange.domain.units import SymbolUnits
+from exchange.infra.database import rows_as_dicts
+from exchange.selectors import units_load
 from matching.engine.messages import (
     ALL_ACCOUNTS,
     CancelAfter,
@@ -33,7 +35,6 @@ from orders.commands.from_rows import (
     command_from_row,
     list_from_rows,
 )
-from orders.recovery.partition import rows_as_dicts, units_load
 
 # A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
 CLOCK_SKEW_MS_MAX: Final = 1_000

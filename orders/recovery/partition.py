@@ -8,17 +8,15 @@ applied: better no trade than one on a wrong book.
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import structlog
-from psycopg.rows import dict_row
 
-from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import NotExact, SymbolUnits
+from exchange.selectors import symbols_of_partition
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
@@ -37,14 +35,6 @@ FAULTS_MAX: Final = 10_000
 OWN_FAULTS_MAX: Final = 2
 OWN_FAULTS_WITHIN_S: Final = 600
 
-_SYMBOLS = """
-SELECT symbol.id, symbol.code, symbol.state, symbol.tick, symbol.lot,
-    base.id, quote.id, base.scale, quote.scale
-FROM exchange_symbol AS symbol
-JOIN exchange_asset AS base ON base.id = symbol.base_id
-JOIN exchange_asset AS quote ON quote.id = symbol.quote_id
-WHERE symbol.partition_id = %s
-"""
 _FAULTS = """
 SELECT command_id FROM orders_enginefault WHERE partition_id = %s
 ORDER BY created_at DESC LIMIT %s
@@ -80,33 +70,15 @@ class Loaded:
     blocked: frozenset[int] = frozenset()  # those of them of which no command can be applied
 
 
-def units_load(connection: psycopg.Connection, partition_id: int) -> dict[int, SymbolUnits]:
-    """The integer worlds of a partition's symbols, by symbol id."""
-    return {row[0]: _units(row) for row in connection.execute(_SYMBOLS, (partition_id,))}
-
-
-def _units(row: tuple[Any, ...]) -> SymbolUnits:
-    return SymbolUnits.build(
-        symbol_id=row[0],
-        code=row[1],
-        tick=row[3],
-        lot=row[4],
-        base_asset_id=row[5],
-        quote_asset_id=row[6],
-        base_scale=row[7],
-        quote_scale=row[8],
-    )
-
-
 def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerator) -> Loaded:
     """Bring a partition back as its last batch left it. Raises LeaseLost.
 
     Symbols of which anything is in doubt are halted before anything else is applied.
     """
     started = time.monotonic()
-    symbols = connection.execute(_SYMBOLS, (lease.partition_id,)).fetchall()
-    units = {row[0]: _units(row) for row in symbols}
-    states = {row[0]: SymbolState(row[2]) for row in symbols}
+    symbols = symbols_of_partition(connection, lease.partition_id)
+    units = {one.symbol_id: one for one, _ in symbols}
+    states = {one.symbol_id: state for one, state in symbols}
     restored = engine_restore(connection, lease, units, states)
     engine = restored.engine
     loaded = Loaded(
@@ -228,14 +200,3 @@ def _states_waiting(connection: psycopg.Connection, partition_id: int) -> list[C
     """Changes of market states that were asked for and have no sequence yet, by age."""
     rows = connection.execute(_STATES_WAITING, (partition_id,))
     return [command_from_row(*row) for row in rows]
-
-
-def time_of(time_ms: int) -> datetime:
-    """A Unix time in milliseconds as the datetime that rows keep."""
-    seconds, rest_ms = divmod(time_ms, 1_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ms * 1_000)
-
-
-def rows_as_dicts(connection: psycopg.Connection) -> "psycopg.Cursor[dict[str, Any]]":
-    """A cursor whose rows are read by column name."""
-    return connection.cursor(row_factory=dict_row)

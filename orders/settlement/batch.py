@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
+from exchange.selectors import units_load
 from matching.engine.journal import Sequenced
 from matching.engine.messages import (
     CommandRefused,
@@ -25,7 +26,6 @@ from matching.engine.messages import (
     Trade,
 )
 from matching.state.codec import decode_journal
-from orders.recovery.partition import units_load
 from orders.settlement.fold import Fold, is_repriced
 from wallets.entries import entries_write
 from wallets.locks import BalanceRow, balances_apply, balances_create_missing

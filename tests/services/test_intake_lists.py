@@ -15,13 +15,13 @@ from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
+from exchange.selectors import units_load
 from matching.engine.messages import PlaceList
 from matching.state.codec import decode_command
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
 from orders.recording.unsequenced import UnsequencedRows
-from orders.recovery.partition import units_load
 from tests.factories.market import Market, market_make
 from wallets.models import Balance, Reservation
 

@@ -11,12 +11,12 @@ import pytest
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
 from exchange.domain.ids import IdGenerator
+from exchange.selectors import units_load
 from matching.state.codec import decode_command
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.models import Order
 from orders.reads.orders import order_json, order_of_account
 from orders.recording.unsequenced import UnsequencedRows
-from orders.recovery.partition import units_load
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market, market_make
 from tests.factories.worker import TestClock
 from wallets.models import Reservation

@@ -4,8 +4,7 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import EntryKind
-from exchange.infra.database import connect
-from exchange.infra.process_ids import process_ids
+from exchange.infra.database import connect, process_ids
 from matching.engine.messages import BUY, SELL
 from tests.factories.ledger import Rig
 from wallets.entries import entries_write

@@ -14,13 +14,14 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from exchange.infra.database import connect
+from exchange.selectors import units_load
 from matching.engine.messages import Place
 from matching.state.codec import decode_command
 from matching.worker.ports import LeaseLost
 from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.engine import LOADING_LEASE_S
 from orders.recovery.lease import lease_acquire
-from orders.recovery.partition import Loaded, partition_load, units_load
+from orders.recovery.partition import Loaded, partition_load
 from tests.factories.desk_jobs import list_job, special_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock

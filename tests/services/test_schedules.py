@@ -11,8 +11,7 @@ from django.db import connection as django_connection
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
-from exchange.infra.database import connect
-from exchange.infra.process_ids import process_ids
+from exchange.infra.database import connect, process_ids
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import SetState
