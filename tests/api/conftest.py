@@ -36,9 +36,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def symbol(fresh_process: None) -> "Symbol":
-    from tests.factories.reference import symbol_make
+    from tests.factories.models import SymbolFactory
 
-    return symbol_make("BTC-USDT")
+    return SymbolFactory.create(code="BTC-USDT")
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from django.test import Client
 
 from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
-from exchange.models import ApiKey, User
+from exchange.models import ApiKey
 from orders.markets.suspensions import user_suspend
 from orders.models import Order
+from tests.factories.models import UserFactory
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body
 
 PATH = "/api/v1/balances"
@@ -203,7 +204,7 @@ def test_a_key_made_over_http_shows_its_secret_once_and_works(ada: Trader) -> No
 
 def test_who_has_no_account_is_told_so(symbol: object) -> None:
     staff = Client()
-    staff.force_login(User.objects.create(username="staff", is_staff=True))
+    staff.force_login(UserFactory.create(username="staff", is_staff=True))
     response = staff.post("/api/v1/orders", encode(order_body()), JSON)
     assert refused(response) == (403, "account.missing")
     assert "no trading account yet" in decoded(response)["detail"]

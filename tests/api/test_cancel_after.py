@@ -12,7 +12,7 @@ from exchange.selectors import catalogue_forget
 from matching.engine.messages import CancelAfter, Command
 from matching.state.codec import decode_command
 from orders.models import Command as CommandRow
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import Trader, decoded, trader_make
 
 DAY_MS = 86_400_000
@@ -48,9 +48,9 @@ def test_it_is_a_durable_command_that_is_due_so_much_later(ada: Trader, symbol: 
 
 
 def test_each_symbol_has_its_own_and_all_are_due_together(ada: Trader) -> None:
-    symbol_make("ETH-USDT")
-    symbol_make("OLD-USDT", is_listed=False)
-    symbol_make("END-USDT", state="closed")
+    SymbolFactory.create(code="ETH-USDT")
+    SymbolFactory.create(code="OLD-USDT", is_listed=False)
+    SymbolFactory.create(code="END-USDT", state="closed")
     catalogue_forget()
     answer = decoded(set_after(ada, DAY_MS))
     commands = [one for one in commands_sent() if isinstance(one, CancelAfter)]
@@ -70,7 +70,7 @@ def test_a_symbol_that_is_listed_no_more_counts_while_there_are_orders(
 
 
 def test_one_symbol_can_be_named(ada: Trader) -> None:
-    symbol_make("ETH-USDT")
+    SymbolFactory.create(code="ETH-USDT")
     catalogue_forget()
     assert decoded(set_after(ada, 1_000, symbol="ETH-USDT"))["symbols"] == ["ETH-USDT"]
     assert len(commands_sent()) == 1

@@ -10,7 +10,7 @@ from exchange.infra import event_loop
 from exchange.infra.copies import Copy
 from exchange.selectors import Catalogue, catalogue_read
 from orders.models import Command
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import Trader, decoded
 
 NEW = "ETH-USDT"
@@ -21,7 +21,7 @@ Forget = Callable[[], None]
 def symbol_forget(ada: Trader, monkeypatch: pytest.MonkeyPatch) -> Forget:
     """Make this process's copy as old as from before NEW."""
     older = catalogue_read()
-    symbol_make(NEW)
+    SymbolFactory.create(code=NEW)
 
     def forget() -> None:
         readings: list[Catalogue] = [older]

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from exchange.infra.redis import redis_client, top_key
-from exchange.models import Symbol, Tier
+from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.models import ClientOrderId, Order
+from tests.factories.models import TierFactory
 from tests.factories.trading import Trader, decoded, encode, order_body, trader_make
 from wallets.models import Balance, Reservation
 
@@ -211,7 +212,7 @@ def test_open_order_cap_counts_live_orders_of_user_and_symbol(
 
 
 def test_order_rate_of_the_tier_is_held(symbol: Symbol) -> None:
-    tier = Tier.objects.create(name="slow", orders_per_second=1)
+    tier = TierFactory.create(name="slow", orders_per_second=1)
     slow = trader_make("slow", tier=tier)
     taken = 0
     while (response := slow.place()).status_code == 201:  # a slow machine takes a few more

@@ -8,7 +8,7 @@ import pytest
 from exchange.domain.ids import id_floor
 from exchange.models import Symbol
 from orders.models import PreventedMatch
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import Trader, decoded
 
 PATH = "/prevented-matches"
@@ -96,7 +96,7 @@ def test_pages_join_without_gap_or_repetition(ada: Trader, boris: Trader, symbol
 
 
 def test_filters_by_symbol_and_by_own_order(ada: Trader, boris: Trader, symbol: Symbol) -> None:
-    other = symbol_make("ETH-USDT")
+    other = SymbolFactory.create(code="ETH-USDT")
     here, there = prevented(1, symbol, ada, boris), prevented(2, other, ada, boris)
     assert ids(ada, "?symbol=BTC-USDT") == [here]
     assert ids(ada, "?symbol=ETH-USDT") == [there]

@@ -21,8 +21,9 @@ from exchange.api.strangers import BAD_KEYS
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.redis import redis_client
 from exchange.infra.throttling import Guard, Ticket, now_ms
-from exchange.models import Symbol, Tier
+from exchange.models import Symbol
 from orders.models import Order
+from tests.factories.models import TierFactory
 from tests.factories.trading import JSON, Trader, decoded, encode, order_body, trader_make
 
 MANY = 200  # requests that no bucket of a test holds out against
@@ -37,7 +38,7 @@ def tier_of(trader: Trader, **rates: int | None) -> None:
     """Give a trader rates of their own, from now on."""
     from exchange.access.principals import principals_forget
 
-    trader.user.tier = Tier.objects.create(name=f"of {trader.user}", **rates)
+    trader.user.tier = TierFactory.create(name=f"of {trader.user}", **rates)
     trader.user.save()
     principals_forget()
 

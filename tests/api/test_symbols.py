@@ -7,7 +7,7 @@ from django.test import Client
 
 from exchange.domain.enums import SymbolState
 from exchange.selectors import catalogue_forget
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -36,12 +36,12 @@ def test_a_symbol_tells_its_band_interruptions_and_limits(client: Client) -> Non
         "open_orders_max": 100,
         "stop_orders_max": 20,
     }
-    symbol_make("BTC-USDT", **rules)
+    SymbolFactory.create(code="BTC-USDT", **rules)
     [shown] = symbols(client)
     assert {name: shown[name] for name in rules} == rules
 
 
 @pytest.mark.parametrize("state", list(SymbolState))
 def test_a_symbol_tells_its_state_in_one_word(client: Client, state: SymbolState) -> None:
-    symbol_make("BTC-USDT", state=state)
+    SymbolFactory.create(code="BTC-USDT", state=state)
     assert symbols(client)[0]["state"] == state.value

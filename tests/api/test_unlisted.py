@@ -8,11 +8,12 @@ from django.http import HttpResponse
 from django.test import Client
 
 from exchange.infra.redis import book_key, commands_stream, redis_client
-from exchange.models import FeeSchedule, Symbol, Tier
+from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import Amend, CancelAll
 from matching.state.codec import decode_command
 from orders.models import Order, OrderList
+from tests.factories.models import FeeScheduleFactory, TierFactory
 from tests.factories.trading import Trader, decoded
 
 REFUSED = (409, "symbol.not_listed")
@@ -108,9 +109,9 @@ def test_the_history_of_a_closed_symbol_stays_readable(ada: Trader, order_id: st
 
 
 def test_a_symbol_tells_the_fees_of_the_default_tier(symbol: Symbol) -> None:
-    tier = Tier.objects.create(name="standard", is_default=True)
-    FeeSchedule.objects.create(tier=None, symbol=None, maker_ppm=500, taker_ppm=1_000)
-    FeeSchedule.objects.create(tier=tier, symbol=None, maker_ppm=100, taker_ppm=200)
+    tier = TierFactory.create(name="standard", is_default=True)
+    FeeScheduleFactory.create(tier=None, symbol=None, maker_ppm=500, taker_ppm=1_000)
+    FeeScheduleFactory.create(tier=tier, symbol=None, maker_ppm=100, taker_ppm=200)
     catalogue_forget()
     [one] = decoded(Client().get("/api/v1/symbols"))["items"]
     assert (one["maker_fee_ppm"], one["taker_fee_ppm"]) == (100, 200)

@@ -29,9 +29,9 @@ def fresh_process(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def symbol(fresh_process: None) -> "Symbol":
-    from tests.factories.reference import symbol_make
+    from tests.factories.models import SymbolFactory
 
-    return symbol_make("BTC-USDT")
+    return SymbolFactory.create(code="BTC-USDT")
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ from django.db import connection
 from exchange.api.keys import KEYS_PER_USER_MAX, api_key_add
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.models import ApiKey, User
+from exchange.models import ApiKey
+from tests.factories.models import UserFactory
 
 AT_ONCE = 45
 
 
 @pytest.mark.django_db(transaction=True)
 def test_however_many_ask_at_once_a_user_has_no_more_keys_than_the_cap() -> None:
-    user = User.objects.create(username="ada")
+    user = UserFactory.create(username="ada")
     begin = Barrier(AT_ONCE)
 
     def ask(number: int) -> str:

@@ -22,7 +22,7 @@ from matching.state.hash import open_order, state_hash
 from matching.state.snapshot import snapshot_encode
 from orders.commands.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
-from tests.factories.reference import accounts_at
+from tests.factories.models import accounts_at
 from wallets.fees import fee_ceil, hold_atoms
 
 PARTITION = 1

@@ -13,7 +13,7 @@ import psycopg
 from exchange.domain.enums import OrderStatus
 from exchange.domain.ids import IdGenerator
 from exchange.domain.units import SymbolUnits, atoms_to_decimal
-from exchange.models import Asset, Symbol, User
+from exchange.models import Symbol
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
@@ -35,8 +35,8 @@ from orders.commands.words import SELF_TRADE_TEXTS
 from orders.lifecycle import is_final
 from orders.recording.fold import outcome_of
 from orders.settlement.batch import settle_batch
+from tests.factories.models import AccountFactory, SymbolFactory, funds_give
 from wallets.fees import amend_extra_atoms, hold_atoms, hold_for_quote_amount
-from wallets.services import account_open, funds_deposit
 
 SIDES = {BUY: "buy", SELL: "sell"}
 TIMES = {GTC: "gtc", IOC: "ioc", FOK: "fok"}
@@ -46,24 +46,11 @@ PARTITION = 1
 
 def symbol_make(base: str = "BTC", quote: str = "USDT") -> Symbol:
     """A symbol with a tick of 0.01 and a lot of 0.0001: 100 quote atoms a tick-lot."""
-    assets = {
-        code: Asset.objects.get_or_create(code=code, defaults={"name": code, "scale": 8})[0]
-        for code in (base, quote)
-    }
-    return Symbol.objects.get_or_create(
-        code=f"{base}-{quote}",
-        defaults={
-            "base": assets[base],
-            "quote": assets[quote],
-            "tick": Decimal("0.01"),
-            "lot": Decimal("0.0001"),
-            "quantity_min": Decimal("0.0001"),
-            "quantity_max": Decimal(1_000),
-            "notional_min": Decimal("0.01"),
-            "price_min": Decimal("0.01"),
-            "price_max": Decimal(1_000_000),
-        },
-    )[0]
+    code = f"{base}-{quote}"
+    known = Symbol.objects.select_related("base", "quote").filter(code=code).first()
+    return known or SymbolFactory.create(
+        code=code, base__scale=8, quote__scale=8, notional_min=Decimal("0.01")
+    )
 
 
 class Rig:
@@ -95,15 +82,10 @@ class Rig:
         return self.units.quote_asset_id
 
     def trader(self, *, base: str = "0", quote: str = "0") -> int:
-        number = User.objects.count()
-        user = User.objects.create(username=f"trader-{number}")
-        account_id = account_open(user_id=user.pk).pk
+        account_id = AccountFactory.create().pk
         for asset_id, amount in ((self.base_id, base), (self.quote_id, quote)):
             if Decimal(amount):
-                key = f"start:{account_id}:{asset_id}"
-                funds_deposit(
-                    account_id=account_id, asset_id=asset_id, amount=Decimal(amount), key=key
-                )
+                funds_give(account_id, asset_id, amount)
         return account_id
 
     def balance(self, account_id: int, asset_id: int) -> tuple[Decimal, Decimal]:

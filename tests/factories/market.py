@@ -22,13 +22,12 @@ from exchange.domain.enums import (
 )
 from exchange.domain.ids import IdGenerator
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.models import Asset, Symbol, User
 from exchange.selectors import symbol_rules
 from orders.commands.build import cancel_all_command, cancel_command, set_state_command
 from orders.intake.batch import commit_batch
 from orders.intake.decide import Entry
 from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
-from wallets.services import account_open, funds_deposit
+from tests.factories.models import AccountFactory, SymbolFactory, funds_give
 
 MAKER_FEE_PPM = 500
 TAKER_FEE_PPM = 1_000
@@ -171,34 +170,24 @@ def market_make(
 ) -> Market:
     """Make a market: tick 0.01, lot 0.001, quote scale 6, base scale 8; every account funded."""
     number = next(PARTITIONS)
-    base = Asset.objects.create(code=f"B{number}", name="base", scale=8)
-    quote = Asset.objects.create(code=f"Q{number}", name="quote", scale=6)
-    symbol = Symbol.objects.create(
-        code=f"{base.code}-{quote.code}",
-        base=base,
-        quote=quote,
-        tick=Decimal("0.01"),
+    symbol = SymbolFactory.create(
+        code=f"B{number}-Q{number}",
+        base__scale=8,
+        quote__scale=6,
         lot=Decimal("0.001"),
         quantity_min=Decimal("0.001"),
-        quantity_max=Decimal(1_000),
         notional_min=Decimal("0.000001"),
-        price_min=Decimal("0.01"),
-        price_max=Decimal(1_000_000),
         partition_id=number,
     )
-    account_ids = []
-    for index in range(accounts):
-        user = User.objects.create(username=f"u{number}-{index}", password="!")
-        account = account_open(user_id=user.pk)
-        account_ids.append(account.pk)
-        for asset in (base, quote):
-            key = f"fund:{account.pk}:{asset.pk}"
-            funds_deposit(account_id=account.pk, asset_id=asset.pk, amount=funds, key=key)
+    account_ids = [account.pk for account in AccountFactory.create_batch(accounts)]
+    for account_id in account_ids:
+        for asset_id in (symbol.base_id, symbol.quote_id):
+            funds_give(account_id, asset_id, funds)
     return Market(
         partition_id=number,
         rules=symbol_rules(symbol),
         account_ids=account_ids,
-        base_id=base.pk,
-        quote_id=quote.pk,
+        base_id=symbol.base_id,
+        quote_id=symbol.quote_id,
         ids=ids,
     )

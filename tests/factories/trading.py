@@ -28,8 +28,8 @@ from orders.intake.thread import intake_stop
 from orders.recovery.availability import served_forget
 from risk.limits.open_orders import order_limits_forget
 from risk.pretrade.selectors import tops_forget
+from tests.factories.models import AccountFactory, TierFactory, UserFactory, funds_give
 from wallets.models import Balance
-from wallets.services import account_open, funds_deposit
 
 _numbers = itertools.count(1)
 JSON = "application/json"
@@ -139,25 +139,17 @@ def trader_make(
     can_trade: bool = True,
 ) -> Trader:
     """A user with an account, these funds and a key."""
-    user = User.objects.create(username=name, tier=tier)
-    account = account_open(user_id=user.pk)
+    user = UserFactory.create(username=name, tier=tier)
+    account = AccountFactory.create(user=user)
     for code, amount in (funds if funds is not None else {"USDT": 100_000, "BTC": 100}).items():
-        asset_id = Asset.objects.values_list("pk", flat=True).get(code=code)
-        funds_deposit(
-            account_id=account.pk,
-            asset_id=asset_id,
-            amount=Decimal(amount),
-            key=f"fund:{account.pk}:{code}",
-        )
+        funds_give(account.pk, Asset.objects.get(code=code).pk, amount)
     key, secret = api_key_create(user_id=user.pk, label="test", can_trade=can_trade)
     return Trader(user, account.pk, key.key_id, secret)
 
 
 def fast_tier() -> Tier:
     """A tier without an order-rate limit."""
-    return Tier.objects.get_or_create(
-        name="fast", defaults={"orders_per_second": 0, "may_self_trade": True}
-    )[0]
+    return TierFactory.create(fast=True)
 
 
 BASE_ROWS = """

@@ -15,11 +15,11 @@ from django.urls import reverse
 
 from adminpanel.admin.readonly import COUNT_MAX
 from exchange.domain.ids import id_floor
-from exchange.models import Brand, Symbol, User
+from exchange.models import Brand, Symbol
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition, Trade
-from tests.factories.reference import accounts_at, symbol_make
+from tests.factories.models import SymbolFactory, UserFactory, accounts_at
 
 pytestmark = pytest.mark.django_db
 
@@ -45,13 +45,13 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root", password="x"))
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     return client
 
 
 def staff(client: Client, *permissions: str) -> Client:
     """Sign in as staff who hold just these permissions of exchange.Symbol."""
-    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user = UserFactory.create(username="staff", password="x", is_staff=True)
     kind = ContentType.objects.get_for_model(Symbol)
     for codename in permissions:
         values = {"name": codename}
@@ -66,7 +66,7 @@ def staff(client: Client, *permissions: str) -> Client:
 def trade_make(age_ms: int) -> Trade:
     now_ms = time.time_ns() // 1_000_000
     accounts_at(1, 2)
-    symbol = Symbol.objects.filter(code="BTC-USDT").first() or symbol_make("BTC-USDT")
+    symbol = Symbol.objects.filter(code="BTC-USDT").first() or SymbolFactory.create(code="BTC-USDT")
     return Trade.objects.create(
         id=id_floor(now_ms - age_ms),
         symbol_id=symbol.pk,
@@ -85,7 +85,7 @@ def trade_make(age_ms: int) -> Trade:
 
 @pytest.mark.parametrize("name", [*READ_ONLY, *EDITABLE])
 def test_every_list_opens(root: Client, name: str) -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     assert root.get(reverse(f"admin:{name}_changelist")).status_code == 200
 
 
@@ -108,7 +108,7 @@ def test_not_even_a_superuser_changes_or_deletes_a_trade(root: Client) -> None:
 
 
 def test_customers_do_not_reach_the_back_office(client: Client) -> None:
-    client.force_login(User.objects.create_user("ada", password="x"))
+    client.force_login(UserFactory.create(username="ada", password="x"))
     response = client.get(reverse("admin:index"))
     assert response.status_code == 302
     assert "/admin/login" in response["Location"]
@@ -150,7 +150,7 @@ def halt(client: Client, symbol: Symbol, action: str = "halt", note: str = "odd 
 
 @pytest.mark.django_db(transaction=True)
 def test_halt_is_a_command_and_never_an_update(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     page = halt(staff(client, "view_symbol", "change_symbol", "halt_symbol"), symbol)
     assert "on its way to the engine" in page
     command = Command.objects.get(symbol_id=symbol.pk)
@@ -160,13 +160,13 @@ def test_halt_is_a_command_and_never_an_update(client: Client) -> None:
 
 
 def test_halt_without_the_permission_sends_nothing(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     halt(staff(client, "view_symbol", "change_symbol"), symbol)
     assert not Command.objects.exists()
 
 
 def test_halt_without_a_reason_sends_nothing(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     assert "Give a reason" in halt(root, symbol, note="  ")
     assert not Command.objects.exists()
 
@@ -176,7 +176,7 @@ def form_of(page: str) -> set[str]:
 
 
 def test_grid_of_a_symbol_is_fixed_once_it_traded_and_its_state_always(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     page = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     fields = form_of(root.get(page).content.decode())
     assert {"tick", "lot", "base"} <= fields
@@ -188,7 +188,7 @@ def test_grid_of_a_symbol_is_fixed_once_it_traded_and_its_state_always(root: Cli
 
 
 def test_saving_a_symbol_leaves_a_state_that_changed_meanwhile(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     page = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     form = root.get(page).context["adminform"].form
     values = {name: form.initial.get(name, "") for name in form.fields}

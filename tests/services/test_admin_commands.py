@@ -12,7 +12,7 @@ from django.urls import reverse
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import id_floor
 from exchange.infra.redis import redis_client, state_key
-from exchange.models import AccountGroup, ApiKey, Symbol, User
+from exchange.models import AccountGroup, Symbol, User
 from exchange.realtime.publish import MarketState, SymbolText, state_frame
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
@@ -21,9 +21,14 @@ from orders.commands.words import STATES
 from orders.intake.thread import intake_stop
 from orders.models import Command, Order, PreventedMatch
 from risk.models import OrderLimit
-from tests.factories.reference import accounts_at, symbol_make
+from tests.factories.models import (
+    AccountFactory,
+    ApiKeyFactory,
+    SymbolFactory,
+    UserFactory,
+    accounts_at,
+)
 from wallets.models import Reservation
-from wallets.services import account_open
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +56,7 @@ def fresh() -> Iterator[None]:
 
 def staff(client: Client, *permissions: str) -> User:
     """Sign in as staff with just these permissions."""
-    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user = UserFactory.create(username="staff", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     assert user.user_permissions.count() == len(permissions)
     client.force_login(user)
@@ -59,7 +64,7 @@ def staff(client: Client, *permissions: str) -> User:
 
 
 def root(client: Client) -> User:
-    user = User.objects.create_superuser("root", password="x")
+    user = UserFactory.create(superuser=True, username="root", password="x")
     client.force_login(user)
     return user
 
@@ -81,7 +86,7 @@ def sent() -> list[object]:
 def test_each_action_asks_for_its_state_with_who_and_why(
     client: Client, action: str, state: SymbolState
 ) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user = staff(client, "view_symbol", "halt_symbol")
     assert "on its way to the engine" in act(client, SYMBOLS, action, symbol.pk, note="a test")
     row = Command.objects.get()
@@ -96,7 +101,7 @@ def test_each_action_asks_for_its_state_with_who_and_why(
 
 @pytest.mark.parametrize("action", [*STATES_BY_ACTION, "close_for_ever", "cancel_orders"])
 def test_no_action_without_the_permission(client: Client, action: str) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     staff(client, "view_symbol", "change_symbol")
     act(client, SYMBOLS, action, symbol.pk, note="a test", codes="BTC-USDT")
     assert not Command.objects.exists()
@@ -104,7 +109,7 @@ def test_no_action_without_the_permission(client: Client, action: str) -> None:
 
 @pytest.mark.parametrize("action", [*STATES_BY_ACTION, "close_for_ever", "cancel_orders"])
 def test_no_action_without_a_reason(client: Client, action: str) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     root(client)
     page = act(client, SYMBOLS, action, symbol.pk, note=" ", codes="BTC-USDT")
     assert "Give a reason" in page
@@ -115,8 +120,8 @@ def test_no_action_without_a_reason(client: Client, action: str) -> None:
 def test_a_closed_symbol_is_left_alone_and_its_neighbour_is_not(
     client: Client, action: str
 ) -> None:
-    closed = symbol_make("BTC-USDT", state=SymbolState.CLOSED)
-    other = symbol_make("ETH-USDT")
+    closed = SymbolFactory.create(code="BTC-USDT", state=SymbolState.CLOSED)
+    other = SymbolFactory.create(code="ETH-USDT")
     root(client)
     page = act(client, SYMBOLS, action, closed.pk, other.pk, note="a test")
     assert "BTC-USDT is closed for ever" in page
@@ -124,7 +129,7 @@ def test_a_closed_symbol_is_left_alone_and_its_neighbour_is_not(
 
 
 def test_closing_is_asked_for_twice(client: Client) -> None:
-    symbols = [symbol_make("BTC-USDT"), symbol_make("ETH-USDT")]
+    symbols = [SymbolFactory.create(code="BTC-USDT"), SymbolFactory.create(code="ETH-USDT")]
     chosen = [symbol.pk for symbol in symbols]
     root(client)
     page = act(client, SYMBOLS, "close_for_ever", *chosen, note="delisted")
@@ -154,12 +159,12 @@ def live_order(symbol: Symbol, account_id: int, order_id: int) -> None:
 
 
 def trader(name: str = "ada") -> tuple[User, int]:
-    user = User.objects.create_user(name, password="x")
-    return user, account_open(user_id=user.pk).pk
+    user = UserFactory.create(username=name, password="x")
+    return user, AccountFactory.create(user=user).pk
 
 
 def test_all_orders_of_a_symbol_end_whoever_placed_them(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user = staff(client, "view_symbol", "halt_symbol")
     act(client, SYMBOLS, "cancel_orders", symbol.pk, note="a fault")
     row = Command.objects.get()
@@ -172,7 +177,11 @@ def test_all_orders_of_a_symbol_end_whoever_placed_them(client: Client) -> None:
 
 
 def test_all_orders_of_a_user_end_in_each_symbol_where_there_are_some(client: Client) -> None:
-    symbols = [symbol_make("BTC-USDT"), symbol_make("ETH-USDT"), symbol_make("XRP-USDT")]
+    symbols = [
+        SymbolFactory.create(code="BTC-USDT"),
+        SymbolFactory.create(code="ETH-USDT"),
+        SymbolFactory.create(code="XRP-USDT"),
+    ]
     user, account_id = trader()
     for number, symbol in enumerate(symbols[:2]):
         live_order(symbol, account_id, number + 1)
@@ -188,10 +197,10 @@ def test_all_orders_of_a_user_end_in_each_symbol_where_there_are_some(client: Cl
 
 
 def test_all_orders_of_an_api_key_end_and_only_these(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user, account_id = trader()
     live_order(symbol, account_id, 1)
-    key = ApiKey.objects.create(key_id="k", user=user, secret_encrypted=b"")
+    key = ApiKeyFactory.create(key_id="k", user=user, secret_encrypted=b"")
     staff(client, "view_apikey", "halt_symbol")
     act(client, KEYS, "cancel_orders", key.pk, note="leaked")
     [command] = sent()
@@ -203,10 +212,10 @@ def test_all_orders_of_an_api_key_end_and_only_these(client: Client) -> None:
 def test_no_mass_cancel_without_permission_or_reason(
     client: Client, page: str, permission: str
 ) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user, account_id = trader()
     live_order(symbol, account_id, 1)
-    key = ApiKey.objects.create(key_id="k", user=user, secret_encrypted=b"")
+    key = ApiKeyFactory.create(key_id="k", user=user, secret_encrypted=b"")
     chosen = user.pk if page == USERS else key.pk
     staff(client, f"view_{permission}")
     act(client, page, "cancel_orders", chosen, note="why not")
@@ -216,9 +225,9 @@ def test_no_mass_cancel_without_permission_or_reason(
 
 
 def test_users_without_account_or_orders_are_told_so(client: Client) -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     idle, _ = trader("idle")
-    clerk = User.objects.create_user("clerk", password="x")
+    clerk = UserFactory.create(username="clerk", password="x")
     root(client)
     page = act(client, USERS, "cancel_orders", idle.pk, clerk.pk, note="left").lower()
     assert "idle: there are no open orders" in page
@@ -236,7 +245,7 @@ def form_values(client: Client, page: str) -> dict[str, object]:
 
 
 def test_saving_a_symbol_tells_the_engine_what_changed_and_says_so(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user = root(client)
     page = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     values = {**form_values(client, page), "is_listed": "on", "band_ppm": "50000"}
@@ -259,7 +268,7 @@ def test_saving_a_symbol_tells_the_engine_what_changed_and_says_so(client: Clien
 def test_rules_that_cannot_be_are_refused_in_words(
     client: Client, changes: dict[str, str], field: str
 ) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     root(client)
     page = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     response = client.post(page, {**form_values(client, page), "is_listed": "on", **changes})
@@ -281,7 +290,7 @@ def limits_sent() -> list[tuple[int, int, int]]:
 def test_a_users_limit_is_sent_when_saved_and_everyones_when_deleted(
     client: Client, in_a_list: bool
 ) -> None:
-    symbol = symbol_make("BTC-USDT", open_orders_max=50)
+    symbol = SymbolFactory.create(code="BTC-USDT", open_orders_max=50)
     user, account_id = trader()
     root(client)
     values = {
@@ -301,14 +310,14 @@ def test_a_users_limit_is_sent_when_saved_and_everyones_when_deleted(
 
 
 def test_user_and_symbol_of_a_limit_stay(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     user, account_id = trader()
     limit = OrderLimit.objects.create(
         user=user, symbol=symbol, open_orders_max=5, stop_orders_max=2
     )
     root(client)
     page = reverse("admin:risk_orderlimit_change", args=[limit.pk])
-    other = symbol_make("ETH-USDT")
+    other = SymbolFactory.create(code="ETH-USDT")
     values = {"open_orders_max": "6", "stop_orders_max": "2", "symbol": other.pk}
     client.post(page, values)
     limit.refresh_from_db()
@@ -331,8 +340,8 @@ def test_a_user_has_a_group_and_a_default_mode_of_self_trade_prevention(client: 
 
 
 def test_the_list_of_symbols_tells_of_interruptions_and_auctions(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
-    symbol_make("ETH-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
+    SymbolFactory.create(code="ETH-USDT")
     root(client)
     text = SymbolText(Symbol.objects.select_related("base", "quote").get(pk=symbol.pk).units())
     market = MarketState(
@@ -371,7 +380,7 @@ def prevented(match_id: int, symbol: Symbol, **changes: object) -> PreventedMatc
 def test_prevented_matches_are_found_by_symbol_mode_order_and_account(
     client: Client, query: dict[str, str | None]
 ) -> None:
-    one, other = symbol_make("BTC-USDT"), symbol_make("ETH-USDT")
+    one, other = SymbolFactory.create(code="BTC-USDT"), SymbolFactory.create(code="ETH-USDT")
     prevented(1, one)
     prevented(
         2, other, mode="cancel_both", maker_order_id=31, taker_order_id=32, maker_account_id=41
@@ -385,7 +394,7 @@ def test_prevented_matches_are_found_by_symbol_mode_order_and_account(
 
 
 def test_an_order_shows_all_of_its_terms(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     order_id = id_floor(time.time_ns() // 1_000_000)
     Order.objects.create(
         id=order_id, account_id=trader()[1], symbol=symbol, client_order_id="c", side="sell",
@@ -407,7 +416,7 @@ def test_an_order_shows_all_of_its_terms(client: Client) -> None:
 
 
 def test_a_command_says_what_it_said(client: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     root(client)
     act(client, SYMBOLS, "halt", symbol.pk, note="a test")
     command = Command.objects.get()

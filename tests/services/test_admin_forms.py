@@ -11,10 +11,16 @@ from django.test import Client
 from django.urls import reverse
 
 from adminpanel.admin.forms import SENTENCES, PlainAdmin, PlainForm, sentence_of
-from exchange.models import Asset, Brand, FeeSchedule, Symbol, Tier, User
+from exchange.models import Asset, FeeSchedule, Symbol, User
 from exchange.selectors import catalogue_forget
 from tests.factories.back_office import form_values, registered
-from tests.factories.reference import symbol_make
+from tests.factories.models import (
+    BrandFactory,
+    FeeScheduleFactory,
+    SymbolFactory,
+    TierFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +37,7 @@ AMBIGUOUS = ("1,000", "1.000,5", "1 000", "1'000", "1e3", "-1", "+1", "\uff11", 
 def root(client: Client, settings: Any) -> Client:
     settings.PUBLIC_WEIGHT_PER_SECOND = 0  # a walk that is refused for its pace shows nothing
     catalogue_forget()
-    client.force_login(User.objects.create_superuser("root", password="x"))
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     return client
 
 
@@ -95,8 +101,8 @@ def error_at(client: Client, model: type[Model], field: str, **changes: Any) -> 
 
 
 def test_a_broken_constraint_is_told_at_its_field(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
-    FeeSchedule.objects.create(symbol=symbol)
+    symbol = SymbolFactory.create(code="BTC-USDT")
+    FeeScheduleFactory.create(symbol=symbol)
     highest = error_at(root, Symbol, "price_max", price_min="5", price_max="4")
     assert "The lowest price must be above 0, and the highest not below it." in highest
     assert "smallest quantity" in error_at(
@@ -107,9 +113,9 @@ def test_a_broken_constraint_is_told_at_its_field(root: Client) -> None:
 
 
 def test_a_second_default_and_a_second_row_are_refused_in_words(root: Client) -> None:
-    Tier.objects.create(name="first", is_default=True)
-    Brand.objects.create(slug="first", name="First", is_default=True)
-    FeeSchedule.objects.create()
+    TierFactory.create(name="first", is_default=True)
+    BrandFactory.create(slug="first", name="First", is_default=True)
+    FeeScheduleFactory.create()
     for name, values, field, words in (
         ("tier", {"name": "second", "orders_per_second": "1"}, "is_default", "Another tier"),
         ("brand", {"name": "Second", "slug": "second"}, "is_default", "Another brand"),
@@ -122,14 +128,14 @@ def test_a_second_default_and_a_second_row_are_refused_in_words(root: Client) ->
 
 
 def test_what_only_a_trigger_sees_is_told_in_words() -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     with pytest.raises(IntegrityError) as refused, connection.cursor() as cursor:
         cursor.execute("UPDATE exchange_asset SET scale = 3 WHERE id = %s", (symbol.base_id,))
     assert sentence_of(refused.value) == SENTENCES["asset_scale_fixed"][1]
 
 
 def test_numbers_are_shown_without_the_zeros_of_their_column(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     address = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     page = root.get(address).content.decode()
     assert re.search(r'name="tick" value="0.01"', page)

@@ -17,11 +17,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, reverse
 
 from adminpanel.admin.policy import OPEN_FIELDS, OfficeAdmin, closed_fields, is_power
-from exchange.models import Asset, Brand, Tier, User
+from exchange.models import User
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
 from tests.factories.back_office import registered
-from tests.factories.reference import symbol_make
+from tests.factories.models import AssetFactory, BrandFactory, SymbolFactory, TierFactory
 from wallets.services import user_create
 
 PASSWORD = "correct-horse-9-battery"
@@ -51,10 +51,10 @@ class People:
         self.customer = user_create("customer", password=PASSWORD, email="ada@example.com")
         self.client = Client(raise_request_exception=True)
         self.sign_in()
-        symbol_make("BTC-USDT")
-        Tier.objects.create(name="usual")
-        Brand.objects.create(slug="main", name="Main", is_default=True)
-        Asset.objects.create(code="EUR", name="Euro", scale=2)
+        SymbolFactory.create(code="BTC-USDT")
+        TierFactory.create(name="usual")
+        BrandFactory.create(slug="main", name="Main", is_default=True)
+        AssetFactory.create(code="EUR", name="Euro", scale=2)
 
     def sign_in(self) -> None:
         """Again, where an act of their own has signed them out."""

@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from exchange.models import User
+from tests.factories.models import UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def clerk(client: Client) -> User:
     """Staff that may edit users, and is signed in."""
-    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user = UserFactory.create(username="clerk", password="x", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__in=("view_user", "change_user", "add_user"))
     )
@@ -31,7 +32,7 @@ def form_of(client: Client, user: User, **changes: object) -> dict[str, object]:
 
 
 def test_powers_are_not_given_by_who_may_edit_users(client: Client, clerk: User) -> None:
-    customer = User.objects.create_user("customer")
+    customer = UserFactory.create(username="customer")
     halt = Permission.objects.get(codename="halt_symbol")
     powers = {"is_staff": "on", "is_superuser": "on", "user_permissions": [halt.pk]}
     closed = {"username": "taken", "email": "mine@example.com", "is_suspended": "on"}
@@ -48,7 +49,7 @@ def test_powers_are_not_given_by_who_may_edit_users(client: Client, clerk: User)
 def test_nothing_of_staff_is_changed_by_who_may_edit_users(
     client: Client, clerk: User, page: str
 ) -> None:
-    chief = User.objects.create_superuser("chief", password="secret")
+    chief = UserFactory.create(superuser=True, username="chief", password="secret")
     passwords = {"password1": "taken-over-9", "password2": "taken-over-9"}
     for user in (chief, clerk):
         body = {"username": "mine", "is_superuser": "on", "usable_password": "true", **passwords}
@@ -59,8 +60,8 @@ def test_nothing_of_staff_is_changed_by_who_may_edit_users(
 
 
 def test_a_superuser_gives_powers(client: Client) -> None:
-    client.force_login(User.objects.create_superuser("root"))
-    user = User.objects.create_user("colleague")
+    client.force_login(UserFactory.create(superuser=True, username="root"))
+    user = UserFactory.create(username="colleague")
     body = form_of(client, user, is_staff="on")
     client.post(reverse("admin:exchange_user_change", args=[user.pk]), body)
     user.refresh_from_db()

@@ -8,9 +8,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.html import strip_tags
 
-from exchange.models import Symbol, User
+from exchange.models import Symbol
 from orders.models import ScheduledState
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -20,12 +20,12 @@ FUTURE = date(2100, 1, 4)  # a Monday
 
 @pytest.fixture
 def symbol() -> Symbol:
-    return symbol_make("BTC-USDT")
+    return SymbolFactory.create(code="BTC-USDT")
 
 
 @pytest.fixture
 def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root", password="x"))
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     return client
 
 
@@ -111,7 +111,7 @@ def test_two_states_at_one_moment_are_refused(
 
 def test_another_symbol_may_change_at_the_same_moment(root: Client, symbol: Symbol) -> None:
     root.post(reverse(ADD), values_of(symbol))
-    root.post(reverse(ADD), values_of(symbol_make("ETH-USDT")))
+    root.post(reverse(ADD), values_of(SymbolFactory.create(code="ETH-USDT")))
     assert ScheduledState.objects.count() == 2
 
 
@@ -141,7 +141,7 @@ def test_who_plans_states_must_be_one_who_may_halt(
     client: Client, symbol: Symbol, may_halt: bool
 ) -> None:
     names = ["add_scheduledstate", "change_scheduledstate", "delete_scheduledstate"]
-    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user = UserFactory.create(username="staff", password="x", is_staff=True)
     user.user_permissions.set(
         Permission.objects.filter(codename__in=[*names, *(["halt_symbol"] if may_halt else [])])
     )

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
+from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import CancelAll, SetState
 from matching.state.codec import decode_command
@@ -20,7 +20,14 @@ from matching.worker.ports import SILENCE_MAX_S
 from orders.intake.thread import intake_stop
 from orders.models import Command, EnginePartition
 from tests.factories.back_office import form_values
-from tests.factories.reference import asset_make, symbol_make
+from tests.factories.models import (
+    AssetFactory,
+    BrandFactory,
+    FeeScheduleFactory,
+    SymbolFactory,
+    TierFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +43,7 @@ def fresh() -> Iterator[None]:
 
 @pytest.fixture
 def root(client: Client) -> Client:
-    client.force_login(User.objects.create_superuser("root", password="x"))
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     return client
 
 
@@ -74,12 +81,12 @@ def sent() -> list[object]:
 @pytest.mark.parametrize("partition_id", ["2", "7", "x"])
 def test_a_partition_that_nobody_serves_cannot_be_chosen(root: Client, partition_id: str) -> None:
     partition_make(2, silent_s=SILENCE_MAX_S + 5)
-    asset_make("NEW"), asset_make("USDT")
+    AssetFactory.create(code="NEW"), AssetFactory.create(code="USDT")
     address = reverse("admin:exchange_symbol_add")
     values = {**form_values(root, address), "code": "NEW-USDT", "tick": "0.01", "lot": "0.01"}
     values |= {"quantity_min": "1", "quantity_max": "9", "notional_min": "1"}
-    values |= {"price_min": "1", "price_max": "9", "base": asset_make("NEW").pk}
-    values |= {"quote": asset_make("USDT").pk, "partition_id": partition_id}
+    values |= {"price_min": "1", "price_max": "9", "base": AssetFactory.create(code="NEW").pk}
+    values |= {"quote": AssetFactory.create(code="USDT").pk, "partition_id": partition_id}
     refused = text_of(root.post(address, values))
     assert f"No engine serves partition {partition_id}: start `manage.py run_matching" in refused
     assert not Symbol.objects.exists()
@@ -88,7 +95,7 @@ def test_a_partition_that_nobody_serves_cannot_be_chosen(root: Client, partition
 
 
 def test_a_live_symbol_stays_on_its_partition(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     partition_make(2, silent_s=0)
     assert "grid" in text_of(save(root, symbol, partition_id="2"))
     symbol.refresh_from_db()
@@ -106,15 +113,15 @@ def test_a_live_symbol_stays_on_its_partition(root: Client) -> None:
 
 
 def test_a_symbol_whose_engine_is_away_can_be_changed_otherwise(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT", partition_id=2)
+    symbol = SymbolFactory.create(code="BTC-USDT", partition_id=2)
     save(root, symbol, position="7")
     symbol.refresh_from_db()
     assert symbol.position == 7
 
 
 def test_a_symbol_that_nobody_serves_is_an_alarm_on_every_page_of_it(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT", partition_id=2)
-    symbol_make("ETH-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT", partition_id=2)
+    SymbolFactory.create(code="ETH-USDT")
     for address in (reverse(LIST), page_of(symbol)):
         shown = text_of(root.get(address))
         assert "Partition 2 is NOT SERVED: no engine was ever started for it." in shown
@@ -128,13 +135,13 @@ def test_a_symbol_that_nobody_serves_is_an_alarm_on_every_page_of_it(root: Clien
 
 
 def test_staff_read_where_a_symbol_is_shown(root: Client) -> None:
-    first, second = symbol_make("BTC-USDT"), symbol_make("ETH-USDT")
-    third = symbol_make("OLD-USDT", is_listed=False)
+    first, second = SymbolFactory.create(code="BTC-USDT"), SymbolFactory.create(code="ETH-USDT")
+    third = SymbolFactory.create(code="OLD-USDT", is_listed=False)
     assert "the unbranded page" in text_of(root.get(page_of(first)))
-    narrow = Brand.objects.create(slug="n", name="Narrow", host="n.test")
+    narrow = BrandFactory.create(slug="n", name="Narrow", host="n.test")
     narrow.symbols.add(first)
     assert "NOWHERE: every brand has a list" in text_of(root.get(page_of(second)))
-    Brand.objects.create(slug="w", name="Wide", is_default=True)
+    BrandFactory.create(slug="w", name="Wide", is_default=True)
     assert "Narrow, Wide" in text_of(root.get(page_of(first)))
     assert "nowhere: it is not listed" in text_of(root.get(page_of(third)))
     assert "Narrow, Wide" in text_of(root.get(reverse(LIST)))
@@ -145,11 +152,11 @@ def test_staff_read_where_a_symbol_is_shown(root: Client) -> None:
 
 
 def test_fees_are_shown_in_percent_with_the_row_that_counts(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
-    vip = Tier.objects.create(name="vip")
-    Tier.objects.create(name="basic")
-    FeeSchedule.objects.create(tier=vip, symbol=None, maker_ppm=100, taker_ppm=450)
-    FeeSchedule.objects.create(tier=None, symbol=symbol, maker_ppm=0, taker_ppm=200)
+    symbol = SymbolFactory.create(code="BTC-USDT")
+    vip = TierFactory.create(name="vip")
+    TierFactory.create(name="basic")
+    FeeScheduleFactory.create(tier=vip, symbol=None, maker_ppm=100, taker_ppm=450)
+    FeeScheduleFactory.create(tier=None, symbol=symbol, maker_ppm=0, taker_ppm=200)
     shown = text_of(root.get(reverse("admin:exchange_feeschedule_changelist")))
     assert "a tier's row on any symbol beats the row of any tier on one symbol" in shown
     for words in ("0.045 %", "vip on any symbol", "0.02 %", "any tier on BTC-USDT"):
@@ -166,7 +173,7 @@ def test_fees_are_shown_in_percent_with_the_row_that_counts(root: Client) -> Non
 
 
 def test_to_unlist_asks_what_becomes_of_the_orders_and_changes_nothing_yet(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     asked = text_of(save(root, symbol, without="is_listed", position="9"))
     assert "Take BTC-USDT off the list" in asked
     assert "0 orders of customers rest or wait there now." in asked
@@ -179,7 +186,7 @@ def test_to_unlist_asks_what_becomes_of_the_orders_and_changes_nothing_yet(root:
 
 
 def test_unlisting_cancels_and_stops_the_market_unless_told_otherwise(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     answers = {"unlist_orders": "cancel", "unlist_state": "cancel_only", "unlist_note": "merger"}
     done = text_of(save(root, symbol, without="is_listed", **answers))
     assert "the cancel of all orders is on its way" in done
@@ -193,7 +200,7 @@ def test_unlisting_cancels_and_stops_the_market_unless_told_otherwise(root: Clie
 
 
 def test_unlisting_may_leave_everything_as_it_is_but_wants_a_reason(root: Client) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     answers = {"unlist_orders": "keep", "unlist_state": "keep", "unlist_note": ""}
     assert "This field is required" in text_of(save(root, symbol, without="is_listed", **answers))
     save(root, symbol, without="is_listed", **{**answers, "unlist_note": "quiet"})
@@ -203,11 +210,11 @@ def test_unlisting_may_leave_everything_as_it_is_but_wants_a_reason(root: Client
 
 
 def test_unlisting_takes_the_power_to_halt(client: Client) -> None:
-    user = User.objects.create_user("staff", password="x", is_staff=True)
+    user = UserFactory.create(username="staff", password="x", is_staff=True)
     wanted = ("view_symbol", "change_symbol")
     user.user_permissions.set(Permission.objects.filter(codename__in=wanted))
     client.force_login(user)
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     answers = {"unlist_orders": "keep", "unlist_state": "keep", "unlist_note": "quiet"}
     assert "takes the power to halt" in text_of(
         save(client, symbol, without="is_listed", **answers)

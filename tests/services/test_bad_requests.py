@@ -9,8 +9,7 @@ from django.conf import settings
 from django.test import Client
 
 from exchange.infra.logging import configure
-from exchange.models import User
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -93,7 +92,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 def client_of(who: str) -> Client:
     client = Client(raise_request_exception=False, enforce_csrf_checks=who == "strict")
     if who == "root":
-        client.force_login(User.objects.create_superuser("root", password="x"))
+        client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     elif who == "cookie":
         client.cookies["csrftoken"] = "x" * 32
     return client
@@ -105,7 +104,7 @@ def test_what_cannot_be_read_is_refused_in_one_bounded_line(
     name: str, who: str, settings: Any, lines: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.PUBLIC_WEIGHT_PER_SECOND = 0
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     client, bad = client_of(who), BAD[name]
     for path in PLACES:
         for method in ("GET", "POST"):
@@ -126,5 +125,5 @@ def test_too_many_parameters_are_a_bad_request(settings: Any) -> None:
     for path in ("/login", "/admin/login/", "/api/v1/symbols", "/api/v1/keys?x=1"):
         client = Client(raise_request_exception=False)
         if path.startswith("/api/v1/keys"):
-            client.force_login(User.objects.create_user("ada", password="x"))
+            client.force_login(UserFactory.create(username="ada", password="x"))
         assert client.get(path, QUERY_STRING=MANY).status_code == 400, path

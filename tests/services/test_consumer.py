@@ -21,16 +21,15 @@ from prometheus_client import REGISTRY
 from exchange.access.principals import principals_forget
 from exchange.access.secrets import secret_encrypt
 from exchange.infra.redis import FEED_CHANNEL, book_key, redis_client, state_key
-from exchange.models import ApiKey, User
+from exchange.models import User
 from exchange.realtime import protocol, publish
 from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.logins import logins_stop
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_running, hub_stop
 from exchange.selectors import catalogue_forget
-from tests.factories.reference import symbol_make
+from tests.factories.models import AccountFactory, ApiKeyFactory, SymbolFactory, UserFactory
 from tests.waiting import HANG_S
-from wallets.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +41,7 @@ TIME = "2026-01-01T00:00:00.000Z"
 @pytest.fixture(autouse=True)
 def market() -> Iterator[None]:
     principals_forget()
-    symbol_make(SYMBOL)
+    SymbolFactory.create(code=SYMBOL)
     catalogue_forget()
     with redis_client() as redis:
         redis.set(book_key(SYMBOL), frame("snapshot", 4, bids=[["100", "1"]]))
@@ -52,8 +51,8 @@ def market() -> Iterator[None]:
 
 @pytest.fixture
 def user() -> User:
-    user = User.objects.create_user("ada", password="x")
-    Account.objects.create(kind="user", user=user)
+    user = UserFactory.create(username="ada", password="x")
+    AccountFactory.create(user=user)
     return user
 
 
@@ -203,7 +202,7 @@ def test_an_unlisted_symbol_keeps_its_channels() -> None:
         await socket.say(op="subscribe", channels=["OLD-USDT@depth", "OLD-USDT@trade"], id=1)
         assert len((await socket.hear("subscribed"))["channels"]) == 2
 
-    symbol_make("OLD-USDT", is_listed=False)
+    SymbolFactory.create(code="OLD-USDT", is_listed=False)
     catalogue_forget()
     play(scenario)
 
@@ -221,7 +220,7 @@ def test_who_has_no_account_is_told_so() -> None:
         await socket.say(op="subscribe", channels=["orders"])
         assert (await socket.hear("error"))["code"] == "account.missing"
 
-    play(scenario, cookie(User.objects.create_user("by-hand"))[1])
+    play(scenario, cookie(UserFactory.create(username="by-hand"))[1])
 
 
 def test_session_hears_its_own_account_and_no_other(user: User) -> None:
@@ -256,9 +255,7 @@ def test_only_the_private_channel_asked_for_is_sent(user: User) -> None:
 
 
 def login_message(user: User, secret: str, **changes: Any) -> dict[str, Any]:
-    ApiKey.objects.create(
-        key_id="key-1234567", user=user, secret_encrypted=secret_encrypt("s3cret")
-    )
+    ApiKeyFactory.create(key_id="key-1234567", user=user, secret_encrypted=secret_encrypt("s3cret"))
     timestamp = str(time.time_ns() // 1_000_000)
     signed = f"{timestamp}\nGET\n/ws\n{hashlib.sha256(b'').hexdigest()}".encode()
     signature = hmac.digest(secret.encode(), signed, "sha256").hex()

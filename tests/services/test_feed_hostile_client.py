@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from exchange.realtime.connection_limits import SOCKETS_PER_NETWORK_MAX
 from exchange.realtime.protocol import MESSAGES_BURST, REFUSED_MESSAGES_MAX, CloseCode
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.services.test_feed_slow_client import daphne
 from tests.waiting import HANG_S
 
@@ -51,7 +51,7 @@ def answers(client: ClientConnection) -> bool:
 
 
 def test_too_much_ends_the_connection_and_nobody_elses() -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     with daphne() as port:
         url = f"ws://127.0.0.1:{port}/ws"
         with connect(url, open_timeout=HANG_S) as good:
@@ -75,7 +75,7 @@ def test_too_much_ends_the_connection_and_nobody_elses() -> None:
 
 
 def test_one_address_takes_no_more_than_its_places() -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     with daphne() as port, ExitStack() as stack:
         url = f"ws://127.0.0.1:{port}/ws"
         wanted = SOCKETS_PER_NETWORK_MAX + 20

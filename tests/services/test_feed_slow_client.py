@@ -27,7 +27,7 @@ from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.realtime import publish
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.send_queue import CHARS_MAX
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.waiting import HANG_S, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,7 +85,7 @@ def publish_much() -> None:
 
 
 def test_client_that_does_not_read_is_disconnected_within_its_bounds() -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     with daphne() as port:
         slow = socket.socket()
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)

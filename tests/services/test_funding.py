@@ -22,7 +22,7 @@ from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset, SecurityEvent, User
 from exchange.realtime.publish import decode_frames
 from risk.audit.run import audit_run
-from tests.factories.reference import asset_make
+from tests.factories.models import AssetFactory
 from wallets.funding import AMOUNT_MAX, REASON_MAX, funds_move
 from wallets.models import Account, Balance, Entry, Journal
 from wallets.services import user_create
@@ -40,7 +40,7 @@ def ada() -> User:
 
 @pytest.fixture
 def usdt() -> Asset:
-    return asset_make("USDT")
+    return AssetFactory.create(code="USDT")
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import pytest
 from django.http import HttpResponse
 from django.test import Client
 
-from exchange.models import User
 from tests.factories.back_office import registered
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -30,8 +29,8 @@ PAGES = [
 @pytest.fixture
 def root(client: Client, settings: Any) -> Client:
     settings.PUBLIC_WEIGHT_PER_SECOND = 0
-    symbol_make("BTC-USDT")
-    client.force_login(User.objects.create_superuser("root", password="x"))
+    SymbolFactory.create(code="BTC-USDT")
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
     client.raise_request_exception = False
     return client
 

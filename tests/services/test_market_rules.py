@@ -29,8 +29,7 @@ from orders.markets.rules import order_limit_send, symbol_rules_converge, symbol
 from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command
 from risk.models import OrderLimit
-from tests.factories.reference import symbol_make
-from wallets.services import account_open
+from tests.factories.models import AccountFactory, SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,12 +52,12 @@ def banded(code: str = "BTC-USDT", **changes: object) -> Symbol:
         "open_orders_max": 100,
         "stop_orders_max": 20,
     }
-    return symbol_make(code, **{**values, **changes})
+    return SymbolFactory.create(code=code, **{**values, **changes})
 
 
 def trader(name: str) -> tuple[User, int]:
-    user = User.objects.create_user(name, password="x")
-    return user, account_open(user_id=user.pk).pk
+    user = UserFactory.create(username=name, password="x")
+    return user, AccountFactory.create(user=user).pk
 
 
 def commands(symbol: Symbol) -> list[object]:
@@ -142,7 +141,7 @@ def test_only_what_differs_is_sent(column: str, value: int, kind: str) -> None:
 
 
 def test_what_the_engine_does_unasked_is_not_sent() -> None:
-    symbol = symbol_make("BTC-USDT", band_ppm=0, open_orders_max=0)
+    symbol = SymbolFactory.create(code="BTC-USDT", band_ppm=0, open_orders_max=0)
     symbol_rules_send(symbol.pk)
     assert kinds(symbol) == ["set_feature"]
 
@@ -265,13 +264,13 @@ def test_an_account_that_lost_its_limits_has_everyones_also_when_these_change() 
 
 def test_a_limit_of_a_user_without_account_is_sent_when_there_is_one() -> None:
     symbol = banded()
-    user = User.objects.create_user("ada", password="x")
+    user = UserFactory.create(username="ada", password="x")
     symbol_rules_send(symbol.pk)
     limit = OrderLimit.objects.create(
         user=user, symbol=symbol, open_orders_max=4, stop_orders_max=1
     )
     assert order_limit_send(limit) == []
-    account_id = account_open(user_id=user.pk).pk
+    account_id = AccountFactory.create(user=user).pk
     assert symbol_rules_converge() == 1
     assert limits_of(symbol)[-1] == (account_id, 4, 1)
 
@@ -321,7 +320,7 @@ def ask(symbol: Symbol, state: SymbolState) -> int:
 
 @pytest.mark.parametrize("state", list(SymbolState))
 def test_every_market_state_is_asked_for_by_command(state: SymbolState) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     command_id = ask(symbol, state)
     row = Command.objects.get(pk=command_id)
     assert (row.kind, row.requested_by, row.note) == ("set_state", 7, "why")
@@ -336,7 +335,9 @@ def test_every_market_state_is_asked_for_by_command(state: SymbolState) -> None:
 @pytest.mark.parametrize("state", list(SymbolState))
 @pytest.mark.parametrize("is_obeyed", [True, False])
 def test_nothing_leaves_closed_and_nothing_is_sent(state: SymbolState, is_obeyed: bool) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.CLOSED if is_obeyed else SymbolState.OPEN)
+    symbol = SymbolFactory.create(
+        code="BTC-USDT", state=SymbolState.CLOSED if is_obeyed else SymbolState.OPEN
+    )
     if not is_obeyed:
         ask(symbol, SymbolState.CLOSED)  # on its way
     before = Command.objects.count()

@@ -19,7 +19,7 @@ from orders.models import Order, Trade
 from orders.settlement.batch import settle_batch
 from risk.audit.run import audit_run
 from tests.factories.market import Market
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import process_begin, process_end
 from tests.factories.worker import Surroundings, WorkerProcess
 from wallets.models import Balance
@@ -40,7 +40,7 @@ def fresh() -> Iterator[None]:
 @pytest.fixture
 def worker() -> Iterator[WorkerProcess]:
     """An engine that runs already, with a market that is none of ours."""
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     market = Market(
         partition_id=1,
         rules=symbol_rules(symbol),

@@ -8,8 +8,7 @@ from exchange.models import Symbol, User
 from exchange.selectors import symbol_rules
 from risk.limits.open_orders import open_orders_max_of, order_limits_forget
 from risk.models import OrderLimit
-from tests.factories.reference import symbol_make
-from wallets.services import account_open
+from tests.factories.models import AccountFactory, SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -23,16 +22,19 @@ def fresh() -> Iterator[None]:
 
 def limit(symbol: Symbol, open_orders_max: int) -> int:
     """Give a fresh user a limit; return the account."""
-    user = User.objects.create_user(f"u{User.objects.count()}", password="x")
+    user = UserFactory.create(username=f"u{User.objects.count()}", password="x")
     OrderLimit.objects.create(
         user=user, symbol=symbol, open_orders_max=open_orders_max, stop_orders_max=1
     )
-    return account_open(user_id=user.pk).pk
+    return AccountFactory.create(user=user).pk
 
 
 @pytest.mark.parametrize("own", [0, 5, 500])
 def test_an_accounts_own_limit_goes_before_everyones(own: int) -> None:
-    symbol, other = symbol_make("BTC-USDT", open_orders_max=200), symbol_make("ETH-USDT")
+    symbol, other = (
+        SymbolFactory.create(code="BTC-USDT", open_orders_max=200),
+        SymbolFactory.create(code="ETH-USDT"),
+    )
     rules, elsewhere = symbol_rules(symbol), symbol_rules(other)
     account_id = limit(symbol, own)
     assert open_orders_max_of(account_id, rules) == own
@@ -41,7 +43,7 @@ def test_an_accounts_own_limit_goes_before_everyones(own: int) -> None:
 
 
 def test_limits_are_read_once_and_kept(django_assert_num_queries: object) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     rules = symbol_rules(symbol)
     account_id = limit(symbol, 5)
     assert callable(django_assert_num_queries)

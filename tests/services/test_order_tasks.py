@@ -35,7 +35,7 @@ from orders.settlement.task import (
 )
 from tests.factories.ledger import PARTITION, Rig
 from tests.factories.metrics import metric_value
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import redis_away
 from tests.waiting import HANG_S, wait_until
 
@@ -424,7 +424,7 @@ def test_journal_keeps_what_is_young_unsettled_unpublished_or_unaudited(rig):
 @pytest.fixture
 def symbol(transactional_db, base_rows):
     catalogue_forget()
-    yield symbol_make("BTC-USDT", state="auction", band_ppm=50_000, open_orders_max=0)
+    yield SymbolFactory.create(code="BTC-USDT", state="auction", band_ppm=50_000, open_orders_max=0)
     connection_close()
     intake_stop()
 

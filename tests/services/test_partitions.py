@@ -22,10 +22,10 @@ FAR = datetime(2031, 3, 15, 12, tzinfo=UTC)  # a time of whose partitions no oth
 @pytest.fixture(autouse=True)
 def named(base_rows):
     """What the rows of these tests name."""
-    from tests.factories.reference import accounts_at, symbol_make
+    from tests.factories.models import SymbolFactory, accounts_at
 
     accounts_at(1, 2)
-    symbol_make("BTC-USDT", id=1)
+    SymbolFactory.create(code="BTC-USDT", id=1)
 
 
 @pytest.fixture

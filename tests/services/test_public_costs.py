@@ -13,7 +13,7 @@ from django.urls import URLPattern, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from exchange.api import documents
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +64,7 @@ def public_paths() -> list[str]:
 
 
 def test_nothing_public_costs_more_than_a_query_and_a_page(descriptions: list[int]) -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     rendered: list[str] = []
 
     def count(sender: Any, template: Any, **_: Any) -> None:

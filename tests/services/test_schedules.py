@@ -24,7 +24,7 @@ from orders.markets.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
 from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command, ScheduledState
 from tests.factories.market import Outbox
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.waiting import HANG_S
 
 # A Monday.
@@ -129,7 +129,7 @@ def mark(schedule_id: int) -> datetime | None:
 
 @database
 def test_what_is_due_becomes_one_command_and_is_announced(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.PRE_OPEN)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.PRE_OPEN)
     schedule_id = plan(symbol, SymbolState.OPEN)
     outbox = Outbox()
     assert schedules_run(rig, process_ids(), outbox, NINE - SECOND) == 0
@@ -147,8 +147,8 @@ def test_what_is_due_becomes_one_command_and_is_announced(rig: psycopg.Connectio
 def test_a_late_occurrence_is_sent_within_the_grace_and_passes_after_it(
     rig: psycopg.Connection,
 ) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.PRE_OPEN)
-    other = symbol_make("ETH-USDT", state=SymbolState.PRE_OPEN)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.PRE_OPEN)
+    other = SymbolFactory.create(code="ETH-USDT", state=SymbolState.PRE_OPEN)
     in_time = plan(symbol, SymbolState.OPEN)
     grace = timedelta(seconds=SCHEDULE_GRACE_S)
     assert run(rig, NINE + grace) == 1
@@ -162,7 +162,7 @@ def test_a_late_occurrence_is_sent_within_the_grace_and_passes_after_it(
 
 @database
 def test_what_is_due_together_goes_out_oldest_first(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     plan(symbol, SymbolState.OPEN, time(9, 0))
     plan(symbol, SymbolState.AUCTION_CUTOFF, time(8, 59))
     plan(symbol, SymbolState.AUCTION, time(8, 55))
@@ -172,7 +172,7 @@ def test_what_is_due_together_goes_out_oldest_first(rig: psycopg.Connection) -> 
 
 @database
 def test_an_inactive_schedule_sends_nothing(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     plan(symbol, SymbolState.HALT, is_active=False)
     assert run(rig) == 0
     assert sent(symbol) == []
@@ -184,7 +184,7 @@ def test_an_inactive_schedule_sends_nothing(rig: psycopg.Connection) -> None:
 def test_a_schedule_never_ends_a_halt_or_a_closing(
     rig: psycopg.Connection, state: SymbolState, wanted: SymbolState
 ) -> None:
-    symbol = symbol_make("BTC-USDT", state=state)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=state)
     schedule_id = plan(symbol, wanted)
     assert run(rig) == 0
     assert sent(symbol) == []
@@ -196,7 +196,7 @@ def test_a_schedule_never_ends_a_halt_or_a_closing(
 def test_a_schedule_never_ends_a_halt_that_is_on_its_way(
     rig: psycopg.Connection, state: SymbolState
 ) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     symbol_state_request(symbol_id=symbol.pk, state=state, requested_by=1, note="odd")
     assert run(rig) == 0
@@ -211,7 +211,7 @@ def test_a_trading_day_ends_though_an_interruption_pauses_the_market(
     rig: psycopg.Connection, state: SymbolState, is_sent: bool
 ) -> None:
     """The pause would end by itself, and the market would go on all night."""
-    symbol = symbol_make("BTC-USDT", state="halt", interruption_limit_s=30)
+    symbol = SymbolFactory.create(code="BTC-USDT", state="halt", interruption_limit_s=30)
     plan(symbol, state)
     assert run(rig) == int(is_sent)
     assert sent(symbol) == [state.value] * is_sent
@@ -219,7 +219,7 @@ def test_a_trading_day_ends_though_an_interruption_pauses_the_market(
 
 @database
 def test_a_schedule_may_halt(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     plan(symbol, SymbolState.HALT)
     assert run(rig) == 1
     assert sent(symbol) == ["halt"]
@@ -228,7 +228,7 @@ def test_a_schedule_may_halt(rig: psycopg.Connection) -> None:
 @database
 def test_a_state_that_holds_already_is_not_sent(rig: psycopg.Connection) -> None:
     """It would end an interruption for volatility that is under way."""
-    symbol = symbol_make("BTC-USDT", state=SymbolState.OPEN)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.OPEN)
     schedule_id = plan(symbol, SymbolState.OPEN)
     assert run(rig) == 0
     assert mark(schedule_id) == NINE
@@ -260,7 +260,7 @@ class LookedAt(Outbox):
 
 @database
 def test_a_halt_asked_for_while_a_schedule_is_sent_comes_after_it(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     outbox = LookedAt(symbol)
     assert schedules_run(rig, process_ids(), outbox, NINE) == 1
@@ -272,7 +272,10 @@ def test_a_halt_asked_for_while_a_schedule_is_sent_comes_after_it(rig: psycopg.C
 
 @database
 def test_two_processes_at_the_same_moment_send_one_command(rig: psycopg.Connection) -> None:
-    symbols = [symbol_make(code, state="auction") for code in ("BTC-USDT", "ETH-USDT", "XRP-USDT")]
+    symbols = [
+        SymbolFactory.create(code=code, state="auction")
+        for code in ("BTC-USDT", "ETH-USDT", "XRP-USDT")
+    ]
     for symbol in symbols:
         plan(symbol, SymbolState.OPEN)
         plan(symbol, SymbolState.AUCTION_CUTOFF, time(8, 59))
@@ -305,7 +308,7 @@ class Broken(Exception):
 def test_a_run_that_dies_before_its_commit_leaves_all_of_it_to_the_next(
     rig: psycopg.Connection,
 ) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     first = plan(symbol, SymbolState.AUCTION_CUTOFF, time(8, 59))
     plan(symbol, SymbolState.OPEN)
     clock = iter([int(NINE.timestamp() * 1_000)])
@@ -334,7 +337,7 @@ def test_a_run_that_dies_before_its_commit_leaves_all_of_it_to_the_next(
     ],
 )
 def test_the_table_refuses_what_no_schedule_may_be(changes: dict[str, object]) -> None:
-    symbol = symbol_make("BTC-USDT")
+    symbol = SymbolFactory.create(code="BTC-USDT")
     with pytest.raises(IntegrityError):
         ScheduledState.objects.create(
             **{"symbol": symbol, "state": "open", "at": time(9), "weekdays": "1", **changes}
@@ -349,7 +352,7 @@ def test_nor_does_it_cut_short_the_auction_after_a_pause(
     rig: psycopg.Connection, state: SymbolState, is_sent: bool
 ) -> None:
     """Of an interruption both steps end by themselves; an opening would end them early."""
-    symbol = symbol_make("BTC-USDT", state="auction", interruption_limit_s=30)
+    symbol = SymbolFactory.create(code="BTC-USDT", state="auction", interruption_limit_s=30)
     plan(symbol, state)
     assert run(rig) == int(is_sent)
     assert sent(symbol) == [state.value] * is_sent
@@ -357,7 +360,7 @@ def test_nor_does_it_cut_short_the_auction_after_a_pause(
 
 @database
 def test_an_auction_that_a_schedule_began_is_ended_by_the_next(rig: psycopg.Connection) -> None:
-    symbol = symbol_make("BTC-USDT", state="open", interruption_limit_s=30)
+    symbol = SymbolFactory.create(code="BTC-USDT", state="open", interruption_limit_s=30)
     plan(symbol, SymbolState.AUCTION, time(8, 59))
     plan(symbol, SymbolState.OPEN)
     assert run(rig, NINE - SECOND) == 1
@@ -393,7 +396,7 @@ class FaultMeanwhile(Outbox):
 def test_a_halt_by_the_worker_comes_after_a_schedule_that_looked_before_it(
     rig: psycopg.Connection,
 ) -> None:
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     outbox = FaultMeanwhile(symbol)
     assert schedules_run(rig, process_ids(), outbox, NINE) == 1
@@ -405,7 +408,7 @@ def test_a_halt_by_the_worker_comes_after_a_schedule_that_looked_before_it(
 @database
 def test_a_schedule_waits_for_a_halt_that_the_worker_is_writing(rig: psycopg.Connection) -> None:
     """It is not there to be seen yet; the opening must not come after it."""
-    symbol = symbol_make("BTC-USDT", state=SymbolState.AUCTION)
+    symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
     counts: list[int] = []
 

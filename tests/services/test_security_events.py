@@ -27,7 +27,7 @@ from exchange.api.keys import api_key_create
 from exchange.domain.enums import SecurityKind
 from exchange.models import SecurityEvent, User
 from exchange.signin.throttle import LocalCounters, throttle
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from wallets.services import user_create
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     local = LocalCounters()
     monkeypatch.setattr(throttle, "shared", local)
     monkeypatch.setattr(throttle, "local", local)
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
 
 
 def told(kind: SecurityKind) -> list[SecurityEvent]:

@@ -37,7 +37,7 @@ from orders.recovery.lease import lease_acquire
 from orders.settlement.task import connection_close
 from risk.audit.run import audit_run
 from tests.factories.metrics import metric_value
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import Trader, decoded, process_begin, process_end, trader_make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,7 +53,7 @@ def db() -> Iterator[psycopg.Connection[Any]]:
 @pytest.fixture
 def ada() -> Iterator[Trader]:
     process_begin()
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     yield trader_make("ada")
     process_end()
 
@@ -193,7 +193,7 @@ def test_the_audit_is_not_green_while_orders_wait_for_nobody(
 
 
 def test_readiness_tells_of_every_partition_that_has_symbols(ada: Trader) -> None:
-    symbol_make("ETH-USDT", partition_id=2)
+    SymbolFactory.create(code="ETH-USDT", partition_id=2)
     catalogue_forget()
     beat = b'{"epoch": 1, "sequence": 2, "time_ms": %d}' % (time.time_ns() // 1_000_000)
     redis_client().set(matching_key(1), beat, px=60_000)

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from exchange.models import User
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -23,7 +22,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_session_cookie_is_nobody(value: str, django_assert_num_queries: Any) -> None:
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     with django_assert_num_queries(0):
         for path in ("/keys", "/admin/", "/api/v1/balances"):
             cookie = f"sessionid={value}; csrftoken={value}; messages={value}"
@@ -32,5 +31,5 @@ def test_a_hostile_session_cookie_is_nobody(value: str, django_assert_num_querie
 
 
 def test_a_real_one_is_somebody(client: Client) -> None:
-    client.force_login(User.objects.create_user("ada", password="x"))
+    client.force_login(UserFactory.create(username="ada", password="x"))
     assert client.get("/api/v1/keys").status_code in (200, 403)

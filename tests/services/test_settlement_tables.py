@@ -8,17 +8,16 @@ import pytest
 
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
 from exchange.infra.database import connect
-from exchange.models import User
 from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
 from matching.state.codec import encode_command, encode_journal
 from orders.settlement import batch as settlement
 from orders.settlement.batch import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make
+from tests.factories.models import AccountFactory, UserFactory
 from tests.oracles.money.ledger import MemoryLedger
 from tests.oracles.money.requests import Requests, run_history
 from tests.oracles.money.tables import HOUSE, Row
-from wallets.services import account_open
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,8 +132,8 @@ def _atoms(amount: Decimal) -> int:
 @pytest.mark.parametrize("seed", range(4))
 def test_tables_agree_with_the_fold_in_memory(transactional_db, base_rows, monkeypatch, seed):
     symbols = [symbol_make(), symbol_make("ETH")]
-    users = [User.objects.create(username=f"trader-{number}") for number in range(4)]
-    accounts = [account_open(user_id=user.pk).pk for user in users]
+    users = [UserFactory.create(username=f"trader-{number}") for number in range(4)]
+    accounts = [AccountFactory.create(user=user).pk for user in users]
     chance = random.Random(seed)
     ledger = MirroredLedger(
         accounts, {symbol.pk: symbol.units() for symbol in symbols}, FUNDS, seed

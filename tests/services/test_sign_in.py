@@ -27,7 +27,7 @@ from exchange.signin.rules import (
     attempt_of,
 )
 from exchange.signin.throttle import Counters, LocalCounters, SharedCounters, Throttle
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory, UserFactory
 
 HOME = "203.0.113.1"
 ELSEWHERE = "203.0.113.2"
@@ -203,9 +203,9 @@ def people(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """Somebody and a superuser; no time passes for the throttle, however slow the machine is."""
     monkeypatch.setattr(throttle.throttle, "now_ms", Clock())
     redis_client().flushdb()
-    symbol_make("BTC-USDT")
-    User.objects.create_user("ada", password="right")
-    User.objects.create_superuser("root", password="right")
+    SymbolFactory.create(code="BTC-USDT")
+    UserFactory.create(username="ada", password="right")
+    UserFactory.create(superuser=True, username="root", password="right")
     yield
     redis_client().flushdb()
 
@@ -287,7 +287,7 @@ def test_attempts_at_once_pass_no_limit_and_take_a_bounded_number_of_threads(
     people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashing, "HASH_WAIT_S", 60.0)
-    User.objects.create_user("eve", password="right")
+    UserFactory.create(username="eve", password="right")
     SlowHasher.looked = SlowHasher.most_at_once = 0
 
     def attempt(number: int) -> int:

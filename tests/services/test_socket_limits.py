@@ -23,10 +23,9 @@ from exchange.realtime.connection_limits import Places
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from exchange.selectors import catalogue_forget
-from tests.factories.reference import symbol_make
+from tests.factories.models import AccountFactory, SymbolFactory, UserFactory
 from tests.services.test_consumer import TOPIC, Socket, cookie, play
 from tests.waiting import HANG_S
-from wallets.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +35,7 @@ HERE, THERE = "203.0.113.1", "203.0.113.2"
 @pytest.fixture(autouse=True)
 def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
     """A symbol, and a process in which nobody is connected."""
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     catalogue_forget()
     fresh = Places()
     monkeypatch.setattr(consumers, "places", fresh)
@@ -47,8 +46,8 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
 
 @pytest.fixture
 def user() -> User:
-    user = User.objects.create_user("ada", password="x")
-    Account.objects.create(kind="user", user=user)
+    user = UserFactory.create(username="ada", password="x")
+    AccountFactory.create(user=user)
     return user
 
 

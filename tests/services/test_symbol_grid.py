@@ -15,6 +15,7 @@ from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
 from matching.worker.ports import LeaseLost
 from tests.factories.market import Market, market_make
+from tests.factories.models import AssetFactory
 from tests.factories.worker import Surroundings
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,6 +128,6 @@ def test_a_worker_that_remembers_the_old_grid_is_replaced(
 def test_the_scale_of_an_asset_that_is_held_is_fixed(market: Market) -> None:
     with pytest.raises(IntegrityError, match="scale is fixed"):
         Asset.objects.filter(pk=market.base_id).update(scale=4)
-    idle = Asset.objects.create(code="IDLE", name="idle", scale=8)
+    idle = AssetFactory.create(code="IDLE", name="idle", scale=8)
     idle.scale = 4
     idle.save()

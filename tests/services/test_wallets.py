@@ -8,9 +8,8 @@ import pytest
 
 from exchange.domain.units import NotExact
 from exchange.infra.database import connect
-from exchange.models import User
 from tests.factories.ledger import Rig
-from tests.factories.reference import accounts_at
+from tests.factories.models import UserFactory, accounts_at
 from wallets.locks import (
     RESERVATIONS_LOCKED,
     balances_apply,
@@ -34,7 +33,7 @@ def rig(transactional_db, base_rows):
 
 
 def test_account_is_opened_once(rig):
-    user = User.objects.create(username="ada")
+    user = UserFactory.create(username="ada")
     assert account_id_of(user.pk) is None
     account = account_open(user_id=user.pk)
     assert account_open(user_id=user.pk).pk == account.pk

@@ -14,10 +14,16 @@ from exchange.api.admission import BURST_SECONDS, PAGE_WEIGHT
 from exchange.api.routes import Bucket
 from exchange.infra.buckets import LocalBuckets
 from exchange.infra.redis import redis_client
-from exchange.models import Brand, FeeSchedule, Symbol, Tier, User
+from exchange.models import Brand, Symbol, User
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brands_forget
-from tests.factories.reference import symbol_make
+from tests.factories.models import (
+    BrandFactory,
+    FeeScheduleFactory,
+    SymbolFactory,
+    TierFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -29,13 +35,13 @@ def fresh() -> None:
     catalogue_forget()
     principals_forget()
     redis_client().flushdb()
-    symbol_make("BTC-USDT", position=2)
-    symbol_make("ETH-USDT", position=1)
+    SymbolFactory.create(code="BTC-USDT", position=2)
+    SymbolFactory.create(code="ETH-USDT", position=1)
 
 
 @pytest.fixture
 def ada(client: Client) -> Client:
-    client.force_login(User.objects.create_user("ada", password="right"))
+    client.force_login(UserFactory.create(username="ada", password="right"))
     return client
 
 
@@ -69,7 +75,7 @@ def test_pages_of_an_account_ask_for_a_sign_in_and_come_back(client: Client, pat
 @pytest.mark.parametrize("path", ["/login", "/trade/BTC-USDT", "/keys"])
 def test_pages_hold_nothing_inline_and_send_a_strict_policy(client: Client, path: str) -> None:
     if path != "/login":
-        client.force_login(User.objects.create_user("ada", password="right"))
+        client.force_login(UserFactory.create(username="ada", password="right"))
     response = client.get(path)
     assert response.status_code == 200
     policy = response["Content-Security-Policy"]
@@ -96,7 +102,7 @@ def sign_in(client: Client, password: str, **extra: str) -> int:
 
 
 def test_sign_in_and_out(client: Client) -> None:
-    User.objects.create_user("ada", password="right")
+    UserFactory.create(username="ada", password="right")
     assert sign_in(client, "wrong") == 401
     assert sign_in(client, "right") == 302
     assert client.get("/keys").status_code == 200
@@ -106,7 +112,7 @@ def test_sign_in_and_out(client: Client) -> None:
 
 
 def test_sign_in_needs_the_csrf_token() -> None:
-    User.objects.create_user("ada", password="right")
+    UserFactory.create(username="ada", password="right")
     client = Client(enforce_csrf_checks=True)
     assert sign_in(client, "right") == 403
     page = client.get("/login").content.decode()
@@ -117,21 +123,21 @@ def test_sign_in_needs_the_csrf_token() -> None:
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "javascript:1"])
 def test_sign_in_leads_to_no_other_host(client: Client, target: str) -> None:
-    User.objects.create_user("ada", password="right")
+    UserFactory.create(username="ada", password="right")
     values = {"username": "ada", "password": "right", "next": target}
     assert client.post("/login", values)["Location"] == "/"
 
 
 def brand_make() -> Brand:
-    Brand.objects.create(slug="main", name="Main", is_default=True)
-    brand = Brand.objects.create(
+    BrandFactory.create(slug="main", name="Main", is_default=True)
+    brand = BrandFactory.create(
         slug="mavi",
         name="Mavi Borsa",
         host="testserver",
         colour_primary="#123456",
         logo_svg="<svg xmlns='http://www.w3.org/2000/svg'/>",
     )
-    brand.symbols.set([symbol_make("ETH-BTC")])
+    brand.symbols.set([SymbolFactory.create(code="ETH-BTC")])
     return brand
 
 
@@ -151,8 +157,8 @@ def test_brand_shows_its_own_symbols_only(ada: Client) -> None:
 
 
 def test_brand_without_a_list_shows_every_listed_symbol(ada: Client) -> None:
-    Brand.objects.create(slug="main", name="Main", is_default=True)
-    symbol_make("NEW-USDT", position=3)
+    BrandFactory.create(slug="main", name="Main", is_default=True)
+    SymbolFactory.create(code="NEW-USDT", position=3)
     page = ada.get("/trade/NEW-USDT").content.decode()
     for code in ("BTC-USDT", "ETH-USDT", "NEW-USDT"):
         assert f'<option value="{code}"' in page
@@ -169,8 +175,8 @@ def test_the_page_of_an_unlisted_symbol_stays_and_is_not_offered(ada: Client) ->
 
 
 def test_the_page_tells_the_users_own_fees_in_percent(ada: Client) -> None:
-    tier = Tier.objects.create(name="vip")
-    FeeSchedule.objects.create(tier=tier, symbol=None, maker_ppm=0, taker_ppm=450)
+    tier = TierFactory.create(name="vip")
+    FeeScheduleFactory.create(tier=tier, symbol=None, maker_ppm=0, taker_ppm=450)
     User.objects.update(tier=tier)
     page = ada.get("/trade/BTC-USDT").content.decode()
     assert "0&#8239;% / 0.045&#8239;%" in page

@@ -15,7 +15,7 @@ from django.db import connection
 
 from config.demo.client import Response
 from exchange.models import Symbol
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.role import READY_S, Running, role_running, wait_for
 from tests.factories.trading import (
     Trader,
@@ -43,7 +43,7 @@ def fresh_process(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def symbol() -> Symbol:
-    return symbol_make("BTC-USDT")
+    return SymbolFactory.create(code="BTC-USDT")
 
 
 @pytest.fixture

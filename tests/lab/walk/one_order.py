@@ -18,7 +18,7 @@ from orders.recovery.availability import served_forget
 from orders.settlement.task import connection_close, settle_partition
 from risk.limits.open_orders import order_limits_forget
 from tests.factories.door import scope_of
-from tests.factories.reference import symbol_make
+from tests.factories.models import SymbolFactory
 from tests.factories.trading import JSON, Trader, encode, order_body, trader_make
 from tests.lab.walk.recorder import Recorder
 from tests.waiting import HANG_S
@@ -112,7 +112,7 @@ def walk(recorder: Recorder) -> None:
 
     Nothing that this process keeps for seconds helps it: how old that is would be left to chance.
     """
-    symbol_make("BTC-USDT")
+    SymbolFactory.create(code="BTC-USDT")
     ada, boris = trader_make("ada"), trader_make("boris")
     exchange = Exchange()
     try:
