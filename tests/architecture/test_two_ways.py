@@ -76,11 +76,10 @@ def on_both(method: str, path: str, **headers: str) -> tuple[Any, Any]:
 @pytest.mark.parametrize(("method", "path"), ON_LOOP)
 def test_what_the_loop_answers_carries_what_a_thread_would_send(method: str, path: str) -> None:
     with production_settings(SECURE_SSL_REDIRECT=False):
-        thread, loop = on_both(method, path)
+        # An id of ours is counted up: one more digit would make the other body longer.
+        thread, loop = on_both(method, path, **{"X-Request-Id": "the-same-on-both"})
     assert thread.status_code == loop.status_code == 401
     given, own = dict(thread.headers), dict(loop.headers)
-    for headers in (given, own):
-        headers.pop("X-Request-Id", None) or headers.pop("x-request-id")
     assert {name.lower(): value for name, value in given.items()} == {
         name.lower(): value for name, value in own.items()
     }
