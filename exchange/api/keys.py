@@ -37,7 +37,7 @@ from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.http.address import client_address, environ_address, network_of
-from exchange.infra.http.environ import wire_target
+from exchange.infra.http.wsgi import wire_target
 from exchange.infra.throttling import UNLIMITED, Ticket, guard
 from exchange.models import ApiKey, User
 

@@ -23,9 +23,15 @@ from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import Threads
 from exchange.infra.http.address import environ_address, network_of
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
-from exchange.infra.http.environ import Environ, environ_of
 from exchange.infra.http.request_id import HEADER, REQUEST_ID, request_id_choose
-from exchange.infra.http.wsgi import Application, Messages, answer_of, messages_of
+from exchange.infra.http.wsgi import (
+    Application,
+    Environ,
+    Messages,
+    answer_of,
+    environ_of,
+    messages_of,
+)
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
 from exchange.web.on_loop import OnLoop, Route
 

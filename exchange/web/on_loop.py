@@ -15,11 +15,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 
-from exchange.infra.http.environ import Environ
 from exchange.infra.http.request_id import HEADER, request_named
 from exchange.infra.http.security import api_headers_add
 from exchange.infra.http.shortcut import answer_observe
-from exchange.infra.http.wsgi import Messages, answer_of, body_put
+from exchange.infra.http.wsgi import Environ, Messages, answer_of, body_put
 from exchange.web.middlewares import HostMiddleware
 
 LoopView = Callable[..., Awaitable[HttpResponse]]

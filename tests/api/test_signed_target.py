@@ -13,8 +13,7 @@ from config.demo.client import Credentials, Signer
 from exchange.api.keys import string_to_sign
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra.http.environ import environ_of
-from exchange.infra.http.wsgi import messages_of
+from exchange.infra.http.wsgi import environ_of, messages_of
 from tests.factories.trading import Trader
 from tests.unit.exchange_http.test_door import scope_of
 

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from exchange.domain.errors import DomainError
-from exchange.infra.http.environ import environ_of
+from exchange.infra.http.wsgi import environ_of
 from exchange.web.door import Door
 from exchange.web.on_loop import OnLoop
 from orders.api.urls import ON_LOOP

@@ -15,8 +15,7 @@ from structlog.testing import capture_logs
 
 from exchange.api.requests import BODY_BYTES_MAX
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
-from exchange.infra.http.environ import HEAD_BYTES_MAX
-from exchange.infra.http.wsgi import ANSWER_BYTES_MAX
+from exchange.infra.http.wsgi import ANSWER_BYTES_MAX, HEAD_BYTES_MAX
 from exchange.web.door import Door
 from exchange.web.on_loop import LoopView, Route
 
