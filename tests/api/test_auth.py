@@ -1,4 +1,4 @@
-"""Who may ask for what: signatures, sessions, scopes, suspension."""
+"""Authentication of the API: signatures, sessions, scopes, suspended users."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the description promises is what the API does: who may ask, and what it takes."""
+"""The OpenAPI description: every route asks for, takes and answers what it describes."""
 
 import re
 from typing import Any

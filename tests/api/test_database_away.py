@@ -1,4 +1,4 @@
-"""What a client is told when Postgres is away: never a 500, and never that nothing happened."""
+"""The API while Postgres is away: never a 500, and never a claim that nothing happened."""
 
 import json
 from typing import cast

@@ -1,4 +1,4 @@
-"""Every parameter of every list route refuses what it cannot be, with a documented answer."""
+"""Parameters of the list routes: each refuses a wrong value with a documented answer."""
 
 from typing import Any
 

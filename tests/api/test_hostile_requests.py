@@ -1,4 +1,4 @@
-"""Careless and hostile clients: never a fault of ours, never an order the engine trips over."""
+"""Careless and hostile clients of the API: they cause no fault of ours and no bad order."""
 
 import random
 from decimal import Decimal

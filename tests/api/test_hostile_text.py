@@ -1,4 +1,4 @@
-"""NUL and other text that Postgres cannot hold, in every string that the API reads."""
+"""Text that Postgres cannot hold (NUL and others), in every string that the API reads."""
 
 from collections.abc import Iterator
 from typing import Any

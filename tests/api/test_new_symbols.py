@@ -1,4 +1,4 @@
-"""Another process knows a symbol already that this one has not read yet."""
+"""A symbol that is newer than this process's copy of the catalogue."""
 
 from collections.abc import Callable
 

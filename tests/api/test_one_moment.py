@@ -1,4 +1,4 @@
-"""What one answer shows is of one moment, whatever is matched and settled while it is read."""
+"""Consistent reads: one answer shows one moment, whatever is matched and settled meanwhile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Cancel, cancel-all and amend: what is reserved, refused, and what the engine is told."""
+"""Cancel, cancel-all and amend over HTTP: what is reserved, refused and sent to the engine."""
 
 from decimal import Decimal
 

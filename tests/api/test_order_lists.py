@@ -1,4 +1,4 @@
-"""Lists of orders over HTTP: all or nothing, read, cancelled, refused, and nobody else's."""
+"""Lists of orders over HTTP: all or nothing; reads, cancels, refusals, and whose they are."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /orders: what is promised of an accepted order."""
+"""POST /orders: what an accepted order is promised."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Lists and details: filters, cursors, fills with fees; market data."""
+"""Reads of orders and market data: filters, cursors, fills with fees."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Placing and amending each order type over HTTP: what is answered, kept, reserved and sent."""
+"""Every order type over HTTP, placed and amended: answer, row, reservation, command."""
 
 import json
 from decimal import Decimal

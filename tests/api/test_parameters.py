@@ -1,4 +1,4 @@
-"""Nothing that a request brings is overlooked: parameters, fields, bodies; on every address."""
+"""Parameters, fields and bodies of every route: nothing that a request brings is overlooked."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Prevented matches: each account sees its own, with its own orders, and nothing of the other's."""
+"""Prevented matches: an account sees its own orders' matches and nothing of the other account."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Redis does not answer: what needs the market's prices is refused, all else is taken."""
+"""Orders while Redis is away: those that need the market's prices are refused, others taken."""
 
 import threading
 from typing import Any

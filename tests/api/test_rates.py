@@ -1,4 +1,4 @@
-"""Every request weighs something: what is counted where, and what an answer says of it."""
+"""Rate limits: what each request weighs, which bucket pays, and what the answer says of it."""
 
 import re
 from collections.abc import Iterator

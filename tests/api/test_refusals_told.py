@@ -1,4 +1,4 @@
-"""A refused order leaves a line with who and why, and a count; the lines are bounded."""
+"""The log of refused orders: one line with who and why, one count; the lines are bounded."""
 
 from collections.abc import Iterator, MutableMapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The schema describes what is there, and validates without a warning."""
+"""The OpenAPI schema: it validates without a warning and describes what is there."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A signature is over what is on the wire; the vectors of the documentation are true."""
+"""Signatures: they cover what is on the wire, and the documentation's vectors are true."""
 
 import hmac
 import re

@@ -1,4 +1,4 @@
-"""Suspended: every order ends, none slips through, and the owner may still read and cancel."""
+"""Suspension: every order of the user ends, no new one slips through, reads and cancels work."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What the list of symbols tells: the market's state, and the rules that the engine goes by."""
+"""GET /symbols: the market's state and the rules that the engine goes by."""
 
 from collections.abc import Iterator
 

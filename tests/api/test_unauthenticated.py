@@ -1,4 +1,4 @@
-"""Requests that authenticate nobody are counted by network before anything is looked up."""
+"""Unauthenticated requests: counted by network before anything is looked up."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Listed and existing are two things: what is there stays reachable, nothing new comes in."""
+"""Unlisted symbols: old orders stay reachable, nothing new comes in."""
 
 from typing import Any
 

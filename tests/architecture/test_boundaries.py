@@ -1,4 +1,4 @@
-"""What import-linter cannot say: bare imports, house words, files that must exist."""
+"""Boundaries that import-linter cannot check: bare imports, house words, files that must exist."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""No test says that something was fast, nor waits for as long as a fast machine needs.
+"""Clocks in tests: no test asserts a speed, nor sleeps and hopes.
 
 Speed is measured by the benches. A test counts, or waits with the one guard against hanging:
 tests/README.md.

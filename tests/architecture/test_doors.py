@@ -1,4 +1,4 @@
-"""A password is looked at in one place: no door can forget the throttle."""
+"""Passwords are checked in one place, so that no door can forget the throttle."""
 
 import ast
 from collections.abc import Iterator

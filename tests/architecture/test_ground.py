@@ -1,4 +1,4 @@
-"""The ground itself: real servers answer, settings hold together."""
+"""The ground of the tests: real servers answer, settings hold together."""
 
 import pytest
 from django.core.cache import cache

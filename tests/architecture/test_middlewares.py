@@ -1,4 +1,4 @@
-"""The two ways into web: cheap for programs, checked for browsers (docs/adr/0003)."""
+"""Middlewares of the two ways into web (docs/adr/0003): cheap for programs, checked for pages."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""deploy/Procfile and `manage.py stack` start the roles by the same words."""
+"""deploy/Procfile and `manage.py stack`: both start the roles with the same commands."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tests use what they test through its public names: nothing reaches into `_private` ones."""
+"""Private names: no test reaches into the `_private` names of what it tests."""
 
 import ast
 from collections.abc import Iterator

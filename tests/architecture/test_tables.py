@@ -1,4 +1,4 @@
-"""Whose tables an app's SQL names: its own, the catalogue's to read, and nobody else's.
+"""Tables in SQL: an app names its own, reads the catalogue's, and touches nobody else's.
 
 Postgres knows no apps: nothing but this keeps a statement from reaching past import-linter's walls.
 Who needs another app's rows in a statement composes it from a piece which that app owns

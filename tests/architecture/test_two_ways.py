@@ -1,4 +1,4 @@
-"""Both ways into web give an answer the same protection, with the settings of production."""
+"""The two ways into web: an answer has the same protection on both, with production settings."""
 
 import json
 import time

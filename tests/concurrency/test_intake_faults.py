@@ -1,4 +1,4 @@
-"""Intake under faults: what is answered is durable, what is not durable is not answered."""
+"""orders.intake under faults: what is answered is durable, what is not durable is not answered."""
 
 import itertools
 import socket

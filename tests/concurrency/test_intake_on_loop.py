@@ -1,4 +1,4 @@
-"""Intake asked from an event loop: the same answers as a thread gets, one wake-up for many."""
+"""orders.intake asked from an event loop: the answers of a thread, one wake-up for many."""
 
 import asyncio
 import threading

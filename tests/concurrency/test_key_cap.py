@@ -1,4 +1,4 @@
-"""A cap on rows that many requests make at once."""
+"""The cap on API keys of a user, while many requests make keys at once."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier

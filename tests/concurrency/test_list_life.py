@@ -1,4 +1,4 @@
-"""Lists and fills that cross, from the intake's commit to the ledger (O3, L4, L5).
+"""Lists of orders from the intake's commit to the ledger, while fills cross them (O3, L4, L5).
 
 The real intake, worker and settlement; the order of events is the order on the stream.
 """

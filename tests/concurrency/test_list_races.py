@@ -1,4 +1,4 @@
-"""Lists that meet others at once: one wins, wholly; nothing is held or spent twice (L4, L5, L7)."""
+"""Races of lists: one wins wholly, and nothing is reserved or spent twice (L4, L5, L7)."""
 
 import time
 from collections import Counter

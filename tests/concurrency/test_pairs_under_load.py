@@ -1,4 +1,4 @@
-"""Pairs, amends and fills in two intakes at once with the settlement: no deadlock, nothing lost.
+"""Pairs, amends and fills in two intakes beside settlement: no deadlock, nothing lost.
 
 Every transaction takes reservations before balances, and the rows of each in one order (L4, L5).
 """

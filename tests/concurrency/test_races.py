@@ -1,4 +1,4 @@
-"""A command and a fill that cross: whichever the engine takes first, the other one gives way.
+"""Races of a command and a fill: the engine takes one first, and the other gives way.
 
 The real intake, worker and settlement; the order of events is the order on the stream (O3, L5).
 """

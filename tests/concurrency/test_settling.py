@@ -1,4 +1,4 @@
-"""What a client was told is free is free for the next order, though it is not booked yet (L4, L5).
+"""Deferred refusals (ADR 0016): funds that a client was told are free pay for the next order.
 
 `make funds` runs the long ones with ROUNDS=10000.
 """

@@ -1,4 +1,4 @@
-"""Many actors, one balance: exactly what it can pay for is accepted (L4, L5)."""
+"""Many actors spend one balance: exactly what it can pay for is accepted (L4, L5)."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

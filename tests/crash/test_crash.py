@@ -1,4 +1,4 @@
-"""Real processes, real signals: nothing that was acknowledged is lost, whatever is killed.
+"""Crash safety with real processes and signals: nothing that was acknowledged is lost.
 
 `make crash KILLS=300 SEED=7` runs it for longer, or again.
 """

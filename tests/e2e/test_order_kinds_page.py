@@ -1,4 +1,4 @@
-"""Orders that wait, hide a part of themselves or come in pairs, placed and watched in a browser."""
+"""The trading page's order kinds in a browser: orders that wait, icebergs, pairs."""
 
 from collections.abc import Iterator
 

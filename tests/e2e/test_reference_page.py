@@ -1,4 +1,4 @@
-"""The API's reference in a browser, under the policy that all pages have."""
+"""The API reference page in a browser, under the content policy of all pages."""
 
 import os
 from pathlib import Path

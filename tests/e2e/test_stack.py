@@ -1,4 +1,4 @@
-"""`manage.py stack` as an operator meets it: real processes, real signals, its own data folder."""
+"""`manage.py stack` as an operator uses it: real processes and signals, its own data folder."""
 
 import os
 import shutil

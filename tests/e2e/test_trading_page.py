@@ -1,4 +1,4 @@
-"""What a person does at the trading page, in a real browser, against real processes."""
+"""The trading page in a real browser, against real processes."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A name that stands twice is found at any depth, however it is spelled, and nothing else is."""
+"""Duplicate names in JSON: found at any depth and in any spelling, and nothing else is."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Long seeded histories: a deep, crowded book, which short generated histories seldom build."""
+"""matching.engine in long seeded histories: a deep, crowded book, like the naive book's."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The engine under every command and every optional field, as a Hypothesis state machine."""
+"""matching.engine as a Hypothesis state machine: every command, every optional field."""
 
 import random
 

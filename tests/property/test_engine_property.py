@@ -1,4 +1,4 @@
-"""The engine under any history: equal to the naive book, its state hash and its restore exact."""
+"""matching.engine under any history: equal to the naive book; exact state hash and restore."""
 
 import msgspec
 from hypothesis import event, given, settings

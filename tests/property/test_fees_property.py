@@ -1,4 +1,4 @@
-"""Whatever way an order fills, its hold covers what it pays, and fees sum to the rounded total."""
+"""wallets.fees: a reservation covers every way to fill, and fees sum to the rounded total."""
 
 from decimal import Decimal
 

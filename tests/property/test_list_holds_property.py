@@ -1,4 +1,4 @@
-"""Whatever way the first order of a list fills, it brings in what was counted on (L4, L5)."""
+"""wallets.fees for lists: an order brings in at least what its list counted on (L4, L5)."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The engine does what the text of its rules says: an oracle and a referee beside it.
+"""matching.engine beside the oracle and the referee: it does what the text of its rules says.
 
 `make fuzz` plays many more of these histories.
 """

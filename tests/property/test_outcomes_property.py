@@ -1,4 +1,4 @@
-"""Random histories of every command: rows and feed follow the engine, batch by batch.
+"""orders.recording in random histories: rows and feed follow the engine, batch by batch.
 
 The rows are kept here the way the statement of orders/recording/rows.py keeps them, without a
 database (tests/services/test_results_desk.py has one), so that thousands of commands take a second.

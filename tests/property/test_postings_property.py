@@ -1,4 +1,4 @@
-"""Every journal balances, whatever the amounts; money is moved, never made (L1)."""
+"""wallets.postings: every journal balances, whatever the amounts (L1)."""
 
 import pytest
 from hypothesis import given

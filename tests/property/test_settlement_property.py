@@ -1,4 +1,4 @@
-"""Any history of all order types settles exactly, however its journal is cut (L1 to L5, S1)."""
+"""orders.settlement of any history: exact, however the journal is cut (L1 to L5, S1)."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""A trading account is opened with every user, whoever makes them and wherever."""
+"""Trading accounts: one is opened with every user, whoever makes the user and where."""
 
 from importlib import import_module
 from typing import Any

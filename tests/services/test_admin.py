@@ -1,4 +1,4 @@
-"""Who may do what in the back office: money and the engine's rows can be looked at only."""
+"""Permissions of the back office: money and the engine's rows are read-only."""
 
 import re
 import time

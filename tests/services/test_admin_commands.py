@@ -1,4 +1,4 @@
-"""What staff send to the engine from the back office: by whom, why, and as which command."""
+"""Commands of staff from the back office: by whom, why, and as which engine command."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every form of the back office: numbers in one notation, and refusals in words at their field."""
+"""Forms of the back office: numbers in one notation, refusals in words at their field."""
 
 import re
 from html import unescape

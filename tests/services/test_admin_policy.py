@@ -1,4 +1,4 @@
-"""Staff with every permission there is walk through all of the back office: no power is given.
+"""Policy of the back office: staff with every permission gain no power anywhere in it.
 
 Every page of every registered admin is asked for with every row that could be somebody's, every
 action is sent, and every form is filled with whatever would give somebody power.

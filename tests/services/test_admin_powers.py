@@ -1,4 +1,4 @@
-"""Who may edit customers gets no further: powers, and what belongs to staff, are for superusers."""
+"""Powers in the back office: who may edit customers cannot edit staff or grant permissions."""
 
 import pytest
 from django.contrib.auth.models import Permission

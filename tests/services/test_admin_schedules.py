@@ -1,4 +1,4 @@
-"""Planning market states in the back office: refused in words, shown before it happens."""
+"""Schedules in the back office: refused in words, shown before they take effect."""
 
 from datetime import UTC, date, datetime, time, timedelta
 

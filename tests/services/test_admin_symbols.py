@@ -1,4 +1,4 @@
-"""Symbols in the back office: on which engine, on which pages, at which fees, and off the list."""
+"""Symbols in the back office: their engine, pages and fees, and how they are unlisted."""
 
 import re
 from collections.abc import Iterator

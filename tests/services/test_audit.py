@@ -1,4 +1,4 @@
-"""The audit finds what is wrong, and only that: rows are corrupted round every guard."""
+"""risk.audit: it finds each kind of corrupted row, and nothing else."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""B3 and L5 where orders wait, hide, expire or live a linked life: each kind of breach is found.
+"""risk.audit for waiting, iceberg, expiring and linked orders: each breach is found (B3, L5).
 
 One partition with orders of every type, written as rows beside the real engine; then one thing is
 spoiled, in the rows or in what brings the engine back.

@@ -1,4 +1,4 @@
-"""L5 while an amend is on its way: what its order lost meanwhile is not released yet (ADR 0015).
+"""risk.audit while an amend is on its way: its order's surplus is kept until then (ADR 0015).
 
 The amend's quantity is a total, so it may need again what the order got rid of. Until the answer a
 hold is at least need and extra; less is a breach, and after the answer anything else is.

@@ -1,4 +1,4 @@
-"""What cannot be read is refused: never a fault, and at most one line of the log, a bounded one."""
+"""Unreadable requests: refused without a fault, with one bounded line of the log at most."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What became of a command is told once and for all: in its row, in a frame, at its order."""
+"""Outcomes of commands: told once and alike in the row, in a frame and at the order."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""A connection from handshake to close, over a real Redis and the real database."""
+"""WebSocket connections from handshake to close, over a real Redis and a real database."""
 
 import asyncio
 import hashlib

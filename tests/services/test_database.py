@@ -1,4 +1,4 @@
-"""The raw connections' module: what a process is known by."""
+"""exchange.infra.database: the number that a process makes its ids under."""
 
 import os
 

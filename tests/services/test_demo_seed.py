@@ -1,4 +1,4 @@
-"""The demonstration's seed: complete, repeatable, and careful with secrets."""
+"""The demonstration's seed: complete, repeatable, careful with secrets."""
 
 import stat
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Clients that send too much, over real daphne and real TCP."""
+"""Feed clients that send too much, over real daphne and real TCP."""
 
 import json
 from collections.abc import Iterator

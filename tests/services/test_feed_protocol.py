@@ -1,4 +1,4 @@
-"""What clients may say, what one socket may hold, who may connect."""
+"""The feed's protocol: what clients may say, what a socket may hold, who may connect."""
 
 import asyncio
 

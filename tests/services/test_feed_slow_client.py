@@ -1,4 +1,4 @@
-"""A client that stops reading is let go, and costs no more than its bounds meanwhile.
+"""Slow feed clients: let go, and bounded in cost until then.
 
 Real daphne and a real TCP socket: the in-memory test client has no transport that could fill.
 """

@@ -1,4 +1,4 @@
-"""The state channel: its frames, what Redis keeps of them, and who gets which, when."""
+"""The feed's state channel: its frames, what Redis keeps of them, who gets which and when."""
 
 from decimal import Decimal
 

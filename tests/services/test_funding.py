@@ -1,4 +1,4 @@
-"""Credits and debits by staff: double entry, once per key, never below zero, on record, told."""
+"""Credits and debits by staff: double entry, once per key, never below zero, on record."""
 
 import threading
 from collections.abc import Iterator

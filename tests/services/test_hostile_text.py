@@ -1,4 +1,4 @@
-"""A NUL in anything that a page or the back office is asked for is a 400, never a fault."""
+"""NUL in a request for a page or the back office: a 400, never a fault."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Lists in one intake batch: one decision, one hold for what can happen once, one command."""
+"""orders.intake of lists: one decision, one reservation for what can happen once, one command."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What intake writes for each order type: its columns, what it holds, and the very command."""
+"""orders.intake rows of each order type: columns, reservation, command."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""One writer a partition: who may take it over, and when (fault cases F8, F9)."""
+"""orders.recovery.lease: one writer a partition; who may take it over, and when (F8, F9)."""
 
 import itertools
 from collections.abc import Iterator

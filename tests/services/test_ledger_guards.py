@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks (L1, L4, L6)."""
+"""The ledger's guards in the database: what it refuses, whoever asks (L1, L4, L6)."""
 
 import psycopg
 import pytest

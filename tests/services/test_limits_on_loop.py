@@ -1,4 +1,4 @@
-"""Shared limits asked from an event loop: many requests share a round trip, each counts once."""
+"""Shared rate limits on an event loop: requests share a round trip, and each counts once."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""From rows back to the engine: the same commands, the same book."""
+"""orders.recovery from rows: the same commands, the same book."""
 
 from typing import Any
 

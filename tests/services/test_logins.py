@@ -1,4 +1,4 @@
-"""Whatever ends a login ends its sockets, in every process; and a lost word is made up for.
+"""Ends of logins: each ends its sockets in every process, also where the message was lost.
 
 Two event loops in two threads stand for two `ws` processes: each has its own hub, its own channel
 layer and its own connection to Redis.

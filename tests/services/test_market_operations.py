@@ -1,4 +1,4 @@
-"""What staff and the clock ask for, through the real worker: rows follow the engine."""
+"""Market operations of staff and clock, through the real worker: rows follow the engine."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta

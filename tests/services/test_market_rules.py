@@ -1,4 +1,4 @@
-"""What the engine is told of a symbol's rules: what differs, all of it, and nothing twice."""
+"""orders.markets.rules: the engine is told every rule that differs, and none twice."""
 
 from collections.abc import Iterator
 from io import StringIO

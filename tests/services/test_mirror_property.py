@@ -1,4 +1,4 @@
-"""W1 and W2: whoever joins whenever, over a feed that loses and repeats, sees the whole book."""
+"""The feed's copy of the book (W1, W2): every client sees the whole book, whenever it joins."""
 
 import msgspec
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""A new market, from its assets to its first settled trade, through pages alone: no shell."""
+"""A new market opened through pages alone, from its assets to its first settled trade."""
 
 import re
 import time

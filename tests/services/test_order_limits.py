@@ -1,4 +1,4 @@
-"""The early answer about open orders: an account's own limit goes before everyone's."""
+"""risk.limits.open_orders: an account's own limit goes before everyone's."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Tasks of orders: no wake-up is lost, what is past its date is forgotten, and only that."""
+"""Celery tasks of orders: no wake-up is lost, and only what is out of date is forgotten."""
 
 import random
 import signal

@@ -1,4 +1,4 @@
-"""The ranges of the big tables: made ahead, pruned by id and by date, attached under writes."""
+"""Partitions of the big tables: made ahead, pruned by id and date, attached under writes."""
 
 import threading
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""How Postgres finds the rows of the hot statements: by their keys, however little it knows.
+"""Query plans of the hot statements: rows are found by their keys, whatever the statistics.
 
 A table that has just grown has no statistics. What is chosen then must not read more than it needs.
 """

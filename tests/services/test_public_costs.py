@@ -1,4 +1,4 @@
-"""What a stranger's request costs: counted in queries, templates and descriptions made."""
+"""Costs of a stranger's request, in queries, templates and descriptions."""
 
 import gzip
 import re

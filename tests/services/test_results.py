@@ -1,4 +1,4 @@
-"""What a batch leaves in the rows and in the frames, order kind by order kind."""
+"""orders.recording of plain orders: rows and frames of a batch, order kind by order kind."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the engine's rarer events leave in rows and frames: triggers, icebergs, lists, times."""
+"""orders.recording of the engine's rarer events: triggers, icebergs, lists, expiry."""
 
 from dataclasses import replace
 from typing import Any

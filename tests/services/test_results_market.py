@@ -1,4 +1,4 @@
-"""What market states, auctions and interruptions leave in rows and on the state channel."""
+"""orders.recording of market states, auctions and interruptions: rows and state channel."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Frames show the very decimals that the exact conversion gives."""
+"""Decimals in frames: exactly those of the exact conversion."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The matching process itself: real signals, real Redis, real rows (fault cases F5 to F9)."""
+"""The matching process: real signals, real Redis, real rows (fault cases F5 to F9)."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Market states by the clock: once each, in order, late only a little, and never out of a halt."""
+"""orders.markets.schedules: each state once, in order, little late, and never out of a halt."""
 
 import threading
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever writes: unknown words, signs, moves, loose ends."""
+"""The schema's guards: the database refuses unknown words, signs, moves and loose ends."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who did what, to whom, from where: on record once, for good, and without anybody's secrets."""
+"""The record of security events: who did what to whom, once, for good, without secrets."""
 
 import json
 import secrets

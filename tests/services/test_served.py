@@ -1,4 +1,4 @@
-"""A partition that nobody serves swallows no order, and everything that watches says so."""
+"""Partitions without an engine: they take no order, and every monitor says so."""
 
 import time
 from collections.abc import Iterator

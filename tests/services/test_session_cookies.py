@@ -1,4 +1,4 @@
-"""A session cookie that cannot be one is nobody's, and costs nothing."""
+"""Malformed session cookies: nobody's, and without cost."""
 
 from typing import Any
 

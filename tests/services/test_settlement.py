@@ -1,4 +1,4 @@
-"""Settlement: every event moves the money it should, once, in order, whatever dies."""
+"""orders.settlement: every event moves its money once and in order, whatever dies."""
 
 import random
 from decimal import Decimal

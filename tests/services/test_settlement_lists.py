@@ -1,4 +1,4 @@
-"""Settlement of linked orders: pairs that hold once, orders that another one pays for (L3-L5)."""
+"""orders.settlement of linked orders: shared reservations, orders that another pays for (L3-L5)."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Settlement's statements do to the tables what the fold does in memory, in any history (S1)."""
+"""orders.settlement's SQL does to the tables what its fold does in memory (S1)."""
 
 import random
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Settlement of every order type: what it holds from its acceptance to its end (L3 to L5)."""
+"""orders.settlement of every order type: what it reserves from acceptance to end (L3 to L5)."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The one throttle of every door that asks for a password."""
+"""The throttle of sign-ins: one for every door that asks for a password."""
 
 import threading
 from collections.abc import Iterator

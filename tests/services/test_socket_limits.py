@@ -1,4 +1,4 @@
-"""What a stranger can take of the sockets, and what a hostile client can say on one."""
+"""Limits of sockets: what a stranger can take of them, and what a hostile client can send."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The supervisor, with small children in place of the exchange's roles."""
+"""config.stack.supervisor, with small children in place of the exchange's roles."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A symbol's grid never moves under its orders, whoever writes: form, ORM or SQL."""
+"""A symbol's grid: it never moves under its orders, whoever writes: form, ORM or SQL."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Where a trailing stop stands is in its row and its owner's frames, as often as is good."""
+"""orders.recording.trailing: where a trailing stop stands, in its row and its owner's frames."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Accounts and funds: opened once, deposited once (L7), locked in one order."""
+"""wallets.services: accounts opened once, funds deposited once (L7), rows locked in one order."""
 
 import threading
 from decimal import Decimal

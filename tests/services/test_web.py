@@ -1,4 +1,4 @@
-"""Pages: who gets in, what a page may load, and which brand it wears."""
+"""Pages of exchange.web: who gets in, what a page may load, which brand it wears."""
 
 import re
 from html.parser import HTMLParser

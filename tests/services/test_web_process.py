@@ -1,4 +1,4 @@
-"""The web role as it runs: slow senders, several processes, the end of one, and a stop."""
+"""The web role as processes: slow senders, several workers, the death of one, a stop."""
 
 import os
 import signal

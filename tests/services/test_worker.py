@@ -1,4 +1,4 @@
-"""The worker's loop on real rows: what the stream does wrong must not matter (faults F3 to F20)."""
+"""matching.worker on real rows: faults of the stream do not matter (faults F3 to F20)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The worker's loop on lists, times and work in pieces: what the stream loses must not matter."""
+"""matching.worker with lists, expiry and work in pieces: losses of the stream do not matter."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What a worker does first: after a failover, with a doubtful book, with a symbol it never saw."""
+"""matching.worker's first turns after a failover, with a doubtful book or a new symbol."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The order inside a batch: as it arrived, but no command before the orders it is about."""
+"""The order inside a worker's batch: as it arrived, no command before its orders."""
 
 from matching.engine.messages import (
     ALL_ACCOUNTS,

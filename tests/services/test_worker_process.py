@@ -1,4 +1,4 @@
-"""Two settlement workers as they run: each answers for itself, and all is settled once."""
+"""Two settlement workers as processes: each has its metrics, and all is settled once."""
 
 from pathlib import Path
 from typing import Any

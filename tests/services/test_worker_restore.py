@@ -1,4 +1,4 @@
-"""Killed anywhere, an engine with desks comes back as it was and goes on as it would have (B3, D1).
+"""Recovery of an engine with advanced state: killed anywhere, it goes on the same (B3, D1).
 
 The worker dies after a batch by dropping its memory and its connection. Its engine is kept by the
 test: what the successor does is then done with it again, and must give the same.

@@ -1,4 +1,4 @@
-"""What the worker applies in one turn: its own commands, what waits for them, and what does not."""
+"""One turn of the worker: its own commands, what waits for them, and what does not."""
 
 import itertools
 from collections.abc import Sequence

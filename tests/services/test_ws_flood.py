@@ -1,4 +1,4 @@
-"""Clients that speak WebSocket frame by frame: floods, sizes, host names, and who does not read."""
+"""WebSocket clients frame by frame: floods, sizes, host names, clients that do not read."""
 
 import socket
 import struct

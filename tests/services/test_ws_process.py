@@ -1,4 +1,4 @@
-"""The ws role as it runs: sockets and probes, nothing else, and no body of anybody."""
+"""The ws role as a process: sockets and probes alone, and no request body kept."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Seeds of a hostile life (design.md, section 3). What must hold after each is in checks.py.
+"""The whole exchange under seeded faults. What must hold after each life is in checks.py.
 
 One failing seed: SIM_SEED=1234 pytest tests/simulation. More of them: SIM_SEEDS=2000.
 """

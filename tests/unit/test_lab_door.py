@@ -1,4 +1,4 @@
-"""Commands whose code is in the lab: usable in a checkout, a clear refusal elsewhere."""
+"""Commands whose code is in tests/lab: usable in a checkout, a clear refusal elsewhere."""
 
 import pytest
 from django.core.management.base import CommandError

@@ -1,4 +1,4 @@
-"""What the tests count costs with: the same each time, and what goes through a list is seen."""
+"""tests/steps.py: it counts the same each time, walks through lists included."""
 
 import sys
 

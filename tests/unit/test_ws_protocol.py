@@ -1,4 +1,4 @@
-"""What is written on a socket that nobody reads: the transport's own buffer, with no network."""
+"""The WebSocket transport's buffer: what is written to a socket that nobody reads."""
 
 import config.ws  # noqa: F401  # isort: skip  # first: daphne chooses twisted's reactor
 from typing import Any

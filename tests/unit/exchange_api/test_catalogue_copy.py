@@ -1,4 +1,4 @@
-"""How old the copy of the reference data may be that a request decides by."""
+"""The copy of the catalogue in a process: how old it may be when a request is decided."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Every code can be told: a status with a title, a text that fills itself in."""
+"""exchange.api.errors: every code has a status with a title, and a text."""
 
 from exchange.api.errors import TITLES
 from exchange.domain.codes import DESCRIPTIONS, Code

@@ -1,4 +1,4 @@
-"""What a process relies on when Redis is away: replays are caught, rates are held, both bounded."""
+"""Rate limits and replays within a process while Redis is away: both held, both bounded."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Who counts as one client: behind a proxy, over IPv6, and where there is no address at all."""
+"""Client addresses: behind a proxy, over IPv6, and where there is none."""
 
 from typing import Any
 

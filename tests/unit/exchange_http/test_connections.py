@@ -1,4 +1,4 @@
-"""Who holds most of the connections gives way, the longest silent first."""
+"""Crowded connections: whoever holds most gives way, the longest silent first."""
 
 import socket
 from collections.abc import Iterator

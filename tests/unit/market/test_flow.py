@@ -1,4 +1,4 @@
-"""Recordings: round trip, wrong lines, extent; and generated markets."""
+"""Recordings of a market: round trip, wrong lines, extent; and generated markets."""
 
 from decimal import Decimal
 from pathlib import Path

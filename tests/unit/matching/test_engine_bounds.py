@@ -1,4 +1,4 @@
-"""What the engine costs and what it keeps: long queues, memory, hash seeds (rules 1.2 and 2.6)."""
+"""Bounds of the engine: its cost and memory with long queues and any hash seed (rules 1.2, 2.6)."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""That `check` sees what is wrong with advanced state."""
+"""`check` of the engine's invariants: it sees what is wrong with advanced state."""
 
 from collections.abc import Callable
 

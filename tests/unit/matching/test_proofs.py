@@ -1,4 +1,4 @@
-"""The tools that prove and measure the engine: what they say is true."""
+"""The tools that prove and measure the engine: what they report is true."""
 
 import gc
 import re

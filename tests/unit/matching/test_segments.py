@@ -1,4 +1,4 @@
-"""Ids in many small dicts: a mapping like any other, without an insertion that takes long."""
+"""Segmented mappings of the book: like a dict, without an insertion that takes long."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What an amend may ask, by kind of order: refused by name, on the grid."""
+"""orders.validation.amends: what an amend may ask of each kind of order."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The life cycle is closed: final means final, and nothing moves off the table (O4)."""
+"""orders.lifecycle: final means final, and nothing moves off the table (O4)."""
 
 import pytest
 from hypothesis import given

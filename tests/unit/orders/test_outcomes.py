@@ -1,4 +1,4 @@
-"""The fold from events to row changes, event by event. Random histories: tests/property."""
+"""orders.recording.fold: from events to row changes, event by event."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The worker's time: steady, never backwards, and right again after a machine that stood still."""
+"""The worker's clock: steady, never backwards, right again after the machine stood still."""
 
 from orders.management.commands.run_matching import JUMP_NS, JUMP_STANDS_NS, SystemClock
 

@@ -1,4 +1,4 @@
-"""Order validation as tables: what becomes which draft, and which refusal comes first."""
+"""orders.validation as tables: which request becomes which draft, and which refusal is first."""
 
 import re
 from decimal import Decimal

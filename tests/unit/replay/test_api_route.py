@@ -1,4 +1,4 @@
-"""A flow over HTTP keeps its meaning, also where answers are late, lost or refused."""
+"""Replay over HTTP: a flow keeps its meaning where answers are late, lost or refused."""
 
 from decimal import Decimal
 

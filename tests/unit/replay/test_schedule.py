@@ -1,4 +1,4 @@
-"""The replay's schedule: whatever it lets fly together may land in any order."""
+"""The replay's schedule: what it sends together may land in any order."""
 
 from collections.abc import Sequence
 from random import Random

@@ -1,4 +1,4 @@
-"""What a flow's commands become: integers for the schedule, JSON for the API."""
+"""The replay's terms: a flow's commands as integers for the schedule, as JSON for the API."""
 
 from decimal import Decimal
 

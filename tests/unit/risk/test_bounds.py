@@ -1,4 +1,4 @@
-"""Where a protective price stands by default, and what an order must be worth there."""
+"""Protective prices: where they stand by default, and what an order must be worth there."""
 
 from typing import Any
 

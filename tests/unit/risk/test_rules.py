@@ -1,4 +1,4 @@
-"""Bands and protective prices: rounded into what they promise, never out of it."""
+"""risk.pretrade.rules: bands and protective prices, rounded into what they promise."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The top of the book while Redis does not answer: nobody waits for it again and again."""
+"""risk.pretrade.selectors while Redis is away: nobody waits for it again and again."""
 
 import asyncio
 import threading

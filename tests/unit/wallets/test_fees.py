@@ -1,4 +1,4 @@
-"""Fees and holds by example: rounding is once over an order's life, and holds cover the worst."""
+"""wallets.fees by example: one rounding over an order's life, reservations for the worst."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What linked orders hold and bring in, by example."""
+"""Linked orders by example: what they reserve and bring in."""
 
 import pytest
 
