@@ -17,6 +17,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.database import DATABASE_AWAY
 from exchange.infra.http.request_id import request_id
+from exchange.infra.told import stranger_told
 
 P = ParamSpec("P")
 
@@ -214,7 +215,7 @@ def _drf_refusal(error: Exception) -> DomainError:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """What Django could not read: one line of bounded size, as strangers can send it."""
     path = request.path_info[:LOGGED_CHARACTERS_MAX]
-    log.warning("http.bad_request", kind=type(exception).__name__, path=path)
+    stranger_told("http.bad_request", kind=type(exception).__name__, path=path)
     if request.path_info.startswith(API_PREFIX):
         return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
     return defaults.bad_request(request, exception)

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import structlog
 
+from exchange.infra.log_writer import WriterHandler
+
 # The names that logs are searched by; use these and no synonyms.
 CONTEXT_NAMES: Final = (
     "request_id",
@@ -22,8 +24,9 @@ CONTEXT_NAMES: Final = (
     "partition_id",
     "sequence",
 )
-# Chatty at INFO without telling an operator anything.
 REQUEST_CHARS_MAX: Final = 200
+ON_LOOP: Final = ("web", "ws")  # roles that an event loop serves: it may not wait for a reader
+# Chatty at INFO without telling an operator anything.
 QUIET: Final = (
     "celery.app.trace",
     "celery.beat",
@@ -47,7 +50,7 @@ def configure(config: Mapping[str, str]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = handler_of(config["role"])
     handler.setFormatter(_formatter(config["format"], shared))
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -64,6 +67,11 @@ def configure(config: Mapping[str, str]) -> None:
 def bound(**context: object) -> AbstractContextManager[Any]:
     """Bind names (see CONTEXT_NAMES) to every record made inside the block."""
     return structlog.contextvars.bound_contextvars(**context)
+
+
+def handler_of(role: str) -> logging.Handler:
+    """Who writes the log of a role."""
+    return WriterHandler(sys.stdout) if role in ON_LOOP else logging.StreamHandler(sys.stdout)
 
 
 def _shared_processors(role: str) -> list[Any]:

@@ -101,6 +101,15 @@ WEB_LOOKUPS = Gauge(
 )
 WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")
 WEB_REFUSED = Counter("takas_web_refused", "Requests that got no thread, by code", ["code"])
+LOG_LINES_DROPPED = Counter(
+    "takas_log_lines_dropped",
+    "Lines of the log that nobody read in time (exchange/infra/log_writer.py)",
+)
+LOG_LINES_UNTOLD = Counter(
+    "takas_log_lines_untold",
+    "Lines of the log about what strangers repeat, beyond a rate",
+    ["event"],
+)
 
 
 @contextmanager

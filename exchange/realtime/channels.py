@@ -4,17 +4,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 from channels.auth import AuthMiddlewareStack
 from django.conf import settings
 from django.urls import path, re_path
 from prometheus_client import Counter
 
 from exchange.infra.http.address import network_of, socket_address
+from exchange.infra.told import stranger_told
 from exchange.realtime.connection_limits import places
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
 
-log = structlog.get_logger(__name__)
 ORIGINS_REFUSED = Counter("takas_ws_origin_refused", "Handshakes refused for their Origin")
 HANDSHAKES_REFUSED = Counter("takas_ws_handshakes_refused", "Handshakes beyond a network's rate")
 
@@ -42,7 +41,7 @@ class OriginCheck:
             await self._application({**scope, SERVER_SEND: send}, receive, send)
             return
         ORIGINS_REFUSED.inc()
-        log.warning("ws_origin_refused", origin=origin[:200], host=host[:200])
+        stranger_told("ws_origin_refused", origin=origin[:200], host=host[:200])
         await _refuse(receive, send)
 
 

@@ -6,7 +6,6 @@ The host name is one of ours, a probe is answered, a page is counted, and no tex
 from collections.abc import Callable
 from typing import Final
 
-import structlog
 from django.core.exceptions import BadRequest, DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
@@ -16,6 +15,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra import health
 from exchange.infra.http.security import API_PREFIX
+from exchange.infra.told import stranger_told
 from exchange.web.engines import engines_check
 
 LOGGED_CHARACTERS_MAX: Final = 100
@@ -29,8 +29,6 @@ WEB: Final = health.Health(
     tolerated=("redis", "engine"),
 )
 PATHS: Final = ("/livez", "/readyz")
-
-log = structlog.get_logger(__name__)
 
 
 class HostMiddleware:
@@ -52,7 +50,7 @@ class HostMiddleware:
             request.get_host()
         except DisallowedHost:
             host = str(request.META.get("HTTP_HOST", ""))[:LOGGED_CHARACTERS_MAX]
-            log.warning("http.host_unknown", host=host)
+            stranger_told("http.host_unknown", host=host)
             response = problem_response(DomainError(Code.REQUEST_HOST_UNKNOWN), request)
             response.headers["Cache-Control"] = "no-store"
             return response

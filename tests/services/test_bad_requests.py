@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import pytest
 from django.conf import settings
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from exchange.infra.logging import configure
+from exchange.infra.told import LINES
 from tests.factories.models import SymbolFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -127,3 +129,27 @@ def test_too_many_parameters_are_a_bad_request(settings: Any) -> None:
         if path.startswith("/api/v1/keys"):
             client.force_login(UserFactory.create(username="ada", password="x"))
         assert client.get(path, QUERY_STRING=MANY).status_code == 400, path
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize(
+    ("event", "host", "path"),
+    [
+        ("http.host_unknown", "evil.example", "/api/v1/symbols"),
+        ("http.bad_request", "testserver", f"/login?{MANY}"),
+    ],
+)
+def test_what_a_stranger_repeats_fills_no_log(
+    event: str, host: str, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def untold() -> float:
+        return REGISTRY.get_sample_value("takas_log_lines_untold_total", {"event": event}) or 0.0
+
+    client, before = client_of("stranger"), untold()
+    requests = LINES.burst * 3
+    statuses = {client.get(path, headers={"host": host}).status_code for _ in range(requests)}
+    told = sum(event in record.getMessage() for record in caplog.records)
+    assert statuses <= {400, 429}
+    assert told >= LINES.burst
+    assert untold() > before
+    assert told + untold() - before <= requests
