@@ -77,7 +77,7 @@ class SocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # daphne has no 
             self.sendPong(payload)
 
     def serverSend(self, content: Any, binary: bool = False) -> None:
-        """Send a frame of the outbox: there is room, so a pong that is due goes before it."""
+        """Send a frame of the send queue: there is room, so a pong that is due goes before it."""
         if self._pong_due is not None:
             self.sendPong(self._pong_due)
             self._pong_due = None

@@ -7,7 +7,7 @@ from celery import shared_task
 from django.conf import settings
 
 from exchange.infra import partitions
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -19,7 +19,7 @@ def ensure_partitions() -> None:
     now = datetime.now(UTC)
     with (
         connect("partitions", index_plans=False) as connection,
-        job_lock(connection, Job.PARTITIONS) as held,
+        periodic_lock(connection, PeriodicTask.PARTITIONS) as held,
     ):
         if not held:
             return

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from exchange.domain.ids import id_floor
 from exchange.infra import metrics
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect, process_ids
 from orders.intake.publish import RedisPublisher
 from orders.markets.halts import symbols_halt
@@ -112,7 +112,7 @@ def forget_client_order_ids() -> int:
     """Free client order ids of orders that ended 24 h ago; return how many."""
     with (
         connect("forget") as connection,
-        job_lock(connection, Job.FORGET_CLIENT_ORDER_IDS) as held,
+        periodic_lock(connection, PeriodicTask.FORGET_CLIENT_ORDER_IDS) as held,
     ):
         return client_order_ids_forget(connection, time.time_ns() // 1_000_000) if held else 0
 
@@ -154,7 +154,10 @@ ORDER BY journal.id LIMIT %s
 @shared_task
 def journal_trim() -> int:
     """Delete engine journal rows past their retention: published, settled and audited ones only."""
-    with connect("trim") as connection, job_lock(connection, Job.JOURNAL_RETENTION) as held:
+    with (
+        connect("trim") as connection,
+        periodic_lock(connection, PeriodicTask.JOURNAL_RETENTION) as held,
+    ):
         if not held:
             return 0
         keep_days: int = getattr(settings, "JOURNAL_KEEP_DAYS", JOURNAL_KEEP_DAYS)

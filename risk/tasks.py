@@ -6,7 +6,7 @@ import structlog
 from celery import current_app, shared_task
 
 from exchange.infra import metrics
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 from risk.audit.run import INVARIANTS, Report, audit_run
 
@@ -23,7 +23,10 @@ def audit() -> bool | None:
     A breach is logged as critical and freezes the symbols that it concerns: trading on wrong
     numbers makes them worse.
     """
-    with connect("audit", index_plans=False) as connection, job_lock(connection, Job.AUDIT) as held:
+    with (
+        connect("audit", index_plans=False) as connection,
+        periodic_lock(connection, PeriodicTask.AUDIT) as held,
+    ):
         if not held:
             return None
         connection.execute("SET ROLE NONE")

@@ -78,7 +78,7 @@ class Principal:
 
 
 @dataclass(slots=True)
-class Known:
+class CachedPrincipal:
     """A key or user as it was read, and until when that counts."""
 
     principal: Principal
@@ -93,16 +93,16 @@ class _Cache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str | int, Known] = {}
+        self._kept: dict[str | int, CachedPrincipal] = {}
 
-    def get(self, key: str | int) -> Known | None:
-        known = self._kept.get(key)
-        return known if known is not None and known.good_until > time.monotonic() else None
+    def get(self, key: str | int) -> CachedPrincipal | None:
+        cached = self._kept.get(key)
+        return cached if cached is not None and cached.good_until > time.monotonic() else None
 
-    def put(self, key: str | int, known: Known) -> None:
+    def put(self, key: str | int, cached: CachedPrincipal) -> None:
         with self._lock:
             self._kept.pop(key, None)
-            self._kept[key] = known
+            self._kept[key] = cached
             while len(self._kept) > PRINCIPALS_MAX:
                 del self._kept[next(iter(self._kept))]
 
@@ -164,11 +164,11 @@ def principals_forget() -> None:
     _unknown.clear()
 
 
-def principal_of_key(key_id: str) -> Known:
+def principal_of_key(key_id: str) -> CachedPrincipal:
     """Whose key this is. Raises auth.key_unknown, and engine.unavailable without Postgres."""
-    known = _cache.get(key_id)
-    if known is not None:
-        return known
+    cached = _cache.get(key_id)
+    if cached is not None:
+        return cached
     if _unknown.has(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     row = _row(_statements.of_key, key_id)
@@ -179,7 +179,7 @@ def principal_of_key(key_id: str) -> Known:
     last_used = row["last_used_at"]
     return _keep(
         key_id,
-        Known(
+        CachedPrincipal(
             principal=_principal(
                 row,
                 scopes=frozenset(scope for scope, has in scopes.items() if has),
@@ -194,17 +194,17 @@ def principal_of_key(key_id: str) -> Known:
     )
 
 
-def principal_of_user(user_id: int) -> Known:
+def principal_of_user(user_id: int) -> CachedPrincipal:
     """Who is signed in. Raises auth.required, and engine.unavailable without Postgres."""
-    known = _cache.get(user_id)
-    if known is not None:
-        return known
+    cached = _cache.get(user_id)
+    if cached is not None:
+        return cached
     row = _row(_statements.of_user, user_id)
     if row is None:
         raise DomainError(Code.AUTH_REQUIRED)
     return _keep(
         user_id,
-        Known(
+        CachedPrincipal(
             principal=_principal(row, scopes=_ALL_SCOPES, key_id=None, key_number=0),
             secret=b"",
             expires_at=None,
@@ -219,9 +219,9 @@ def _good_until() -> float:
     return time.monotonic() + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
 
 
-def _keep(key: str | int, known: Known) -> Known:
-    _cache.put(key, known)
-    return known
+def _keep(key: str | int, cached: CachedPrincipal) -> CachedPrincipal:
+    _cache.put(key, cached)
+    return cached
 
 
 def _row(statement: str, key: str | int) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ LOCK_CLASS: Final = 84_115
 STATE_LOCK_CLASS: Final = 84_116
 
 
-class Job(IntEnum):
+class PeriodicTask(IntEnum):
     """One key per kind of work that must not run twice at once."""
 
     PARTITIONS = 1
@@ -24,13 +24,15 @@ class Job(IntEnum):
 
 
 @contextmanager
-def job_lock(connection: psycopg.Connection, job: Job, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the job's lock for the block; yields False at once where someone else holds it.
+def periodic_lock(
+    connection: psycopg.Connection, task: PeriodicTask, *, wait: bool = False
+) -> Iterator[bool]:
+    """Hold the task's lock for the block; yields False at once where someone else holds it.
 
     With `wait` it waits for the other to end instead. The lock belongs to the session: it ends
     with the connection, whatever kills the process.
     """
-    key = (LOCK_CLASS, int(job))
+    key = (LOCK_CLASS, int(task))
     if wait:
         connection.execute("SELECT pg_advisory_lock(%s, %s)", key)
         held = True

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from exchange.infra.http.address import network_of, socket_address
 from exchange.infra.told import stranger_told
-from exchange.realtime.connection_limits import places
+from exchange.realtime.connection_limits import slots
 from exchange.realtime.consumers import SERVER_SEND, FeedConsumer
 
 ORIGINS_REFUSED = Counter("takas_ws_origin_refused", "Handshakes refused for their Origin")
@@ -53,7 +53,7 @@ class HandshakeCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         network = network_of(socket_address(scope))
-        if not places.handshake_refused(network):
+        if not slots.handshake_refused(network):
             await self._application(scope, receive, send)
             return
         HANDSHAKES_REFUSED.inc()

@@ -1,7 +1,7 @@
 """How many sockets one process holds: in all, of strangers, of a network and of a user.
 
-Who is signed in takes a place of their own and none of their network's: strangers behind the same
-address cannot shut them out, nor take all places of the process.
+Who is signed in takes a slot of their own and none of their network's: strangers behind the same
+address cannot shut them out, nor take all slots of the process.
 """
 
 from collections import Counter
@@ -21,32 +21,32 @@ FIRST_SUBSCRIPTION_S: Final = 30.0  # a stranger who subscribes to nothing is le
 
 
 @dataclass(eq=False, slots=True)
-class Place:
-    """One socket's place; `user_id` is None for a stranger."""
+class SocketSlot:
+    """One socket's slot; `user_id` is None for a stranger."""
 
     network: str
     user_id: int | None
 
 
-class Places:
-    """The places of one process. Everything happens on one event loop: no locks."""
+class SocketSlots:
+    """The slots of one process. Everything happens on one event loop: no locks."""
 
     def __init__(self) -> None:
-        self._places: set[Place] = set()
+        self._slots: set[SocketSlot] = set()
         self.strangers: Counter[str] = Counter()  # by network
         self.users: Counter[int] = Counter()
         self.handshakes = LocalBuckets(now_ms)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._slots)
 
     def handshake_refused(self, network: str) -> bool:
         """Count a handshake; whether there were too many."""
         return self.handshakes.take(network, HANDSHAKES, 1).wait_ms > 0
 
     def refusal(self, network: str, user_id: int | None) -> CloseCode | None:
-        """Why there is no place for such a socket; None: there is one."""
-        if len(self._places) >= SOCKETS_MAX:
+        """Why there is no slot for such a socket; None: there is one."""
+        if len(self._slots) >= SOCKETS_MAX:
             return CloseCode.FULL
         if user_id is not None:
             has_room = self.users[user_id] < SOCKETS_PER_USER_MAX
@@ -56,37 +56,37 @@ class Places:
         has_room = self.strangers[network] < SOCKETS_PER_NETWORK_MAX
         return None if has_room else CloseCode.TOO_MANY_SOCKETS
 
-    def enter(self, network: str, user_id: int | None) -> Place:
-        """Take a place that `refusal` said there is."""
-        place = Place(network, user_id)
-        self._places.add(place)
-        self._count(place, 1)
-        return place
+    def enter(self, network: str, user_id: int | None) -> SocketSlot:
+        """Take a slot that `refusal` said there is."""
+        slot = SocketSlot(network, user_id)
+        self._slots.add(slot)
+        self._count(slot, 1)
+        return slot
 
-    def sign_in(self, place: Place, user_id: int) -> bool:
-        """The stranger in this place turned out to be a user; False when they have too many."""
+    def sign_in(self, slot: SocketSlot, user_id: int) -> bool:
+        """The stranger in this slot turned out to be a user; False when they have too many."""
         if self.users[user_id] >= SOCKETS_PER_USER_MAX:
             return False
-        self._count(place, -1)
-        place.user_id = user_id
-        self._count(place, 1)
+        self._count(slot, -1)
+        slot.user_id = user_id
+        self._count(slot, 1)
         return True
 
-    def leave(self, place: Place) -> None:
+    def leave(self, slot: SocketSlot) -> None:
         """The socket is gone."""
-        if place in self._places:
-            self._places.discard(place)
-            self._count(place, -1)
+        if slot in self._slots:
+            self._slots.discard(slot)
+            self._count(slot, -1)
 
-    def _count(self, place: Place, by: int) -> None:
-        if place.user_id is None:
-            self.strangers[place.network] += by
-            if not self.strangers[place.network]:
-                del self.strangers[place.network]
+    def _count(self, slot: SocketSlot, by: int) -> None:
+        if slot.user_id is None:
+            self.strangers[slot.network] += by
+            if not self.strangers[slot.network]:
+                del self.strangers[slot.network]
         else:
-            self.users[place.user_id] += by
-            if not self.users[place.user_id]:
-                del self.users[place.user_id]
+            self.users[slot.user_id] += by
+            if not self.users[slot.user_id]:
+                del self.users[slot.user_id]
 
 
-places: Final = Places()
+slots: Final = SocketSlots()

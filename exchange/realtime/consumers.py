@@ -1,4 +1,4 @@
-"""One WebSocket connection: what the client says in, what its outbox holds out."""
+"""One WebSocket connection: what the client says in, what its send queue holds out."""
 
 import asyncio
 import time
@@ -20,14 +20,14 @@ from exchange.realtime import protocol
 from exchange.realtime.connection_limits import (
     FIRST_SUBSCRIPTION_S,
     SOCKETS_PER_USER_MAX,
-    Place,
-    places,
+    SocketSlot,
+    slots,
 )
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.login_state import mark_of
 from exchange.realtime.logins import Logins, logins_running
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.send_queue import Drain, Intake, Login, Outbox
+from exchange.realtime.send_queue import BackPressure, InboundLimits, SendQueue, SocketLogin
 from exchange.realtime.subscriber import hub_running
 from exchange.selectors import catalogue
 
@@ -37,7 +37,7 @@ MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 
 
 class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """Speaks `exchange.realtime.protocol`; the hub fills the outbox, one task empties it."""
+    """Speaks `exchange.realtime.protocol`; the hub fills the send queue, one task empties it."""
 
     # Frames come through the feed, which every process reads once, and the ends of logins through
     # one queue for the whole process: a layer here would add a Redis subscription per socket.
@@ -45,15 +45,15 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
 
     hub: FeedHub
     logins: Logins
-    outbox: Outbox
+    send_queue: SendQueue
 
     async def connect(self) -> None:
         self.hub = hub_running()
         self.logins = logins_running()
-        self.outbox = Outbox()
+        self.send_queue = SendQueue()
         self._network = network_of(socket_address(self.scope))
-        self._intake = Intake(self.scope.get(SERVER_SEND))
-        self._intake.bound(protocol.MESSAGE_BYTES_MAX)
+        self._inbound = InboundLimits(self.scope.get(SERVER_SEND))
+        self._inbound.bound(protocol.MESSAGE_BYTES_MAX)
         await self._principal_from_session()
         now_s = time.monotonic()
         self._bucket = protocol.TokenBucket(
@@ -61,28 +61,28 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         )
         self._refused = 0
         await self.accept()
-        Drain(self.outbox).attach(self.scope.get(SERVER_SEND))
+        BackPressure(self.send_queue).attach(self.scope.get(SERVER_SEND))
         self._take_place()
-        self.hub.join(self.outbox)
-        if self.outbox.login is not None:
-            self.logins.hold(self.outbox)
+        self.hub.join(self.send_queue)
+        if self.send_queue.login is not None:
+            self.logins.watch(self.send_queue)
         self._writer = asyncio.create_task(self._write())
 
     async def disconnect(self, code: int) -> None:
         if hasattr(self, "_writer"):
             self._leave_place()
-            self.hub.leave(self.outbox)
-            self.logins.drop(self.outbox)
+            self.hub.leave(self.send_queue)
+            self.logins.drop(self.send_queue)
             self._writer.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if text_data is None or len(text_data.encode()) > protocol.MESSAGE_BYTES_MAX:
-            self.outbox.close(CloseCode.MESSAGE_INVALID)
+            self.send_queue.close(CloseCode.MESSAGE_INVALID)
             return
         if not self._bucket.take(time.monotonic()):
             self._over_rate()
             return
-        with self._intake.paused():
+        with self._inbound.paused():
             await self._take(text_data)
 
     async def _take(self, text: str) -> None:
@@ -93,29 +93,29 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             MESSAGES.labels(type(message).__name__.lower()).inc()
             await self._handle(message)
         except DomainError as error:
-            self.outbox.put(protocol.answer_error(error, message_id))
+            self.send_queue.put(protocol.answer_error(error, message_id))
 
     # --- its place --------------------------------------------------------------------------
 
     def _take_place(self) -> None:
         """Take a place for this socket, or close it when there is none."""
-        self._place: Place | None = None
-        refusal = places.refusal(self._network, self.outbox.user_id)
+        self._slot: SocketSlot | None = None
+        refusal = slots.refusal(self._network, self.send_queue.user_id)
         if refusal is not None:
-            self.outbox.close(refusal)
+            self.send_queue.close(refusal)
             return
-        self._place = places.enter(self._network, self.outbox.user_id)
+        self._slot = slots.enter(self._network, self.send_queue.user_id)
         loop = asyncio.get_running_loop()
         self._idle = loop.call_later(FIRST_SUBSCRIPTION_S, self._close_if_idle)
 
     def _leave_place(self) -> None:
-        if self._place is not None:
+        if self._slot is not None:
             self._idle.cancel()
-            places.leave(self._place)
+            slots.leave(self._slot)
 
     def _close_if_idle(self) -> None:
-        if self.outbox.user_id is None and not self.outbox.topics:
-            self.outbox.close(CloseCode.IDLE)
+        if self.send_queue.user_id is None and not self.send_queue.topics:
+            self.send_queue.close(CloseCode.IDLE)
 
     # --- what clients ask -------------------------------------------------------------------
 
@@ -129,19 +129,19 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
                 await self._login(message)
             case protocol.Ping():
                 time_ms = time.time_ns() // 1_000_000
-                self.outbox.put(protocol.answer("pong", message_id=message.id, time_ms=time_ms))
+                self.send_queue.put(protocol.answer("pong", message_id=message.id, time_ms=time_ms))
 
     async def _subscribe(self, message: protocol.Subscribe) -> None:
         """All of the channels, or none of them."""
         wanted = set(message.channels)
-        held = {topic for topic in self.outbox.topics if "@" in topic} | self.outbox.private
+        held = {topic for topic in self.send_queue.topics if "@" in topic} | self.send_queue.private
         if len(wanted | held) > protocol.SUBSCRIPTIONS_MAX:
             raise DomainError(Code.FEED_TOO_MANY_SUBSCRIPTIONS, limit=protocol.SUBSCRIPTIONS_MAX)
         unknown = await self._unknown({channel for channel in wanted if self._is_public(channel)})
         if unknown:
             raise protocol.channel_unknown(min(unknown))
         # Answered first: a snapshot must not come before the word that it was asked for.
-        self.outbox.put(protocol.answer_channels("subscribed", wanted, message.id))
+        self.send_queue.put(protocol.answer_channels("subscribed", wanted, message.id))
         for channel in sorted(wanted - held):
             self._follow(channel)
 
@@ -149,9 +149,9 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         """Whether anybody may follow it; raises for what is no channel, or not this client's."""
         if protocol.channel_symbol(channel) is not None:
             return True
-        if self.outbox.user_id is None:
+        if self.send_queue.user_id is None:
             raise DomainError(Code.AUTH_REQUIRED)
-        if self.outbox.account_id is None:
+        if self.send_queue.account_id is None:
             raise DomainError(Code.ACCOUNT_MISSING)
         return False
 
@@ -164,71 +164,71 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
 
     def _follow(self, channel: str) -> None:
         if channel in protocol.PRIVATE_CHANNELS:
-            self.outbox.private.add(channel)
-            self.hub.follow(self.outbox, f"account:{self.outbox.account_id}")
+            self.send_queue.private.add(channel)
+            self.hub.follow(self.send_queue, f"account:{self.send_queue.account_id}")
         else:
-            self.hub.follow(self.outbox, channel)
+            self.hub.follow(self.send_queue, channel)
 
     def _unsubscribe(self, message: protocol.Unsubscribe) -> None:
         for channel in message.channels:
-            self.outbox.private.discard(channel)
-            if channel in self.outbox.topics and "@" in channel:
-                self.hub.unfollow(self.outbox, channel)
-        if not self.outbox.private:
-            self.hub.unfollow(self.outbox, f"account:{self.outbox.account_id}")
-        self.outbox.put(protocol.answer_channels("unsubscribed", message.channels, message.id))
+            self.send_queue.private.discard(channel)
+            if channel in self.send_queue.topics and "@" in channel:
+                self.hub.unfollow(self.send_queue, channel)
+        if not self.send_queue.private:
+            self.hub.unfollow(self.send_queue, f"account:{self.send_queue.account_id}")
+        self.send_queue.put(protocol.answer_channels("unsubscribed", message.channels, message.id))
 
     async def _login(self, message: protocol.Login) -> None:
         """Sign in with an API key; once a connection, and never over a session's user."""
-        if self.outbox.user_id is not None:
+        if self.send_queue.user_id is not None:
             raise DomainError(Code.FEED_MESSAGE_INVALID)
         principal = await database_sync_to_async(_login_verify)(message, self._network)
-        if self._place is not None and not places.sign_in(self._place, principal.user_id):
+        if self._slot is not None and not slots.sign_in(self._slot, principal.user_id):
             raise DomainError(Code.FEED_TOO_MANY_SOCKETS, limit=SOCKETS_PER_USER_MAX)
-        self.outbox.user_id = principal.user_id
-        self.outbox.account_id = principal.account_id or None
-        self.outbox.login = Login(principal.user_id, key_number=principal.key_number)
-        self.logins.hold(self.outbox)
-        self.outbox.put(protocol.answer("logged_in", message_id=message.id))
+        self.send_queue.user_id = principal.user_id
+        self.send_queue.account_id = principal.account_id or None
+        self.send_queue.login = SocketLogin(principal.user_id, key_number=principal.key_number)
+        self.logins.watch(self.send_queue)
+        self.send_queue.put(protocol.answer("logged_in", message_id=message.id))
 
     def _over_rate(self) -> None:
         self._refused += 1
         if self._refused > protocol.REFUSED_MESSAGES_MAX:
-            self.outbox.close(CloseCode.TOO_MANY_MESSAGES)
+            self.send_queue.close(CloseCode.TOO_MANY_MESSAGES)
             return
         error = DomainError(Code.FEED_TOO_MANY_MESSAGES, limit=protocol.MESSAGES_PER_SECOND)
-        self.outbox.put(protocol.answer_error(error))
+        self.send_queue.put(protocol.answer_error(error))
 
     # --- what goes out ----------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Send what the outbox holds, no faster than the client reads."""
+        """Send what the send queue holds, no faster than the client reads."""
         while True:
-            frame = await self.outbox.next()
+            frame = await self.send_queue.next()
             if frame is None:
                 break
-            self._intake.bound(0)
+            self._inbound.bound(0)
             await self.send(text_data=frame)
-            self._intake.bound(protocol.MESSAGE_BYTES_MAX)
-        assert self.outbox.close_code is not None
-        log.info("ws_closed", code=self.outbox.close_code.name, user_id=self.outbox.user_id)
-        await self.close(code=int(self.outbox.close_code))  # autobahn takes no subclass
+            self._inbound.bound(protocol.MESSAGE_BYTES_MAX)
+        assert self.send_queue.close_code is not None
+        log.info("ws_closed", code=self.send_queue.close_code.name, user_id=self.send_queue.user_id)
+        await self.close(code=int(self.send_queue.close_code))  # autobahn takes no subclass
 
     async def _principal_from_session(self) -> None:
         user = self.scope.get("user")
         if user is None or not user.is_authenticated:
             return
         session = self.scope.get("session")
-        await database_sync_to_async(_principal_fill)(self.outbox, user, session)
+        await database_sync_to_async(_principal_fill)(self.send_queue, user, session)
 
 
-def _principal_fill(outbox: Outbox, user: User, session: SessionBase | None) -> None:
-    outbox.user_id = user.pk
+def _principal_fill(send_queue: SendQueue, user: User, session: SessionBase | None) -> None:
+    send_queue.user_id = user.pk
     account = getattr(user, "account", None)  # staff may have none
-    outbox.account_id = account.pk if account is not None else None
+    send_queue.account_id = account.pk if account is not None else None
     assert session is not None, "a user came with a session"
     assert session.session_key is not None
-    outbox.login = Login(user.pk, session_key=session.session_key, mark=mark_of(user))
+    send_queue.login = SocketLogin(user.pk, session_key=session.session_key, mark=mark_of(user))
 
 
 def _login_verify(message: protocol.Login, network: str) -> Principal:

@@ -1,7 +1,7 @@
-"""One process's view of the feed: a mirror per symbol and all the sockets that follow.
+"""One process's view of the feed: a replica per symbol and all the sockets that follow.
 
-A frame is serialized once by its publisher, decoded to text once here and put into the outbox of
-every socket that wants it. Losing Redis makes mirrors stale and says so to the clients; sockets
+A frame is serialized once by its publisher, decoded to text once here and put into the send queue
+of every socket that wants it. Losing Redis makes replicas stale and says so to the clients; sockets
 stay open. Nothing here reads money, and nothing here waits.
 """
 
@@ -18,8 +18,8 @@ from prometheus_client import Counter, Gauge
 from exchange.infra.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.protocol import answer
 from exchange.realtime.publish import STATE_SUFFIX
-from exchange.realtime.replica import BookMirror, Outcome
-from exchange.realtime.send_queue import Outbox
+from exchange.realtime.replica import BookReplica, DeltaResult
+from exchange.realtime.send_queue import SendQueue
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +46,10 @@ class FeedHub:
     """All sockets of one process. Everything happens on one event loop: no locks."""
 
     def __init__(self) -> None:
-        self._outboxes: set[Outbox] = set()
-        self._topics: dict[str, set[Outbox]] = {}
-        self._waiting: dict[str, set[Outbox]] = {}  # topic -> sockets owed a snapshot
-        self._mirrors: dict[str, BookMirror] = {}
+        self._send_queues: set[SendQueue] = set()
+        self._topics: dict[str, set[SendQueue]] = {}
+        self._waiting: dict[str, set[SendQueue]] = {}  # topic -> sockets owed a snapshot
+        self._replicas: dict[str, BookReplica] = {}
         self._stale_since: dict[str, float] = {}
         self._states: dict[str, str] = {}  # symbol -> the newest frame of its state channel
         self.resync = asyncio.Event()  # set when a snapshot is wanted
@@ -57,32 +57,32 @@ class FeedHub:
 
     # --- sockets ----------------------------------------------------------------------------
 
-    def join(self, outbox: Outbox) -> None:
-        self._outboxes.add(outbox)
-        FEED_CONNECTIONS.set(len(self._outboxes))
+    def join(self, send_queue: SendQueue) -> None:
+        self._send_queues.add(send_queue)
+        FEED_CONNECTIONS.set(len(self._send_queues))
 
-    def leave(self, outbox: Outbox) -> None:
-        for topic in list(outbox.topics):
-            self.unfollow(outbox, topic)
-        self._outboxes.discard(outbox)
-        FEED_CONNECTIONS.set(len(self._outboxes))
-        if outbox.close_code is not None:
-            CLOSED.labels(outbox.close_code.name.lower()).inc()
+    def leave(self, send_queue: SendQueue) -> None:
+        for topic in list(send_queue.topics):
+            self.unfollow(send_queue, topic)
+        self._send_queues.discard(send_queue)
+        FEED_CONNECTIONS.set(len(self._send_queues))
+        if send_queue.close_code is not None:
+            CLOSED.labels(send_queue.close_code.name.lower()).inc()
 
-    def follow(self, outbox: Outbox, topic: str) -> None:
+    def follow(self, send_queue: SendQueue, topic: str) -> None:
         """Send `topic` to this socket. A book begins with a snapshot and a market's state with its
         newest frame, at once or when there is one.
 
         No await between the snapshot and joining the followers: nothing can fall between (W1).
         """
-        outbox.topics.add(topic)
+        send_queue.topics.add(topic)
         is_known, first = self._first_frame(topic)
         if first is not None:
-            outbox.put(first)
+            send_queue.put(first)
         if is_known:
-            self._topics.setdefault(topic, set()).add(outbox)
+            self._topics.setdefault(topic, set()).add(send_queue)
         else:
-            self._waiting.setdefault(topic, set()).add(outbox)
+            self._waiting.setdefault(topic, set()).add(send_queue)
             self.resync.set()
 
     def _first_frame(self, topic: str) -> tuple[bool, str | None]:
@@ -93,19 +93,19 @@ class FeedHub:
         symbol = _depth_symbol(topic)
         if symbol is None:
             return True, None
-        mirror = self._mirror(symbol)
-        return mirror.is_live, mirror.snapshot().decode() if mirror.is_live else None
+        replica = self._replica(symbol)
+        return replica.is_live, replica.snapshot().decode() if replica.is_live else None
 
-    def unfollow(self, outbox: Outbox, topic: str) -> None:
-        outbox.topics.discard(topic)
+    def unfollow(self, send_queue: SendQueue, topic: str) -> None:
+        send_queue.topics.discard(topic)
         for followers in (self._topics, self._waiting):
             if topic in followers:
-                followers[topic].discard(outbox)
+                followers[topic].discard(send_queue)
                 if not followers[topic]:
                     del followers[topic]
 
     def users(self) -> set[int]:
-        return {box.user_id for box in self._outboxes if box.user_id is not None}
+        return {box.user_id for box in self._send_queues if box.user_id is not None}
 
     # --- frames -----------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class FeedHub:
 
     def _dispatch_one(self, topic: str, frame: bytes) -> None:
         symbol = _depth_symbol(topic)
-        if symbol is not None and not self._mirror_apply(symbol, frame):
+        if symbol is not None and not self._replica_apply(symbol, frame):
             return
         if topic.endswith(STATE_SUFFIX):
             self._states[topic.removesuffix(STATE_SUFFIX)] = frame.decode()
@@ -139,20 +139,20 @@ class FeedHub:
         else:
             _send(followers, frame, "public")
 
-    def _mirror(self, symbol: str) -> BookMirror:
-        mirror = self._mirrors.get(symbol)
-        if mirror is None:
-            mirror = self._mirrors[symbol] = BookMirror(symbol)
+    def _replica(self, symbol: str) -> BookReplica:
+        replica = self._replicas.get(symbol)
+        if replica is None:
+            replica = self._replicas[symbol] = BookReplica(symbol)
             self._stale_since[symbol] = time.monotonic()
-        return mirror
+        return replica
 
-    def _mirror_apply(self, symbol: str, frame: bytes) -> bool:
-        """Keep the mirror; True when the sockets may have this delta."""
-        outcome = self._mirror(symbol).apply(frame)
-        if outcome is Outcome.GAP:
+    def _replica_apply(self, symbol: str, frame: bytes) -> bool:
+        """Keep the replica; True when the sockets may have this delta."""
+        result = self._replica(symbol).apply(frame)
+        if result is DeltaResult.GAP:
             log.warning("feed_gap", symbol=symbol)
             self._stale(symbol)
-        return outcome is Outcome.APPLIED
+        return result is DeltaResult.APPLIED
 
     def _stale(self, symbol: str) -> None:
         """Move the book's followers to those who wait for a snapshot."""
@@ -165,7 +165,7 @@ class FeedHub:
             self._waiting.setdefault(topic, set()).update(followers)
         self.resync.set()
 
-    def _waiting_join(self, topic: str) -> set[Outbox]:
+    def _waiting_join(self, topic: str) -> set[SendQueue]:
         """Let those who waited for the topic's first frame follow it; return them."""
         waiting = self._waiting.pop(topic, set())
         if waiting:
@@ -175,11 +175,11 @@ class FeedHub:
     # --- the feed behind us -----------------------------------------------------------------
 
     def connected(self) -> None:
-        """Subscribed (again): what was published meanwhile is lost, so no mirror is trusted."""
+        """Subscribed (again): what was published meanwhile is lost, so no replica is trusted."""
         self.is_connected = True
         CONNECTED.set(1)
-        for symbol, mirror in self._mirrors.items():
-            mirror.doubt()
+        for symbol, replica in self._replicas.items():
+            replica.doubt()
             self._stale(symbol)
         for symbol in self._states:
             self._followers_wait(f"{symbol}{STATE_SUFFIX}")
@@ -194,31 +194,31 @@ class FeedHub:
             self.heartbeat()
 
     def wanting(self) -> list[str]:
-        """The symbols whose mirror wants a stored snapshot."""
-        return [symbol for symbol, mirror in self._mirrors.items() if mirror.wants_snapshot]
+        """The symbols whose replica wants a stored snapshot."""
+        return [symbol for symbol, replica in self._replicas.items() if replica.wants_snapshot]
 
     def load(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
         """Offer stored snapshots; one that does not fit yet is asked for again."""
         for symbol, frame in stored:
-            mirror = self._mirrors[symbol]
-            if frame is None or not mirror.wants_snapshot:
+            replica = self._replicas[symbol]
+            if frame is None or not replica.wants_snapshot:
                 continue
-            was_live = mirror.is_live
+            was_live = replica.is_live
             stale_s = time.monotonic() - self._stale_since[symbol]
             try:
-                loaded = mirror.load(frame, accept_older=stale_s > OLDER_ACCEPTED_S)
+                loaded = replica.load(frame, accept_older=stale_s > OLDER_ACCEPTED_S)
             except msgspec.DecodeError:
                 BAD_FRAMES.inc()
                 log.warning("feed_book_unreadable", symbol=symbol)
                 continue
             if loaded and not was_live:
-                self._resynced(symbol, mirror)
+                self._resynced(symbol, replica)
 
-    def _resynced(self, symbol: str, mirror: BookMirror) -> None:
+    def _resynced(self, symbol: str, replica: BookReplica) -> None:
         RESYNCS.labels(symbol).inc()
         waiting = self._waiting_join(f"{symbol}@depth")
         if waiting:
-            _send(waiting, mirror.snapshot(), "snapshot")
+            _send(waiting, replica.snapshot(), "snapshot")
 
     def wanting_states(self) -> list[str]:
         """The symbols for whose stored state some socket waits."""
@@ -245,15 +245,15 @@ class FeedHub:
         """Tell every socket that we live, and whether the feed behind us does."""
         feed = "live" if self.is_connected else "stale"
         frame = answer("heartbeat", time=_now(), feed=feed)
-        for outbox in self._outboxes:
-            outbox.put(frame)
+        for send_queue in self._send_queues:
+            send_queue.put(frame)
 
 
-def _send(outboxes: Iterable[Outbox], frame: bytes, kind: str) -> None:
+def _send(send_queues: Iterable[SendQueue], frame: bytes, kind: str) -> None:
     text = frame.decode()
     count = 0
-    for outbox in outboxes:
-        outbox.put(text)
+    for send_queue in send_queues:
+        send_queue.put(text)
         count += 1
     FEED_FRAMES.labels(kind).inc(count)
 

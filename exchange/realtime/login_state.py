@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import connection
 
 from exchange.models import User
-from exchange.realtime.send_queue import Login
+from exchange.realtime.send_queue import SocketLogin
 
 
 def mark_of(user: User) -> str:
@@ -18,14 +18,14 @@ def mark_of(user: User) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LoginStates:
     """What Postgres says of logins: the marks of users, and until when sessions and keys hold."""
 
     users: dict[int, str]
     sessions: dict[str, datetime]
     keys: dict[int, datetime | None]
 
-    def stands(self, login: Login) -> bool:
+    def is_valid(self, login: SocketLogin) -> bool:
         """Whether this login is still good."""
         mark = self.users.get(login.user_id)
         if mark is None:
@@ -34,7 +34,7 @@ class Standing:
             return login.key_number in self.keys
         return mark == login.mark and login.session_key in self.sessions
 
-    def expires_at_s(self, login: Login) -> float | None:
+    def expires_at_s(self, login: SocketLogin) -> float | None:
         """When it runs out by itself, as epoch seconds."""
         if login.session_key is None:
             ends = self.keys[login.key_number]
@@ -57,7 +57,7 @@ WHERE revoked_at IS NULL AND can_read AND (expires_at IS NULL OR expires_at > no
 """
 
 
-def standing_read(logins: Collection[Login]) -> Standing:
+def login_states_read(logins: Collection[SocketLogin]) -> LoginStates:
     """Read what has become of these logins: three statements, however many there are."""
     with connection.cursor() as cursor:
 
@@ -67,7 +67,7 @@ def standing_read(logins: Collection[Login]) -> Standing:
             cursor.execute(statement, [list(ids)])
             return dict(cursor.fetchall())
 
-        return Standing(
+        return LoginStates(
             users=rows(_USERS, {login.user_id for login in logins}),
             sessions=rows(_SESSIONS, {login.session_key for login in logins} - {None}),
             keys=rows(_KEYS, {login.key_number for login in logins} - {0}),

@@ -27,9 +27,9 @@ from exchange.access.notices import (
     user_group,
 )
 from exchange.infra.event_loop import tasks_end
-from exchange.realtime.login_state import standing_read
+from exchange.realtime.login_state import login_states_read
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.send_queue import Login, Outbox
+from exchange.realtime.send_queue import SendQueue, SocketLogin
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ RETRY_S: Final = 1.0
 ENDED: Final = Counter("takas_ws_logins_ended", "Sockets ended with their login", ["found_by"])
 
 
-def groups_of(login: Login) -> tuple[str, ...]:
+def groups_of(login: SocketLogin) -> tuple[str, ...]:
     """The groups whose end is this login's end."""
     if login.session_key is None:
         return user_group(login.user_id), key_group(login.key_number)
@@ -56,10 +56,10 @@ class Logins:
 
     def __init__(self, *, recheck_s: float = RECHECK_S) -> None:
         self.recheck_s = recheck_s
-        self.outboxes: set[Outbox] = set()
-        self.held: dict[str, set[Outbox]] = {}  # by group
+        self.send_queues: set[SendQueue] = set()
+        self.by_group: dict[str, set[SendQueue]] = {}  # by group
         self._changed: set[str] = set()  # groups that sockets came to, or left
-        self._unchecked: set[Outbox] = set()
+        self._unchecked: set[SendQueue] = set()
         self._wake = asyncio.Event()
         self._checked_at_s = self._swept_at_s = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -78,32 +78,32 @@ class Logins:
         if task is not None:
             await tasks_end(task)
 
-    def hold(self, outbox: Outbox) -> None:
+    def watch(self, send_queue: SendQueue) -> None:
         """From now on this socket ends with its login."""
-        assert outbox.login is not None
-        self.outboxes.add(outbox)
-        for group in groups_of(outbox.login):
-            self.held.setdefault(group, set()).add(outbox)
+        assert send_queue.login is not None
+        self.send_queues.add(send_queue)
+        for group in groups_of(send_queue.login):
+            self.by_group.setdefault(group, set()).add(send_queue)
             self._changed.add(group)
-        self._unchecked.add(outbox)
+        self._unchecked.add(send_queue)
         self._wake.set()
 
-    def drop(self, outbox: Outbox) -> None:
+    def drop(self, send_queue: SendQueue) -> None:
         """This socket is gone."""
-        self.outboxes.discard(outbox)
-        self._unchecked.discard(outbox)
-        for group in groups_of(outbox.login) if outbox.login is not None else ():
-            sockets = self.held.get(group, set())
-            sockets.discard(outbox)
+        self.send_queues.discard(send_queue)
+        self._unchecked.discard(send_queue)
+        for group in groups_of(send_queue.login) if send_queue.login is not None else ():
+            sockets = self.by_group.get(group, set())
+            sockets.discard(send_queue)
             if not sockets:
-                self.held.pop(group, None)
+                self.by_group.pop(group, None)
                 self._changed.add(group)
         self._wake.set()
 
     def group_ended(self, group: str) -> None:
         """End the sockets of a group."""
-        for outbox in self.held.get(group, ()):
-            _end(outbox, "message")
+        for send_queue in self.by_group.get(group, ()):
+            _end(send_queue, "message")
 
     async def _run(self) -> None:
         """Keep places in the groups; without Redis look logins up all the same."""
@@ -122,12 +122,12 @@ class Logins:
     async def _listen(self, layer: Any) -> None:
         channel = await in_time(layer.new_channel())
         receiving = asyncio.create_task(self._receive(layer, channel))
-        self._changed = set(self.held)
-        self._unchecked = set(self.outboxes)  # what was said meanwhile was not heard
+        self._changed = set(self.by_group)
+        self._unchecked = set(self.send_queues)  # what was said meanwhile was not heard
         joined: set[str] = set()
         try:
             while not receiving.done():
-                await self._places(layer, channel, joined)
+                await self._slots(layer, channel, joined)
                 await self._tick()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S / 2):
@@ -141,14 +141,14 @@ class Logins:
             message = await layer.receive(channel)
             self.group_ended(str(message.get("group")))
 
-    async def _places(self, layer: Any, channel: str, joined: set[str]) -> None:
+    async def _slots(self, layer: Any, channel: str, joined: set[str]) -> None:
         """Join the groups that sockets came to, leave those without one."""
         while self._changed:
             group = self._changed.pop()
-            if group in self.held and group not in joined:
+            if group in self.by_group and group not in joined:
                 await in_time(layer.group_add(group, channel))
                 joined.add(group)
-            elif group not in self.held and group in joined:
+            elif group not in self.by_group and group in joined:
                 joined.discard(group)
                 await in_time(layer.group_discard(group, channel))
 
@@ -158,40 +158,40 @@ class Logins:
         is_due = now_s - self._checked_at_s >= self.recheck_s
         if is_due:
             self._checked_at_s = now_s
-        outboxes = set(self.outboxes) if is_due else self._unchecked
+        send_queues = set(self.send_queues) if is_due else self._unchecked
         self._unchecked = set()
-        if outboxes:
-            await self._check(outboxes)
+        if send_queues:
+            await self._check(send_queues)
         if now_s - self._swept_at_s >= TICK_S:
             self._swept_at_s = now_s
             self._sweep(datetime.now(UTC).timestamp())
 
     def _sweep(self, now_s: float) -> None:
-        for outbox in self.outboxes:
-            if outbox.expires_at_s is not None and outbox.expires_at_s <= now_s:
-                _end(outbox, "expiry")
+        for send_queue in self.send_queues:
+            if send_queue.expires_at_s is not None and send_queue.expires_at_s <= now_s:
+                _end(send_queue, "expiry")
 
-    async def _check(self, outboxes: set[Outbox]) -> None:
-        logins = {outbox.login for outbox in outboxes if outbox.login is not None}
+    async def _check(self, send_queues: set[SendQueue]) -> None:
+        logins = {send_queue.login for send_queue in send_queues if send_queue.login is not None}
         try:
-            standing = await database_sync_to_async(standing_read)(logins)
+            states = await database_sync_to_async(login_states_read)(logins)
         except DatabaseError as error:  # nobody gets anything from us without it; ask again
             log.warning("logins.database_away", error=repr(error))
-            self._unchecked |= outboxes
+            self._unchecked |= send_queues
             return
-        for outbox in outboxes:
-            if outbox.login is None:
+        for send_queue in send_queues:
+            if send_queue.login is None:
                 continue
-            if standing.stands(outbox.login):
-                outbox.expires_at_s = standing.expires_at_s(outbox.login)
+            if states.is_valid(send_queue.login):
+                send_queue.expires_at_s = states.expires_at_s(send_queue.login)
             else:
-                _end(outbox, "check")
+                _end(send_queue, "check")
 
 
-def _end(outbox: Outbox, found_by: str) -> None:
-    if outbox.close_code is None:
+def _end(send_queue: SendQueue, found_by: str) -> None:
+    if send_queue.close_code is None:
         ENDED.labels(found_by).inc()
-        outbox.close(CloseCode.SESSION_ENDED)
+        send_queue.close(CloseCode.SESSION_ENDED)
 
 
 _running: WeakKeyDictionary[asyncio.AbstractEventLoop, Logins] = WeakKeyDictionary()

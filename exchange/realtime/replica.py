@@ -1,7 +1,7 @@
 """One symbol's book as its feed tells it: the worker's snapshot plus the deltas after it.
 
 Pure: bytes in, bytes out. The feed may lose messages (Redis is transport), so every delta names
-the sequence before it; one that does not fit makes the mirror stale until a snapshot heals it.
+the sequence before it; one that does not fit makes the replica stale until a snapshot heals it.
 Recent deltas are kept, because the stored snapshot is always a little older than the feed.
 """
 
@@ -35,13 +35,13 @@ _decode = msgspec.json.Decoder(DepthFrame).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Outcome(Enum):
-    """What a delta did to the mirror; only APPLIED ones may be forwarded."""
+class DeltaResult(Enum):
+    """What a delta did to the replica; only APPLIED ones may be forwarded."""
 
     APPLIED = "applied"
     REPEATED = "repeated"  # already had it (a worker republishes after a crash)
     GAP = "gap"  # something before it is missing: a snapshot is needed
-    HELD = "held"  # kept for when the snapshot arrives
+    BUFFERED = "buffered"  # kept for when the snapshot arrives
 
 
 class _Side:
@@ -79,7 +79,7 @@ class _Side:
         return self.horizon is not None and len(self.levels) < LEVELS_LOW
 
 
-class BookMirror:
+class BookReplica:
     """The book of one symbol at `sequence`, while `is_live`; else it waits for a snapshot."""
 
     def __init__(self, symbol: str) -> None:
@@ -102,26 +102,26 @@ class BookMirror:
         self.is_live = False
         self._recent.clear()
 
-    def apply(self, frame: bytes) -> Outcome:
+    def apply(self, frame: bytes) -> DeltaResult:
         """Take the next delta of the feed. Raises msgspec.DecodeError when it is not one."""
         delta = _decode(frame)
         newest = self._recent[-1].sequence if self._recent else None
         if newest is None and self.is_live:
             newest = self.sequence
         if newest is not None and delta.sequence <= newest:
-            return Outcome.REPEATED
+            return DeltaResult.REPEATED
         if newest is not None and delta.previous != newest:
             self.doubt()
             self._recent.append(delta)
-            return Outcome.GAP
+            return DeltaResult.GAP
         self._recent.append(delta)
         if not self.is_live:
-            return Outcome.HELD
+            return DeltaResult.BUFFERED
         self._take(delta)
-        return Outcome.APPLIED
+        return DeltaResult.APPLIED
 
     def load(self, frame: bytes, *, accept_older: bool = False) -> bool:
-        """Start from a stored snapshot and catch up; False when it does not reach the deltas held.
+        """Start from a stored snapshot and catch up; False when it does not reach the deltas kept.
 
         A snapshot that ends before what was already forwarded is refused, unless `accept_older`.
         Raises msgspec.DecodeError when the bytes are not a snapshot.

@@ -16,7 +16,7 @@ CHARS_MAX = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class SocketLogin:
     """What a private socket stands on: a session, or an API key (`session_key` is None)."""
 
     user_id: int
@@ -25,17 +25,17 @@ class Login:
     key_number: int = 0
 
 
-class Outbox:
+class SendQueue:
     """One socket's queue and what the hub knows about the socket.
 
-    `put` never waits. Past its bounds the outbox asks for the connection to be closed: dropping
+    `put` never waits. Past its bounds the send queue asks for the connection to be closed: dropping
     frames would break the promise of a gap-free sequence.
     """
 
     def __init__(self) -> None:
         self.topics: set[str] = set()
         self.user_id: int | None = None
-        self.login: Login | None = None
+        self.login: SocketLogin | None = None
         self.expires_at_s: float | None = None  # epoch seconds; None: not known, or never
         self.account_id: int | None = None
         self.private: set[str] = set()  # of `orders`, `balances`: those subscribed
@@ -86,7 +86,7 @@ def _protocol_of(send: Callable[..., Any] | None) -> Any:
     return next(iter(getattr(send, "args", ())), None)
 
 
-class Intake:
+class InboundLimits:
     """Bounds what a client can send: the size of a message, and how many wait for their turn.
 
     The server would gather a message of any size, and queue any number of them while one is
@@ -119,16 +119,16 @@ class Intake:
             self._transport.resumeProducing()
 
 
-class Drain:
-    """Holds an outbox back while the server's own buffer towards the client is full.
+class BackPressure:
+    """Holds an send queue back while the server's own buffer towards the client is full.
 
     ASGI has no back-pressure under daphne: `send` returns at once and an unread socket grows the
     transport's buffer. Twisted says when that buffer fills, to whoever is its producer
     (IPushProducer, whose names these are).
     """
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, send_queue: SendQueue) -> None:
+        self._send_queue = send_queue
 
     def attach(self, send: Callable[..., Any] | None) -> bool:
         """Listen to the transport behind an ASGI `send`; False where there is none."""
@@ -140,10 +140,10 @@ class Drain:
         return True
 
     def pauseProducing(self) -> None:
-        self._outbox.room(False)
+        self._send_queue.room(False)
 
     def resumeProducing(self) -> None:
-        self._outbox.room(True)
+        self._send_queue.room(True)
 
     def stopProducing(self) -> None:
-        self._outbox.room(True)
+        self._send_queue.room(True)

@@ -11,7 +11,7 @@ from exchange.realtime import protocol
 from exchange.realtime.channels import origin_is_ours
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.send_queue import CHARS_MAX, FRAMES_MAX, Outbox
+from exchange.realtime.send_queue import CHARS_MAX, FRAMES_MAX, SendQueue
 
 
 @pytest.mark.parametrize(
@@ -58,30 +58,30 @@ def test_bucket_allows_a_burst_and_then_the_rate() -> None:
 
 
 def test_outbox_past_its_frames_asks_to_be_closed() -> None:
-    outbox = Outbox()
+    send_queue = SendQueue()
     for _ in range(FRAMES_MAX):
-        outbox.put("x")
-    assert outbox.close_code is None
-    outbox.put("x")
-    assert outbox.close_code is CloseCode.TOO_SLOW
+        send_queue.put("x")
+    assert send_queue.close_code is None
+    send_queue.put("x")
+    assert send_queue.close_code is CloseCode.TOO_SLOW
 
 
 def test_outbox_past_its_size_asks_to_be_closed() -> None:
-    outbox = Outbox()
-    outbox.put("x" * CHARS_MAX)
-    outbox.put("x")
-    assert outbox.close_code is CloseCode.TOO_SLOW
+    send_queue = SendQueue()
+    send_queue.put("x" * CHARS_MAX)
+    send_queue.put("x")
+    assert send_queue.close_code is CloseCode.TOO_SLOW
 
 
 def test_outbox_holds_frames_back_while_the_transport_is_full() -> None:
     async def scenario() -> None:
-        outbox = Outbox()
-        outbox.put("first")
-        outbox.room(False)
-        waiting = asyncio.ensure_future(outbox.next())
+        send_queue = SendQueue()
+        send_queue.put("first")
+        send_queue.room(False)
+        waiting = asyncio.ensure_future(send_queue.next())
         await asyncio.sleep(0)
         assert not waiting.done()
-        outbox.room(True)
+        send_queue.room(True)
         assert await waiting == "first"
 
     asyncio.run(scenario())
@@ -89,24 +89,24 @@ def test_outbox_holds_frames_back_while_the_transport_is_full() -> None:
 
 def test_closing_an_outbox_frees_a_writer_that_waits_for_room() -> None:
     async def scenario() -> None:
-        outbox = Outbox()
-        outbox.put("first")
-        outbox.room(False)
-        waiting = asyncio.ensure_future(outbox.next())
+        send_queue = SendQueue()
+        send_queue.put("first")
+        send_queue.room(False)
+        waiting = asyncio.ensure_future(send_queue.next())
         await asyncio.sleep(0)
-        outbox.close(CloseCode.SESSION_ENDED)
+        send_queue.close(CloseCode.SESSION_ENDED)
         assert await waiting is None
 
     asyncio.run(scenario())
 
 
 def test_hub_sends_private_frames_only_where_they_were_asked_for() -> None:
-    hub, mine, other = FeedHub(), Outbox(), Outbox()
-    for outbox, account_id in ((mine, 7), (other, 8)):
-        outbox.account_id = account_id
-        outbox.private = {"orders"}
-        hub.join(outbox)
-        hub.follow(outbox, f"account:{account_id}")
+    hub, mine, other = FeedHub(), SendQueue(), SendQueue()
+    for send_queue, account_id in ((mine, 7), (other, 8)):
+        send_queue.account_id = account_id
+        send_queue.private = {"orders"}
+        hub.join(send_queue)
+        hub.follow(send_queue, f"account:{account_id}")
     frames = [
         ("account:7", b'{"channel":"orders","type":"order"}'),
         ("account:7", b'{"channel":"balances","type":"balance"}'),
@@ -117,13 +117,13 @@ def test_hub_sends_private_frames_only_where_they_were_asked_for() -> None:
 
 
 def test_hub_survives_what_it_cannot_read() -> None:
-    hub, outbox = FeedHub(), Outbox()
-    hub.join(outbox)
-    hub.follow(outbox, "BTC-USDT@trade")
+    hub, send_queue = FeedHub(), SendQueue()
+    hub.join(send_queue)
+    hub.follow(send_queue, "BTC-USDT@trade")
     hub.dispatch(b"\xc1 not msgpack")
     hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@depth", b"no json")]))
     hub.dispatch(msgspec.msgpack.encode([("BTC-USDT@trade", b"{}")]))
-    assert list(outbox.frames) == ["{}"]
+    assert list(send_queue.frames) == ["{}"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from exchange.realtime.publish import (
     state_frame,
     time_text,
 )
-from exchange.realtime.send_queue import Outbox
+from exchange.realtime.send_queue import SendQueue
 from matching.engine import messages as m
 from matching.engine.core import Engine
 from matching.worker.redis import RedisFeed
@@ -42,17 +42,17 @@ def frame(state: str, second: int = 0) -> bytes:
     return state_frame(TEXT, MarketState(state), time=time_text(1_767_225_600_000 + second))[1]
 
 
-def heard(outbox: Outbox) -> list[str]:
-    frames = map(msgspec.json.decode, outbox.frames)
+def heard(send_queue: SendQueue) -> list[str]:
+    frames = map(msgspec.json.decode, send_queue.frames)
     return [frame["state"] for frame in frames if frame["type"] == "state"]
 
 
-def hub_with(*outboxes: Outbox) -> FeedHub:
+def hub_with(*send_queues: SendQueue) -> FeedHub:
     hub = FeedHub()
     hub.connected()
-    for outbox in outboxes:
-        hub.join(outbox)
-        hub.follow(outbox, TOPIC)
+    for send_queue in send_queues:
+        hub.join(send_queue)
+        hub.follow(send_queue, TOPIC)
     return hub
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_there_is_null() -> None:
 
 
 def test_a_late_subscriber_gets_the_newest_state_at_once() -> None:
-    early, late = Outbox(), Outbox()
+    early, late = SendQueue(), SendQueue()
     hub = hub_with(early)
     dispatch(hub, frame("auction"))
     dispatch(hub, frame("open", 1))
@@ -98,53 +98,53 @@ def test_a_late_subscriber_gets_the_newest_state_at_once() -> None:
 
 
 def test_the_first_subscriber_gets_what_is_stored() -> None:
-    outbox = Outbox()
-    hub = hub_with(outbox)
+    send_queue = SendQueue()
+    hub = hub_with(send_queue)
     assert hub.resync.is_set()
     assert hub.wanting_states() == [SYMBOL]
     hub.load_states([(SYMBOL, None)])
     assert hub.wanting_states() == [SYMBOL], "not stored yet: asked for again"
     hub.load_states([(SYMBOL, frame("halt"))])
-    assert (heard(outbox), hub.wanting_states()) == (["halt"], [])
+    assert (heard(send_queue), hub.wanting_states()) == (["halt"], [])
 
 
 def test_a_stored_state_never_follows_a_newer_one() -> None:
-    outbox = Outbox()
-    hub = hub_with(outbox)
+    send_queue = SendQueue()
+    hub = hub_with(send_queue)
     dispatch(hub, frame("open", 1))
     hub.load_states([(SYMBOL, frame("halt"))])
-    assert heard(outbox) == ["open"]
+    assert heard(send_queue) == ["open"]
 
 
 def test_after_a_lost_connection_the_stored_state_is_asked_for_again() -> None:
-    outbox = Outbox()
-    hub = hub_with(outbox)
+    send_queue = SendQueue()
+    hub = hub_with(send_queue)
     dispatch(hub, frame("open"))
     hub.disconnected()
     hub.connected()
     assert hub.wanting_states() == [SYMBOL]
     hub.load_states([(SYMBOL, frame("halt", 1))])
     dispatch(hub, frame("open", 2))
-    assert heard(outbox)[-2:] == ["halt", "open"]
+    assert heard(send_queue)[-2:] == ["halt", "open"]
 
 
 def test_who_left_while_waiting_gets_nothing() -> None:
-    outbox = Outbox()
-    hub = hub_with(outbox)
-    hub.unfollow(outbox, TOPIC)
+    send_queue = SendQueue()
+    hub = hub_with(send_queue)
+    hub.unfollow(send_queue, TOPIC)
     assert hub.wanting_states() == []
     dispatch(hub, frame("open"))
-    assert heard(outbox) == []
+    assert heard(send_queue) == []
 
 
 def test_a_state_that_cannot_be_read_is_passed_over() -> None:
-    outbox = Outbox()
-    hub = hub_with(outbox)
+    send_queue = SendQueue()
+    hub = hub_with(send_queue)
     hub.load_states([(SYMBOL, b"\xff")])
     dispatch(hub, b"\xff")
-    assert heard(outbox) == []
+    assert heard(send_queue) == []
     dispatch(hub, frame("open"))
-    assert heard(outbox) == ["open"]
+    assert heard(send_queue) == ["open"]
 
 
 @pytest.mark.parametrize("way", ["batch", "books"])

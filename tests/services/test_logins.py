@@ -26,7 +26,7 @@ from exchange.api.keys import api_key_create
 from exchange.infra.redis import redis_client
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
-from exchange.realtime.login_state import Standing
+from exchange.realtime.login_state import LoginStates
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from orders.intake.thread import intake_stop
@@ -134,8 +134,8 @@ def stays(process: Process, socket: Socket) -> None:
 def messages_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No look-up helps out: what ends a socket is the word that was sent."""
     with monkeypatch.context() as patch:
-        patch.setattr(Standing, "stands", lambda _self, _login: True)
-        patch.setattr(Standing, "expires_at_s", lambda _self, _login: None)
+        patch.setattr(LoginStates, "is_valid", lambda _self, _login: True)
+        patch.setattr(LoginStates, "expires_at_s", lambda _self, _login: None)
         yield
 
 
@@ -366,11 +366,11 @@ def test_places_in_groups_are_left_with_the_last_socket(
 
     async def left() -> tuple[int, int]:
         watch = logins.logins_running()
-        held = len(watch.held)
+        held = len(watch.by_group)
         for socket in sockets:
             await socket.wire.disconnect(timeout=HANG_S)
         await watched()
-        return held, len(watch.held) + len(watch.outboxes)
+        return held, len(watch.by_group) + len(watch.send_queues)
 
     assert processes[0].run(left()) == (2 + 3, 0), "a user, their sessions, and each session"
 

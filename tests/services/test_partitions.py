@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from exchange.domain.ids import IdGenerator, id_floor
 from exchange.infra import partitions
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,7 +123,7 @@ def test_check_command_says_so_in_its_exit_code(connection):
 
 
 def test_command_refuses_while_another_process_is_at_it(connection):
-    with job_lock(connection, Job.PARTITIONS) as held:
+    with periodic_lock(connection, PeriodicTask.PARTITIONS) as held:
         assert held
         with pytest.raises(CommandError, match="another process"):
             call_command("partitions", "--ensure")

@@ -17,9 +17,9 @@ from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.redis import redis_client
 from exchange.models import User
 from exchange.realtime import channels, consumers, protocol
-from exchange.realtime import connection_limits as places_module
+from exchange.realtime import connection_limits as limits_module
 from exchange.realtime.channels import websocket_urlpatterns
-from exchange.realtime.connection_limits import Places
+from exchange.realtime.connection_limits import SocketSlots
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from exchange.selectors import catalogue_forget
@@ -33,13 +33,13 @@ HERE, THERE = "203.0.113.1", "203.0.113.2"
 
 
 @pytest.fixture(autouse=True)
-def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[Places]:
+def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[SocketSlots]:
     """A symbol, and a process in which nobody is connected."""
     SymbolFactory.create(code="BTC-USDT")
     catalogue_forget()
-    fresh = Places()
-    monkeypatch.setattr(consumers, "places", fresh)
-    monkeypatch.setattr(channels, "places", fresh)
+    fresh = SocketSlots()
+    monkeypatch.setattr(consumers, "slots", fresh)
+    monkeypatch.setattr(channels, "slots", fresh)
     yield fresh
     redis_client().flushdb()
 
@@ -55,46 +55,46 @@ def user() -> User:
 
 
 def test_a_network_has_a_bounded_number_of_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places_module, "SOCKETS_PER_NETWORK_MAX", 2)
-    places = Places()
-    held = [places.enter(HERE, None) for _ in range(2)]
-    assert places.refusal(HERE, None) is CloseCode.TOO_MANY_SOCKETS
-    assert places.refusal(THERE, None) is None
-    assert places.refusal(HERE, 7) is None, "who is signed in takes none of the network's places"
-    places.leave(held[0])
-    places.leave(held[0])
-    assert places.refusal(HERE, None) is None
+    monkeypatch.setattr(limits_module, "SOCKETS_PER_NETWORK_MAX", 2)
+    slots = SocketSlots()
+    held = [slots.enter(HERE, None) for _ in range(2)]
+    assert slots.refusal(HERE, None) is CloseCode.TOO_MANY_SOCKETS
+    assert slots.refusal(THERE, None) is None
+    assert slots.refusal(HERE, 7) is None, "who is signed in takes none of the network's places"
+    slots.leave(held[0])
+    slots.leave(held[0])
+    assert slots.refusal(HERE, None) is None
 
 
 def test_a_user_has_a_bounded_number_of_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places_module, "SOCKETS_PER_USER_MAX", 2)
-    monkeypatch.setattr(places_module, "SOCKETS_PER_NETWORK_MAX", 1)
-    places = Places()
-    places.enter(HERE, 7)
-    stranger = places.enter(THERE, None)
-    assert places.sign_in(stranger, 7)
-    assert places.refusal(HERE, 7) is CloseCode.TOO_MANY_SOCKETS
-    assert places.refusal(THERE, None) is None, "the stranger's place is free again"
-    assert not places.sign_in(places.enter(THERE, None), 7)
+    monkeypatch.setattr(limits_module, "SOCKETS_PER_USER_MAX", 2)
+    monkeypatch.setattr(limits_module, "SOCKETS_PER_NETWORK_MAX", 1)
+    slots = SocketSlots()
+    slots.enter(HERE, 7)
+    stranger = slots.enter(THERE, None)
+    assert slots.sign_in(stranger, 7)
+    assert slots.refusal(HERE, 7) is CloseCode.TOO_MANY_SOCKETS
+    assert slots.refusal(THERE, None) is None, "the stranger's place is free again"
+    assert not slots.sign_in(slots.enter(THERE, None), 7)
 
 
 def test_strangers_leave_places_for_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places_module, "SOCKETS_MAX", 4)
-    monkeypatch.setattr(places_module, "STRANGERS_MAX", 3)
-    places = Places()
+    monkeypatch.setattr(limits_module, "SOCKETS_MAX", 4)
+    monkeypatch.setattr(limits_module, "STRANGERS_MAX", 3)
+    slots = SocketSlots()
     for number in range(3):
-        places.enter(f"203.0.113.{number}", None)
-    assert places.refusal(THERE, None) is CloseCode.FULL
-    assert places.refusal(THERE, 7) is None
-    places.enter(HERE, 7)
-    assert places.refusal(THERE, 8) is CloseCode.FULL
+        slots.enter(f"203.0.113.{number}", None)
+    assert slots.refusal(THERE, None) is CloseCode.FULL
+    assert slots.refusal(THERE, 7) is None
+    slots.enter(HERE, 7)
+    assert slots.refusal(THERE, 8) is CloseCode.FULL
 
 
 def test_nothing_is_remembered_of_who_left() -> None:
-    places = Places()
+    slots = SocketSlots()
     for number in range(100):
-        places.leave(places.enter(f"203.0.113.{number}", number % 2 or None))
-    assert len(places) == len(places.strangers) == len(places.users) == 0
+        slots.leave(slots.enter(f"203.0.113.{number}", number % 2 or None))
+    assert len(slots) == len(slots.strangers) == len(slots.users) == 0
 
 
 # --- connections ------------------------------------------------------------------------------
@@ -108,10 +108,10 @@ async def other(headers: list[tuple[bytes, bytes]] | None = None) -> Socket:
 
 
 def test_the_caps_hold_for_connections(
-    monkeypatch: pytest.MonkeyPatch, market: Places, user: User
+    monkeypatch: pytest.MonkeyPatch, market: SocketSlots, user: User
 ) -> None:
-    monkeypatch.setattr(places_module, "SOCKETS_PER_NETWORK_MAX", 2)
-    monkeypatch.setattr(places_module, "SOCKETS_PER_USER_MAX", 1)
+    monkeypatch.setattr(limits_module, "SOCKETS_PER_NETWORK_MAX", 2)
+    monkeypatch.setattr(limits_module, "SOCKETS_PER_USER_MAX", 1)
     headers = cookie(user)[1]
 
     async def scenario(socket: Socket) -> None:
@@ -153,9 +153,9 @@ def test_a_stranger_who_asks_for_nothing_is_let_go(
 
 
 def test_handshakes_of_a_network_are_bounded(
-    monkeypatch: pytest.MonkeyPatch, market: Places
+    monkeypatch: pytest.MonkeyPatch, market: SocketSlots
 ) -> None:
-    monkeypatch.setattr(places_module, "HANDSHAKES", Rate(per_second=1, burst=2))
+    monkeypatch.setattr(limits_module, "HANDSHAKES", Rate(per_second=1, burst=2))
     market.handshakes = LocalBuckets(lambda: 0)  # no time passes
 
     async def scenario(socket: Socket) -> None:

@@ -9,7 +9,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from config.ws_protocol import CLOSE_SECONDS, SocketProtocol
-from exchange.realtime.send_queue import Drain, Outbox
+from exchange.realtime.send_queue import BackPressure, SendQueue
 
 PINGS = 10_000
 
@@ -49,7 +49,7 @@ class Unread(FileDescriptor):
 
 
 def opened() -> tuple[Any, Unread]:
-    """A socket whose handshake is done and whose outbox its transport holds back."""
+    """A socket whose handshake is done and whose send queue its transport holds back."""
     factory = WebSocketFactory(None)
     factory.protocol = SocketProtocol
     factory.openHandshakeTimeout = 0
@@ -59,7 +59,7 @@ def opened() -> tuple[Any, Unread]:
     socket.state, socket.client_addr = socket.STATE_OPEN, None
     socket.current_frame, socket.inside_message = None, False
     socket.websocket_version = 13
-    transport.registerProducer(Drain(Outbox()), True)
+    transport.registerProducer(BackPressure(SendQueue()), True)
     return socket, transport
 
 

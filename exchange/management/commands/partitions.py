@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from exchange.infra import partitions
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 
 
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         now = datetime.now(UTC)
         with connect("partitions", index_plans=False) as connection:
             if options["ensure"] or options["retain"]:
-                with job_lock(connection, Job.PARTITIONS) as held:
+                with periodic_lock(connection, PeriodicTask.PARTITIONS) as held:
                     if not held:
                         raise CommandError("another process is at work on the partitions")
                     connection.execute("SET ROLE NONE")  # tables are changed by their owner

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand
 
-from exchange.infra.advisory import Job, job_lock
+from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 from risk.audit.run import INVARIANTS, Report, audit_run
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         with (
             connect("audit", index_plans=False) as connection,
-            job_lock(connection, Job.AUDIT, wait=True),
+            periodic_lock(connection, PeriodicTask.AUDIT, wait=True),
         ):
             connection.execute("SET ROLE NONE")
             report = audit_run(connection, full=options["full"])

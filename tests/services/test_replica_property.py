@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.replica import LEVELS_MAX, BookMirror, Outcome
-from exchange.realtime.send_queue import Outbox
+from exchange.realtime.replica import LEVELS_MAX, BookReplica, DeltaResult
+from exchange.realtime.send_queue import SendQueue
 
 SYMBOL = "BTC-USDT"
 TOPIC = f"{SYMBOL}@depth"
@@ -55,14 +55,14 @@ class Client:
     """What a careful client does: snapshots replace, deltas must follow without a gap."""
 
     def __init__(self) -> None:
-        self.outbox = Outbox()
+        self.send_queue = SendQueue()
         self.sequence: int | None = None
         self.bids: dict[str, str] = {}
         self.asks: dict[str, str] = {}
 
     def read(self) -> None:
-        while self.outbox.frames:
-            self._take(msgspec.json.decode(self.outbox.frames.popleft()))
+        while self.send_queue.frames:
+            self._take(msgspec.json.decode(self.send_queue.frames.popleft()))
 
     def _take(self, frame: dict[str, object]) -> None:
         if frame["type"] == "snapshot":
@@ -129,13 +129,13 @@ class Run:
 
     def join(self) -> None:
         client = Client()
-        self.hub.join(client.outbox)
-        self.hub.follow(client.outbox, TOPIC)
+        self.hub.join(client.send_queue)
+        self.hub.follow(client.send_queue, TOPIC)
         self.clients.append(client)
 
     def leave(self) -> None:
         if self.clients:
-            self.hub.leave(self.clients.pop(0).outbox)
+            self.hub.leave(self.clients.pop(0).send_queue)
 
 
 @settings(max_examples=300, deadline=None)
@@ -165,20 +165,20 @@ def test_repeated_delta_is_not_forwarded() -> None:
     run.resync()
     run.delta([("1.50", "1")], [])
     run.repeat()
-    kinds = [msgspec.json.decode(frame)["type"] for frame in run.clients[0].outbox.frames]
+    kinds = [msgspec.json.decode(frame)["type"] for frame in run.clients[0].send_queue.frames]
     assert kinds == ["snapshot", "delta"]
 
 
 def test_gap_holds_deltas_back_until_a_snapshot_reaches_them() -> None:
-    market, mirror = Market(), BookMirror(SYMBOL)
-    assert mirror.load(market.snapshot())
+    market, replica = Market(), BookReplica(SYMBOL)
+    assert replica.load(market.snapshot())
     market.delta([("1.50", "1")], [])
-    assert mirror.apply(market.delta([("2.50", "1")], [])) is Outcome.GAP
-    assert mirror.apply(market.delta([("3.50", "1")], [])) is Outcome.HELD
-    assert not mirror.load(market.stored), "the stored snapshot is from before the gap"
-    assert mirror.load(market.snapshot())
-    assert mirror.sequence == 3
-    assert msgspec.json.decode(mirror.snapshot())["bids"] == [
+    assert replica.apply(market.delta([("2.50", "1")], [])) is DeltaResult.GAP
+    assert replica.apply(market.delta([("3.50", "1")], [])) is DeltaResult.BUFFERED
+    assert not replica.load(market.stored), "the stored snapshot is from before the gap"
+    assert replica.load(market.snapshot())
+    assert replica.sequence == 3
+    assert msgspec.json.decode(replica.snapshot())["bids"] == [
         ["3.50", "1"],
         ["2.50", "1"],
         ["1.50", "1"],
@@ -186,32 +186,32 @@ def test_gap_holds_deltas_back_until_a_snapshot_reaches_them() -> None:
 
 
 def test_snapshot_older_than_what_was_forwarded_is_refused_at_first() -> None:
-    market, mirror = Market(), BookMirror(SYMBOL)
-    assert mirror.load(market.snapshot())
-    mirror.apply(market.delta([("1.50", "1")], []))
-    mirror.doubt()
-    assert not mirror.load(market.stored)
-    assert mirror.load(market.stored, accept_older=True)
+    market, replica = Market(), BookReplica(SYMBOL)
+    assert replica.load(market.snapshot())
+    replica.apply(market.delta([("1.50", "1")], []))
+    replica.doubt()
+    assert not replica.load(market.stored)
+    assert replica.load(market.stored, accept_older=True)
 
 
 def test_levels_beyond_a_truncated_snapshot_are_not_shown() -> None:
     """Beyond the worst stored price levels may exist that nobody told: none is better than some."""
-    market, mirror = Market(), BookMirror(SYMBOL)
+    market, replica = Market(), BookReplica(SYMBOL)
     market.asks = {str(price): "1" for price in range(100, 100 + LEVELS_MAX)}
-    assert mirror.load(market.snapshot())
-    mirror.apply(market.delta([], [("5000", "1")]))
-    assert ["5000", "1"] not in msgspec.json.decode(mirror.snapshot())["asks"]
-    before = mirror.wants_snapshot
+    assert replica.load(market.snapshot())
+    replica.apply(market.delta([], [("5000", "1")]))
+    assert ["5000", "1"] not in msgspec.json.decode(replica.snapshot())["asks"]
+    before = replica.wants_snapshot
     eaten = [(str(price), "0") for price in range(100, 700)]
-    mirror.apply(market.delta([], eaten))
-    assert (before, mirror.wants_snapshot) == (False, True), "few known levels are left"
-    assert mirror.is_live
+    replica.apply(market.delta([], eaten))
+    assert (before, replica.wants_snapshot) == (False, True), "few known levels are left"
+    assert replica.is_live
 
 
 def test_books_sort_by_number_not_by_text() -> None:
-    market, mirror = Market(), BookMirror(SYMBOL)
+    market, replica = Market(), BookReplica(SYMBOL)
     market.delta([("9", "1"), ("10", "1"), ("9.5", "1")], [("100", "1"), ("99", "1")])
-    assert mirror.load(market.snapshot())
-    frame = msgspec.json.decode(mirror.snapshot())
+    assert replica.load(market.snapshot())
+    frame = msgspec.json.decode(replica.snapshot())
     assert [price for price, _ in frame["bids"]] == ["10", "9.5", "9"]
     assert [price for price, _ in frame["asks"]] == ["99", "100"]
