@@ -13,6 +13,8 @@ import pytest
 from tests.factories.role import database_url
 from tests.waiting import HANG_S
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 ROOT: Final = Path(__file__).parents[2]
 FILES_MAX: Final = 45
 HEADING: Final = "\n## One limit order, file by file\n"
@@ -28,7 +30,7 @@ def page() -> str:
 
 
 @pytest.fixture
-def walked(transactional_db: None, base_rows: None, tmp_path: Path) -> dict[str, list[str]]:
+def walked(base_rows: None, tmp_path: Path) -> dict[str, list[str]]:
     """The functions that one order enters, by file, in a process of its own."""
     out = tmp_path / "walk.json"
     subprocess.run(
