@@ -25,7 +25,7 @@ from exchange.infra.redis import (
 
 BOOK_LEVELS_MAX: Final = 1_000
 HEARTBEAT_LIFE_MS: Final = 5_000
-# A nudge that got lost with its task must not block the next one for long.
+# A flag that got lost with its task must not block the next one for long.
 SETTLE_FLAG_LIFE_MS: Final = 2_000
 
 STATE_SUFFIX: Final = "@state"
@@ -284,7 +284,7 @@ class Publisher:
         pipeline.execute()
 
     def settlement_flag_set(self, partition_id: int) -> bool:
-        """Claim the right to wake settlement; False when it was woken and has not begun yet."""
+        """Claim the right to notify settlement; False when it was notified and has not begun."""
         key = settle_flag_key(partition_id)
         return bool(self._client.set(key, b"1", nx=True, px=SETTLE_FLAG_LIFE_MS))
 

@@ -1,6 +1,6 @@
 """The matching worker's loop: the one place where commands get their sequence.
 
-    read a batch -> keep what Postgres says is unsequenced -> apply -> commit -> publish -> nudge
+    read a batch -> keep what Postgres says is unsequenced -> apply -> commit -> publish -> notify
 
 Postgres is the truth. The stream only says "look here": its entries may come twice, late, out of
 order or never, and a sweep of unsequenced rows finds what it lost. The engine's memory is ahead of
@@ -303,7 +303,7 @@ class Worker:
         self._renew_at = self.clock.now_ms() + HEARTBEAT_EVERY_MS
         return committed
 
-    # --- publish, nudge
+    # --- publish, notify
 
     def _publish(self, committed: Committed) -> None:
         self._changed.update(committed.symbol_ids)
@@ -314,7 +314,7 @@ class Worker:
             self.feed.publish(committed.frames, committed.symbol_ids)
             self.published_seq = committed.last_seq
             if committed.needs_settlement:
-                self.feed.nudge_settlement()
+                self.feed.notify_settlement()
         except StreamDown:
             self._feed_failed()
 
@@ -329,7 +329,7 @@ class Worker:
             self._is_behind = False
             self.feed.publish((), self.engine.books.keys())
             self._changed.update(self.engine.books)
-            self.feed.nudge_settlement()
+            self.feed.notify_settlement()
 
     def _feed_failed(self) -> None:
         self.counts.feed_failures += 1

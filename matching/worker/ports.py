@@ -40,7 +40,7 @@ class CommitRefused(Exception):
 
 
 class Stream(Protocol):
-    """Where commands arrive. Never believed: it is a doorbell, not a record."""
+    """Where commands arrive. Never believed: it is a hint, not a record."""
 
     def read(self, position: str, count: int, wait_ms: int) -> list[tuple[str, bytes]]:
         """Return up to `count` (position, encoded command) after `position`, waiting for the first.
@@ -130,8 +130,8 @@ class Feed(Protocol):
     def snapshot(self, symbol_ids: Collection[int]) -> None:
         """Store the books of these symbols."""
 
-    def nudge_settlement(self) -> None:
-        """Wake the settlement of this partition; must not wait for anything."""
+    def notify_settlement(self) -> None:
+        """Notify the settlement of this partition; must not wait for anything."""
 
 
 class Clock(Protocol):

@@ -108,7 +108,7 @@ class RedisFeed:
         units: Mapping[int, SymbolUnits],
         feeds: Mapping[int, FeedState],
         clock: Clock,
-        wake_settlement: Callable[[], None],
+        notify_settlement: Callable[[], None],
     ) -> None:
         self._publisher = publisher
         self._partition_id = partition_id
@@ -117,7 +117,7 @@ class RedisFeed:
         self._units = units
         self._feeds = feeds
         self._clock = clock
-        self._wake_settlement = wake_settlement
+        self._notify_settlement = notify_settlement
         self._texts: dict[int, SymbolText] = {}
 
     def publish(self, frames: Sequence[Frame], symbol_ids: Collection[int]) -> None:
@@ -146,9 +146,9 @@ class RedisFeed:
         with _stream_down():
             self._publisher.books(books, tops=tops, states=states)
 
-    def nudge_settlement(self) -> None:
+    def notify_settlement(self) -> None:
         """Leave word that there is something to settle; never waits."""
-        self._wake_settlement()
+        self._notify_settlement()
 
     def _knows(self, symbol_id: int) -> bool:
         return symbol_id in self._units

@@ -27,15 +27,15 @@ from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
 
 TASK: Final = "orders.tasks.settle_partition"  # its name from before: what waits is still found
 SETTLE_RUN_SECONDS: Final = 5.0
-# A bell that rang for a run that died must not keep the next one silent for long.
-BELL_LIFE_MS: Final = 2_000
+# A flag that was set for a run that died must not hold up the next one for long.
+FLAG_LIFE_MS: Final = 2_000
 IDLE: Final = psycopg.pq.TransactionStatus.IDLE
-NUDGE_FAILED: Final = Counter("takas_nudge_failed", "Settlement tasks that could not be sent")
+NOTIFY_FAILED: Final = Counter("takas_nudge_failed", "Settlement tasks that could not be sent")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class SettlementNudge:
+class SettlementNotifier:
     """Sends the settlement task of a partition whenever asked, at most one at a time.
 
     The matching worker never waits for a broker: one that is down can hold up whoever sends a task
@@ -54,7 +54,7 @@ class SettlementNudge:
     def start(self) -> None:
         self._thread.start()
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """Ask for a settlement run; returns at once."""
         self._is_wanted.set()
 
@@ -71,36 +71,36 @@ class SettlementNudge:
             try:
                 self.send()
             except (redis.RedisError, KombuError, OSError) as error:
-                NUDGE_FAILED.inc()
+                NOTIFY_FAILED.inc()
                 log.warning(
                     "matching.nudge_failed", partition_id=self._partition_id, error=str(error)
                 )
 
 
-class Doorbell(Protocol):
-    """How a run learns that something was committed after it looked."""
+class SettlementFlag(Protocol):
+    """How a run of settlement learns that something was committed after it looked."""
 
-    def ring(self) -> None:
-        """Leave word that there may be work."""
+    def set(self) -> None:
+        """Say that there may be work."""
 
-    def silence(self) -> bool:
-        """Take the word away; True when there was one."""
+    def clear(self) -> bool:
+        """Take the flag down; True where it was set."""
 
 
-class RedisDoorbell:
-    """The nudge flag of a partition. Without Redis nobody rings: beat looks every second."""
+class RedisSettlementFlag:
+    """The flag of a partition in Redis. Without Redis nobody sets it: beat looks every second."""
 
     def __init__(self, client: redis.Redis, partition_id: int) -> None:
         self._client = client
         self._key = settle_flag_key(partition_id)
 
-    def ring(self) -> None:
+    def set(self) -> None:
         try:
-            self._client.set(self._key, b"1", px=BELL_LIFE_MS)
+            self._client.set(self._key, b"1", px=FLAG_LIFE_MS)
         except redis.RedisError as error:
             log.warning("settlement.bell_unreachable", error=str(error))
 
-    def silence(self) -> bool:
+    def clear(self) -> bool:
         try:
             return bool(self._client.delete(self._key))
         except redis.RedisError as error:
@@ -110,23 +110,23 @@ class RedisDoorbell:
 
 def settle_until_idle(
     step: Callable[[], SettledBatch | Idle],
-    doorbell: Doorbell,
+    flag: SettlementFlag,
     *,
     settled: Callable[[SettledBatch], None],
     is_over: Callable[[], bool],
 ) -> bool:
     """Settle batch after batch; return whether time ran out with work left.
 
-    No wake-up is lost. Whoever commits events rings and, if the bell was silent, sends a task. A
-    run silences the bell before it looks, and looks again when the bell rang meanwhile. A run that
-    finds the cursor locked rings and tries once more: if it is locked still, the one who holds it
-    has yet to listen for the bell, and will.
+    No commit is missed. Whoever commits events sets the flag and, if it was not set, sends a task.
+    A run clears the flag before it looks, and looks again when the flag was set meanwhile. A run
+    that finds the cursor locked sets the flag and tries once more: if the cursor is locked still,
+    the run that locked it has yet to look at the flag.
     """
-    doorbell.silence()
+    flag.clear()
     while True:
         outcome = step()
         if outcome is Idle.LOCKED:
-            doorbell.ring()
+            flag.set()
             outcome = step()
             if outcome is Idle.LOCKED:
                 return False
@@ -134,7 +134,7 @@ def settle_until_idle(
             settled(outcome)
             if is_over():
                 return True
-        elif not doorbell.silence():
+        elif not flag.clear():
             return False
 
 
@@ -167,7 +167,7 @@ def settle_partition(partition_id: int) -> None:
     try:
         has_more = settle_until_idle(
             lambda: _timed_step(partition_id),
-            RedisDoorbell(client, partition_id),
+            RedisSettlementFlag(client, partition_id),
             settled=lambda batch: _after_commit(client, batch),
             is_over=lambda: time.monotonic() > until,
         )

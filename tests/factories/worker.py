@@ -86,7 +86,7 @@ class MemoryFeed:
     def __init__(self) -> None:
         self.frames: list[tuple[str, bytes]] = []
         self.snapshots: list[set[int]] = []
-        self.nudges = 0
+        self.notices = 0
         self.is_down = False
 
     def publish(self, frames: Sequence[tuple[str, bytes]], symbol_ids: Collection[int]) -> None:
@@ -97,9 +97,9 @@ class MemoryFeed:
         self._check()
         self.snapshots.append(set(symbol_ids))
 
-    def nudge_settlement(self) -> None:
+    def notify_settlement(self) -> None:
         self._check()
-        self.nudges += 1
+        self.notices += 1
 
     def bodies(self, topic: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(frame) for name, frame in self.frames if name == topic]

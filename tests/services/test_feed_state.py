@@ -170,7 +170,7 @@ def redis_feed(publisher: Publisher, engine: Engine, feed: SymbolFeed) -> RedisF
         units={1: UNITS},
         feeds={1: feed},
         clock=TestClock(1_767_225_600_007),
-        wake_settlement=lambda: None,
+        notify_settlement=lambda: None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Celery tasks of orders: no wake-up is lost, and only what is out of date is forgotten."""
+"""Celery tasks of orders: no commit is missed, and only what is out of date is forgotten."""
 
 import random
 import signal
@@ -27,7 +27,7 @@ from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.settlement.batch import Idle, SettledBatch, settle_next
 from orders.settlement.task import (
-    RedisDoorbell,
+    RedisSettlementFlag,
     balance_frames,
     connection_close,
     settle_partition,
@@ -71,11 +71,11 @@ def cursor_of(rig):
     return rig.connection.execute("SELECT last_seq FROM orders_settlementcursor").fetchone()[0]
 
 
-def run(step, doorbell, batches, *, is_over=lambda: False):
-    return settle_until_idle(step, doorbell, settled=batches.append, is_over=is_over)
+def run(step, flag, batches, *, is_over=lambda: False):
+    return settle_until_idle(step, flag, settled=batches.append, is_over=is_over)
 
 
-# --- the bell: the real loop under many schedules, in a world of plain attributes
+# --- the flag: the real loop under many schedules, in a world of plain attributes
 
 
 class Schedule:
@@ -114,7 +114,7 @@ class Schedule:
 
 
 class World:
-    """Committed and settled events, a cursor with a lock, a bell, and a queue of tasks."""
+    """Committed and settled events, a cursor with a lock, a flag, and a queue of tasks."""
 
     COMMITS = 3
     CHILDREN = 2  # runs at the same time, as in a Celery worker
@@ -123,7 +123,7 @@ class World:
         self.schedule = Schedule(seed)
         self.committed = self.settled = self.tasks_waiting = self.running = self.runs = 0
         self.holder = None
-        self.bell = False
+        self.flag = False
         self.schedule.start("committer", self.commit_and_ring)
 
     def commit_and_ring(self):
@@ -131,7 +131,7 @@ class World:
             self.schedule.pause("committer")
             self.committed += 1
             self.schedule.pause("committer")
-            was_set, self.bell = self.bell, True
+            was_set, self.flag = self.flag, True
             if not was_set:
                 self.tasks_waiting += 1
                 self.start_tasks()
@@ -145,9 +145,9 @@ class World:
             self.schedule.start(name, lambda name=name: self.run(name))
 
     def run(self, name):
-        bell = Bell(self, name)
+        flag = WorldFlag(self, name)
         settle_until_idle(
-            lambda: self.step(name), bell, settled=lambda _: None, is_over=lambda: False
+            lambda: self.step(name), flag, settled=lambda _: None, is_over=lambda: False
         )
         self.running -= 1
         self.start_tasks()
@@ -165,17 +165,17 @@ class World:
         return SettledBatch(PARTITION, 0, seen, 1, 7, [], {}) if is_new else Idle.SETTLED
 
 
-class Bell:
+class WorldFlag:
     def __init__(self, world, name):
         self.world, self.name = world, name
 
-    def ring(self):
+    def set(self):
         self.world.schedule.pause(self.name)
-        self.world.bell = True
+        self.world.flag = True
 
-    def silence(self):
+    def clear(self):
         self.world.schedule.pause(self.name)
-        was_set, self.world.bell = self.world.bell, False
+        was_set, self.world.flag = self.world.flag, False
         return was_set
 
 
@@ -191,12 +191,12 @@ def test_no_schedule_of_commits_and_runs_loses_a_wake_up():
     assert runs.keys() >= {1, 2, 3}, "the schedules differ"
 
 
-# --- the bell, real
+# --- the flag, real
 
 
 def test_commit_during_a_run_that_saw_nothing_is_settled_by_it(rig, client):
-    """The second run finds the cursor locked and leaves; the first one hears the bell."""
-    doorbell = RedisDoorbell(client, PARTITION)
+    """The second run finds the cursor locked and leaves; the first one sees the flag."""
+    flag = RedisSettlementFlag(client, PARTITION)
     first: list[SettledBatch] = []
     second: list[SettledBatch] = []
     has_looked: list[bool] = []
@@ -209,11 +209,11 @@ def test_commit_during_a_run_that_saw_nothing_is_settled_by_it(rig, client):
                 has_looked.append(True)
                 assert outcome is Idle.SETTLED
                 trade(rig)  # commits after this run looked, before it lets go of the cursor
-                run(lambda: settle_next(rig.connection, PARTITION), doorbell, second)
+                run(lambda: settle_next(rig.connection, PARTITION), flag, second)
             own.execute("COMMIT")
             return outcome
 
-    has_more = run(step_with_a_commit_behind_it, doorbell, first)
+    has_more = run(step_with_a_commit_behind_it, flag, first)
     assert has_more is False
     assert second == []
     assert [batch.trades for batch in first] == [1]
@@ -224,9 +224,9 @@ def test_commit_during_a_run_that_saw_nothing_is_settled_by_it(rig, client):
 def test_run_that_is_out_of_time_says_that_there_is_more(rig, client):
     trade(rig)
     batches: list[SettledBatch] = []
-    doorbell = RedisDoorbell(client, PARTITION)
+    flag = RedisSettlementFlag(client, PARTITION)
     step = lambda: settle_next(rig.connection, PARTITION)  # noqa: E731 - it is passed on
-    assert run(step, doorbell, batches, is_over=lambda: True) is True
+    assert run(step, flag, batches, is_over=lambda: True) is True
     assert len(batches) == 1
 
 
@@ -234,7 +234,11 @@ def test_without_redis_a_run_settles_all_the_same(rig):
     nowhere = redis_away()
     trade(rig)
     batches: list[SettledBatch] = []
-    run(lambda: settle_next(rig.connection, PARTITION), RedisDoorbell(nowhere, PARTITION), batches)
+    run(
+        lambda: settle_next(rig.connection, PARTITION),
+        RedisSettlementFlag(nowhere, PARTITION),
+        batches,
+    )
     assert [batch.trades for batch in batches] == [1]
 
 

@@ -143,7 +143,7 @@ def test_an_order_travels_from_the_stream_to_rows_and_frames(
     topics = [topic for topic, _ in frames_heard(listener)]
     sides = [f"account:{account}" for account in market.account_ids[:2]]
     assert topics == [f"{code}@depth", f"{code}@trade", *sides]
-    assert client.exists(settle_flag_key(market.partition_id)), "settlement was woken"
+    assert client.exists(settle_flag_key(market.partition_id)), "settlement was notified"
     process.terminate()
     assert process.wait(HANG_S) == 0
 

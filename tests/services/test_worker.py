@@ -66,7 +66,7 @@ def test_two_orders_meet_and_their_rows_tell(
         (market.partition_id,),
     ).fetchone()
     assert partition == (2, state_hash(process.loaded.engine))
-    assert around.feed.nudges == 1
+    assert around.feed.notices == 1
 
 
 def test_doubled_and_garbage_entries_change_nothing(

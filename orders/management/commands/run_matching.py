@@ -41,7 +41,7 @@ from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.lease import Lease, lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
-from orders.settlement.task import SettlementNudge
+from orders.settlement.task import SettlementNotifier
 
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25
@@ -236,8 +236,8 @@ class MatchingProcess:
         stream: RedisStream,
     ) -> Worker:
         publisher = Publisher(client)
-        nudge = SettlementNudge(publisher, self.partition_id)
-        nudge.start()
+        notifier = SettlementNotifier(publisher, self.partition_id)
+        notifier.start()
         feed = RedisFeed(
             publisher,
             partition_id=self.partition_id,
@@ -246,7 +246,7 @@ class MatchingProcess:
             units=loaded.units,
             feeds=loaded.feeds,
             clock=clock,
-            wake_settlement=nudge.wake,
+            notify_settlement=notifier.notify,
         )
         return Worker(
             engine=loaded.engine,
