@@ -25,6 +25,8 @@ from pytest_django import DjangoDbBlocker
 from config.stack.servers import Server, postgres_prepare, redis_prepare, server_start
 from tests.emptying import tables_empty
 
+pytest_plugins = ["tests.fixtures"]
+
 PROCESSES_MIN: Final = 2
 PROCESSES_MAX: Final = 4  # more would want more connections than the one Postgres has
 # Long tests begin first, so that no processor is left with one at the end.
@@ -152,9 +154,12 @@ def fresh_networks() -> None:
 @pytest.fixture(autouse=True)
 def base_rows(request: pytest.FixtureRequest) -> None:
     """Put back the rows that migrations insert, for every test that uses the database."""
-    if request.node.get_closest_marker("django_db") is None:
+    marker = request.node.get_closest_marker("django_db")
+    asked = {"db", "transactional_db"} & set(request.fixturenames)
+    if marker is None and not asked:
         return
-    transactional = request.node.get_closest_marker("django_db").kwargs.get("transaction", False)
-    request.getfixturevalue("transactional_db" if transactional else "db")
+    marked = marker is not None and marker.kwargs.get("transaction", False)
+    is_transactional = marked or "transactional_db" in asked
+    request.getfixturevalue("transactional_db" if is_transactional else "db")
     with connection.cursor() as cursor:
         cursor.execute(BASE_ROWS)

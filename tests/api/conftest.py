@@ -1,26 +1,14 @@
-"""One symbol, two traders, and nothing left over in this process from the test before.
+"""The API's tests: every one is run both ways, by a thread and on the event loop.
 
 Imports are inside: this file is read before Django is set up.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 import pytest
-
-if TYPE_CHECKING:
-    from exchange.models import Symbol
-    from tests.factories.trading import Trader
 
 
 @pytest.fixture(autouse=True)
-def fresh_process(transactional_db: None) -> Iterator[None]:
-    """The intake thread commits on a connection of its own: these tests commit for real."""
-    from tests.factories.trading import process_begin, process_end
-
-    process_begin()
-    yield
-    process_end()
+def fresh(fresh_process: None) -> None:
+    """Every test here begins with a process that keeps nothing."""
 
 
 @pytest.fixture(autouse=True, params=["thread", "loop"])
@@ -32,24 +20,3 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "loop":
         monkeypatch.setattr(trading, "Client", DoorClient)
     return str(request.param)
-
-
-@pytest.fixture
-def symbol(fresh_process: None) -> "Symbol":
-    from tests.factories.models import SymbolFactory
-
-    return SymbolFactory.create(code="BTC-USDT")
-
-
-@pytest.fixture
-def ada(symbol: "Symbol") -> "Trader":
-    from tests.factories.trading import fast_tier, trader_make
-
-    return trader_make("ada", tier=fast_tier())
-
-
-@pytest.fixture
-def boris(symbol: "Symbol") -> "Trader":
-    from tests.factories.trading import fast_tier, trader_make
-
-    return trader_make("boris", tier=fast_tier())

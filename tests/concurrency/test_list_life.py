@@ -3,7 +3,6 @@
 The real intake, worker and settlement; the order of events is the order on the stream.
 """
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -11,12 +10,11 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import ListKind, OrderType, Side
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from orders.intake.jobs import ListJob
 from orders.models import Command, Order, Trade
 from tests.concurrency.test_races import assert_reserved_is_explained, run
-from tests.factories.market import Market, market_make
+from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess
 from tests.services.test_intake_lists import Leg, accepted, amend, ids_of, list_job
 from tests.services.test_intake_lists import run as take_in
@@ -30,28 +28,10 @@ PAIR: list[Leg] = [(SELL, LIMIT, 10, 120), (SELL, STOP, 10, 80)]
 
 
 @pytest.fixture
-def market(transactional_db: None) -> Market:
-    ids = IdGenerator(7, lambda: time.time_ns() // 1_000_000)
-    return market_make(ids=ids, accounts=2, funds=FUNDS)
-
-
-@pytest.fixture
 def intake(market: Market) -> Iterator[psycopg.Connection]:
     connection = connect("test-intake")
     yield connection
     connection.close()
-
-
-@pytest.fixture
-def around(market: Market) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def worker(around: Surroundings) -> WorkerProcess:
-    return around.start()
 
 
 def place(market: Market, intake: psycopg.Connection, kind: ListKind, legs: list[Leg]) -> ListJob:

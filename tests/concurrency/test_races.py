@@ -3,7 +3,6 @@
 The real intake, worker and settlement; the order of events is the order on the stream (O3, L5).
 """
 
-import time
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -14,12 +13,11 @@ from django.db.models import Sum
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from orders.intake.batch import commit_batch
 from orders.models import Command, Order, Trade
 from orders.settlement.batch import settle_batch
-from tests.factories.market import Market, market_make
+from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess
 from wallets.models import Balance, Reservation
 
@@ -27,28 +25,10 @@ MAKER, TAKER = 0, 1
 
 
 @pytest.fixture
-def market(transactional_db: None) -> Market:
-    ids = IdGenerator(7, lambda: time.time_ns() // 1_000_000)
-    return market_make(ids=ids, accounts=2)
-
-
-@pytest.fixture
 def intake(market: Market) -> Iterator[psycopg.Connection]:
     connection = connect("test-intake")
     yield connection
     connection.close()
-
-
-@pytest.fixture
-def around(market: Market) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def worker(around: Surroundings) -> WorkerProcess:
-    return around.start()
 
 
 def settle_all(market: Market) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -17,7 +17,6 @@ import pytest
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from orders.intake import deferred
 from orders.intake.jobs import Accepted, Job, Outcome
@@ -25,8 +24,7 @@ from orders.intake.thread import Intake
 from orders.settlement.batch import settle_batch
 from tests.concurrency.test_pairs_under_load import audited
 from tests.concurrency.test_races import assert_reserved_is_explained
-from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, WorkerProcess
+from tests.factories.venue import Venue
 from tests.waiting import HANG_S, wait_until
 from wallets.models import Reservation
 
@@ -40,38 +38,9 @@ FUNDS: Final = Decimal("1001")
 
 
 @pytest.fixture
-def market(transactional_db: None) -> Market:
-    ids = IdGenerator(7, lambda: time.time_ns() // 1_000_000)
-    return market_make(ids=ids, accounts=2, funds=FUNDS)
-
-
-@pytest.fixture
-def around(market: Market) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market)
-    yield surroundings
-    surroundings.close()
-
-
-@pytest.fixture
-def worker(around: Surroundings) -> WorkerProcess:
-    return around.start()
-
-
-@pytest.fixture
-def intake(market: Market) -> Iterator[Intake]:
-    intake = Intake(
-        open_connection=lambda: connect("test-intake"),
-        publisher=market.outbox,
-        next_id=market.ids.next_id,
-    )
-    yield intake
-    intake.stop()
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test") as connection:
-        yield connection
+def market_terms() -> dict[str, Any]:
+    """Two traders, each with all that one such buy takes."""
+    return {"accounts": 2, "funds": FUNDS}
 
 
 class Asked:
@@ -107,191 +76,119 @@ def waits(intake: Intake, job: Job) -> Asked:
     return asked
 
 
-def match(around: Surroundings, worker: WorkerProcess) -> None:
-    """Let the engine do, and tell, what was asked for; nothing is booked."""
-    around.deliver()
-    worker.run()
-
-
-def settle(db: psycopg.Connection, market: Market) -> None:
-    while settle_batch(db, market.partition_id) is not None:
-        pass
-
-
-def accepted(intake: Intake, job: Job) -> int:
-    assert isinstance(intake.submit(job), Accepted)
-    return job.command_id
-
-
-def cancelled(
-    intake: Intake, market: Market, around: Surroundings, worker: WorkerProcess, *orders: int
-) -> None:
-    for order_id in orders:
-        accepted(intake, market.cancel_job(ADA, order_id))
-    match(around, worker)
-
-
-def test_money_of_a_cancelled_order_pays_for_the_next_one(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    match(around, worker)
-    cancelled(intake, market, around, worker, first)
-    again = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    accepted(intake, market.place_job(BORIS, BUY, 1, TICKS - 1))  # nobody else waits for it
-    settle(db, market)
+def test_money_of_a_cancelled_order_pays_for_the_next_one(venue: Venue) -> None:
+    first = venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.match()
+    venue.cancel(ADA, first)
+    again = waits(venue.intake, venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.accept(venue.market.place_job(BORIS, BUY, 1, TICKS - 1))  # nobody else waits for it
+    venue.settle()
     assert isinstance(again.answer(), Accepted)
-    assert_reserved_is_explained(market)
+    assert_reserved_is_explained(venue.market)
 
 
-def test_what_was_bought_can_be_sold_at_once(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    accepted(intake, market.place_job(BORIS, SELL, LOTS, TICKS))
-    accepted(intake, market.place_job(ADA, BUY, 400, TICKS))
-    match(around, worker)
+def test_what_was_bought_can_be_sold_at_once(venue: Venue) -> None:
+    venue.accept(venue.market.place_job(BORIS, SELL, LOTS, TICKS))
+    venue.accept(venue.market.place_job(ADA, BUY, 400, TICKS))
+    venue.match()
     # All there is: what it had, and the fill that a frame has told of.
-    sale = waits(intake, market.place_job(ADA, SELL, 1_001_000 + 400, TICKS + 1))
-    settle(db, market)
+    sale = waits(venue.intake, venue.market.place_job(ADA, SELL, 1_001_000 + 400, TICKS + 1))
+    venue.settle()
     assert isinstance(sale.answer(), Accepted)
-    assert_reserved_is_explained(market)
+    assert_reserved_is_explained(venue.market)
 
 
-def test_what_an_amend_gave_back_pays_for_the_next_order(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    match(around, worker)
-    accepted(intake, market.amend_job(ADA, first, BUY, quantity_lots=LOTS // 2))
-    match(around, worker)
-    second = waits(intake, market.place_job(ADA, BUY, LOTS // 2, TICKS))
-    settle(db, market)
+def test_what_an_amend_gave_back_pays_for_the_next_order(venue: Venue) -> None:
+    first = venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.match()
+    venue.accept(venue.market.amend_job(ADA, first, BUY, quantity_lots=LOTS // 2))
+    venue.match()
+    second = waits(venue.intake, venue.market.place_job(ADA, BUY, LOTS // 2, TICKS))
+    venue.settle()
     assert isinstance(second.answer(), Accepted)
 
 
-def test_an_amend_that_was_answered_does_not_bar_the_next_one(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    first = accepted(intake, market.place_job(ADA, BUY, 10, 100))
-    match(around, worker)
-    accepted(intake, market.amend_job(ADA, first, BUY, price_ticks=101))
-    match(around, worker)
-    second = waits(intake, market.amend_job(ADA, first, BUY, price_ticks=102))
-    settle(db, market)
+def test_an_amend_that_was_answered_does_not_bar_the_next_one(venue: Venue) -> None:
+    first = venue.accept(venue.market.place_job(ADA, BUY, 10, 100))
+    venue.match()
+    venue.accept(venue.market.amend_job(ADA, first, BUY, price_ticks=101))
+    venue.match()
+    second = waits(venue.intake, venue.market.amend_job(ADA, first, BUY, price_ticks=102))
+    venue.settle()
     assert isinstance(second.answer(), Accepted)
-    third = Asked(intake, market.amend_job(ADA, first, BUY, price_ticks=103)).answer()
+    third = Asked(venue.intake, venue.market.amend_job(ADA, first, BUY, price_ticks=103)).answer()
     assert isinstance(third, DomainError)
     assert third.code is Code.ORDER_AMEND_PENDING, "the engine has not answered the second one"
 
 
-def test_an_order_that_ended_counts_as_open_no_more(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    first = accepted(intake, market.place_job(ADA, BUY, 10, 100))
-    match(around, worker)
-    cancelled(intake, market, around, worker, first)
-    job = market.place_job(ADA, BUY, 10, 100)
+def test_an_order_that_ended_counts_as_open_no_more(venue: Venue) -> None:
+    first = venue.accept(venue.market.place_job(ADA, BUY, 10, 100))
+    venue.match()
+    venue.cancel(ADA, first)
+    job = venue.market.place_job(ADA, BUY, 10, 100)
     job.open_orders_max = 1
-    second = waits(intake, job)
-    settle(db, market)
+    second = waits(venue.intake, job)
+    venue.settle()
     assert isinstance(second.answer(), Accepted)
-    third = market.place_job(ADA, BUY, 10, 100)
+    third = venue.market.place_job(ADA, BUY, 10, 100)
     third.open_orders_max = 1
-    refusal = Asked(intake, third).answer()
+    refusal = Asked(venue.intake, third).answer()
     assert isinstance(refusal, DomainError)
     assert refusal.code is Code.RISK_OPEN_ORDERS_MAX
 
 
-def test_who_has_too_little_is_told_so_at_once_where_nothing_is_to_be_booked(
-    market: Market, intake: Intake, around: Surroundings, worker: WorkerProcess
-) -> None:
+def test_who_has_too_little_is_told_so_at_once_where_nothing_is_to_be_booked(venue: Venue) -> None:
     """Others' unbooked orders are no reason to wait."""
-    accepted(intake, market.place_job(BORIS, BUY, 10, 100))
-    match(around, worker)
-    job = market.place_job(ADA, BUY, LOTS + 1, TICKS)
-    refusal = Asked(intake, job).answer()
+    venue.accept(venue.market.place_job(BORIS, BUY, 10, 100))
+    venue.match()
+    job = venue.market.place_job(ADA, BUY, LOTS + 1, TICKS)
+    refusal = Asked(venue.intake, job).answer()
     assert isinstance(refusal, DomainError)
     assert refusal.code is Code.FUNDS_INSUFFICIENT
     assert job.settled_at == {}
-    assert not Reservation.objects.filter(account_id=market.account_ids[ADA]).exists()
+    assert not Reservation.objects.filter(account_id=venue.market.account_ids[ADA]).exists()
 
 
-def test_who_has_too_little_after_all_is_refused_when_that_is_sure(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    match(around, worker)
-    asked = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    settle(db, market)
+def test_who_has_too_little_after_all_is_refused_when_that_is_sure(venue: Venue) -> None:
+    venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.match()
+    asked = waits(venue.intake, venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.settle()
     refusal = asked.answer()
     assert isinstance(refusal, DomainError)
     assert refusal.code is Code.FUNDS_INSUFFICIENT
 
 
 def test_without_settlement_nobody_waits_for_ever_and_nothing_untrue_is_said(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    monkeypatch: pytest.MonkeyPatch,
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deferred, "SETTLING_S", 0.05)
     monkeypatch.setattr(deferred, "SETTLING_MAX", 1)
-    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    match(around, worker)
-    cancelled(intake, market, around, worker, first)
+    first = venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.match()
+    venue.cancel(ADA, first)
     before = Reservation.objects.count()
-    jobs = [market.place_job(ADA, BUY, LOTS, TICKS) for _ in range(2)]
-    for outcome in intake.submit_all(jobs):
+    jobs = [venue.market.place_job(ADA, BUY, LOTS, TICKS) for _ in range(2)]
+    for outcome in venue.intake.submit_all(jobs):
         assert isinstance(outcome, DomainError)
         assert outcome.code is Code.ENGINE_SETTLING
     assert Reservation.objects.count() == before
 
 
-def test_a_process_that_ends_answers_those_that_wait_first(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    first = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    match(around, worker)
-    cancelled(intake, market, around, worker, first)
-    again = waits(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-    stopping = threading.Thread(target=intake.stop)
+def test_a_process_that_ends_answers_those_that_wait_first(venue: Venue) -> None:
+    first = venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    venue.match()
+    venue.cancel(ADA, first)
+    again = waits(venue.intake, venue.market.place_job(ADA, BUY, LOTS, TICKS))
+    stopping = threading.Thread(target=venue.intake.stop)
     stopping.start()
-    settle(db, market)
+    venue.settle()
     assert isinstance(again.answer(), Accepted)
     stopping.join(HANG_S)
 
 
 @contextmanager
-def venue(market: Market, around: Surroundings, worker: WorkerProcess) -> Iterator[None]:
+def running(venue: Venue) -> Iterator[None]:
     """Worker and settlement in threads of their own, the second one always a little late."""
     is_over = threading.Event()
     failures: list[BaseException] = []
@@ -307,15 +204,15 @@ def venue(market: Market, around: Surroundings, worker: WorkerProcess) -> Iterat
         return body
 
     def work() -> None:
-        around.deliver()
-        worker.run(1)
+        venue.around.deliver()
+        venue.worker.run(1)
         time.sleep(0.0005)
 
     with connect("test-settlement") as connection:
 
         def book() -> None:
             time.sleep(0.01)
-            settle_batch(connection, market.partition_id)
+            settle_batch(connection, venue.market.partition_id)
 
         threads = [threading.Thread(target=goes(turn)) for turn in (work, book)]
         for thread in threads:
@@ -335,41 +232,29 @@ def told(db: psycopg.Connection, order_id: int, status: str) -> None:
     until(lambda: db.execute(statement, (order_id,)).fetchone() == (status,))
 
 
-def test_cancel_then_place_with_the_whole_balance_again_and_again(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
-    with venue(market, around, worker):
+def test_cancel_then_place_with_the_whole_balance_again_and_again(venue: Venue) -> None:
+    with running(venue):
         for _ in range(ROUNDS):
-            order_id = accepted(intake, market.place_job(ADA, BUY, LOTS, TICKS))
-            told(db, order_id, "open")
-            accepted(intake, market.cancel_job(ADA, order_id))
-            told(db, order_id, "cancelled")
-    settle(db, market)
+            order_id = venue.accept(venue.market.place_job(ADA, BUY, LOTS, TICKS))
+            told(venue.db, order_id, "open")
+            venue.accept(venue.market.cancel_job(ADA, order_id))
+            told(venue.db, order_id, "cancelled")
+    venue.settle()
     assert not Reservation.objects.exists()
-    assert_reserved_is_explained(market)
-    audited(db)
+    assert_reserved_is_explained(venue.market)
+    audited(venue.db)
 
 
-def test_buy_then_sell_all_of_it_again_and_again(
-    market: Market,
-    intake: Intake,
-    around: Surroundings,
-    worker: WorkerProcess,
-    db: psycopg.Connection,
-) -> None:
+def test_buy_then_sell_all_of_it_again_and_again(venue: Venue) -> None:
     """All base there is goes to and fro: each time its buyer sells it on at once."""
     owned = 1_001_000
     seller, buyer = ADA, BORIS
-    with venue(market, around, worker):
+    with running(venue):
         for _ in range(ROUNDS):
-            accepted(intake, market.place_job(seller, SELL, owned, 1))
-            bought = accepted(intake, market.place_job(buyer, BUY, owned, 1))
-            told(db, bought, "filled")
+            venue.accept(venue.market.place_job(seller, SELL, owned, 1))
+            bought = venue.accept(venue.market.place_job(buyer, BUY, owned, 1))
+            told(venue.db, bought, "filled")
             seller, buyer, owned = buyer, seller, 2_002_000
-    settle(db, market)
-    assert_reserved_is_explained(market)
-    audited(db)
+    venue.settle()
+    assert_reserved_is_explained(venue.market)
+    audited(venue.db)

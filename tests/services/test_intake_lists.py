@@ -1,6 +1,5 @@
 """orders.intake of lists: one decision, one reservation for what can happen once, one command."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -13,7 +12,6 @@ from exchange.domain.codes import Code
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.selectors import units_load
 from matching.engine.messages import PlaceList
@@ -22,7 +20,7 @@ from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
 from orders.recording.unsequenced import UnsequencedRows
-from tests.factories.market import Market, market_make
+from tests.factories.market import Market
 from wallets.models import Balance, Reservation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,10 +34,9 @@ Leg = tuple[Side, OrderType, int, int]  # lots, ticks of the limit or bound
 
 
 @pytest.fixture
-def market() -> Market:
+def market_terms() -> dict[str, Any]:
     """Every account has 1 of each asset: 1,000 lots, or 100,000 tick-lots of 10 atoms each."""
-    ids = IdGenerator(3, lambda: time.time_ns() // 1_000_000)
-    return market_make(ids=ids, accounts=2, funds=FUNDS)
+    return {"accounts": 2, "funds": FUNDS}
 
 
 def leg(market: Market, one: Leg, client_id: str | None = None) -> PlaceJob:

@@ -10,14 +10,13 @@ import pytest
 
 from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
-from exchange.domain.ids import IdGenerator
 from exchange.selectors import units_load
 from matching.state.codec import decode_command
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.models import Order
 from orders.reads.orders import order_json, order_of_account
 from orders.recording.unsequenced import UnsequencedRows
-from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market, market_make
+from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
 from tests.factories.worker import TestClock
 from wallets.models import Reservation
 
@@ -39,8 +38,8 @@ RARE = (
 
 
 @pytest.fixture
-def market(clock: TestClock) -> Market:
-    return market_make(ids=IdGenerator(1, clock.now_ms), accounts=1)
+def market_terms() -> dict[str, Any]:
+    return {"accounts": 1}
 
 
 def job_of(

@@ -8,7 +8,6 @@ import pytest
 
 from exchange.domain.enums import OrderStatus, Side, SymbolState
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.intake.thread import intake_stop
@@ -17,8 +16,8 @@ from orders.markets.rules import symbol_rules_converge, symbol_rules_send
 from orders.markets.schedules import schedules_run
 from orders.markets.states import symbol_state_request
 from orders.models import Command, Order, ScheduledState, Trade
-from tests.factories.market import Market, Outbox, market_make
-from tests.factories.worker import Surroundings, TestClock, WorkerProcess
+from tests.factories.market import Market, Outbox
+from tests.factories.worker import TestClock, WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,18 +25,11 @@ BUY, SELL = Side.BUY, Side.SELL
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def market(clock: TestClock) -> Iterator[Market]:
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
     catalogue_forget()
-    yield market_make(ids=IdGenerator(1, clock.now_ms))
+    yield
     intake_stop()
-
-
-@pytest.fixture
-def worker(market: Market, clock: TestClock) -> Iterator[WorkerProcess]:
-    surroundings = Surroundings(market, clock)
-    yield surroundings.start()
-    surroundings.close()
 
 
 def obey(worker: WorkerProcess, clock: TestClock) -> None:

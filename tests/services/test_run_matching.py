@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from functools import partial
@@ -17,7 +16,6 @@ from django.conf import settings
 from django.db import connection as django_connection
 
 from exchange.domain.enums import Side
-from exchange.domain.ids import IdGenerator
 from exchange.infra.redis import (
     FEED_CHANNEL,
     book_key,
@@ -38,11 +36,6 @@ from tests.waiting import HANG_S, wait_until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 TAKE_OVER_S_MAX = 5.0
-
-
-@pytest.fixture
-def market() -> Market:
-    return market_make(ids=IdGenerator(2, lambda: time.time_ns() // 1_000_000))
 
 
 @pytest.fixture

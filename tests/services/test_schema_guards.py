@@ -10,13 +10,12 @@ from django.db import connection, models
 from psycopg.sql import SQL, Identifier
 
 from exchange.domain.enums import OrderStatus, Side
-from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Symbol
 from matching.engine.messages import ALL_ACCOUNTS
 from orders.lifecycle import NEXT
 from tests.factories.market import Market, market_make
-from tests.factories.worker import Surroundings, TestClock
+from tests.factories.worker import Surroundings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,14 +66,8 @@ def test_every_column_of_words_has_a_constraint_with_the_words_of_the_code() -> 
 
 
 @pytest.fixture
-def market() -> Market:
-    return market_make(ids=IdGenerator(1, TestClock().now_ms), accounts=2)
-
-
-@pytest.fixture
-def rows(market: Market) -> Any:
+def rows(market: Market, around: Surroundings) -> Any:
     """The tables of interest with a row each: made by the real path, not by hand."""
-    around = Surroundings(market)
     with connect("test") as db:
         market.place(db, 0, Side.SELL, 10, 100)
         market.place(db, 1, Side.BUY, 4, 100)
@@ -82,7 +75,6 @@ def rows(market: Market) -> Any:
         around.deliver()
         around.start().run()
         yield db
-    around.close()
 
 
 # table, assignment, what refuses it

@@ -1,7 +1,5 @@
 """A symbol's grid: it never moves under its orders, whoever writes: form, ORM or SQL."""
 
-import time
-from collections.abc import Iterator
 from decimal import Decimal
 
 import psycopg
@@ -10,11 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
 from exchange.domain.enums import Side, SymbolState
-from exchange.domain.ids import IdGenerator
-from exchange.infra.database import connect
 from exchange.models import Asset, Symbol
 from matching.worker.ports import LeaseLost
-from tests.factories.market import Market, market_make
+from tests.factories.market import Market
 from tests.factories.models import AssetFactory
 from tests.factories.worker import Surroundings
 
@@ -26,24 +22,6 @@ GRID = {
     "partition_id": 7,
     "base": "quote",
 }
-
-
-@pytest.fixture
-def market() -> Market:
-    return market_make(ids=IdGenerator(3, lambda: time.time_ns() // 1_000_000))
-
-
-@pytest.fixture
-def db() -> Iterator[psycopg.Connection]:
-    with connect("test-intake") as opened:
-        yield opened
-
-
-@pytest.fixture
-def around(market: Market) -> Iterator[Surroundings]:
-    surroundings = Surroundings(market)
-    yield surroundings
-    surroundings.close()
 
 
 def state_set(market: Market, state: SymbolState) -> None:

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,41 +13,19 @@ import pytest
 from django.db import connection
 
 from config.demo.client import Response
-from exchange.models import Symbol
-from tests.factories.models import SymbolFactory
 from tests.factories.role import READY_S, Running, role_running, wait_for
 from tests.factories.trading import (
     Trader,
-    fast_tier,
     order_body,
-    process_begin,
-    process_end,
-    trader_make,
 )
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.slow,
+    pytest.mark.usefixtures("fresh_process"),
 ]
 
 SLOW_SENDERS = 200
-
-
-@pytest.fixture(autouse=True)
-def fresh_process(transactional_db: None) -> Iterator[None]:
-    process_begin()
-    yield
-    process_end()
-
-
-@pytest.fixture
-def symbol() -> Symbol:
-    return SymbolFactory.create(code="BTC-USDT")
-
-
-@pytest.fixture
-def ada(symbol: Symbol) -> Trader:
-    return trader_make("ada", tier=fast_tier())
 
 
 def slow_head(at: int, ada: Trader) -> bytes:

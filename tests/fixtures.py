@@ -1,0 +1,137 @@
+"""What most tests on a database stand on: a market with funded traders, and what is around it.
+
+    market      one symbol in a partition of its own, three accounts with funds
+    venue       the same with its intake, worker and settlement
+    ada, boris  two traders who speak HTTP, on BTC-USDT
+
+A file that needs other traders or funds overrides `market_terms`. Models can be imported once the
+servers stand, which is after this file is read: so each fixture imports what it makes.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from exchange.domain.ids import IdGenerator
+    from exchange.models import Symbol
+    from orders.intake.thread import Intake
+    from tests.factories.desk import Desk
+    from tests.factories.market import Market
+    from tests.factories.trading import Trader
+    from tests.factories.venue import Venue
+    from tests.factories.worker import Surroundings, TestClock, WorkerProcess
+
+
+@pytest.fixture
+def clock() -> "TestClock":
+    from tests.factories.worker import TestClock
+
+    return TestClock()
+
+
+@pytest.fixture
+def ids(clock: "TestClock") -> "IdGenerator":
+    from exchange.domain.ids import IdGenerator
+
+    return IdGenerator(1, clock.now_ms)
+
+
+@pytest.fixture
+def market_terms() -> dict[str, Any]:
+    """What `market` is made with: `accounts`, `funds`."""
+    return {}
+
+
+@pytest.fixture
+def market(ids: "IdGenerator", market_terms: dict[str, Any]) -> "Market":
+    from tests.factories.market import market_make
+
+    return market_make(ids=ids, **market_terms)
+
+
+@pytest.fixture
+def around(market: "Market", clock: "TestClock") -> Iterator["Surroundings"]:
+    from tests.factories.worker import Surroundings
+
+    surroundings = Surroundings(market, clock)
+    yield surroundings
+    surroundings.close()
+
+
+@pytest.fixture
+def worker(around: "Surroundings") -> "WorkerProcess":
+    return around.start()
+
+
+@pytest.fixture
+def intake(market: "Market") -> Iterator["Intake"]:
+    from tests.factories.intake import intake_start
+
+    intake = intake_start(market, publisher=market.outbox)
+    yield intake
+    intake.stop()
+
+
+@pytest.fixture
+def db() -> Iterator["psycopg.Connection"]:
+    from exchange.infra.database import connect
+
+    with connect("test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def venue(
+    market: "Market",
+    intake: "Intake",
+    around: "Surroundings",
+    worker: "WorkerProcess",
+    db: "psycopg.Connection",
+) -> "Venue":
+    from tests.factories.venue import Venue
+
+    return Venue(market, intake, around, worker, db)
+
+
+@pytest.fixture
+def desk(db: "psycopg.Connection", market: "Market", clock: "TestClock") -> Iterator["Desk"]:
+    from tests.factories.desk import Desk
+
+    desk = Desk(market, clock, db)
+    yield desk
+    desk.around.close()
+
+
+@pytest.fixture
+def fresh_process(transactional_db: None) -> Iterator[None]:
+    """Nothing left over in this process; its intake commits on a connection of its own."""
+    from tests.factories.trading import process_begin, process_end
+
+    process_begin()
+    yield
+    process_end()
+
+
+@pytest.fixture
+def symbol(fresh_process: None) -> "Symbol":
+    from tests.factories.models import SymbolFactory
+
+    return SymbolFactory.create(code="BTC-USDT")
+
+
+@pytest.fixture
+def ada(symbol: "Symbol") -> "Trader":
+    from tests.factories.trading import fast_tier, trader_make
+
+    return trader_make("ada", tier=fast_tier())
+
+
+@pytest.fixture
+def boris(symbol: "Symbol") -> "Trader":
+    from tests.factories.trading import fast_tier, trader_make
+
+    return trader_make("boris", tier=fast_tier())
