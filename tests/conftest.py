@@ -145,10 +145,12 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 def fresh_networks() -> None:
     """No test has less left of its network's requests for those before it."""
     from exchange.api.admission import networks_forget
+    from exchange.infra.redis import Pause
     from exchange.infra.told import told_forget
 
     networks_forget()
     told_forget()
+    Pause().end()
 
 
 @pytest.fixture(autouse=True)

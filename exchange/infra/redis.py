@@ -4,6 +4,7 @@ Redis is transport and cache: losing all of it at any moment costs latency, noth
 """
 
 import time
+from typing import ClassVar, Final
 
 import redis
 import redis.asyncio
@@ -17,6 +18,7 @@ FEED_CHANNEL = f"{PREFIX}:feed"
 SOCKET_TIMEOUT_S = 2.0
 BLOCK_MS_MAX = 1_000  # blocking reads stay well below the socket timeout
 PAUSE_AFTER_FAILURE_S = 1.0
+SILENT: Final = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
 def commands_stream(partition_id: int) -> str:
@@ -66,7 +68,13 @@ def async_redis_client() -> redis.asyncio.Redis:
 
 
 class Pause:
-    """After a failure Redis is left alone for a while: one timeout, not one for each request."""
+    """After a failure Redis is left alone for a while: one timeout, not one for each request.
+
+    Each use has its own. Where Redis gave no answer at all, all of them know: else an order would
+    wait for one timeout at each station.
+    """
+
+    _silent_until_s: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._until_s = 0.0
@@ -74,12 +82,14 @@ class Pause:
     @property
     def is_on(self) -> bool:
         """Whether Redis failed a moment ago."""
-        return time.monotonic() < self._until_s
+        return time.monotonic() < max(self._until_s, Pause._silent_until_s)
 
-    def begin(self) -> None:
+    def begin(self, error: Exception) -> None:
         """Redis has failed."""
         self._until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
+        if isinstance(error, SILENT):
+            Pause._silent_until_s = self._until_s
 
     def end(self) -> None:
         """Ask Redis again (between tests)."""
-        self._until_s = 0.0
+        self._until_s = Pause._silent_until_s = 0.0

@@ -54,7 +54,7 @@ class Script:
         try:
             return self._run([(len(keys), *keys, *args) for keys, args in questions])
         except (redis.RedisError, OSError) as error:
-            self.leave_alone(str(error))
+            self.leave_alone(error)
             return [None] * len(questions)
 
     @property
@@ -62,10 +62,10 @@ class Script:
         """Whether Redis had no answer a moment ago."""
         return self._pause.is_on
 
-    def leave_alone(self, why: str) -> None:
+    def leave_alone(self, error: Exception) -> None:
         """Redis has no answer: do not ask it for a while."""
-        self._pause.begin()
-        log.warning("limits.redis_unavailable", error=why)
+        self._pause.begin(error)
+        log.warning("limits.redis_unavailable", error=str(error))
 
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         connection = _connection()
@@ -108,7 +108,7 @@ class Asker:
             return await in_time(future, ANSWER_S)
         except TimeoutError:
             if not self._script.is_left_alone:
-                self._script.leave_alone("no answer in time")
+                self._script.leave_alone(TimeoutError("no answer in time"))
             return None
 
     def _run(self) -> None:

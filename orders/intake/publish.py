@@ -36,7 +36,7 @@ class RedisPublisher:
             with stage_timed("publish"):
                 self._append(entries)
         except Exception as error:  # durable already: a raise would have the batch run again
-            self._pause.begin()
+            self._pause.begin(error)
             PUBLISH_FAILED.inc(len(entries))
             expected = isinstance(error, redis.RedisError | OSError)
             report = log.warning if expected else log.exception

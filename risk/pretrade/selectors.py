@@ -46,7 +46,7 @@ def top_of_book(symbol: str) -> Top:
     try:
         data: Any = client.get(top_key(symbol))
     except redis.RedisError as error:
-        _pause.begin()
+        _pause.begin(error)
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else _decoded(data)
     if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra import redis_scripts
 from exchange.infra.buckets import Rate
-from exchange.infra.redis import redis_client
+from exchange.infra.redis import Pause, redis_client
 from exchange.infra.throttling import Guard, Ticket
+from orders.intake import publish
+from risk.pretrade import selectors
 from tests.factories.trading import redis_away
 
 RATE = Rate(per_second=1, burst=30)
@@ -101,3 +105,37 @@ def test_a_redis_that_trickles_holds_no_request_for_ever(
     tickets = [Ticket("", "orders:1", RATE)] * REQUESTS
     answers = verdicts(guard, tickets)
     assert sum(verdict.wait_ms == 0 for verdict in answers) == RATE.burst, "this process counts"
+
+
+def test_where_redis_stands_still_an_order_waits_for_it_at_one_station_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def silent(*_: object, **__: object) -> redis.Redis:
+        asked.append("asked")
+        return redis_away()
+
+    monkeypatch.setattr(redis_scripts, "redis_client", silent)
+    monkeypatch.setattr(selectors, "redis_client", silent)
+    monkeypatch.setattr(publish, "redis_client", silent)
+    monkeypatch.setattr(selectors, "thread_clients", threading.local())
+    verdicts(Guard(), [Ticket("", "orders:1", RATE)])
+    assert asked == ["asked"]
+    with pytest.raises(selectors.TopUnavailable):
+        selectors.top_of_book("BTC-USDT")
+    publisher = publish.RedisPublisher()  # its client is made, and asked for nothing
+    lost = REGISTRY.get_sample_value("takas_publish_failed_total") or 0.0
+    with capture_logs() as lines:
+        publisher.publish([(1, b"payload")])
+    assert REGISTRY.get_sample_value("takas_publish_failed_total") == lost + 1, "the sweep has it"
+    assert lines == []
+    assert asked == ["asked"] * 2
+
+
+def test_an_error_that_redis_answers_is_no_silence_of_it() -> None:
+    one, other = Pause(), Pause()
+    one.begin(redis.ResponseError("OOM command not allowed"))
+    assert (one.is_on, other.is_on) == (True, False)
+    one.begin(redis.TimeoutError("Timeout reading from socket"))
+    assert other.is_on

@@ -1,4 +1,4 @@
-"""Who logs never waits for who reads the log; what is too much is dropped and counted."""
+"""The log of an event loop: nobody waits for its reader, and what is too much is counted."""
 
 import logging
 import os
