@@ -3,6 +3,7 @@
     market      one symbol in a partition of its own, three accounts with funds
     venue       the same with its intake, worker and settlement
     ada, boris  two traders who speak HTTP, on BTC-USDT
+    root        a browser in which a superuser is signed in
 
 A file that needs other traders or funds overrides `market_terms`. Models can be imported once the
 servers stand, which is after this file is read: so each fixture imports what it makes.
@@ -15,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     import psycopg
+    from django.test import Client
 
     from exchange.domain.ids import IdGenerator
     from exchange.models import Symbol
@@ -135,3 +137,12 @@ def boris(symbol: "Symbol") -> "Trader":
     from tests.factories.trading import fast_tier, trader_make
 
     return trader_make("boris", tier=fast_tier())
+
+
+@pytest.fixture
+def root(client: "Client") -> "Client":
+    """A browser in which a superuser is signed in."""
+    from tests.factories.models import UserFactory
+
+    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
+    return client

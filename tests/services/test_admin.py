@@ -43,12 +43,6 @@ def fresh() -> Iterator[None]:
     intake_stop()
 
 
-@pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
-    return client
-
-
 def staff(client: Client, *permissions: str) -> Client:
     """Sign in as staff who hold just these permissions of exchange.Symbol."""
     user = UserFactory.create(username="staff", password="x", is_staff=True)

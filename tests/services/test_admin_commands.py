@@ -159,8 +159,8 @@ def live_order(symbol: Symbol, account_id: int, order_id: int) -> None:
 
 
 def trader(name: str = "ada") -> tuple[User, int]:
-    user = UserFactory.create(username=name, password="x")
-    return user, AccountFactory.create(user=user).pk
+    account = AccountFactory.create(user__username=name)
+    return account.user, account.pk
 
 
 def test_all_orders_of_a_symbol_end_whoever_placed_them(client: Client) -> None:

@@ -23,12 +23,6 @@ def symbol() -> Symbol:
     return SymbolFactory.create(code="BTC-USDT")
 
 
-@pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
-    return client
-
-
 def values_of(symbol: Symbol, **changes: object) -> dict[str, object]:
     values = {
         "symbol": symbol.pk, "state": "open", "at": "09:00", "weekdays": ["1", "5"],

@@ -41,12 +41,6 @@ def fresh() -> Iterator[None]:
     intake_stop()
 
 
-@pytest.fixture
-def root(client: Client) -> Client:
-    client.force_login(UserFactory.create(superuser=True, username="root", password="x"))
-    return client
-
-
 def page_of(symbol: Symbol) -> str:
     return reverse("admin:exchange_symbol_change", args=[symbol.pk])
 

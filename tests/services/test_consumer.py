@@ -51,9 +51,7 @@ def market() -> Iterator[None]:
 
 @pytest.fixture
 def user() -> User:
-    user = UserFactory.create(username="ada", password="x")
-    AccountFactory.create(user=user)
-    return user
+    return AccountFactory.create(user__username="ada").user
 
 
 def frame(kind: str, sequence: int, **sides: Any) -> bytes:

@@ -56,8 +56,8 @@ def banded(code: str = "BTC-USDT", **changes: object) -> Symbol:
 
 
 def trader(name: str) -> tuple[User, int]:
-    user = UserFactory.create(username=name, password="x")
-    return user, AccountFactory.create(user=user).pk
+    account = AccountFactory.create(user__username=name)
+    return account.user, account.pk
 
 
 def commands(symbol: Symbol) -> list[object]:

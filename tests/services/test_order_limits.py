@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exchange.models import Symbol, User
+from exchange.models import Symbol
 from exchange.selectors import symbol_rules
 from risk.limits.open_orders import open_orders_max_of, order_limits_forget
 from risk.models import OrderLimit
@@ -22,7 +22,7 @@ def fresh() -> Iterator[None]:
 
 def limit(symbol: Symbol, open_orders_max: int) -> int:
     """Give a fresh user a limit; return the account."""
-    user = UserFactory.create(username=f"u{User.objects.count()}", password="x")
+    user = UserFactory.create()
     OrderLimit.objects.create(
         user=user, symbol=symbol, open_orders_max=open_orders_max, stop_orders_max=1
     )

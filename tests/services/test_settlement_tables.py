@@ -14,7 +14,7 @@ from matching.state.codec import encode_command, encode_journal
 from orders.settlement import batch as settlement
 from orders.settlement.batch import settle_batch
 from tests.factories.ledger import PARTITION, SIDES, symbol_make
-from tests.factories.models import AccountFactory, UserFactory
+from tests.factories.models import AccountFactory
 from tests.oracles.money.ledger import MemoryLedger
 from tests.oracles.money.requests import Requests, run_history
 from tests.oracles.money.tables import HOUSE, Row
@@ -132,8 +132,7 @@ def _atoms(amount: Decimal) -> int:
 @pytest.mark.parametrize("seed", range(4))
 def test_tables_agree_with_the_fold_in_memory(transactional_db, base_rows, monkeypatch, seed):
     symbols = [symbol_make(), symbol_make("ETH")]
-    users = [UserFactory.create(username=f"trader-{number}") for number in range(4)]
-    accounts = [AccountFactory.create(user=user).pk for user in users]
+    accounts = [account.pk for account in AccountFactory.create_batch(4)]
     chance = random.Random(seed)
     ledger = MirroredLedger(
         accounts, {symbol.pk: symbol.units() for symbol in symbols}, FUNDS, seed

@@ -23,7 +23,7 @@ from exchange.realtime.connection_limits import SocketSlots
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.subscriber import hub_stop
 from exchange.selectors import catalogue_forget
-from tests.factories.models import AccountFactory, SymbolFactory, UserFactory
+from tests.factories.models import AccountFactory, SymbolFactory
 from tests.services.test_consumer import TOPIC, Socket, cookie, play
 from tests.waiting import HANG_S
 
@@ -46,9 +46,7 @@ def market(monkeypatch: pytest.MonkeyPatch) -> Iterator[SocketSlots]:
 
 @pytest.fixture
 def user() -> User:
-    user = UserFactory.create(username="ada", password="x")
-    AccountFactory.create(user=user)
-    return user
+    return AccountFactory.create(user__username="ada").user
 
 
 # --- places -----------------------------------------------------------------------------------
