@@ -11,9 +11,9 @@ USER_ACCOUNTS: Final = "SELECT id, user_id FROM wallets_account"
 
 # `user_id`, `account_id`, `symbol_id`: for each live order whose it is, and where.
 LIVE_ORDERS_OF_USERS: Final = """
-    SELECT account.user_id, held.account_id, held.symbol_id
+    SELECT account.user_id, reservation.account_id, reservation.symbol_id
     FROM wallets_account AS account
-    JOIN wallets_reservation AS held ON held.account_id = account.id"""
+    JOIN wallets_reservation AS reservation ON reservation.account_id = account.id"""
 
 # `symbol_id`, each once: where an account has live orders. Takes the account's id.
 SYMBOLS_OF_LIVE_ORDERS: Final = (

@@ -1,6 +1,6 @@
 """What live orders hold, and what one settlement changes: reservations, balances, journals.
 
-Atoms in, changes out; nothing is ever clamped. A hold that would go below zero is a bug and
+Atoms in, changes out; nothing is ever clamped. A reservation that would go below zero is a bug and
 crashes here, before anything is written.
 """
 
@@ -9,7 +9,7 @@ from wallets.fees import hold_atoms
 from wallets.postings import BalanceChange, BalanceKey, Posting
 
 
-class Held:
+class OrderReservation:
     """What one live order holds, in atoms of the asset it pays with, and on what terms.
 
     `left_lots` is what the order has open. Settlement keeps it only where an event does not tell
@@ -79,21 +79,21 @@ class Held:
         """Whether the columns of linked orders are, and stay, unset: they need not be written."""
         return self.was_plain and self.left_lots is None
 
-    def hold(self, left_lots: int, units: SymbolUnits) -> int:
+    def required(self, left_lots: int, units: SymbolUnits) -> int:
         """Atoms that the order needs with so much left, on its present terms."""
         return hold_atoms(
             self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
         )
 
 
-class Effects:
+class SettlementChanges:
     """The changes of one batch: journals to post, reservations to rewrite, balances to add to."""
 
     __slots__ = ("_balances", "changed", "journals")
 
     def __init__(self) -> None:
         self.journals: list[tuple[int, list[Posting]]] = []
-        self.changed: dict[int, Held] = {}
+        self.changed: dict[int, OrderReservation] = {}
         self._balances: dict[BalanceKey, list[int]] = {}
 
     def post(self, journal_id: int, postings: list[Posting]) -> None:
@@ -102,28 +102,32 @@ class Effects:
         for account_id, asset_id, atoms, _ in postings:
             self._balance(account_id, asset_id)[0] += atoms
 
-    def unreserve(self, held: Held, atoms: int) -> None:
+    def unreserve(self, reservation: OrderReservation, atoms: int) -> None:
         """Turn reserved atoms into available ones; what was paid out of them is posted."""
-        assert atoms >= 0, f"order {held.order_id} would hold more by {-atoms} atoms"
-        assert held.atoms >= atoms, f"order {held.order_id} holds {held.atoms}, not {atoms} atoms"
-        held.atoms -= atoms
-        self.changed[held.order_id] = held
+        assert atoms >= 0, f"order {reservation.order_id} would hold more by {-atoms} atoms"
+        assert reservation.atoms >= atoms, (
+            f"order {reservation.order_id} holds {reservation.atoms}, not {atoms} atoms"
+        )
+        reservation.atoms -= atoms
+        self.changed[reservation.order_id] = reservation
         if atoms:
-            balance = self._balance(held.account_id, held.asset_id)
+            balance = self._balance(reservation.account_id, reservation.asset_id)
             balance[0] += atoms
             balance[1] -= atoms
 
-    def earmark(self, held: Held, atoms: int) -> None:
+    def reserve(self, reservation: OrderReservation, atoms: int) -> None:
         """Reserve for an order what this very fold has made available: it is there (L4)."""
         assert atoms > 0
-        balance = self._balance(held.account_id, held.asset_id)
-        assert balance[0] >= atoms, f"order {held.order_id} would be funded with what is not there"
+        balance = self._balance(reservation.account_id, reservation.asset_id)
+        assert balance[0] >= atoms, (
+            f"order {reservation.order_id} would be funded with what is not there"
+        )
         balance[0] -= atoms
         balance[1] += atoms
-        held.atoms += atoms
-        self.changed[held.order_id] = held
+        reservation.atoms += atoms
+        self.changed[reservation.order_id] = reservation
 
-    def move(self, giver: Held, taker: Held) -> None:
+    def move(self, giver: OrderReservation, taker: OrderReservation) -> None:
         """Let one order hold what another one held; the account's balance stays as it is."""
         assert (giver.account_id, giver.asset_id) == (taker.account_id, taker.asset_id)
         taker.atoms += giver.atoms
@@ -139,11 +143,17 @@ class Effects:
 
     def ended(self) -> list[int]:
         """Return the ids of the orders that hold nothing any more, ascending."""
-        return sorted(held.order_id for held in self.changed.values() if held.has_ended)
+        return sorted(
+            reservation.order_id for reservation in self.changed.values() if reservation.has_ended
+        )
 
-    def kept(self) -> list[Held]:
+    def kept(self) -> list[OrderReservation]:
         """Return the reservations that changed and live on, by order id."""
-        return [held for _, held in sorted(self.changed.items()) if not held.has_ended]
+        return [
+            reservation
+            for _, reservation in sorted(self.changed.items())
+            if not reservation.has_ended
+        ]
 
     def _balance(self, account_id: int, asset_id: int) -> list[int]:
         key = (account_id, asset_id)

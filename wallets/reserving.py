@@ -22,8 +22,8 @@ BARRED: Final = "SELECT takas_accounts_barred(%s::bigint[])"
 # One reservation is one live order.
 OPEN_ORDERS: Final = """
 SELECT want.account_id, want.symbol_id, (
-    SELECT count(*) FROM wallets_reservation AS held
-    WHERE held.account_id = want.account_id AND held.symbol_id = want.symbol_id)
+    SELECT count(*) FROM wallets_reservation AS reservation
+    WHERE reservation.account_id = want.account_id AND reservation.symbol_id = want.symbol_id)
 FROM json_to_recordset(%s::json) AS want(account_id bigint, symbol_id bigint)
 """
 
@@ -37,8 +37,8 @@ WHERE balance.id = taken.id AND balance.available >= taken.amount
 """
 
 RESERVE_FOR_AMENDS: Final = """
-UPDATE wallets_reservation AS held
-SET amount = held.amount + extra.amount, pending_amend_id = extra.command_id
+UPDATE wallets_reservation AS reservation
+SET amount = reservation.amount + extra.amount, pending_amend_id = extra.command_id
 FROM json_to_recordset(%s::json) AS extra(order_id bigint, command_id bigint, amount numeric)
-WHERE held.order_id = extra.order_id AND held.pending_amend_id IS NULL
+WHERE reservation.order_id = extra.order_id AND reservation.pending_amend_id IS NULL
 """

@@ -99,21 +99,21 @@ def _readmit(
 
 # Symbols in the last moments of an auction take no cancels of users; they are asked again later.
 _LEFT: Final = f"""
-SELECT DISTINCT held.account_id
+SELECT DISTINCT live.account_id
 FROM exchange_user AS person
-JOIN ({LIVE_ORDERS_OF_USERS}) AS held ON held.user_id = person.id
-JOIN exchange_symbol AS symbol ON symbol.id = held.symbol_id
+JOIN ({LIVE_ORDERS_OF_USERS}) AS live ON live.user_id = person.id
+JOIN exchange_symbol AS symbol ON symbol.id = live.symbol_id
 WHERE person.orders_end AND (person.is_suspended OR NOT person.is_active)
     AND symbol.state <> %(cutoff)s
     AND NOT EXISTS (
         SELECT FROM orders_command AS waiting
         WHERE waiting.engine_seq IS NULL AND waiting.kind = %(cancel_all)s
-            AND waiting.account_id = held.account_id AND waiting.symbol_id = held.symbol_id)
+            AND waiting.account_id = live.account_id AND waiting.symbol_id = live.symbol_id)
     AND NOT EXISTS (
         SELECT FROM orders_command AS sent
         WHERE sent.id > %(recent)s AND sent.kind = %(cancel_all)s
-            AND sent.account_id = held.account_id AND sent.symbol_id = held.symbol_id)
-ORDER BY held.account_id LIMIT %(limit)s
+            AND sent.account_id = live.account_id AND sent.symbol_id = live.symbol_id)
+ORDER BY live.account_id LIMIT %(limit)s
 """  # noqa: S608 - a piece of ours
 
 

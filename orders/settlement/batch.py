@@ -30,7 +30,7 @@ from orders.settlement.fold import Fold, is_repriced
 from wallets.entries import entries_write
 from wallets.locks import BalanceRow, balances_apply, balances_create_missing
 from wallets.reservation_rows import reservations_load, reservations_write
-from wallets.reservations import Held
+from wallets.reservations import OrderReservation
 from wallets.selectors import house_account_id
 
 # A batch ends with the journal row that reaches this many events: about 256 trades. Larger batches
@@ -148,29 +148,29 @@ def _next_batch(
 def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) -> SettledBatch:
     units = units_load(connection, partition_id)
     scales = _scales(units)
-    held = reservations_load(connection, orders_touched(batch.rows), scales)
+    reservations = reservations_load(connection, orders_touched(batch.rows), scales)
     fold = Fold(
-        held,
+        reservations,
         units,
         house_id=house_account_id(connection),
         trade_ids=batch.trade_ids,
-        amend_extras=_amend_extras(connection, batch.rows, held, scales),
+        amend_extras=_amend_extras(connection, batch.rows, reservations, scales),
     )
-    effects = fold.apply(batch.rows)
-    changes = effects.balances()
-    if changes:
-        balances_create_missing(connection, changes.keys())
-    entries = entries_write(connection, effects.journals, scales)
-    reservations_write(connection, effects, scales)
+    changes = fold.apply(batch.rows)
+    balance_changes = changes.balances()
+    if balance_changes:
+        balances_create_missing(connection, balance_changes.keys())
+    entries = entries_write(connection, changes.journals, scales)
+    reservations_write(connection, changes, scales)
     moved = connection.execute(_CURSOR_MOVE, (batch.last_seq, partition_id))
     assert moved.rowcount == 1
     # Last before the commit: intake waits for these locks.
-    balances = balances_apply(connection, changes, scales) if changes else []
+    balances = balances_apply(connection, balance_changes, scales) if balance_changes else []
     return SettledBatch(
         partition_id=partition_id,
         first_seq=batch.first_seq,
         last_seq=batch.last_seq,
-        trades=len(effects.journals),
+        trades=len(changes.journals),
         entries=entries,
         balances=balances,
         asset_codes=_asset_codes(units),
@@ -215,15 +215,15 @@ def _asset_codes(units: Mapping[int, SymbolUnits]) -> dict[int, str]:
 def _amend_extras(
     connection: psycopg.Connection,
     rows: Sequence[Sequenced],
-    held: Mapping[int, Held],
+    reservations: Mapping[int, OrderReservation],
     scales: Mapping[int, int],
 ) -> dict[int, int]:
-    refused = amends_refused(rows, held)
+    refused = amends_refused(rows, reservations)
     if not refused:
         return {}
     scale_of = {
         one.pending_amend_id: scales[one.asset_id]
-        for one in held.values()
+        for one in reservations.values()
         if one.pending_amend_id is not None
     }
     found = connection.execute(_AMEND_EXTRAS, (refused,)).fetchall()
@@ -232,9 +232,11 @@ def _amend_extras(
     }
 
 
-def amends_refused(rows: Iterable[Sequenced], held: Mapping[int, Held]) -> list[int]:
+def amends_refused(
+    rows: Iterable[Sequenced], reservations: Mapping[int, OrderReservation]
+) -> list[int]:
     """Return the command ids of refused amends for which an order still holds extra funds."""
-    pending = {one.pending_amend_id for one in held.values()} - {None}
+    pending = {one.pending_amend_id for one in reservations.values()} - {None}
     return [
         event.command_id
         for row in rows

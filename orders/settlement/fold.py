@@ -1,12 +1,12 @@
 """What engine events do to money: a pure fold over one batch, atoms in, changes out.
 
 Settlement (orders/settlement/batch.py) reads what the fold needs, runs it, and writes what came
-out. A hold that would go below zero, an event for an order that holds nothing: these are bugs and
-crash here, before anything is written. Nothing is ever clamped.
+out. A reservation that would go below zero, an event for an order that holds nothing: these are
+bugs and crash here, before anything is written. Nothing is ever clamped.
 
-A live order holds what it needs with what it has open: `hold_atoms` at its limit, or at the bound
-it trades within as a market order. Who waits for a trigger holds from its acceptance on, an iceberg
-holds for what it hides, too. Orders with a linked life: wallets/linked.py.
+A live order holds what it needs with what it has open: `reservation_atoms` at its limit, or at the
+bound it trades within as a market order. Who waits for a trigger holds from its acceptance on, an
+iceberg holds for what it hides, too. Orders with a linked life: wallets/linked.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +45,7 @@ from matching.engine.messages import (
 from wallets.fees import BUY, SELL, fee_of_fill
 from wallets.linked import Links
 from wallets.postings import trade_postings
-from wallets.reservations import Effects, Held
+from wallets.reservations import OrderReservation, SettlementChanges
 
 assert (BUY, SELL) == (messages.BUY, messages.SELL), "wallets and the engine name sides alike"
 
@@ -55,7 +55,7 @@ class Fold:
 
     def __init__(
         self,
-        held: dict[int, Held],
+        reservations: dict[int, OrderReservation],
         units: Mapping[int, SymbolUnits],
         *,
         house_id: int,
@@ -63,29 +63,29 @@ class Fold:
         amend_extras: Mapping[int, int],
     ) -> None:
         """`amend_extras`: for refused amends, by command id, what was reserved for them."""
-        self.effects = Effects()
-        self._held = held
+        self.changes = SettlementChanges()
+        self._reservations = reservations
         self._units = units
         self._house_id = house_id
         self._trade_ids: Iterator[int] = iter(trade_ids)
         self._amend_extras = amend_extras
-        self._links = Links(held.values(), units, self.effects)
+        self._links = Links(reservations.values(), units, self.changes)
         # Whom self-trade prevention takes lots off: their next OrderAmended answers no command.
         self._decremented: set[int] = set()
 
-    def apply(self, rows: Iterable[Sequenced]) -> Effects:
+    def apply(self, rows: Iterable[Sequenced]) -> SettlementChanges:
         """Fold all rows; every trade id must be used up by them."""
         for row in rows:
             for event in row.events:
                 _HANDLERS[type(event)](self, row, event)
         assert next(self._trade_ids, None) is None, "as many trade ids as trades"
-        return self.effects
+        return self.changes
 
-    def _live(self, order_id: int) -> Held:
-        held = self._held.get(order_id)
-        assert held is not None, f"order {order_id} holds nothing"
-        assert not held.has_ended, f"order {order_id} has ended"
-        return held
+    def _live(self, order_id: int) -> OrderReservation:
+        reservation = self._reservations.get(order_id)
+        assert reservation is not None, f"order {order_id} holds nothing"
+        assert not reservation.has_ended, f"order {order_id} has ended"
+        return reservation
 
     def _traded(self, row: Sequenced, event: Trade) -> None:
         maker, taker = self._live(event.maker_order_id), self._live(event.taker_order_id)
@@ -113,7 +113,7 @@ class Fold:
         )
         taker_fee = self._fill(taker, taker.taker_fee_ppm, notional, lots, taker_left, units)
         taker_buys = event.taker_side == BUY
-        self.effects.post(
+        self.changes.post(
             next(self._trade_ids),
             trade_postings(
                 buyer_id=taker.account_id if taker_buys else maker.account_id,
@@ -131,67 +131,74 @@ class Fold:
             self._brought_in(event, maker, notional - maker_fee, event.maker_left_lots)
             self._brought_in(event, taker, notional - taker_fee, event.taker_left_lots)
 
-    def _brought_in(self, event: Trade, held: Held, proceeds_atoms: int, left_lots: int) -> None:
+    def _brought_in(
+        self, event: Trade, reservation: OrderReservation, proceeds_atoms: int, left_lots: int
+    ) -> None:
         """Pass on what a fill brought in: base to a buyer, what is left of the fee to a seller."""
-        units = self._units[held.symbol_id]
+        units = self._units[reservation.symbol_id]
         base_atoms = event.quantity_lots * units.base_atoms_per_lot
-        credit_atoms = base_atoms if held.side == BUY else proceeds_atoms
-        self._links.fund(held, credit_atoms, is_filled=left_lots == 0)
+        credit_atoms = base_atoms if reservation.side == BUY else proceeds_atoms
+        self._links.fund(reservation, credit_atoms, is_filled=left_lots == 0)
 
     def _fill(
         self,
-        held: Held,
+        reservation: OrderReservation,
         fee_ppm: int,
         notional_atoms: int,
         lots: int,
         left_lots: int | None,
         units: SymbolUnits,
     ) -> int:
-        """Charge one side of a trade; take what it paid and no longer needs off its hold.
+        """Charge one side of a trade; take what it paid and no longer needs off its reservation.
 
         `left_lots` None: a taker by quote amount. It is trimmed when it ends, which it does in this
         very command.
         """
         before = None
-        if left_lots is not None and held.left_lots is None:
-            before = held.hold(left_lots + lots, units)
-        fee, held.accrued = fee_of_fill(held.accrued, notional_atoms, fee_ppm)
-        paid = notional_atoms + fee if held.side == BUY else lots * units.base_atoms_per_lot
+        if left_lots is not None and reservation.left_lots is None:
+            before = reservation.required(left_lots + lots, units)
+        fee, reservation.accrued = fee_of_fill(reservation.accrued, notional_atoms, fee_ppm)
+        paid = notional_atoms + fee if reservation.side == BUY else lots * units.base_atoms_per_lot
         if before is not None:
             assert left_lots is not None
-            # The difference of two holds keeps whatever is reserved on top for an amend on its way.
-            freed = before - held.hold(left_lots, units)
+            # The difference of two reservations keeps whatever is reserved on top for an amend on
+            # its way.
+            freed = before - reservation.required(left_lots, units)
             assert freed >= paid, (
-                f"order {held.order_id} would pay more than it holds: a trade outside its limit"
+                f"order {reservation.order_id} pays more than it has: a trade outside its limit"
             )
         else:
-            assert left_lots is not None or held.side == BUY, "a quote amount bounds buyers only"
+            assert left_lots is not None or reservation.side == BUY, (
+                "a quote amount bounds buyers only"
+            )
             freed = paid
-            held.left_lots = left_lots
-        self.effects.unreserve(held, freed)
+            reservation.left_lots = left_lots
+        self.changes.unreserve(reservation, freed)
         if left_lots == 0:
-            assert held.atoms == 0 or held.pending_amend_id is not None
-            self._end(held)
+            assert reservation.atoms == 0 or reservation.pending_amend_id is not None
+            self._end(reservation)
         return fee
 
-    def _end(self, held: Held) -> None:
-        if held.left_lots is not None:
-            self._links.ended(held)
-        self.effects.unreserve(held, held.atoms)
-        held.has_ended = True
+    def _end(self, reservation: OrderReservation) -> None:
+        if reservation.left_lots is not None:
+            self._links.ended(reservation)
+        self.changes.unreserve(reservation, reservation.atoms)
+        reservation.has_ended = True
 
     def _accepted(self, row: Sequenced, event: OrderAccepted) -> None:
         command = row.command
         if type(command) is Place and command.price_ticks == event.price_ticks:
             return  # nearly always
         if is_repriced(command, event):
-            held = self._live(event.order_id)
-            self._new_terms(held, event.price_ticks, event.quantity_lots)
+            reservation = self._live(event.order_id)
+            self._new_terms(reservation, event.price_ticks, event.quantity_lots)
 
     def _cancelled(self, _row: Sequenced, event: OrderCancelled) -> None:
-        held = self._live(event.order_id)
-        assert held.left_lots in (None, event.left_lots), f"order {held.order_id}: what is open"
-        self._end(held)
+        reservation = self._live(event.order_id)
+        assert reservation.left_lots in (None, event.left_lots), (
+            f"order {reservation.order_id}: what is open"
+        )
+        self._end(reservation)
 
     def _rejected(self, _row: Sequenced, event: OrderRejected) -> None:
         # An id is sequenced once; releasing here would strip the order that has the id.
@@ -204,38 +211,44 @@ class Fold:
         self._decremented = {event.maker_order_id, event.taker_order_id} if is_decrement else set()
 
     def _amended(self, row: Sequenced, event: OrderAmended) -> None:
-        held = self._live(event.order_id)
+        reservation = self._live(event.order_id)
         command = row.command
         if event.order_id in self._decremented:
             self._decremented.discard(event.order_id)
         elif type(command) is Amend and command.order_id == event.order_id:
-            assert held.pending_amend_id in (None, command.command_id)
-            held.pending_amend_id = None
-        self._new_terms(held, event.price_ticks, event.left_lots)
+            assert reservation.pending_amend_id in (None, command.command_id)
+            reservation.pending_amend_id = None
+        self._new_terms(reservation, event.price_ticks, event.left_lots)
 
     def _repriced(self, _row: Sequenced, event: OrderRepriced) -> None:
         self._new_terms(self._live(event.order_id), event.price_ticks, event.left_lots)
 
-    def _new_terms(self, held: Held, price_ticks: int, left_lots: int) -> None:
-        held.price_ticks = price_ticks
-        self.effects.changed[held.order_id] = held
-        if held.left_lots is None and held.pending_amend_id is None:
-            units = self._units[held.symbol_id]
-            self.effects.unreserve(held, held.atoms - held.hold(left_lots, units))
+    def _new_terms(self, reservation: OrderReservation, price_ticks: int, left_lots: int) -> None:
+        reservation.price_ticks = price_ticks
+        self.changes.changed[reservation.order_id] = reservation
+        if reservation.left_lots is None and reservation.pending_amend_id is None:
+            units = self._units[reservation.symbol_id]
+            self.changes.unreserve(
+                reservation, reservation.atoms - reservation.required(left_lots, units)
+            )
         else:
-            held.left_lots = left_lots
-            self._links.trim(held)
+            reservation.left_lots = left_lots
+            self._links.trim(reservation)
 
     def _refused(self, _row: Sequenced, event: CommandRefused) -> None:
-        held = self._held.get(event.order_id)
-        if held is None or held.has_ended or held.pending_amend_id != event.command_id:
+        reservation = self._reservations.get(event.order_id)
+        if (
+            reservation is None
+            or reservation.has_ended
+            or reservation.pending_amend_id != event.command_id
+        ):
             return
-        held.pending_amend_id = None
-        self.effects.changed[held.order_id] = held
-        if held.left_lots is None:
-            self.effects.unreserve(held, self._amend_extras[event.command_id])
+        reservation.pending_amend_id = None
+        self.changes.changed[reservation.order_id] = reservation
+        if reservation.left_lots is None:
+            self.changes.unreserve(reservation, self._amend_extras[event.command_id])
         else:
-            self._links.trim(held)
+            self._links.trim(reservation)
 
     def _nothing(self, _row: Sequenced, _event: Event) -> None:
         """An event that moves no money."""

@@ -201,7 +201,7 @@ def _journal_after(
 
 
 def _compare(partition: _Partition, row: Row, symbol: SymbolRow, report: BooksReport) -> None:
-    """Hold one row against the rebuilt engine, or keep it to build the book from."""
+    """Compare one row against the rebuilt engine, or keep it to build the book from."""
     try:
         if not partition.has_snapshot:
             resting = open_orders.resting_order(row, symbol.units)

@@ -19,7 +19,14 @@ from exchange.domain.enums import Side
 from exchange.domain.ids import TIME_SHIFT
 from exchange.domain.units import NotExact, SymbolUnits, decimal_to_atoms
 from risk.audit.inputs import SymbolRow
-from risk.audit.required import Hold, amount_atoms, extra_atoms, is_enough, need_atoms, row_problem
+from risk.audit.required import (
+    ReservationRow,
+    amount_atoms,
+    extra_atoms,
+    is_enough,
+    required_atoms,
+    row_problem,
+)
 from wallets.fees import fee_ceil
 from wallets.reconciliation import Breach
 
@@ -42,22 +49,26 @@ WHERE placed.id = ANY(%(ids)s::bigint[]) AND placed.filled > 0
 """
 
 
-def is_linked(hold: Hold) -> bool:
+def is_linked(reservation: ReservationRow) -> bool:
     """Tell whether what an order holds depends on another order."""
-    return hold.pool_id is not None or hold.funded_by is not None
+    return reservation.pool_id is not None or reservation.funded_by is not None
 
 
 def linked_are_exact(
     connection: psycopg.Connection,
-    holds: Iterable[Hold],
+    reservations: Iterable[ReservationRow],
     moving: Collection[int],
     known: Mapping[int, SymbolRow],
 ) -> list[Breach]:
     """L5: each pool, and each order that another pays for, holds exactly what it should."""
-    groups: dict[tuple[str, int], list[Hold]] = defaultdict(list)
-    for hold in holds:
-        pool = ("pool", hold.pool_id) if hold.pool_id is not None else ("order", hold.order_id)
-        groups[pool].append(hold)
+    groups: dict[tuple[str, int], list[ReservationRow]] = defaultdict(list)
+    for reservation in reservations:
+        pool = (
+            ("pool", reservation.pool_id)
+            if reservation.pool_id is not None
+            else ("order", reservation.order_id)
+        )
+        groups[pool].append(reservation)
     resting = [group for group in groups.values() if not _moves(group, moving)]
     parents = {one.funded_by for group in resting for one in group if one.funded_by is not None}
     brought_in = _brought_in(connection, sorted(parents), known)
@@ -74,15 +85,15 @@ def linked_are_exact(
     return breaches
 
 
-def _moves(group: Sequence[Hold], moving: Collection[int]) -> bool:
+def _moves(group: Sequence[ReservationRow], moving: Collection[int]) -> bool:
     return any(one.order_id in moving or one.funded_by in moving for one in group)
 
 
 def _group_problem(
-    group: Sequence[Hold], units: SymbolUnits, brought_in: Mapping[int, int]
+    group: Sequence[ReservationRow], units: SymbolUnits, brought_in: Mapping[int, int]
 ) -> str | None:
-    for hold in group:
-        problem = row_problem(hold, units)
+    for reservation in group:
+        problem = row_problem(reservation, units)
         if problem is not None:
             return problem
     first = group[0]
@@ -93,14 +104,14 @@ def _group_problem(
             return f"share the pool {first.pool_id} and not their account, asset, side and payer"
         if sum(one.pending_amend_id is not None for one in group) > 1:
             return f"share the pool {first.pool_id} and both wait for an amend"
-    needed = max(need_atoms(one, units) for one in group)
+    needed = max(required_atoms(one, units) for one in group)
     if first.funded_by is not None:
         needed = min(needed, brought_in.get(first.funded_by, 0))
     needed += sum(extra_atoms(one, units) for one in group)
-    held = sum(amount_atoms(one, units) for one in group)
-    if not is_enough(held, needed, group):
+    reserved = sum(amount_atoms(one, units) for one in group)
+    if not is_enough(reserved, needed, group):
         paid = "" if first.funded_by is None else f", paid for by order {first.funded_by},"
-        return f"hold{paid} {held} atoms and should hold {needed}"
+        return f"hold{paid} {reserved} atoms and should hold {needed}"
     return None
 
 

@@ -9,7 +9,7 @@ from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from risk.audit.inputs import SIDES
 from wallets.fees import hold_atoms, hold_for_quote_amount
 
-HOLDS: Final = """
+RESERVATIONS: Final = """
 SELECT held.order_id, held.account_id, held.symbol_id, held.asset_id, held.side, held.amount,
     held.price_ticks, held.fee_accrued, held.taker_fee_ppm, held.pending_amend_id, held.pool_id,
     held.funded_by, held.left_lots, placed.status, coalesce(placed.price, placed.bound_price),
@@ -21,8 +21,8 @@ LEFT JOIN orders_command command ON command.id = held.pending_amend_id
 """
 
 
-class Hold(NamedTuple):
-    """A row of HOLDS: a reservation beside its order and the amend it waits for."""
+class ReservationRow(NamedTuple):
+    """A row of RESERVATIONS: a reservation beside its order and the amend it waits for."""
 
     order_id: int
     account_id: int
@@ -46,73 +46,75 @@ class Hold(NamedTuple):
     amend_seq: int | None
 
 
-def row_problem(hold: Hold, units: SymbolUnits) -> str | None:
+def row_problem(reservation: ReservationRow, units: SymbolUnits) -> str | None:
     """Tell what is wrong with a reservation whatever it holds. Raises NotExact off the grid."""
-    if hold.status is None:
+    if reservation.status is None:
         return "holds funds and does not exist"
-    if hold.status not in LIVE_STATUSES:
-        return f"is {hold.status} and still holds {hold.amount:f}"
-    if hold.price is None:
+    if reservation.status not in LIVE_STATUSES:
+        return f"is {reservation.status} and still holds {reservation.amount:f}"
+    if reservation.price is None:
         return "has neither a price nor a bound"
-    if units.price_ticks(hold.price) != hold.price_ticks:
-        return f"holds for a price of {hold.price_ticks} ticks, not for its own"
-    if hold.pending_amend_id is not None and (
-        hold.reserved_extra is None or hold.amend_seq is not None
+    if units.price_ticks(reservation.price) != reservation.price_ticks:
+        return f"holds for a price of {reservation.price_ticks} ticks, not for its own"
+    if reservation.pending_amend_id is not None and (
+        reservation.reserved_extra is None or reservation.amend_seq is not None
     ):
-        return f"waits for the amend {hold.pending_amend_id}, which is not under way"
-    if hold.left_lots is not None and hold.left_lots != left_lots(hold, units):
-        return f"holds for {hold.left_lots} lots, {left_lots(hold, units)} are left"
+        return f"waits for the amend {reservation.pending_amend_id}, which is not under way"
+    if reservation.left_lots is not None and reservation.left_lots != left_lots(reservation, units):
+        return f"holds for {reservation.left_lots} lots, {left_lots(reservation, units)} are left"
     return None
 
 
-def left_lots(hold: Hold, units: SymbolUnits) -> int:
+def left_lots(reservation: ReservationRow, units: SymbolUnits) -> int:
     """What the order has neither traded nor lost, in lots."""
-    assert hold.quantity is not None, "an order by quote amount never rests"
-    return units.quantity_lots(hold.quantity) - units.quantity_lots(hold.filled)
+    assert reservation.quantity is not None, "an order by quote amount never rests"
+    return units.quantity_lots(reservation.quantity) - units.quantity_lots(reservation.filled)
 
 
-def need_atoms(hold: Hold, units: SymbolUnits) -> int:
+def required_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
     """What the order needs on its present terms, in atoms of the asset it pays with."""
-    if hold.quote_amount is not None:
-        amount = decimal_to_atoms(hold.quote_amount, units.quote_scale)
-        return hold_for_quote_amount(amount, taker_fee_ppm=hold.taker_fee_ppm)
+    if reservation.quote_amount is not None:
+        amount = decimal_to_atoms(reservation.quote_amount, units.quote_scale)
+        return hold_for_quote_amount(amount, taker_fee_ppm=reservation.taker_fee_ppm)
     return hold_atoms(
-        SIDES[hold.side],
-        left_lots(hold, units),
-        hold.price_ticks,
+        SIDES[reservation.side],
+        left_lots(reservation, units),
+        reservation.price_ticks,
         units,
-        int(hold.fee_accrued),
-        hold.taker_fee_ppm,
+        int(reservation.fee_accrued),
+        reservation.taker_fee_ppm,
     )
 
 
-def extra_atoms(hold: Hold, units: SymbolUnits) -> int:
+def extra_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
     """What is reserved on top for the amend that is on its way; 0 without one."""
-    return decimal_to_atoms(hold.reserved_extra or Decimal(0), _scale(hold, units))
+    return decimal_to_atoms(reservation.reserved_extra or Decimal(0), _scale(reservation, units))
 
 
-def is_frozen(hold: Hold) -> bool:
+def is_frozen(reservation: ReservationRow) -> bool:
     """Tell whether a pending amend puts off what would be released: it may hold more until then.
 
     So it is with linked orders, and with those that got other terms while an amend was on its way.
     """
-    return hold.pending_amend_id is not None and hold.left_lots is not None
+    return reservation.pending_amend_id is not None and reservation.left_lots is not None
 
 
-def is_enough(held_atoms: int, needed_atoms: int, holds: Iterable[Hold]) -> bool:
+def is_enough(
+    reserved_atoms: int, needed_atoms: int, reservations: Iterable[ReservationRow]
+) -> bool:
     """Tell whether orders that hold together hold what they should: exactly, unless one is frozen.
 
     `needed_atoms` is with what is reserved on top for an amend.
     """
-    if any(is_frozen(one) for one in holds):
-        return held_atoms >= needed_atoms
-    return held_atoms == needed_atoms
+    if any(is_frozen(one) for one in reservations):
+        return reserved_atoms >= needed_atoms
+    return reserved_atoms == needed_atoms
 
 
-def amount_atoms(hold: Hold, units: SymbolUnits) -> int:
+def amount_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
     """What the reservation holds."""
-    return decimal_to_atoms(hold.amount, _scale(hold, units))
+    return decimal_to_atoms(reservation.amount, _scale(reservation, units))
 
 
-def _scale(hold: Hold, units: SymbolUnits) -> int:
-    return units.quote_scale if hold.side == Side.BUY else units.base_scale
+def _scale(reservation: ReservationRow, units: SymbolUnits) -> int:
+    return units.quote_scale if reservation.side == Side.BUY else units.base_scale

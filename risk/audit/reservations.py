@@ -18,12 +18,12 @@ from matching.state.hash import orders_named
 from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.linked import is_linked, linked_are_exact
 from risk.audit.required import (
-    HOLDS,
-    Hold,
+    RESERVATIONS,
+    ReservationRow,
     amount_atoms,
     extra_atoms,
     is_enough,
-    need_atoms,
+    required_atoms,
     row_problem,
 )
 from wallets.reconciliation import BREACHES_MAX, Breach
@@ -32,7 +32,7 @@ from wallets.reconciliation import BREACHES_MAX, Breach
 UNSETTLED_ROWS_MAX: Final = 20_000
 
 
-def holds_are_exact(
+def reservations_are_exact(
     connection: psycopg.Connection, at: Sequence[Position], known: Mapping[int, SymbolRow]
 ) -> list[Breach] | None:
     """L5, second half: each reservation is what its order needs, unless it has unsettled events.
@@ -43,18 +43,18 @@ def holds_are_exact(
     if moving is None:
         return None
     breaches: list[Breach] = []
-    linked: list[Hold] = []
-    for row in rows_stream(connection, HOLDS):
-        hold = Hold(*row)
-        if is_linked(hold):
-            linked.append(hold)
+    linked: list[ReservationRow] = []
+    for row in rows_stream(connection, RESERVATIONS):
+        reservation = ReservationRow(*row)
+        if is_linked(reservation):
+            linked.append(reservation)
             continue
-        if hold.order_id in moving:
+        if reservation.order_id in moving:
             continue
-        problem = _plain_problem(hold, known[hold.symbol_id].units)
+        problem = _plain_problem(reservation, known[reservation.symbol_id].units)
         if problem is not None:
-            detail = f"order {hold.order_id} {problem}"
-            breaches.append(Breach("L5", detail, hold.asset_id, hold.symbol_id))
+            detail = f"order {reservation.order_id} {problem}"
+            breaches.append(Breach("L5", detail, reservation.asset_id, reservation.symbol_id))
             if len(breaches) == BREACHES_MAX:
                 break
     if linked:
@@ -62,14 +62,14 @@ def holds_are_exact(
     return breaches[:BREACHES_MAX]
 
 
-def _plain_problem(hold: Hold, units: SymbolUnits) -> str | None:
+def _plain_problem(reservation: ReservationRow, units: SymbolUnits) -> str | None:
     try:
-        problem = row_problem(hold, units)
+        problem = row_problem(reservation, units)
         if problem is not None:
             return problem
-        expected = need_atoms(hold, units) + extra_atoms(hold, units)
-        if not is_enough(amount_atoms(hold, units), expected, [hold]):
-            return f"holds {hold.amount:f} and needs {expected} atoms"
+        expected = required_atoms(reservation, units) + extra_atoms(reservation, units)
+        if not is_enough(amount_atoms(reservation, units), expected, [reservation]):
+            return f"holds {reservation.amount:f} and needs {expected} atoms"
     except (NotExact, AssertionError) as error:
         return f"is off its symbol's grid: {error!r}"
     return None

@@ -14,7 +14,7 @@ import psycopg
 from exchange.domain.ids import id_floor
 from risk.audit import books as book_checks
 from risk.audit import reconciliation as engine_checks
-from risk.audit import reservations as hold_checks
+from risk.audit import reservations as reservation_checks
 from risk.audit.guards import records_are_untouched
 from risk.audit.inputs import Position, SymbolRow, journal_mark, positions, symbols
 from risk.audit.reconciliation import GATE_MARK
@@ -116,7 +116,7 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
     run("L3", lambda: ledger_checks.balances_equal_entries(connection, entries_after, full=full))
     run("L4", lambda: ledger_checks.nothing_is_negative(connection))
     run("L5", lambda: ledger_checks.reserved_is_explained(connection))
-    run("L5", lambda: _holds(connection, report, known, at))
+    run("L5", lambda: _reservations(connection, report, known, at))
     run("L6", lambda: records_are_untouched(connection))
     run(
         "O1",
@@ -133,15 +133,15 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
     return new_marks
 
 
-def _holds(
+def _reservations(
     connection: psycopg.Connection,
     report: Report,
     known: dict[int, SymbolRow],
     at: list[Position],
 ) -> list[Breach]:
-    breaches = hold_checks.holds_are_exact(connection, at, known)
+    breaches = reservation_checks.reservations_are_exact(connection, at, known)
     if breaches is None:
-        rows = hold_checks.UNSETTLED_ROWS_MAX
+        rows = reservation_checks.UNSETTLED_ROWS_MAX
         report.skipped["L5"] = (
             f"the hold of each order was not checked: more than {rows} journal rows are unsettled"
         )

@@ -20,7 +20,7 @@ from orders.intake.batch import commit_batch
 from orders.intake.jobs import AmendJob, Job
 from orders.settlement.batch import settle_batch
 from risk.audit.inputs import positions, symbols
-from risk.audit.reservations import holds_are_exact
+from risk.audit.reservations import reservations_are_exact
 from tests.concurrency.test_races import assert_reserved_is_explained, run
 from tests.factories.desk_jobs import list_job, special_job
 from tests.factories.market import Market, market_make
@@ -94,7 +94,7 @@ def audited(connection: psycopg.Connection) -> None:
     """L5 at any moment, amends on their way included."""
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        found = holds_are_exact(connection, positions(connection), symbols(connection))
+        found = reservations_are_exact(connection, positions(connection), symbols(connection))
     assert found == [], found
     time.sleep(AUDIT_PAUSE_S)
 

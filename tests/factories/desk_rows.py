@@ -236,7 +236,7 @@ class DeskRows:
             values,
         )
 
-    def need_atoms(self, order_id: int) -> int:
+    def required_atoms(self, order_id: int) -> int:
         place = self.places[order_id]
         return hold_atoms(
             place.side,
@@ -251,14 +251,14 @@ class DeskRows:
         """(pool, payer, atoms) of an order: a pool's sum stands on its first order's row."""
         order_list = self.lists.get(order_id)
         if order_list is None:
-            return None, None, self.need_atoms(order_id)
+            return None, None, self.required_atoms(order_id)
         ids = [one.order_id for one in order_list.orders]
         pool = ids if order_list.kind == LIST_KINDS[ListKind.OCO] else ids[1:]
         parent_id = 0 if pool is ids else ids[0]
         if order_id == parent_id:
-            return None, None, self.need_atoms(order_id)
+            return None, None, self.required_atoms(order_id)
         is_pool = len(pool) == 2
-        atoms = max(map(self.need_atoms, pool))
+        atoms = max(map(self.required_atoms, pool))
         is_paid = bool(parent_id) and self.places[parent_id].side != self.places[order_id].side
         if is_paid:
             atoms = min(atoms, self.brought_in_atoms(parent_id))

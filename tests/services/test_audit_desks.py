@@ -15,7 +15,7 @@ from matching.state.snapshot import snapshot_decode, snapshot_encode
 from risk.audit import books as book_checks
 from risk.audit.books import books_equal_checkpoints
 from risk.audit.inputs import positions, symbols
-from risk.audit.reservations import holds_are_exact
+from risk.audit.reservations import reservations_are_exact
 from tests.factories.desk_rows import DeskRows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,7 +96,7 @@ def b3(rows: DeskRows, *, full: bool = False) -> list[str]:
 
 
 def l5(rows: DeskRows) -> list[str]:
-    return [breach.detail for breach in in_snapshot(rows, holds_are_exact)]
+    return [breach.detail for breach in in_snapshot(rows, reservations_are_exact)]
 
 
 def test_every_type_of_order_is_green(rows: DeskRows) -> None:

@@ -13,7 +13,7 @@ from exchange.infra.database import connect
 from matching.engine.messages import BUY, OCO, SELL, STP_DECREMENT, TRIGGER_STOP, Terms
 from matching.state.codec import decode_command
 from risk.audit.inputs import positions, symbols
-from risk.audit.reservations import holds_are_exact
+from risk.audit.reservations import reservations_are_exact
 from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, list_place
 
@@ -39,7 +39,7 @@ def settle(rig: Rig) -> None:
 def l5(rig: Rig) -> list[str]:
     with rig.connection.transaction():
         known = symbols(rig.connection)
-        found = holds_are_exact(rig.connection, positions(rig.connection), known)
+        found = reservations_are_exact(rig.connection, positions(rig.connection), known)
     assert found is not None
     return [breach.detail for breach in found]
 

@@ -9,7 +9,7 @@ from matching.engine.journal import Sequenced
 from orders.settlement.batch import amends_refused, orders_touched
 from orders.settlement.fold import Fold
 from wallets.postings import assert_balanced
-from wallets.reservations import Held
+from wallets.reservations import OrderReservation
 
 HOUSE = -1
 MAKER_PPM, TAKER_PPM = 777, 1_313  # so that fees seldom are whole atoms
@@ -70,7 +70,8 @@ class Tables:
         """Settle one batch as settlement does; the tables' CHECKs are assertions."""
         named = self.family(orders_touched(batch))
         held = {
-            one: Held(**{name: getattr(self.rows[one], name) for name in COLUMNS}) for one in named
+            one: OrderReservation(**{name: getattr(self.rows[one], name) for name in COLUMNS})
+            for one in named
         }
         trades = sum(type(event) is m.Trade for row in batch for event in row.events)
         refused = {one: extras[one] for one in amends_refused(batch, held)}
