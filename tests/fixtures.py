@@ -2,6 +2,7 @@
 
     market      one symbol in a partition of its own, three accounts with funds
     venue       the same with its intake, worker and settlement
+    rig         a market without processes, a seller and a buyer (tests of the ledger)
     ada, boris  two traders who speak HTTP, on BTC-USDT
     root        a browser in which a superuser is signed in
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from exchange.models import Symbol
     from orders.intake.thread import Intake
     from tests.factories.desk import Desk
+    from tests.factories.ledger import Rig
     from tests.factories.market import Market
     from tests.factories.trading import Trader
     from tests.factories.venue import Venue
@@ -106,6 +108,16 @@ def desk(db: "psycopg.Connection", market: "Market", clock: "TestClock") -> Iter
     desk = Desk(market, clock, db)
     yield desk
     desk.around.close()
+
+
+@pytest.fixture
+def rig(db: "psycopg.Connection") -> "Rig":
+    """The market of the ledger's tests: its seller has 10 of base, its buyer 10,000 of quote."""
+    from tests.factories.ledger import Rig
+
+    rig = Rig(db)
+    rig.seller, rig.buyer = rig.trader(base="10"), rig.trader(quote="10000")
+    return rig
 
 
 @pytest.fixture

@@ -4,12 +4,9 @@ One partition with orders of every type, written as rows beside the real engine;
 spoiled, in the rows or in what brings the engine back.
 """
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
-from exchange.infra.database import connect
 from matching.engine import messages as m
 from matching.state.snapshot import snapshot_decode, snapshot_encode
 from risk.audit import books as book_checks
@@ -25,15 +22,9 @@ PAIR_TRADER, BUYER, SELLER, FREE_BUYER = 31, 41, 51, 61
 
 
 @pytest.fixture
-def connection(transactional_db: None, base_rows: None) -> Iterator[psycopg.Connection]:
-    with connect("test-audit-desks") as connection:
-        yield connection
-
-
-@pytest.fixture
-def rows(connection: psycopg.Connection) -> DeskRows:
+def rows(db: psycopg.Connection) -> DeskRows:
     """Orders of every type; a snapshot in the middle, so that a part of the journal is replayed."""
-    desk = DeskRows(connection)
+    desk = DeskRows(db)
     desk.enter(1, m.SELL, 10, 10_000)
     desk.enter(2, m.BUY, 4, 10_000)  # the last price
     desk.enter(11, m.SELL, 90, 10_200, terms=m.Terms(display_lots=10))
@@ -84,9 +75,9 @@ def corrupt(rows: DeskRows, statement: str, *params: object) -> None:
 
 
 def in_snapshot(rows: DeskRows, check, **options):  # type: ignore[no-untyped-def]
-    connection = rows.connection
-    with connection.transaction():
-        return check(connection, positions(connection), symbols(connection), **options)
+    db = rows.connection
+    with db.transaction():
+        return check(db, positions(db), symbols(db), **options)
 
 
 def b3(rows: DeskRows, *, full: bool = False) -> list[str]:

@@ -4,12 +4,8 @@ The amend's quantity is a total, so it may need again what the order got rid of.
 hold is at least need and extra; less is a breach, and after the answer anything else is.
 """
 
-from collections.abc import Iterator
-
-import psycopg
 import pytest
 
-from exchange.infra.database import connect
 from matching.engine.messages import BUY, OCO, SELL, STP_DECREMENT, TRIGGER_STOP, Terms
 from matching.state.codec import decode_command
 from risk.audit.inputs import positions, symbols
@@ -18,17 +14,6 @@ from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, list_place
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def connection(transactional_db: None, base_rows: None) -> Iterator[psycopg.Connection]:
-    with connect("test-audit-frozen") as connection:
-        yield connection
-
-
-@pytest.fixture
-def rig(connection: psycopg.Connection) -> Rig:
-    return Rig(connection)
 
 
 def settle(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from matching.state.codec import decode_command, encode_journal
 from orders.settlement import batch as settlement
 from orders.settlement.batch import Idle, StreamGap, settle_batch, settle_next
 from risk.audit.run import audit_run
-from tests.factories.ledger import PARTITION, Rig
+from tests.factories.ledger import PARTITION
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,25 +21,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 D = Decimal
 
 
-@pytest.fixture
-def connection(transactional_db, base_rows):
-    with connect("test-settlement") as connection:
-        yield connection
-
-
-@pytest.fixture
-def rig(connection):
-    return Rig(connection)
-
-
-def entries(connection):
-    return connection.execute(
+def entries(db):
+    return db.execute(
         "SELECT journal_id, account_id, asset_id, amount, kind FROM wallets_entry"
         " WHERE kind IN ('trade', 'fee') ORDER BY id"
     ).fetchall()
 
 
-def everything(connection):
+def everything(db):
     tables = {
         "wallets_balance": "id",
         "wallets_reservation": "order_id",
@@ -47,7 +36,7 @@ def everything(connection):
         "orders_settlementcursor": "partition_id",
     }
     return {
-        table: connection.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()
+        table: db.execute(f"SELECT * FROM {table} ORDER BY {key}").fetchall()
         for table, key in tables.items()
     }
 
@@ -388,18 +377,18 @@ def test_any_flow_conserves_money_and_ends_without_holds(rig, seed):
     assert len(entries(rig.connection)) > 50
 
 
-def assert_conserved(connection):
-    totals = connection.execute(
+def assert_conserved(db):
+    totals = db.execute(
         "SELECT asset_id, sum(available + reserved) FROM wallets_balance GROUP BY asset_id"
     ).fetchall()
     assert all(total == 0 for _, total in totals)
-    wrong = connection.execute(
+    wrong = db.execute(
         "SELECT account_id, asset_id FROM wallets_balance b WHERE available + reserved <>"
         " (SELECT coalesce(sum(amount), 0) FROM wallets_entry e"
         "  WHERE e.account_id = b.account_id AND e.asset_id = b.asset_id)"
     ).fetchall()
     assert wrong == []
-    unexplained = connection.execute(
+    unexplained = db.execute(
         "SELECT account_id, asset_id FROM wallets_balance b WHERE reserved <>"
         " (SELECT coalesce(sum(amount), 0) FROM wallets_reservation r"
         "  WHERE r.account_id = b.account_id AND r.asset_id = b.asset_id)"

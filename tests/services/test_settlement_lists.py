@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.infra.database import connect
 from matching.engine.messages import (
     BUY,
     HALT,
@@ -25,26 +24,12 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_command
 from orders.settlement import batch
-from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import Leg, assert_exact, held_by, list_place, need_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 D = Decimal
 FREE = (None, None, None)
-
-
-@pytest.fixture
-def connection(transactional_db, base_rows):
-    with connect("test-settlement-lists") as connection:
-        yield connection
-
-
-@pytest.fixture
-def rig(connection):
-    rig = Rig(connection)
-    rig.seller, rig.buyer = rig.trader(base="10"), rig.trader(quote="10000")
-    return rig
 
 
 def settle(rig):

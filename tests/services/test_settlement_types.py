@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import pytest
 
-from exchange.infra.database import connect
 from matching.engine.codes import EXPIRED
 from matching.engine.messages import (
     AUCTION,
@@ -31,25 +30,11 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_command
 from orders.commands.build import place_command
-from tests.factories.ledger import Rig
 from tests.factories.ledger_lists import assert_exact, need_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 D = Decimal
-
-
-@pytest.fixture
-def connection(transactional_db, base_rows):
-    with connect("test-settlement-types") as connection:
-        yield connection
-
-
-@pytest.fixture
-def rig(connection):
-    rig = Rig(connection)
-    rig.seller, rig.buyer = rig.trader(base="10"), rig.trader(quote="10000")
-    return rig
 
 
 def settle(rig):
