@@ -1,11 +1,11 @@
-"""Fees and holds: what a fill costs, and what a live order must keep reserved. Pure integers.
+"""Fees and reservations: what a fill costs, and what a live order keeps reserved. Pure integers.
 
 Units: amounts in atoms of the asset named, `accrued` in atom-ppm (atoms x parts per million).
 
 An order's fee is rounded up once over its whole life. It accrues the exact fee, and each fill pays
-the difference of the rounded totals before and after it: however the order is split into fills,
-the sum of its fees is the rounded exact fee. That is why a hold computed at acceptance covers every
-possible way to fill the order, with nothing missing and nothing to clamp.
+the difference of the rounded totals before and after it: however the order is split into fills, the
+sum of its fees is the rounded exact fee. That is why a reservation computed at acceptance covers
+every possible way to fill the order, with nothing missing and nothing to clamp.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ def fee_of_fill(accrued_before: int, notional_atoms: int, fee_ppm: int) -> tuple
     return fee_ceil(accrued_after) - fee_ceil(accrued_before), accrued_after
 
 
-def hold_for_quote_amount(amount_atoms: int, *, taker_fee_ppm: int, accrued: int = 0) -> int:
+def reservation_for_quote_amount(amount_atoms: int, *, taker_fee_ppm: int, accrued: int = 0) -> int:
     """Quote atoms that a buyer who may still spend `amount_atoms` must keep; the fee is on top.
 
     Fits a new market order by quote amount, and, with what the order accrued so far, any buyer
@@ -48,7 +48,7 @@ def hold_for_quote_amount(amount_atoms: int, *, taker_fee_ppm: int, accrued: int
     return amount_atoms + fee_ceil(accrued + amount_atoms * taker_fee_ppm) - fee_ceil(accrued)
 
 
-def hold_atoms(
+def reservation_atoms(
     side: int,
     left_lots: int,
     price_ticks: int,
@@ -66,7 +66,9 @@ def hold_atoms(
     assert side == BUY
     assert price_ticks > 0
     notional_atoms = price_ticks * left_lots * units.quote_atoms_per_ticklot
-    return hold_for_quote_amount(notional_atoms, taker_fee_ppm=taker_fee_ppm, accrued=accrued)
+    return reservation_for_quote_amount(
+        notional_atoms, taker_fee_ppm=taker_fee_ppm, accrued=accrued
+    )
 
 
 def amend_extra_atoms(

@@ -37,7 +37,7 @@ def live_orders_of(account: str = "%s") -> str:
 def reservations_insert(source: str, *, is_linked: bool) -> str:
     """The INSERT of the reservations of new orders, from a table or CTE of yours.
 
-    It has id, account_id, asset_id, symbol_id, side, price_ticks, hold, maker_fee_ppm and
+    It has id, account_id, asset_id, symbol_id, side, price_ticks, reserved, maker_fee_ppm and
     taker_fee_ppm; where orders may be linked also pool_id, funded_by and left_lots. So one
     statement can insert orders and what they hold.
     """
@@ -46,7 +46,7 @@ def reservations_insert(source: str, *, is_linked: bool) -> str:
 INSERT INTO wallets_reservation (
     order_id, account_id, asset_id, symbol_id, side, price_ticks, amount,
     maker_fee_ppm, taker_fee_ppm, fee_accrued{linked})
-SELECT id, account_id, asset_id, symbol_id, side, price_ticks, hold,
+SELECT id, account_id, asset_id, symbol_id, side, price_ticks, reserved,
     maker_fee_ppm, taker_fee_ppm, 0{linked}
 FROM {source}
 """  # noqa: S608 - a name of ours

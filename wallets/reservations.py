@@ -5,7 +5,7 @@ crashes here, before anything is written.
 """
 
 from exchange.domain.units import SymbolUnits
-from wallets.fees import hold_atoms
+from wallets.fees import reservation_atoms
 from wallets.postings import BalanceChange, BalanceKey, Posting
 
 
@@ -81,7 +81,7 @@ class OrderReservation:
 
     def required(self, left_lots: int, units: SymbolUnits) -> int:
         """Atoms that the order needs with so much left, on its present terms."""
-        return hold_atoms(
+        return reservation_atoms(
             self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
         )
 

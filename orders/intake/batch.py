@@ -105,7 +105,7 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
     # All that a list holds is of the asset that its first order pays with.
     first = [job.places[0] if isinstance(job, ListJob) else job for job in jobs]
     funded = [job for job in first if isinstance(job, PlaceJob | AmendJob)]
-    wanted = {BalanceKey(job.account_id, job.hold_asset_id) for job in funded}
+    wanted = {BalanceKey(job.account_id, job.reserved_asset_id) for job in funded}
     counted = {
         OpenOrdersKey(job.account_id, job.draft.symbol_id) for job in places if job.open_orders_max
     }
@@ -198,14 +198,14 @@ def _write(connection: Connection, decisions: Decisions) -> None:
         placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
         special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, decisions.special_orders)
         _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
-        held = _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_holds)
+        held = _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_reservations)
         taken = _ask(connection, reserving.RESERVE, decisions.taken)
         found = _rows(again)
     answer_repeated(decisions, found)
     # The rows are locked and the decisions were made from them: a difference is a bug.
     assert placed is None or placed.rowcount == len(decisions.orders)
     assert special is None or special.rowcount == len(decisions.special_orders)
-    assert held is None or held.rowcount == len(decisions.amend_holds)
+    assert held is None or held.rowcount == len(decisions.amend_reservations)
     assert taken is None or taken.rowcount == len(decisions.taken)
 
 

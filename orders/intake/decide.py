@@ -40,7 +40,7 @@ from orders.intake.records import (
 )
 from orders.intake.reservations import is_covered, list_atoms
 from orders.intake.rows import (
-    AmendHoldRow,
+    AmendReservationRow,
     ClaimRow,
     CommandRow,
     ListRow,
@@ -85,7 +85,7 @@ class Decisions:
     special_orders: list[OrderRow] = field(default_factory=list)  # with terms, or of a list
     lists: list[ListRow] = field(default_factory=list)
     commands: list[CommandRow] = field(default_factory=list)
-    amend_holds: list[AmendHoldRow] = field(default_factory=list)
+    amend_reservations: list[AmendReservationRow] = field(default_factory=list)
     unclaims: list[ClaimRow] = field(default_factory=list)
     taken: list[TakenRow] = field(default_factory=list)
 
@@ -143,7 +143,7 @@ class _Batch:
             self.decisions.repeated.append(job)
             return
         try:
-            self._take([job], job.hold_atoms)
+            self._take([job], job.reservation_atoms)
         except (DomainError, Deferred) as refusal:
             if isinstance(refusal, DomainError):
                 self.leaders[key] = (job, None, refusal)
@@ -262,7 +262,7 @@ class _Batch:
             open_orders = self.known.open_orders[symbol_key] + len(places) - 1
             open_orders_check(open_orders, job.open_orders_max, job.rules.units.code)
         self.funds.reserve(
-            job.account_id, job.hold_asset_id, atoms, job.hold_scale, job.rules.units
+            job.account_id, job.reserved_asset_id, atoms, job.reserved_scale, job.rules.units
         )
         if job.open_orders_max:
             self.known.open_orders[symbol_key] += len(places)
@@ -305,15 +305,17 @@ class _Batch:
         linked_check(reserved, self.known.linked.get(job.order_id))
         extra_atoms = amend_extra(job, order)
         units = job.rules.units
-        is_quote = job.hold_asset_id == units.quote_asset_id
+        is_quote = job.reserved_asset_id == units.quote_asset_id
         scale = units.quote_scale if is_quote else units.base_scale
         if extra_atoms:
-            self.funds.reserve(job.account_id, job.hold_asset_id, extra_atoms, scale, units)
+            self.funds.reserve(job.account_id, job.reserved_asset_id, extra_atoms, scale, units)
         self.amending.add(amended_id)
         command = amend_built(job)
         payload, extra = command_payload(command), amount_text(extra_atoms, scale)
         self.decisions.entries.append((job.rules.partition_id, payload))
-        self.decisions.amend_holds.append(AmendHoldRow(job.order_id, job.command_id, extra))
+        self.decisions.amend_reservations.append(
+            AmendReservationRow(job.order_id, job.command_id, extra)
+        )
         self.decisions.commands.append(amend_row(job, payload, extra))
         return command, order
 

@@ -92,7 +92,7 @@ def _is_locked(job: Job, code: Code, known: Known) -> bool:
     if code is Code.FUNDS_INSUFFICIENT:
         first = job.places[0] if isinstance(job, ListJob) else job
         assert isinstance(first, PlaceJob | AmendJob)
-        return (first.account_id, first.hold_asset_id) in known.available
+        return (first.account_id, first.reserved_asset_id) in known.available
     return code is Code.ORDER_AMEND_PENDING
 
 

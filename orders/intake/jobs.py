@@ -17,7 +17,7 @@ from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
 from matching.engine.messages import Command
 from orders.commands.build import cancel_command
-from wallets.fees import BUY, SELL, hold_atoms, hold_for_quote_amount
+from wallets.fees import BUY, SELL, reservation_atoms, reservation_for_quote_amount
 
 SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
 
@@ -94,12 +94,12 @@ class PlaceJob(Job):
         "draft",
         "fingerprint",
         "group_id",
-        "hold_asset_id",
-        "hold_atoms",
-        "hold_scale",
         "maker_fee_ppm",
         "open_orders_max",
         "owner_tag",
+        "reservation_atoms",
+        "reserved_asset_id",
+        "reserved_scale",
         "rules",
         "taker_fee_ppm",
     )
@@ -130,12 +130,12 @@ class PlaceJob(Job):
         self.group_id = group_id
         self.owner_tag = owner_tag
         if draft.side is Side.BUY:
-            self.hold_asset_id = units.quote_asset_id
-            self.hold_scale = units.quote_scale
+            self.reserved_asset_id = units.quote_asset_id
+            self.reserved_scale = units.quote_scale
         else:
-            self.hold_asset_id = units.base_asset_id
-            self.hold_scale = units.base_scale
-        self.hold_atoms = order_hold_atoms(draft, rules, taker_fee_ppm)
+            self.reserved_asset_id = units.base_asset_id
+            self.reserved_scale = units.base_scale
+        self.reservation_atoms = order_reservation_atoms(draft, rules, taker_fee_ppm)
 
     @property
     def is_market(self) -> bool:
@@ -143,11 +143,11 @@ class PlaceJob(Job):
         return self.draft.type not in LIMIT_TYPES
 
 
-def order_hold_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm: int) -> int:
+def order_reservation_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm: int) -> int:
     """Atoms a new order has to hold; of the quote asset for a buy, of the base for a sell."""
     if draft.quote_atoms:
-        return hold_for_quote_amount(draft.quote_atoms, taker_fee_ppm=taker_fee_ppm)
-    return hold_atoms(
+        return reservation_for_quote_amount(draft.quote_atoms, taker_fee_ppm=taker_fee_ppm)
+    return reservation_atoms(
         SIDE_CODES[draft.side],
         draft.quantity_lots,
         draft.price_ticks,
@@ -264,11 +264,11 @@ class AmendJob(Job):
     __slots__ = (
         "account_id",
         "display_lots",
-        "hold_asset_id",
         "keep_priority",
         "order_id",
         "price_ticks",
         "quantity_lots",
+        "reserved_asset_id",
         "rules",
         "side",
         "stop_ticks",
@@ -299,4 +299,4 @@ class AmendJob(Job):
         self.stop_ticks = stop_ticks
         self.display_lots = display_lots
         units = rules.units
-        self.hold_asset_id = units.quote_asset_id if side is Side.BUY else units.base_asset_id
+        self.reserved_asset_id = units.quote_asset_id if side is Side.BUY else units.base_asset_id

@@ -11,7 +11,7 @@ from matching.engine.messages import IOC, Amend, Command, Place, PlaceList, Term
 from orders.commands.build import amend_command, place_command, place_list_command, terms_of
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 from orders.intake.jobs import AmendJob, CommandJob, ListJob, PlaceJob
-from orders.intake.reservations import list_holds
+from orders.intake.reservations import list_reservations
 from orders.intake.rows import (
     CommandRow,
     ListRow,
@@ -45,9 +45,9 @@ def order_row(job: PlaceJob) -> OrderRow:
         job.maker_fee_ppm,
         job.taker_fee_ppm,
         time_text(job.command_id),
-        job.hold_asset_id,
+        job.reserved_asset_id,
         draft.price_ticks,
-        amount_text(job.hold_atoms, job.hold_scale),
+        amount_text(job.reservation_atoms, job.reserved_scale),
         group_id=job.group_id,
         owner_tag=job.owner_tag,
     )
@@ -79,13 +79,13 @@ def _price_or_none(price_ticks: int, units: SymbolUnits) -> str | None:
 def list_rows(job: ListJob) -> list[OrderRow]:
     """The rows of an accepted list's orders, in their order; all ids are set."""
     rows = []
-    for place, hold in zip(job.places, list_holds(job), strict=True):
+    for place, reservation in zip(job.places, list_reservations(job), strict=True):
         row = order_row(place)
         row.list_id = job.command_id
-        row.hold = amount_text(hold.atoms, place.hold_scale)
-        row.pool_id = hold.pool_id
-        row.funded_by = hold.funded_by
-        row.left_lots = hold.left_lots
+        row.reserved = amount_text(reservation.atoms, place.reserved_scale)
+        row.pool_id = reservation.pool_id
+        row.funded_by = reservation.funded_by
+        row.left_lots = reservation.left_lots
         rows.append(row)
     return rows
 

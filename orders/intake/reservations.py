@@ -11,7 +11,7 @@ from wallets.fees import brings_min_atoms, is_funded, pool_atoms
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class InitialReservation:
     """What one order's reservation begins with; atoms of the order's asset."""
 
     atoms: int
@@ -20,32 +20,32 @@ class Hold:
     left_lots: int | None = None
 
 
-def list_holds(job: ListJob) -> list[Hold]:
-    """The holds of a list's orders, in their order. The ids of list and orders are set."""
+def list_reservations(job: ListJob) -> list[InitialReservation]:
+    """The reservations of a list's orders, in their order. The ids of list and orders are set."""
     parent, pair = job.parent, job.pair
     pool_id = job.command_id
-    holds: list[Hold] = []
-    pooled_atoms = pool_atoms(place.hold_atoms for place in pair) if pair else 0
+    reservations: list[InitialReservation] = []
+    pooled_atoms = pool_atoms(place.reservation_atoms for place in pair) if pair else 0
     for place in job.places:
         is_pooled = place in pair
         funded = parent is not None and place is not parent and is_paid_by(parent, place)
-        atoms = place.hold_atoms
+        atoms = place.reservation_atoms
         if is_pooled:  # all of it on the first row
             atoms = pooled_atoms if place is pair[0] else 0
-        holds.append(
-            Hold(
+        reservations.append(
+            InitialReservation(
                 0 if funded else atoms,
                 pool_id if is_pooled else None,
                 parent.command_id if parent is not None and funded else None,
                 place.draft.quantity_lots if is_pooled or funded else None,
             )
         )
-    return holds
+    return reservations
 
 
 def list_atoms(job: ListJob) -> int:
     """Atoms that a list holds at first, all of the asset that its first order pays with."""
-    return sum(hold.atoms for hold in list_holds(job))
+    return sum(reservation.atoms for reservation in list_reservations(job))
 
 
 def is_paid_by(parent: PlaceJob, child: PlaceJob) -> bool:
@@ -70,5 +70,5 @@ def is_covered(job: ListJob) -> bool:
     parent = job.parent
     if parent is None:
         return True
-    needs = [one.hold_atoms for one in job.children if is_paid_by(parent, one)]
+    needs = [one.reservation_atoms for one in job.children if is_paid_by(parent, one)]
     return not needs or pool_atoms(needs) <= brought_in_atoms(parent)

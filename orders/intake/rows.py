@@ -49,7 +49,7 @@ class TakenRow(Struct):
     amount: str
 
 
-class AmendHoldRow(Struct):
+class AmendReservationRow(Struct):
     """What an amend reserves on top, before it is sequenced."""
 
     order_id: int
@@ -107,7 +107,7 @@ class OrderRow(Struct, omit_defaults=True):
     created_at: str
     asset_id: int
     price_ticks: int
-    hold: str
+    reserved: str
     reference_price: str | None = None
     stop_price: str | None = None
     trigger_source: str | None = None

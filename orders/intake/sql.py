@@ -61,7 +61,7 @@ _ORDER_RECORD: Final = """
         id bigint, account_id bigint, symbol_id bigint, client_order_id text, side text, type text,
         time_in_force text, post_only boolean, self_trade text, price numeric, bound_price numeric,
         quantity numeric, quote_amount numeric, maker_fee_ppm integer, taker_fee_ppm integer,
-        created_at timestamptz, asset_id bigint, price_ticks bigint, hold numeric,
+        created_at timestamptz, asset_id bigint, price_ticks bigint, reserved numeric,
         reference_price numeric, group_id bigint, owner_tag bigint"""
 _SPECIAL_RECORD: Final = """,
         stop_price numeric, trigger_source text, trail_amount numeric, trail_ppm integer,

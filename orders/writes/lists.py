@@ -99,9 +99,9 @@ def _list_job(
 ) -> ListJob:
     places: list[PlaceJob] = []
     for index, request in enumerate(requests):
-        is_held = kind is not ListKind.OCO and index > 0
+        is_pending = kind is not ListKind.OCO and index > 0
         try:
-            draft = draft_of(principal, request, rules, is_held=is_held)
+            draft = draft_of(principal, request, rules, is_pending=is_pending)
         except DomainError as error:
             raise in_list(error, index) from error
         fingerprint = fingerprints[index]
@@ -115,15 +115,15 @@ def _cover_check(job: ListJob) -> None:
     if parent is None or is_covered(job):
         return
     child = job.children[0]
-    units, scale = parent.rules.units, child.hold_scale
+    units, scale = parent.rules.units, child.reserved_scale
     base, _, quote = units.code.partition("-")
-    needed = pool_atoms(one.hold_atoms for one in job.children)
+    needed = pool_atoms(one.reservation_atoms for one in job.children)
     raise DomainError(
         Code.ORDER_LIST_NOT_COVERED,
         field="orders.1.quantity",
         needed=plain(atoms_to_decimal(needed, scale)),
         brings=plain(atoms_to_decimal(brought_in_atoms(parent), scale)),
-        asset=quote if child.hold_asset_id == units.quote_asset_id else base,
+        asset=quote if child.reserved_asset_id == units.quote_asset_id else base,
     )
 
 

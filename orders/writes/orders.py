@@ -114,7 +114,7 @@ def _place_end(job: PlaceJob, outcome: Accepted | Replayed) -> Placed:
 
 
 def draft_of(
-    principal: Principal, request: OrderRequest, rules: SymbolRules, *, is_held: bool = False
+    principal: Principal, request: OrderRequest, rules: SymbolRules, *, is_pending: bool = False
 ) -> OrderDraft:
     """The checked draft of a request, with its protective price where it has one.
 
@@ -128,7 +128,7 @@ def draft_of(
         rules,
         is_suspended=principal.is_suspended,
         may_self_trade=principal.may_self_trade,
-        is_held=is_held,
+        is_pending=is_pending,
     )
 
 

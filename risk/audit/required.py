@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from exchange.domain.enums import LIVE_STATUSES, Side
 from exchange.domain.units import SymbolUnits, decimal_to_atoms
 from risk.audit.inputs import SIDES
-from wallets.fees import hold_atoms, hold_for_quote_amount
+from wallets.fees import reservation_atoms, reservation_for_quote_amount
 
 RESERVATIONS: Final = """
 SELECT held.order_id, held.account_id, held.symbol_id, held.asset_id, held.side, held.amount,
@@ -75,8 +75,8 @@ def required_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
     """What the order needs on its present terms, in atoms of the asset it pays with."""
     if reservation.quote_amount is not None:
         amount = decimal_to_atoms(reservation.quote_amount, units.quote_scale)
-        return hold_for_quote_amount(amount, taker_fee_ppm=reservation.taker_fee_ppm)
-    return hold_atoms(
+        return reservation_for_quote_amount(amount, taker_fee_ppm=reservation.taker_fee_ppm)
+    return reservation_atoms(
         SIDES[reservation.side],
         left_lots(reservation, units),
         reservation.price_ticks,

@@ -130,13 +130,13 @@ def open_orders_check(open_orders: int, limit: int, symbol: str) -> None:
         raise DomainError(Code.RISK_OPEN_ORDERS_MAX, limit=limit, symbol=symbol)
 
 
-def needs_top(draft: OrderDraft, rules: SymbolRules, *, is_held: bool) -> bool:
+def needs_top(draft: OrderDraft, rules: SymbolRules, *, is_pending: bool) -> bool:
     """Whether the rules for this order ask for the market's prices at all.
 
-    A held order waits for another one of its list: it does not meet the book now.
+    A pending order waits for another one of its list: it does not meet the book now.
     """
     if draft.type is OrderType.LIMIT:
-        return not is_held and is_banded(rules)
+        return not is_pending and is_banded(rules)
     if draft.type is OrderType.TRAILING_STOP:
         assert draft.terms is not None
         return not draft.terms.activation_ticks

@@ -28,21 +28,21 @@ def draft_check(
     *,
     is_suspended: bool,
     may_self_trade: bool,
-    is_held: bool = False,
+    is_pending: bool = False,
 ) -> OrderDraft:
     """The draft with its protective price, or the refusal of the first rule it breaks.
 
-    `is_held`: it waits for another order of its list. Without Redis the market's prices are not
+    `is_pending`: it waits for another order of its list. Without Redis the market's prices are not
     known: limit orders then pass without the percentage band (the static limits still hold), an
     order that would be unbounded without these prices is refused.
     """
     user_check(is_suspended=is_suspended)
     self_trade_check(draft, may_self_trade=may_self_trade)
     if draft.type in LIMIT_TYPES:
-        if needs_top(draft, rules, is_held=is_held):
+        if needs_top(draft, rules, is_pending=is_pending):
             price_check(draft.side, draft.price_ticks, rules)
         return draft
-    top = _top(draft, rules, is_held)
+    top = _top(draft, rules, is_pending)
     from_ticks = start_ticks(draft, top)
     bound_ticks = draft.price_ticks
     if not bound_ticks:
@@ -63,8 +63,8 @@ def price_check(side: Side, price_ticks: int, rules: SymbolRules) -> None:
         return
 
 
-def _top(draft: OrderDraft, rules: SymbolRules, is_held: bool) -> Top:
-    if not needs_top(draft, rules, is_held=is_held):
+def _top(draft: OrderDraft, rules: SymbolRules, is_pending: bool) -> Top:
+    if not needs_top(draft, rules, is_pending=is_pending):
         return NO_TOP
     try:
         return top_of_book(rules.units.code)

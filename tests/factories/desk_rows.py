@@ -23,7 +23,7 @@ from matching.state.snapshot import snapshot_encode
 from orders.commands.words import LIST_KINDS, SELF_TRADE_TEXTS, SIDE_TEXTS
 from tests.factories.ledger import symbol_make
 from tests.factories.models import accounts_at
-from wallets.fees import fee_ceil, hold_atoms
+from wallets.fees import fee_ceil, reservation_atoms
 
 PARTITION = 1
 MAKER_PPM, TAKER_PPM = 500, 1_000
@@ -238,7 +238,7 @@ class DeskRows:
 
     def required_atoms(self, order_id: int) -> int:
         place = self.places[order_id]
-        return hold_atoms(
+        return reservation_atoms(
             place.side,
             self.left_lots(order_id),
             place.price_ticks,

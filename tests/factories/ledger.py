@@ -36,7 +36,7 @@ from orders.lifecycle import is_final
 from orders.recording.fold import outcome_of
 from orders.settlement.batch import settle_batch
 from tests.factories.models import AccountFactory, SymbolFactory, funds_give
-from wallets.fees import amend_extra_atoms, hold_atoms, hold_for_quote_amount
+from wallets.fees import amend_extra_atoms, reservation_atoms, reservation_for_quote_amount
 
 SIDES = {BUY: "buy", SELL: "sell"}
 TIMES = {GTC: "gtc", IOC: "ioc", FOK: "fok"}
@@ -147,7 +147,7 @@ class Rig:
             **more,
         )
         atoms = (
-            hold_for_quote_amount(quote_atoms, taker_fee_ppm=TAKER_PPM)
+            reservation_for_quote_amount(quote_atoms, taker_fee_ppm=TAKER_PPM)
             if quote_atoms
             else self.need(command)
         )
@@ -161,7 +161,7 @@ class Rig:
     def need(self, place: Place) -> int:
         """Atoms that an order of so many lots holds when it is accepted."""
         lots, ticks = place.quantity_lots, place.price_ticks
-        return hold_atoms(place.side, lots, ticks, self.units, 0, TAKER_PPM)
+        return reservation_atoms(place.side, lots, ticks, self.units, 0, TAKER_PPM)
 
     def order_insert(self, place: Place, list_id: int | None = None) -> None:
         """The rows of an accepted order, but for what it holds."""

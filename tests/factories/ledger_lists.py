@@ -11,7 +11,7 @@ from matching.state.hash import open_orders
 from orders.commands.build import place_command, place_list_command
 from orders.commands.words import LIST_KINDS
 from tests.factories.ledger import TAKER_PPM, Rig
-from wallets.fees import hold_atoms
+from wallets.fees import reservation_atoms
 
 KINDS = {code: word for word, code in LIST_KINDS.items()}
 
@@ -117,7 +117,7 @@ def held_by(rig: Rig, *order_ids: int) -> object:
 
 def need_of(rig: Rig, side: int, price_ticks: int, lots: int) -> object:
     """What an order without fills needs, in units of its asset."""
-    return atoms_to_decimal(hold_atoms(side, lots, price_ticks, rig.units, 0, TAKER_PPM), 8)
+    return atoms_to_decimal(reservation_atoms(side, lots, price_ticks, rig.units, 0, TAKER_PPM), 8)
 
 
 def id_of(order: RestingOrder | Waiting) -> int:
@@ -137,4 +137,4 @@ def _need(rig: Rig, order: RestingOrder | Waiting) -> int:
     ).fetchone()
     assert row is not None, "one reservation, one live order"
     assert side >= BUY
-    return hold_atoms(side, left, ticks, rig.units, int(row[0]), TAKER_PPM)
+    return reservation_atoms(side, left, ticks, rig.units, int(row[0]), TAKER_PPM)

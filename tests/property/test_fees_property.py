@@ -12,8 +12,8 @@ from wallets.fees import (
     amend_extra_atoms,
     fee_ceil,
     fee_of_fill,
-    hold_atoms,
-    hold_for_quote_amount,
+    reservation_atoms,
+    reservation_for_quote_amount,
 )
 
 UNITS = st.builds(
@@ -59,13 +59,13 @@ def test_hold_covers_every_fill_and_trims_to_nothing_below_zero(order, rates, un
     limit_ticks, left_lots, parts = order
     maker_ppm, taker_ppm = rates
     accrued = paid_fees = exact_fee = 0
-    reserved = hold_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
+    reserved = reservation_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
     for price_ticks, lots, is_taker in parts:
         notional = price_ticks * lots * units.quote_atoms_per_ticklot
         ppm = taker_ppm if is_taker else maker_ppm
         fee, accrued = fee_of_fill(accrued, notional, ppm)
         left_lots -= lots
-        hold = hold_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
+        hold = reservation_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
         released = reserved - notional - fee - hold
         assert fee >= 0
         assert released >= 0, "the hold covers the fill and the rest"
@@ -88,7 +88,7 @@ def test_fee_never_exceeds_the_sellers_proceeds(order, ppm):
 @given(st.lists(st.integers(1, 10**24), min_size=1, max_size=12), st.integers(0, 10**24), PPM)
 def test_quote_amount_hold_covers_any_split(spent, unspent, taker_ppm):
     amount = sum(spent) + unspent
-    reserved = hold_for_quote_amount(amount, taker_fee_ppm=taker_ppm)
+    reserved = reservation_for_quote_amount(amount, taker_fee_ppm=taker_ppm)
     accrued = 0
     for notional in spent:
         fee, accrued = fee_of_fill(accrued, notional, taker_ppm)
@@ -126,10 +126,10 @@ def test_amend_extra_covers_fills_that_come_first(side, terms, units, taker_ppm,
     if terms["filled_lots"] > filled_max:
         return
     filled = data.draw(st.integers(terms["filled_lots"], filled_max))
-    old = hold_atoms(
+    old = reservation_atoms(
         side, terms["quantity_lots"] - filled, terms["price_ticks"], units, accrued, taker_ppm
     )
-    new = hold_atoms(
+    new = reservation_atoms(
         side,
         terms["new_quantity_lots"] - filled,
         terms["new_price_ticks"],

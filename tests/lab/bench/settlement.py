@@ -28,7 +28,7 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, SELL, OrderAccepted, Place, Trade
 from matching.state.codec import encode_journal
 from orders.settlement.batch import settle_batch
-from wallets.fees import hold_atoms
+from wallets.fees import reservation_atoms
 
 MAKER_PPM: Final = 500
 TAKER_PPM: Final = 1_000
@@ -206,7 +206,7 @@ def _reservations(
                 (trade.maker_order_id, trade.maker_account_id, 1 - place.side),
                 (trade.taker_order_id, trade.taker_account_id, place.side),
             ):
-                atoms = hold_atoms(
+                atoms = reservation_atoms(
                     side, trade.quantity_lots, trade.price_ticks, units, 0, TAKER_PPM
                 )
                 asset_id, scale = (

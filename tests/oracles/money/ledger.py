@@ -19,7 +19,12 @@ from matching.engine.journal import Sequenced
 from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order, open_orders
 from tests.oracles.money.tables import HOUSE, MAKER_PPM, TAKER_PPM, Row, Tables, normalized
-from wallets.fees import amend_extra_atoms, fee_ceil, hold_atoms, hold_for_quote_amount
+from wallets.fees import (
+    amend_extra_atoms,
+    fee_ceil,
+    reservation_atoms,
+    reservation_for_quote_amount,
+)
 
 QUOTE = 90
 
@@ -133,8 +138,8 @@ class MemoryLedger:
         units = self.units[place.symbol_id]
         if place.budget_ticklots:
             atoms = place.budget_ticklots * units.quote_atoms_per_ticklot
-            return hold_for_quote_amount(atoms, taker_fee_ppm=TAKER_PPM)
-        return hold_atoms(
+            return reservation_for_quote_amount(atoms, taker_fee_ppm=TAKER_PPM)
+        return reservation_atoms(
             place.side, place.quantity_lots, place.price_ticks, units, 0, TAKER_PPM
         )  # fmt: skip
 
@@ -335,7 +340,7 @@ class MemoryLedger:
         accrued = sum(notional * ppm for _, notional, ppm in self.fills.get(row.order_id, ()))
         assert row.accrued == accrued
         units = self.units[row.symbol_id]
-        return hold_atoms(row.side, left_lots, price_ticks, units, accrued, TAKER_PPM)
+        return reservation_atoms(row.side, left_lots, price_ticks, units, accrued, TAKER_PPM)
 
     def _brought(self, parent_id: int) -> int:
         parent, fills = self.places[parent_id], self.fills.get(parent_id, [])

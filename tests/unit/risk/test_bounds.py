@@ -108,8 +108,8 @@ def test_a_band_bounds_only_what_meets_the_book_at_once(state: SymbolState) -> N
     meets = state in {SymbolState.OPEN, SymbolState.POST_ONLY}
     rules = rules_make(state=state, band_ppm=1)
     assert is_banded(rules) is meets
-    assert needs_top(draft_make(OrderType.LIMIT, Side.BUY), rules, is_held=False) is meets
-    assert not needs_top(draft_make(OrderType.LIMIT, Side.BUY), rules, is_held=True)
+    assert needs_top(draft_make(OrderType.LIMIT, Side.BUY), rules, is_pending=False) is meets
+    assert not needs_top(draft_make(OrderType.LIMIT, Side.BUY), rules, is_pending=True)
     assert not is_banded(rules_make(state=state))
 
 
@@ -128,7 +128,7 @@ def test_prices_are_asked_for_only_where_a_rule_needs_them(
     kind: OrderType, terms: dict[str, int], asks: bool
 ) -> None:
     draft = draft_make(kind, Side.BUY, **terms)
-    assert needs_top(draft, rules_make(), is_held=False) is asks
+    assert needs_top(draft, rules_make(), is_pending=False) is asks
 
 
 @pytest.mark.parametrize(("side", "price_ticks"), [(Side.BUY, 89), (Side.SELL, 111)])

@@ -12,8 +12,8 @@ from wallets.fees import (
     amend_extra_atoms,
     fee_ceil,
     fee_of_fill,
-    hold_atoms,
-    hold_for_quote_amount,
+    reservation_atoms,
+    reservation_for_quote_amount,
 )
 
 UNITS = SymbolUnits(
@@ -49,20 +49,20 @@ def test_second_small_fill_rides_on_the_atom_already_paid():
 
 
 def test_seller_holds_base_and_no_fee():
-    assert hold_atoms(SELL, 7, 100, UNITS, 0, 1_000) == 70_000
+    assert reservation_atoms(SELL, 7, 100, UNITS, 0, 1_000) == 70_000
 
 
 def test_buyer_holds_notional_and_taker_fee():
-    assert hold_atoms(BUY, 7, 100, UNITS, 0, 1_000) == 2_100 + 3
+    assert reservation_atoms(BUY, 7, 100, UNITS, 0, 1_000) == 2_100 + 3
 
 
 def test_order_by_quote_amount_holds_the_fee_on_top():
-    assert hold_for_quote_amount(2_100, taker_fee_ppm=1_000) == 2_103
+    assert reservation_for_quote_amount(2_100, taker_fee_ppm=1_000) == 2_103
 
 
 def test_nothing_left_needs_nothing():
-    assert hold_atoms(BUY, 0, 100, UNITS, 500_000, 1_000) == 0
-    assert hold_atoms(SELL, 0, 100, UNITS, 0, 1_000) == 0
+    assert reservation_atoms(BUY, 0, 100, UNITS, 500_000, 1_000) == 0
+    assert reservation_atoms(SELL, 0, 100, UNITS, 0, 1_000) == 0
 
 
 def amend(side, **changes):

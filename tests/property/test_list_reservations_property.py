@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 
 from exchange.domain.units import SymbolUnits
 from tests.property.test_fees_property import PPM, PRICE_TICKS, UNITS
-from wallets.fees import BUY, SELL, amend_extra_atoms, brings_min_atoms, fee_of_fill, hold_atoms
+from wallets.fees import (
+    BUY,
+    SELL,
+    amend_extra_atoms,
+    brings_min_atoms,
+    fee_of_fill,
+    reservation_atoms,
+)
 from wallets.fees import pool_atoms as pooled
 
 LOTS = st.integers(1, 10**6)
@@ -50,7 +57,7 @@ def test_a_purchase_brings_in_exactly_what_was_counted_on(
 def test_a_pool_is_enough_for_either_order_and_no_more_than_one_needs(
     side: int, terms: list[tuple[int, int]], taker_ppm: int, units: SymbolUnits
 ) -> None:
-    needs = [hold_atoms(side, lots, ticks, units, 0, taker_ppm) for lots, ticks in terms]
+    needs = [reservation_atoms(side, lots, ticks, units, 0, taker_ppm) for lots, ticks in terms]
     assert all(pooled(needs) >= need for need in needs)
     assert pooled(needs) in needs
 
@@ -76,7 +83,7 @@ def test_an_amends_extra_is_enough_for_its_pool_and_for_the_order_alone(
     """The pool dissolves with the first fill: then the order has to stand with its own hold."""
 
     def need(lots: int, ticks: int) -> int:
-        return hold_atoms(side, lots, ticks, units, 0, taker_ppm)
+        return reservation_atoms(side, lots, ticks, units, 0, taker_ppm)
 
     extra = amend_extra_atoms(
         side,
