@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import redis
-from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from redis.backoff import NoBackoff
@@ -152,15 +151,6 @@ def fast_tier() -> Tier:
     return TierFactory.create(fast=True)
 
 
-BASE_ROWS = """
-INSERT INTO wallets_account (kind, created_at)
-VALUES ('house', now()), ('external', now()), ('funding', now()) ON CONFLICT DO NOTHING;
-INSERT INTO orders_enginepartition (id, epoch, owner, last_seq, published_seq, stream_position,
-    state_hash, feed_sequences, updated_at)
-VALUES (1, 0, '', 0, 0, '0-0', '', '{}', now()) ON CONFLICT (id) DO UPDATE SET updated_at = now();
-"""
-
-
 def redis_away() -> redis.Redis:
     """A client of a server that is not there (port 1 is nobody's), as ours are: without retries."""
     return redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
@@ -175,8 +165,6 @@ def middlewares_load() -> None:
 def process_begin() -> None:
     """Forget what this process keeps, and what Redis does."""
     middlewares_load()
-    with connection.cursor() as cursor:
-        cursor.execute(BASE_ROWS)
     redis_client().flushall()
     catalogue_forget()
     order_limits_forget()
