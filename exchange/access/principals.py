@@ -49,7 +49,7 @@ WHERE key.key_id = %%s AND key.revoked_at IS NULL AND person.is_active
 """
 
 
-class Limits(NamedTuple):
+class RateLimits(NamedTuple):
     """Tokens a second of one user; 0 is no limit."""
 
     orders: int
@@ -67,7 +67,7 @@ class Principal:
     user_id: int
     account_id: int  # 0: this user has no account, as staff may not
     tier_id: int | None
-    limits: Limits
+    limits: RateLimits
     may_self_trade: bool
     is_suspended: bool
     scopes: frozenset[Scope]
@@ -237,11 +237,11 @@ def _row(statement: str, key: str | int) -> dict[str, Any] | None:
     return {column.name: value for column, value in zip(columns, values, strict=True)}
 
 
-def _limits(row: dict[str, Any]) -> Limits:
+def _limits(row: dict[str, Any]) -> RateLimits:
     """The rates of a tier. Without a limit for orders there is none for what it does not name."""
     orders = row["orders_per_second"]
     cancels, reads = row.get("cancels_per_second"), row.get("reads_per_second")
-    return Limits(
+    return RateLimits(
         orders=orders,
         cancels=orders * CANCELS_PER_ORDER if cancels is None else cancels,
         reads=(settings.READ_WEIGHT_PER_SECOND if orders else 0) if reads is None else reads,

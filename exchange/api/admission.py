@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase
 
-from exchange.access.principals import Limits
+from exchange.access.principals import RateLimits
 from exchange.api.routes import NOTHING_THERE, Bucket, Cost, cost_of, parameters_check
 from exchange.api.strangers import strangers
 from exchange.domain.codes import Code
@@ -112,7 +112,7 @@ def session_wrong(request: HttpRequest) -> None:
 
 
 def user_admit(
-    request: HttpRequest, user_id: int, limits: Limits, signature: str, *, times: int = 1
+    request: HttpRequest, user_id: int, limits: RateLimits, signature: str, *, times: int = 1
 ) -> None:
     """Count a request of a user, its weight so many times.
 
@@ -123,7 +123,7 @@ def user_admit(
 
 
 async def user_admit_on_loop(
-    request: HttpRequest, user_id: int, limits: Limits, signature: str
+    request: HttpRequest, user_id: int, limits: RateLimits, signature: str
 ) -> None:
     """The same on an event loop."""
     cost, ticket = _user_ticket(request, user_id, limits, signature, 1)
@@ -131,7 +131,7 @@ async def user_admit_on_loop(
 
 
 def _user_ticket(
-    request: HttpRequest, user_id: int, limits: Limits, signature: str, times: int
+    request: HttpRequest, user_id: int, limits: RateLimits, signature: str, times: int
 ) -> tuple[Cost, Ticket]:
     cost = request_cost(request)
     if cost.bucket is Bucket.PUBLIC:
@@ -187,7 +187,7 @@ def _charge(request: HttpRequest, cost: Cost, kind: str = "") -> None:
     _settle(request, cost, rate, verdict)
 
 
-def _per_second(limits: Limits, bucket: Bucket) -> int:
+def _per_second(limits: RateLimits, bucket: Bucket) -> int:
     if bucket is Bucket.ORDERS:
         return limits.orders
     return limits.cancels if bucket is Bucket.CANCELS else limits.reads

@@ -28,7 +28,7 @@ DEPTH_DEFAULT: Final = 20
 DEPTH_MAX: Final = 1_000
 
 
-class DepthFrame(Struct):
+class StoredDepth(Struct):
     """What of the worker's snapshot frame this address passes on."""
 
     sequence: int
@@ -37,7 +37,7 @@ class DepthFrame(Struct):
     asks: Sequence[tuple[str, str]]
 
 
-_frame_decoder: Final = msgspec.json.Decoder(DepthFrame)
+_frame_decoder: Final = msgspec.json.Decoder(StoredDepth)
 _clients: Final = threading.local()
 
 

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row, tuple_row
 from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from orders.intake import sql
 from orders.intake.amends import Linked, Reserved
-from orders.intake.decide import Decisions, Entry, Known, client_key, decide
+from orders.intake.decide import BatchReads, Decisions, StreamEntry, client_key, decide
 from orders.intake.deferred import early_refusals_defer
 from orders.intake.funds import AssetKey
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
@@ -34,10 +34,10 @@ _LOCK_BALANCES: Final = {
 _LOCK_AMENDED: Final = {False: sql.LOCK_AMENDED + locks.SKIP_LOCKED, True: sql.LOCK_AMENDED}
 
 
-class Publisher(Protocol):
+class CommandPublisher(Protocol):
     """Where commands go after their commit. Losing them is allowed: the worker sweeps."""
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         """Send in order. Must not raise for trouble on the way: the commit has happened."""
 
 
@@ -48,7 +48,7 @@ class CommitUnknown(Exception):
 def commit_batch(
     connection: Connection,
     jobs: Sequence[Job],
-    publisher: Publisher,
+    publisher: CommandPublisher,
     *,
     next_id: Callable[[], int],
     wait_for_locks: bool = False,
@@ -98,7 +98,7 @@ def _commit(connection: Connection) -> None:
     assert done.statusmessage == "COMMIT", done.statusmessage
 
 
-def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> Known:
+def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> BatchReads:
     """Claim, lock and look up all that the batch needs, in one round trip."""
     places = _places(jobs)
     amends = [job for job in jobs if isinstance(job, AmendJob)]
@@ -114,7 +114,7 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         for job in jobs
         if isinstance(job, CommandJob) and job.kind is CommandKind.CANCEL
     ]
-    known = Known()
+    known = BatchReads()
     with connection.pipeline():
         connection.execute("BEGIN")
         claimed = _ask(connection, sql.CLAIM, _claims(places))
@@ -154,7 +154,7 @@ def _places(jobs: Sequence[Job]) -> list[PlaceJob]:
     return places
 
 
-def _linked(connection: Connection, order_ids: list[int], known: Known) -> dict[int, Linked]:
+def _linked(connection: Connection, order_ids: list[int], known: BatchReads) -> dict[int, Linked]:
     """The lists of amended orders: read only where there is one, in a round trip of its own."""
     in_lists = [
         order_id for order_id in order_ids if known.orders.get(order_id, _NO_ORDER)["list_id"]

@@ -52,12 +52,12 @@ from orders.intake.rows import (
 from orders.lifecycle import is_final
 from risk.pretrade.rules import open_orders_check
 
-Entry = tuple[int, bytes]  # partition id, encoded command
+StreamEntry = tuple[int, bytes]  # partition id, encoded command
 ClientKey = tuple[int, str]
 
 
 @dataclass(slots=True)
-class Known:
+class BatchReads:
     """What a batch has read; the balances and reservations in it are locked."""
 
     claimed: set[int] = field(default_factory=set)  # ids of orders whose claim is new
@@ -80,7 +80,7 @@ class Decisions:
     deferred: list[Job] = field(default_factory=list)
     # Answered by the orders in the database.
     repeated: list[PlaceJob | ListJob] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[StreamEntry] = field(default_factory=list)
     orders: list[OrderRow] = field(default_factory=list)  # plain ones
     special_orders: list[OrderRow] = field(default_factory=list)  # with terms, or of a list
     lists: list[ListRow] = field(default_factory=list)
@@ -105,7 +105,7 @@ def list_conflict(index: int) -> DomainError:
     return conflict(f"orders.{index}.client_order_id")
 
 
-def decide(jobs: Sequence[Job], known: Known) -> Decisions:
+def decide(jobs: Sequence[Job], known: BatchReads) -> Decisions:
     """Decide every job in arrival order."""
     batch = _Batch(known)
     for job in jobs:
@@ -126,7 +126,7 @@ Fate = OrderRow | DomainError | None
 class _Batch:
     """The running state of one batch: funds shrink, claims and open orders grow."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: BatchReads) -> None:
         self.known = known
         self.decisions = Decisions()
         self.funds = Funds(known.available, known.busy)

@@ -14,7 +14,7 @@ import psycopg
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from orders.intake.decide import Decisions, Known
+from orders.intake.decide import BatchReads, Decisions
 from orders.intake.jobs import AmendJob, Job, ListJob, PlaceJob
 from wallets.fragments import live_orders_of
 
@@ -49,7 +49,7 @@ SETTLED: Final = "SELECT partition_id, last_seq FROM orders_settlementcursor"
 Connection = psycopg.Connection[Any]
 
 
-def early_refusals_defer(connection: Connection, decisions: Decisions, known: Known) -> None:
+def early_refusals_defer(connection: Connection, decisions: Decisions, known: BatchReads) -> None:
     """Defer the jobs whose refusal settlement may prove wrong, the first time they meet it.
 
     Runs in the batch's transaction, after its reads: a balance that it locked has all that was
@@ -87,7 +87,7 @@ def _unsettled(connection: Connection, account_ids: set[int]) -> dict[int, dict[
     return found
 
 
-def _is_locked(job: Job, code: Code, known: Known) -> bool:
+def _is_locked(job: Job, code: Code, known: BatchReads) -> bool:
     """Whether what the refusal was decided by is locked, so that settlement cannot be past it."""
     if code is Code.FUNDS_INSUFFICIENT:
         first = job.places[0] if isinstance(job, ListJob) else job

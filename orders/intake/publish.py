@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from exchange.infra.metrics import stage_timed
 from exchange.infra.redis import Pause, commands_stream, redis_client
-from orders.intake.decide import Entry
+from orders.intake.decide import StreamEntry
 
 PUBLISH_FAILED: Final = Counter(
     "takas_publish_failed", "Commands that did not reach their stream; the worker sweeps them"
@@ -25,7 +25,7 @@ class RedisPublisher:
         self.client = redis_client()
         self._pause = Pause()  # meanwhile the sweep does the work
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         """Append in order; a failure is counted and logged, never raised."""
         if not entries:
             return
@@ -42,7 +42,7 @@ class RedisPublisher:
             report = log.warning if expected else log.exception
             report("intake.publish_failed", commands=len(entries), error=repr(error))
 
-    def _append(self, entries: Sequence[Entry]) -> None:
+    def _append(self, entries: Sequence[StreamEntry]) -> None:
         pipeline = self.client.pipeline(transaction=False)
         for partition_id, payload in entries:
             pipeline.xadd(commands_stream(partition_id), {"c": payload})

@@ -23,7 +23,7 @@ from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from exchange.infra.event_loop import in_time, results_give, threads_only
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
-from orders.intake.batch import CommitUnknown, Publisher, commit_batch
+from orders.intake.batch import CommandPublisher, CommitUnknown, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
 from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
 from orders.intake.publish import RedisPublisher
@@ -52,7 +52,7 @@ class Intake:
         self,
         *,
         open_connection: Callable[[], psycopg.Connection[Any]],
-        publisher: Publisher,
+        publisher: CommandPublisher,
         next_id: Callable[[], int],
         queue_max: int = QUEUE_MAX,
         batch_max: int = BATCH_MAX,

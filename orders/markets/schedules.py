@@ -14,7 +14,7 @@ import structlog
 
 from exchange.domain.enums import SymbolState
 from exchange.domain.ids import IdGenerator
-from orders.intake.batch import Publisher
+from orders.intake.batch import CommandPublisher
 from orders.markets.state_rows import (
     KEPT,
     STATE_AHEAD,
@@ -38,7 +38,7 @@ WHERE is_active AND id = ANY(%s) ORDER BY id FOR UPDATE
 """
 _MARK = "UPDATE orders_scheduledstate SET last_due_at = %s WHERE id = %s"
 
-Entry = tuple[int, bytes]  # a partition, an encoded command
+StreamEntry = tuple[int, bytes]  # a partition, an encoded command
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ def _moment(day: date, at: time) -> datetime:
 
 
 def schedules_run(
-    connection: psycopg.Connection, ids: IdGenerator, publisher: Publisher, now: datetime
+    connection: psycopg.Connection, ids: IdGenerator, publisher: CommandPublisher, now: datetime
 ) -> int:
     """Send what is due of all schedules; return how many commands that took.
 
@@ -122,7 +122,7 @@ def _read(
 
 def _send_all(
     connection: psycopg.Connection, ids: IdGenerator, schedules: Sequence[Schedule], now: datetime
-) -> list[Entry]:
+) -> list[StreamEntry]:
     moments = [(one.unmarked(now), one) for one in schedules]
     due = sorted((moment, one.id, one) for moment, one in moments if moment is not None)
     entries = []
@@ -138,7 +138,9 @@ def _send_all(
     return entries
 
 
-def _send(connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule) -> Entry | None:
+def _send(
+    connection: psycopg.Connection, ids: IdGenerator, schedule: Schedule
+) -> StreamEntry | None:
     """Insert the command of an occurrence, unless it would end a halt or change nothing."""
     row = connection.execute(STATE_AHEAD, (schedule.symbol_id,)).fetchone()
     assert row is not None

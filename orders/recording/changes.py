@@ -70,7 +70,7 @@ class OrderChange:
         return self.status is not None and is_final(self.status)
 
 
-class Outcome:
+class BatchChanges:
     """All row changes of one batch."""
 
     __slots__ = (

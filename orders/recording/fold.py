@@ -51,7 +51,7 @@ from matching.engine.messages import (
     StateChanged,
     Trade,
 )
-from orders.recording.changes import Outcome
+from orders.recording.changes import BatchChanges
 
 # Somebody's will: the trader's, or what the trader asked for beforehand. Every other end is the
 # order's own terms or the market's state: it expired.
@@ -62,26 +62,26 @@ _EXPIRED_AT_ENTRY_CODES: Final = frozenset({FOK_UNFILLABLE, EXPIRED_AT_ENTRY})
 _ROWLESS: Final = frozenset({Place, PlaceList, Expire, Continue})
 
 
-def outcome_of(
+def batch_changes(
     batch: Iterable[Sequenced], states_before: Mapping[int, int] | None = None
-) -> Outcome:
+) -> BatchChanges:
     """Fold a batch's events into row changes.
 
     `states_before` has the market states before the batch; a symbol that is not in it is open.
     """
-    outcome = Outcome(states_before or {})
+    changes = BatchChanges(states_before or {})
     for row in batch:
         command = row.command
         if _has_row(command):
-            outcome.commands[command.command_id] = (row.sequence, None)
+            changes.commands[command.command_id] = (row.sequence, None)
         for event in row.events:
-            _FOLDS[type(event)](outcome, row, event)
+            _FOLDS[type(event)](changes, row, event)
         if type(command) is Place:
-            _entered(outcome, command)
+            _entered(changes, command)
         elif type(command) is PlaceList:
             for place in command.orders:
-                _entered(outcome, place)
-    return outcome
+                _entered(changes, place)
+    return changes
 
 
 def _has_row(command: Command) -> bool:
@@ -95,15 +95,15 @@ def _has_row(command: Command) -> bool:
     return type(command) not in _ROWLESS
 
 
-def _accepted(outcome: Outcome, row: Sequenced, event: OrderAccepted) -> None:
-    change = outcome.change(event.order_id, row.command.symbol_id)
+def _accepted(changes: BatchChanges, row: Sequenced, event: OrderAccepted) -> None:
+    change = changes.change(event.order_id, row.command.symbol_id)
     assert not change.engine_seq, "an order is sequenced once"
     change.engine_seq = change.priority_seq = row.sequence
     # Whether it waits, trades or rests is told by what follows; `_entered` has the last word.
     change.status = OrderStatus.NEW
     if event.price_ticks != _place_of(row.command, event.order_id).price_ticks:
         change.price_ticks = event.price_ticks  # a post-only order that was moved
-        outcome.needs_settlement = True
+        changes.needs_settlement = True
 
 
 def _place_of(command: Command, order_id: int) -> Place:
@@ -115,36 +115,36 @@ def _place_of(command: Command, order_id: int) -> Place:
     return command
 
 
-def _entered(outcome: Outcome, place: Place) -> None:
+def _entered(changes: BatchChanges, place: Place) -> None:
     """What did not trade, wait or end rests now; its level has changed."""
-    change = outcome.orders[place.order_id]
+    change = changes.orders[place.order_id]
     if change.status is OrderStatus.NEW:
         change.move(OrderStatus.OPEN)
     if change.status is not OrderStatus.WAITING and not change.has_ended():
-        outcome.touch(place.symbol_id, place.side, change.price_ticks or place.price_ticks)
+        changes.touch(place.symbol_id, place.side, change.price_ticks or place.price_ticks)
 
 
-def _rejected(outcome: Outcome, row: Sequenced, event: OrderRejected) -> None:
+def _rejected(changes: BatchChanges, row: Sequenced, event: OrderRejected) -> None:
     # Only unsequenced orders reach the engine, so its book cannot hold the same id.
     assert event.code != DUPLICATE_ORDER_ID
-    change = outcome.change(event.order_id, row.command.symbol_id)
+    change = changes.change(event.order_id, row.command.symbol_id)
     change.engine_seq = row.sequence
     change.reason = event.code
     expired = event.code in _EXPIRED_AT_ENTRY_CODES
     change.move(OrderStatus.EXPIRED if expired else OrderStatus.REJECTED)
-    outcome.needs_settlement = True
+    changes.needs_settlement = True
 
 
-def _traded(outcome: Outcome, row: Sequenced, event: Trade) -> None:
+def _traded(changes: BatchChanges, row: Sequenced, event: Trade) -> None:
     command = row.command
     symbol_id = command.symbol_id
-    index = len(outcome.trades)
-    outcome.trades.append((symbol_id, row.sequence, event))
+    index = len(changes.trades)
+    changes.trades.append((symbol_id, row.sequence, event))
     maker_ticks = event.maker_price_ticks or event.price_ticks
-    outcome.touch(symbol_id, 1 - event.taker_side, maker_ticks)
-    if outcome.state_of(symbol_id) != OPEN:  # both rested, at prices of their own
-        outcome.auctions.add(symbol_id)
-    outcome.needs_settlement = True
+    changes.touch(symbol_id, 1 - event.taker_side, maker_ticks)
+    if changes.state_of(symbol_id) != OPEN:  # both rested, at prices of their own
+        changes.auctions.add(symbol_id)
+    changes.needs_settlement = True
     # What a taker by quote amount may still spend is not in its lots: its end says how it ended.
     by_budget = (
         type(command) is Place
@@ -155,20 +155,20 @@ def _traded(outcome: Outcome, row: Sequenced, event: Trade) -> None:
         (event.maker_order_id, "maker", event.maker_left_lots == 0),
         (event.taker_order_id, "taker", event.taker_left_lots == 0 and not by_budget),
     ):
-        change = outcome.change(order_id, symbol_id)
+        change = changes.change(order_id, symbol_id)
         change.filled_lots += event.quantity_lots
         change.filled_ticklots += event.quantity_lots * event.price_ticks
         change.fills.append((index, role))
         change.move(OrderStatus.FILLED if is_filled else OrderStatus.PARTIALLY_FILLED)
 
 
-def _cancelled(outcome: Outcome, row: Sequenced, event: OrderCancelled) -> None:
+def _cancelled(changes: BatchChanges, row: Sequenced, event: OrderCancelled) -> None:
     command = row.command
-    change = outcome.change(event.order_id, command.symbol_id)
-    outcome.needs_settlement = True
+    change = changes.change(event.order_id, command.symbol_id)
+    changes.needs_settlement = True
     if type(command) is not Place or command.order_id != event.order_id:
         # An incoming order has not rested yet. Of another one the level has changed, if it rested.
-        outcome.touch(command.symbol_id, event.side, event.price_ticks)
+        changes.touch(command.symbol_id, event.side, event.price_ticks)
     if event.code == SELF_TRADE:
         change.taken_ticklots = 0  # it ended by that: its amount stays what was asked
     if event.code == BUDGET_SPENT and change.filled_lots:
@@ -179,10 +179,10 @@ def _cancelled(outcome: Outcome, row: Sequenced, event: OrderCancelled) -> None:
     change.move(OrderStatus.CANCELLED if by_will else OrderStatus.EXPIRED)
 
 
-def _amended(outcome: Outcome, row: Sequenced, event: OrderAmended) -> None:
+def _amended(changes: BatchChanges, row: Sequenced, event: OrderAmended) -> None:
     """New terms by an amend, or a smaller quantity by self-trade prevention."""
     symbol_id = row.command.symbol_id
-    change = outcome.change(event.order_id, symbol_id)
+    change = changes.change(event.order_id, symbol_id)
     if event.price_ticks != event.old_price_ticks:
         change.price_ticks = event.price_ticks
     change.quantity_lots = event.quantity_lots
@@ -193,67 +193,67 @@ def _amended(outcome: Outcome, row: Sequenced, event: OrderAmended) -> None:
     if event.left_lots < event.quantity_lots:
         change.move(OrderStatus.PARTIALLY_FILLED)
     # Otherwise it stays what it was: open, or waiting.
-    outcome.touch(symbol_id, event.side, event.old_price_ticks)
-    outcome.touch(symbol_id, event.side, event.price_ticks)
-    outcome.needs_settlement = True
+    changes.touch(symbol_id, event.side, event.old_price_ticks)
+    changes.touch(symbol_id, event.side, event.price_ticks)
+    changes.needs_settlement = True
 
 
-def _refused(outcome: Outcome, row: Sequenced, event: CommandRefused) -> None:
+def _refused(changes: BatchChanges, row: Sequenced, event: CommandRefused) -> None:
     assert _has_row(row.command), "the worker's own commands are not refused"
-    outcome.commands[event.command_id] = (row.sequence, event.code)
-    outcome.needs_settlement = True
+    changes.commands[event.command_id] = (row.sequence, event.code)
+    changes.needs_settlement = True
 
 
-def _state_changed(outcome: Outcome, _row: Sequenced, event: StateChanged) -> None:
-    outcome.states[event.symbol_id] = event.state
+def _state_changed(changes: BatchChanges, _row: Sequenced, event: StateChanged) -> None:
+    changes.states[event.symbol_id] = event.state
 
 
-def _waiting(outcome: Outcome, row: Sequenced, event: OrderWaiting) -> None:
+def _waiting(changes: BatchChanges, row: Sequenced, event: OrderWaiting) -> None:
     """Accepted, released by its list, or amended: from now on it waits for its trigger."""
-    outcome.change(event.order_id, row.command.symbol_id).move(OrderStatus.WAITING)
+    changes.change(event.order_id, row.command.symbol_id).move(OrderStatus.WAITING)
 
 
-def _triggered(outcome: Outcome, row: Sequenced, event: OrderTriggered) -> None:
-    change = outcome.change(event.order_id, row.command.symbol_id)
+def _triggered(changes: BatchChanges, row: Sequenced, event: OrderTriggered) -> None:
+    change = changes.change(event.order_id, row.command.symbol_id)
     change.move(OrderStatus.OPEN)
     change.priority_seq = row.sequence
     change.reference_ticks = event.at_ticks
     change.came_in = True
 
 
-def _repriced(outcome: Outcome, row: Sequenced, event: OrderRepriced) -> None:
-    outcome.change(event.order_id, row.command.symbol_id).price_ticks = event.price_ticks
-    outcome.needs_settlement = True
+def _repriced(changes: BatchChanges, row: Sequenced, event: OrderRepriced) -> None:
+    changes.change(event.order_id, row.command.symbol_id).price_ticks = event.price_ticks
+    changes.needs_settlement = True
 
 
-def _refreshed(outcome: Outcome, row: Sequenced, event: OrderRefreshed) -> None:
-    change = outcome.change(event.order_id, row.command.symbol_id)
+def _refreshed(changes: BatchChanges, row: Sequenced, event: OrderRefreshed) -> None:
+    change = changes.change(event.order_id, row.command.symbol_id)
     change.priority_seq = row.sequence
     change.came_in = True
 
 
-def _prevented(outcome: Outcome, row: Sequenced, event: SelfTradePrevented) -> None:
+def _prevented(changes: BatchChanges, row: Sequenced, event: SelfTradePrevented) -> None:
     command = row.command
-    outcome.prevented.append((command.symbol_id, row.sequence, event))
+    changes.prevented.append((command.symbol_id, row.sequence, event))
     if (
         event.mode == STP_DECREMENT
         and type(command) is Place
         and command.budget_ticklots
         and command.order_id == event.taker_order_id
     ):  # as a quantity shrinks, of which `OrderAmended` tells, so does a quote amount
-        change = outcome.change(command.order_id, command.symbol_id)
+        change = changes.change(command.order_id, command.symbol_id)
         change.taken_ticklots += event.price_ticks * event.quantity_lots
 
 
-def _uncrossed(outcome: Outcome, _row: Sequenced, event: AuctionUncrossed) -> None:
-    outcome.uncrossed[event.symbol_id] = event
+def _uncrossed(changes: BatchChanges, _row: Sequenced, event: AuctionUncrossed) -> None:
+    changes.uncrossed[event.symbol_id] = event
 
 
-def _nothing(_outcome: Outcome, _row: Sequenced, _event: Event) -> None:
+def _nothing(_changes: BatchChanges, _row: Sequenced, _event: Event) -> None:
     """No row changes by it: the state channel reads it off the engine, or others follow it."""
 
 
-_FOLDS: dict[type[Any], Callable[[Outcome, Sequenced, Any], None]] = {
+_FOLDS: dict[type[Any], Callable[[BatchChanges, Sequenced, Any], None]] = {
     OrderAccepted: _accepted,
     OrderRejected: _rejected,
     Trade: _traded,

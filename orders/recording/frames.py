@@ -38,7 +38,7 @@ from matching.worker.ports import Batch
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.reads.commands import OWN_KINDS, command_json
 from orders.reads.orders import order_json
-from orders.recording.changes import Outcome
+from orders.recording.changes import BatchChanges
 from orders.recovery.feeds import SymbolFeed
 
 PHASE_TEXTS: Final = {
@@ -61,9 +61,9 @@ class PublicChanges(NamedTuple):
     levels: dict[int, tuple[list[Level], list[Level]]]  # bids and asks, best first
     markets: list[int]  # whose state channel has something to tell
 
-    def symbol_ids(self, outcome: Outcome) -> set[int]:
+    def symbol_ids(self, changes: BatchChanges) -> set[int]:
         """The symbols whose book, last price, state or reference may have changed."""
-        return {*outcome.levels, *self.markets}
+        return {*changes.levels, *self.markets}
 
 
 class FrameMaker:
@@ -100,24 +100,24 @@ class FrameMaker:
             text = self._texts[symbol_id] = SymbolText(self._units[symbol_id])
         return text
 
-    def advance(self, batch: Batch, outcome: Outcome) -> PublicChanges:
+    def advance(self, batch: Batch, changes: BatchChanges) -> PublicChanges:
         """Move the feed to where the engine stands after the batch; return what that changes."""
-        for symbol_id in outcome.auctions:
-            self._touch_all(symbol_id, outcome)
+        for symbol_id in changes.auctions:
+            self._touch_all(symbol_id, changes)
         levels = {}
-        for symbol_id, touched in outcome.levels.items():
+        for symbol_id, touched in changes.levels.items():
             changed = self._levels_changed(symbol_id, touched)
             if changed is not None:
                 levels[symbol_id] = changed
                 self._feed(symbol_id).sequence += 1
-        for symbol_id, _, trade in outcome.trades:
+        for symbol_id, _, trade in changes.trades:
             self._feed(symbol_id).last_ticks = trade.price_ticks
-        self._states.update(outcome.states)
+        self._states.update(changes.states)
         markets = []
         self.look_again = {}
         for symbol_id in {row.command.symbol_id for row in batch.sequenced}:
             feed = self._feed(symbol_id)
-            uncrossed = outcome.uncrossed.get(symbol_id)
+            uncrossed = changes.uncrossed.get(symbol_id)
             book = self._engine.books[symbol_id]
             is_early = book.state in GATHERING and self._indicates_later(book, batch.time_ms)
             market = market_of(book, feed.market, uncrossed, keeps_indication=is_early)
@@ -129,7 +129,7 @@ class FrameMaker:
     def frames(
         self,
         batch: Batch,
-        outcome: Outcome,
+        changes: BatchChanges,
         public: PublicChanges,
         trade_ids: Sequence[int],
         rows: Sequence[Mapping[str, Any]],
@@ -155,13 +155,13 @@ class FrameMaker:
                 taker_side=SIDE_TEXTS[trade.taker_side],
                 time=time,
             )
-            for trade_id, (symbol_id, _, trade) in zip(trade_ids, outcome.trades, strict=True)
+            for trade_id, (symbol_id, _, trade) in zip(trade_ids, changes.trades, strict=True)
         ]
         frames += [
             state_frame(self.text(symbol_id), self._feeds[symbol_id].market, time=time)
             for symbol_id in public.markets
         ]
-        return frames + [self._order_frame(outcome, trade_ids, row) for row in rows]
+        return frames + [self._order_frame(changes, trade_ids, row) for row in rows]
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Frame]:
         """What became of commands, for the accounts that gave them. `rows`: of orders_command."""
@@ -175,12 +175,12 @@ class FrameMaker:
         ]
 
     def _order_frame(
-        self, outcome: Outcome, trade_ids: Sequence[int], row: Mapping[str, Any]
+        self, changes: BatchChanges, trade_ids: Sequence[int], row: Mapping[str, Any]
     ) -> Frame:
         text = self.text(row["symbol_id"])
         fills = [
-            _fill(text, trade_ids[index], outcome.trades[index][2], role)
-            for index, role in outcome.orders[row["id"]].fills
+            _fill(text, trade_ids[index], changes.trades[index][2], role)
+            for index, role in changes.orders[row["id"]].fills
         ]
         return order_frame(row["account_id"], order=order_json(row, text.code), fills=fills)
 
@@ -225,12 +225,12 @@ class FrameMaker:
         self._indicated_ms[symbol_id] = time_ms
         return False
 
-    def _touch_all(self, symbol_id: int, outcome: Outcome) -> None:
+    def _touch_all(self, symbol_id: int, changes: BatchChanges) -> None:
         """An auction traded: every level may have changed, and no event says which."""
         after = _depth_of(self._engine.books[symbol_id])
         for side, shown in enumerate(self._depths.get(symbol_id, ({}, {}))):
             for price_ticks in shown.keys() | after[side].keys():
-                outcome.touch(symbol_id, side, price_ticks)
+                changes.touch(symbol_id, side, price_ticks)
 
 
 def market_of(

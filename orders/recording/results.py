@@ -22,8 +22,8 @@ from matching.state.hash import StateHash, advanced_hash, open_order, orders_nam
 from matching.worker.ports import Batch, CommitRefused, Committed, LeaseLost
 from orders.commands.words import STATE_TEXTS
 from orders.markets.halts import halt_request
-from orders.recording.changes import Outcome
-from orders.recording.fold import outcome_of
+from orders.recording.changes import BatchChanges
+from orders.recording.fold import batch_changes
 from orders.recording.frames import FrameMaker, PublicChanges
 from orders.recording.rows import (
     COMMANDS,
@@ -98,7 +98,7 @@ _REFUSED: Final = (
 )
 
 
-class OutcomeUnknown(Exception):
+class BatchUnconfirmed(Exception):
     """The database did not confirm a commit: only a reload can tell what holds."""
 
 
@@ -141,16 +141,16 @@ class PostgresResults:
     def _commit(self, batch: Batch) -> Committed:
         sequenced = batch.sequenced
         engine = self._engine
-        outcome = outcome_of(sequenced, self._frame_maker.states)
-        book_places_take(outcome, engine.books)
-        look_again = self._trails.tell(batch, outcome)
+        changes = batch_changes(sequenced, self._frame_maker.states)
+        book_places_take(changes, engine.books)
+        look_again = self._trails.tell(batch, changes)
         self._follow(batch)
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         state_hash = self._hash.hexdigest(engine.sequence, states, advanced_hash(engine))
-        trade_ids = [self._ids.next_id() for _ in outcome.trades]
-        public = self._frame_maker.advance(batch, outcome)
-        rows, answers = self._write(batch, outcome, trade_ids, state_hash)
-        frames = self.frames_of(batch, outcome, public, trade_ids, rows)
+        trade_ids = [self._ids.next_id() for _ in changes.trades]
+        public = self._frame_maker.advance(batch, changes)
+        rows, answers = self._write(batch, changes, trade_ids, state_hash)
+        frames = self.frames_of(batch, changes, public, trade_ids, rows)
         frames += self._frame_maker.answers(answers)
         partition_id, time = self._lease.partition_id, time_of(batch.time_ms)
         journal = (
@@ -169,13 +169,13 @@ class PostgresResults:
             self._snapshots.write(self._connection, partition_id, engine, time)
             done = self._connection.execute("COMMIT")
         if done.statusmessage != "COMMIT":
-            raise OutcomeUnknown(done.statusmessage)
+            raise BatchUnconfirmed(done.statusmessage)
         return Committed(
             last_seq=sequenced[-1].sequence,
             frames=frames,
-            symbol_ids=public.symbol_ids(outcome),
+            symbol_ids=public.symbol_ids(changes),
             trades=len(trade_ids),
-            needs_settlement=outcome.needs_settlement,
+            needs_settlement=changes.needs_settlement,
             look_again=self._frame_maker.look_again | look_again,
         )
 
@@ -231,18 +231,18 @@ class PostgresResults:
     def frames_of(
         self,
         batch: Batch,
-        outcome: Outcome,
+        changes: BatchChanges,
         public: PublicChanges,
         trade_ids: Sequence[int],
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Frame]:
         """The feed's frames of a batch; its rows are written, and not committed yet."""
-        return self._frame_maker.frames(batch, outcome, public, trade_ids, rows)
+        return self._frame_maker.frames(batch, changes, public, trade_ids, rows)
 
     # --- rows
 
     def _write(
-        self, batch: Batch, outcome: Outcome, trade_ids: Sequence[int], state_hash: str
+        self, batch: Batch, changes: BatchChanges, trade_ids: Sequence[int], state_hash: str
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """First round trip: everything but the journal.
 
@@ -256,28 +256,28 @@ class PostgresResults:
         with connection.pipeline():
             connection.execute("BEGIN")
             guard = connection.execute(_GUARD, self._checkpoint(batch, state_hash))
-            for statement, params in order_statements(outcome, texts, time):
+            for statement, params in order_statements(changes, texts, time):
                 order_cursors.append(rows_as_dicts(connection).execute(statement, params))
-            if outcome.commands:
+            if changes.commands:
                 commands = rows_as_dicts(connection).execute(
-                    COMMANDS, (json_text(answer_rows(outcome)),)
+                    COMMANDS, (json_text(answer_rows(changes)),)
                 )
-            if outcome.trades:
-                trades = trade_rows(outcome, trade_ids, texts)
+            if changes.trades:
+                trades = trade_rows(changes, trade_ids, texts)
                 connection.execute(TRADES, (time, json_text(trades)))
-            if outcome.prevented:
-                match_ids = [self._ids.next_id() for _ in outcome.prevented]
-                matches = prevented_rows(outcome, match_ids, texts)
+            if changes.prevented:
+                match_ids = [self._ids.next_id() for _ in changes.prevented]
+                matches = prevented_rows(changes, match_ids, texts)
                 connection.execute(PREVENTED, (time, json_text(matches)))
-            for symbol_id, state in outcome.states.items():
+            for symbol_id, state in changes.states.items():
                 connection.execute(symbol_states.FOLLOW, (STATE_TEXTS[state], symbol_id))
         if guard.rowcount != 1:
             connection.execute("ROLLBACK")
             raise LeaseLost(self._lease.epoch)
         rows = [row for cursor in order_cursors for row in cursor]
-        assert len(rows) == len(outcome.orders), "every order of the batch changed, exactly once"
+        assert len(rows) == len(changes.orders), "every order of the batch changed, exactly once"
         answers = [] if commands is None else commands.fetchall()
-        assert len(answers) == len(outcome.commands)
+        assert len(answers) == len(changes.commands)
         return rows, answers
 
     def _checkpoint(self, batch: Batch, state_hash: str) -> dict[str, Any]:

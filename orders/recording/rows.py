@@ -16,7 +16,7 @@ from exchange.realtime.publish import SymbolText
 from matching.engine.book import Book
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
-from orders.recording.changes import OrderChange, Outcome
+from orders.recording.changes import BatchChanges, OrderChange
 
 Texts = Callable[[int], SymbolText]
 
@@ -91,23 +91,23 @@ def json_text(value: object) -> str:
     return _json.encode(value).decode()
 
 
-def book_places_take(outcome: Outcome, books: Mapping[int, Book]) -> None:
+def book_places_take(changes: BatchChanges, books: Mapping[int, Book]) -> None:
     """Take over what only the book knows: where orders stand that came in with no event of it.
 
     A triggered post-only order may have been moved to another price; the place in its queue is that
     of the command that set it off, which may be an earlier one than the row's.
     """
-    for change in outcome.orders.values():
+    for change in changes.orders.values():
         if not change.came_in or change.has_ended():
             continue
         order = books[change.symbol_id].orders[change.order_id]
         change.priority_seq = order.priority
         change.price_ticks = order.price_ticks
-        outcome.touch(change.symbol_id, order.side, order.price_ticks)
+        changes.touch(change.symbol_id, order.side, order.price_ticks)
 
 
 def order_statements(
-    outcome: Outcome, texts: Texts, time: datetime
+    changes: BatchChanges, texts: Texts, time: datetime
 ) -> Iterator[tuple[sql.Composed, dict[str, Any]]]:
     """Yield the statements that write the changed orders, and their parameters.
 
@@ -115,9 +115,9 @@ def order_statements(
     month there is; and bounds on the ids, which spare it that, it took for the better way to find
     the rows: it read all that lay between them, once more for each order (2,000 in 190 ms, not 30).
     """
-    for table, order_ids in grouped(ORDERS_PARTITIONED, outcome.orders).items():
-        changes = [outcome.orders[order_id] for order_id in order_ids]
-        rows = json_text([order_row(one, texts(one.symbol_id)) for one in changes])
+    for table, order_ids in grouped(ORDERS_PARTITIONED, changes.orders).items():
+        changed = [changes.orders[order_id] for order_id in order_ids]
+        rows = json_text([order_row(one, texts(one.symbol_id)) for one in changed])
         statement = sql.SQL(_ORDERS).format(table=sql.Identifier(table))
         yield statement, {"rows": rows, "time": time, "moves": _MOVES}
 
@@ -152,18 +152,20 @@ def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
     return row
 
 
-def answer_rows(outcome: Outcome) -> list[dict[str, Any]]:
+def answer_rows(changes: BatchChanges) -> list[dict[str, Any]]:
     """What came of each command that has a row of its own."""
     return [
         {"id": command_id, "engine_seq": sequence, "refusal": refusal}
-        for command_id, (sequence, refusal) in outcome.commands.items()
+        for command_id, (sequence, refusal) in changes.commands.items()
     ]
 
 
-def trade_rows(outcome: Outcome, trade_ids: Sequence[int], texts: Texts) -> list[dict[str, Any]]:
+def trade_rows(
+    changes: BatchChanges, trade_ids: Sequence[int], texts: Texts
+) -> list[dict[str, Any]]:
     """The batch's trades, under these ids."""
     rows = []
-    for trade_id, (symbol_id, sequence, trade) in zip(trade_ids, outcome.trades, strict=True):
+    for trade_id, (symbol_id, sequence, trade) in zip(trade_ids, changes.trades, strict=True):
         text = texts(symbol_id)
         rows.append(
             {
@@ -184,11 +186,11 @@ def trade_rows(outcome: Outcome, trade_ids: Sequence[int], texts: Texts) -> list
 
 
 def prevented_rows(
-    outcome: Outcome, match_ids: Sequence[int], texts: Texts
+    changes: BatchChanges, match_ids: Sequence[int], texts: Texts
 ) -> list[dict[str, Any]]:
     """The matches that self-trade prevention did not let happen, under these ids."""
     rows = []
-    for match_id, (symbol_id, sequence, match) in zip(match_ids, outcome.prevented, strict=True):
+    for match_id, (symbol_id, sequence, match) in zip(match_ids, changes.prevented, strict=True):
         text = texts(symbol_id)
         rows.append(
             {

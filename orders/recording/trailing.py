@@ -14,7 +14,7 @@ from matching.engine.advanced import AdvancedState, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import TRIGGER_TRAILING
 from matching.worker.ports import Batch
-from orders.recording.changes import Outcome
+from orders.recording.changes import BatchChanges
 
 LOOK_EVERY_MS: Final = 500
 # Of 2,000 that a symbol may have: each is a row and a frame of the batch.
@@ -33,7 +33,7 @@ class Trails:
         self._told: dict[int, dict[int, tuple[Waiting, int]]] = {}
         self._looked_ms: dict[int, int] = {}
 
-    def tell(self, batch: Batch, outcome: Outcome) -> dict[int, int]:
+    def tell(self, batch: Batch, changes: BatchChanges) -> dict[int, int]:
         """Add the levels to the batch's changes; return when to look again, by symbol."""
         again = {}
         for symbol_id in {row.command.symbol_id for row in batch.sequenced}:
@@ -43,13 +43,13 @@ class Trails:
                 continue  # nearly always
             if told is None:
                 told = self._told[symbol_id] = {}
-            self._tell_named(symbol_id, advanced, told, outcome)
+            self._tell_named(symbol_id, advanced, told, changes)
             due_ms = self._looked_ms.get(symbol_id, 0) + LOOK_EVERY_MS
             if batch.time_ms < due_ms:
                 again[symbol_id] = due_ms
             else:
                 self._looked_ms[symbol_id] = batch.time_ms
-                if not self._look(symbol_id, advanced, told, outcome):
+                if not self._look(symbol_id, advanced, told, changes):
                     again[symbol_id] = batch.time_ms + LOOK_EVERY_MS
         return again
 
@@ -58,18 +58,18 @@ class Trails:
         symbol_id: int,
         advanced: AdvancedState,
         told: dict[int, tuple[Waiting, int]],
-        outcome: Outcome,
+        changes: BatchChanges,
     ) -> None:
         """Tell of the orders that the batch changes: where they stand, or stood when they left."""
-        for order_id, change in outcome.orders.items():
+        for order_id, change in changes.orders.items():
             if change.symbol_id != symbol_id:
                 continue
             waiting = advanced.waiting.get(order_id)
             if waiting is not None:
                 if waiting.terms.trigger == TRIGGER_TRAILING:
-                    _tell(waiting, told, outcome, symbol_id)
+                    _tell(waiting, told, changes, symbol_id)
             elif order_id in told:
-                _tell(told[order_id][0], told, outcome, symbol_id)
+                _tell(told[order_id][0], told, changes, symbol_id)
                 del told[order_id]
 
     def _look(
@@ -77,7 +77,7 @@ class Trails:
         symbol_id: int,
         advanced: AdvancedState,
         told: dict[int, tuple[Waiting, int]],
-        outcome: Outcome,
+        changes: BatchChanges,
     ) -> bool:
         """Tell of those that moved; return whether that was all of them."""
         room = TOLD_PER_LOOK_MAX
@@ -87,7 +87,7 @@ class Trails:
                 if not room:
                     return False
                 room -= 1
-                _tell(waiting, told, outcome, symbol_id)
+                _tell(waiting, told, changes, symbol_id)
         return True
 
 
@@ -97,11 +97,11 @@ def _watching(advanced: AdvancedState) -> Iterable[Waiting]:
 
 
 def _tell(
-    waiting: Waiting, told: dict[int, tuple[Waiting, int]], outcome: Outcome, symbol_id: int
+    waiting: Waiting, told: dict[int, tuple[Waiting, int]], changes: BatchChanges, symbol_id: int
 ) -> None:
     order_id = waiting.command.order_id
     told[order_id] = (waiting, waiting.stop_ticks)
     if waiting.stop_ticks:
-        change = outcome.change(order_id, symbol_id)
+        change = changes.change(order_id, symbol_id)
         change.trail_stop_ticks = waiting.stop_ticks
         change.trail_bound_ticks = waiting.bound_ticks()

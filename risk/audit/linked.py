@@ -20,7 +20,7 @@ from exchange.domain.ids import TIME_SHIFT
 from exchange.domain.units import NotExact, SymbolUnits, decimal_to_atoms
 from risk.audit.inputs import SymbolRow
 from risk.audit.required import (
-    ReservationRow,
+    AuditedReservation,
     amount_atoms,
     extra_atoms,
     is_enough,
@@ -49,19 +49,19 @@ WHERE placed.id = ANY(%(ids)s::bigint[]) AND placed.filled > 0
 """
 
 
-def is_linked(reservation: ReservationRow) -> bool:
+def is_linked(reservation: AuditedReservation) -> bool:
     """Tell whether what an order holds depends on another order."""
     return reservation.pool_id is not None or reservation.funded_by is not None
 
 
 def linked_are_exact(
     connection: psycopg.Connection,
-    reservations: Iterable[ReservationRow],
+    reservations: Iterable[AuditedReservation],
     moving: Collection[int],
     known: Mapping[int, SymbolRow],
 ) -> list[Breach]:
     """L5: each pool, and each order that another pays for, holds exactly what it should."""
-    groups: dict[tuple[str, int], list[ReservationRow]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[AuditedReservation]] = defaultdict(list)
     for reservation in reservations:
         pool = (
             ("pool", reservation.pool_id)
@@ -85,12 +85,12 @@ def linked_are_exact(
     return breaches
 
 
-def _moves(group: Sequence[ReservationRow], moving: Collection[int]) -> bool:
+def _moves(group: Sequence[AuditedReservation], moving: Collection[int]) -> bool:
     return any(one.order_id in moving or one.funded_by in moving for one in group)
 
 
 def _group_problem(
-    group: Sequence[ReservationRow], units: SymbolUnits, brought_in: Mapping[int, int]
+    group: Sequence[AuditedReservation], units: SymbolUnits, brought_in: Mapping[int, int]
 ) -> str | None:
     for reservation in group:
         problem = row_problem(reservation, units)

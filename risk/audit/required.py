@@ -21,7 +21,7 @@ LEFT JOIN orders_command command ON command.id = held.pending_amend_id
 """
 
 
-class ReservationRow(NamedTuple):
+class AuditedReservation(NamedTuple):
     """A row of RESERVATIONS: a reservation beside its order and the amend it waits for."""
 
     order_id: int
@@ -46,7 +46,7 @@ class ReservationRow(NamedTuple):
     amend_seq: int | None
 
 
-def row_problem(reservation: ReservationRow, units: SymbolUnits) -> str | None:
+def row_problem(reservation: AuditedReservation, units: SymbolUnits) -> str | None:
     """Tell what is wrong with a reservation whatever it holds. Raises NotExact off the grid."""
     if reservation.status is None:
         return "holds funds and does not exist"
@@ -65,13 +65,13 @@ def row_problem(reservation: ReservationRow, units: SymbolUnits) -> str | None:
     return None
 
 
-def left_lots(reservation: ReservationRow, units: SymbolUnits) -> int:
+def left_lots(reservation: AuditedReservation, units: SymbolUnits) -> int:
     """What the order has neither traded nor lost, in lots."""
     assert reservation.quantity is not None, "an order by quote amount never rests"
     return units.quantity_lots(reservation.quantity) - units.quantity_lots(reservation.filled)
 
 
-def required_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
+def required_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
     """What the order needs on its present terms, in atoms of the asset it pays with."""
     if reservation.quote_amount is not None:
         amount = decimal_to_atoms(reservation.quote_amount, units.quote_scale)
@@ -86,12 +86,12 @@ def required_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
     )
 
 
-def extra_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
+def extra_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
     """What is reserved on top for the amend that is on its way; 0 without one."""
     return decimal_to_atoms(reservation.reserved_extra or Decimal(0), _scale(reservation, units))
 
 
-def is_frozen(reservation: ReservationRow) -> bool:
+def is_frozen(reservation: AuditedReservation) -> bool:
     """Tell whether a pending amend puts off what would be released: it may hold more until then.
 
     So it is with linked orders, and with those that got other terms while an amend was on its way.
@@ -100,7 +100,7 @@ def is_frozen(reservation: ReservationRow) -> bool:
 
 
 def is_enough(
-    reserved_atoms: int, needed_atoms: int, reservations: Iterable[ReservationRow]
+    reserved_atoms: int, needed_atoms: int, reservations: Iterable[AuditedReservation]
 ) -> bool:
     """Tell whether orders that hold together hold what they should: exactly, unless one is frozen.
 
@@ -111,10 +111,10 @@ def is_enough(
     return reserved_atoms == needed_atoms
 
 
-def amount_atoms(reservation: ReservationRow, units: SymbolUnits) -> int:
+def amount_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
     """What the reservation holds."""
     return decimal_to_atoms(reservation.amount, _scale(reservation, units))
 
 
-def _scale(reservation: ReservationRow, units: SymbolUnits) -> int:
+def _scale(reservation: AuditedReservation, units: SymbolUnits) -> int:
     return units.quote_scale if reservation.side == Side.BUY else units.base_scale

@@ -19,7 +19,7 @@ from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.linked import is_linked, linked_are_exact
 from risk.audit.required import (
     RESERVATIONS,
-    ReservationRow,
+    AuditedReservation,
     amount_atoms,
     extra_atoms,
     is_enough,
@@ -43,9 +43,9 @@ def reservations_are_exact(
     if moving is None:
         return None
     breaches: list[Breach] = []
-    linked: list[ReservationRow] = []
+    linked: list[AuditedReservation] = []
     for row in rows_stream(connection, RESERVATIONS):
-        reservation = ReservationRow(*row)
+        reservation = AuditedReservation(*row)
         if is_linked(reservation):
             linked.append(reservation)
             continue
@@ -62,7 +62,7 @@ def reservations_are_exact(
     return breaches[:BREACHES_MAX]
 
 
-def _plain_problem(reservation: ReservationRow, units: SymbolUnits) -> str | None:
+def _plain_problem(reservation: AuditedReservation, units: SymbolUnits) -> str | None:
     try:
         problem = row_problem(reservation, units)
         if problem is not None:

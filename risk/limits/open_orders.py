@@ -19,7 +19,7 @@ SELECT account.id, own.symbol_id, own.open_orders_max FROM risk_orderlimit AS ow
 JOIN ({USER_ACCOUNTS}) AS account ON account.user_id = own.user_id
 """  # noqa: S608 - a piece of ours
 
-Limits = dict[tuple[int, int], int]
+OpenOrderLimits = dict[tuple[int, int], int]
 
 
 def open_orders_max_of(account_id: int, rules: SymbolRules) -> int:
@@ -33,7 +33,7 @@ def order_limits_forget() -> None:
     _copy.forget()
 
 
-def _read() -> Limits:
+def _read() -> OpenOrderLimits:
     with connection.cursor() as cursor:
         cursor.execute(_OWN)
         return {(row[0], row[1]): row[2] for row in cursor.fetchall()}

@@ -15,7 +15,7 @@ from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
 from orders.intake import thread as intake_thread
-from orders.intake.decide import Entry
+from orders.intake.decide import StreamEntry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
 from orders.intake.thread import BATCH_MAX, DEFERRALS_MAX, RETRIES_MAX, Intake
@@ -298,7 +298,7 @@ class Recorder:
     def __init__(self) -> None:
         self.durable: list[int] = []
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         with connect("test-reader") as reader:
             row = reader.execute("SELECT count(*) FROM orders_order").fetchone()
         assert row is not None

@@ -33,7 +33,7 @@ from matching.state.hash import state_hash
 from orders.commands.build import amend_command, cancel_command, place_command
 from orders.commands.words import SELF_TRADE_TEXTS
 from orders.lifecycle import is_final
-from orders.recording.fold import outcome_of
+from orders.recording.fold import batch_changes
 from orders.settlement.batch import settle_batch
 from tests.factories.models import AccountFactory, SymbolFactory, funds_give
 from wallets.fees import amend_extra_atoms, reservation_atoms, reservation_for_quote_amount
@@ -310,18 +310,18 @@ class Rig:
         rows, self.pending = self.pending, []
         if not rows:
             return []
-        outcome = outcome_of(rows)
-        trade_ids = [self.ids.next_id() for _ in outcome.trades]
+        changes = batch_changes(rows)
+        trade_ids = [self.ids.next_id() for _ in changes.trades]
         with self.connection.transaction():
-            for change in outcome.orders.values():
+            for change in changes.orders.values():
                 self._order_write(change)
-            for command_id, (sequence, refusal) in outcome.commands.items():
+            for command_id, (sequence, refusal) in changes.commands.items():
                 self.connection.execute(
                     "UPDATE orders_command SET engine_seq = %s, refusal = %s WHERE id = %s",
                     (sequence, refusal, command_id),
                 )
             for trade_id, (symbol_id, sequence, trade) in zip(
-                trade_ids, outcome.trades, strict=True
+                trade_ids, changes.trades, strict=True
             ):
                 self._trade_write(trade_id, symbol_id, sequence, trade)
             self._journal_write(rows, trade_ids)

@@ -25,7 +25,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import symbol_rules
 from orders.commands.build import cancel_all_command, cancel_command, set_state_command
 from orders.intake.batch import commit_batch
-from orders.intake.decide import Entry
+from orders.intake.decide import StreamEntry
 from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
 from tests.factories.models import AccountFactory, SymbolFactory, funds_give
 
@@ -38,9 +38,9 @@ class Outbox:
     """Stands for the command stream: keeps what intake published."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[StreamEntry] = []
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         self.entries.extend(entries)
 
     def take(self) -> list[bytes]:

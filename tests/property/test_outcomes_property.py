@@ -24,8 +24,8 @@ from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order, open_orders
 from matching.worker.ports import Batch
 from orders.lifecycle import advance, is_final
-from orders.recording.changes import OrderChange, Outcome
-from orders.recording.fold import outcome_of
+from orders.recording.changes import BatchChanges, OrderChange
+from orders.recording.fold import batch_changes
 from orders.recording.frames import FrameMaker, PublicChanges
 from orders.recording.rows import book_places_take
 from orders.recovery.feeds import SymbolFeed
@@ -143,27 +143,29 @@ class Run:
             events = self.engine.apply(command)
             sequenced.append(Sequenced(self.engine.sequence, command, events))
         batch = Batch(sequenced, "0-0", 0, 1_767_225_600_000)
-        outcome = outcome_of(sequenced, self.frame_maker.states)
-        book_places_take(outcome, self.engine.books)
-        public = self.frame_maker.advance(batch, outcome)
-        for order_id, change in outcome.orders.items():
+        changes = batch_changes(sequenced, self.frame_maker.states)
+        book_places_take(changes, self.engine.books)
+        public = self.frame_maker.advance(batch, changes)
+        for order_id, change in changes.orders.items():
             self.rows[order_id].write(change)
             self.statuses.add(self.rows[order_id].status)
-        self.reader.read(self.public_frames(batch, outcome, public))
-        self.check(sequenced, outcome)
+        self.reader.read(self.public_frames(batch, changes, public))
+        self.check(sequenced, changes)
 
-    def public_frames(self, batch: Batch, outcome: Outcome, public: PublicChanges) -> list[Frame]:
-        trade_ids = list(range(len(outcome.trades)))
-        return self.frame_maker.frames(batch, outcome, public, trade_ids, [])
+    def public_frames(
+        self, batch: Batch, changes: BatchChanges, public: PublicChanges
+    ) -> list[Frame]:
+        trade_ids = list(range(len(changes.trades)))
+        return self.frame_maker.frames(batch, changes, public, trade_ids, [])
 
-    def check(self, sequenced: list[Sequenced], outcome: Outcome) -> None:
+    def check(self, sequenced: list[Sequenced], changes: BatchChanges) -> None:
         events = [event for row in sequenced for event in row.events]
         trades = [event for event in events if isinstance(event, m.Trade)]
         prevented = [event for event in events if isinstance(event, m.SelfTradePrevented)]
-        assert [trade for _, _, trade in outcome.trades] == trades
-        assert [match for _, _, match in outcome.prevented] == prevented
+        assert [trade for _, _, trade in changes.trades] == trades
+        assert [match for _, _, match in changes.prevented] == prevented
         self.prevented += len(prevented)
-        told = [index for change in outcome.orders.values() for index, _ in change.fills]
+        told = [index for change in changes.orders.values() for index, _ in change.fills]
         assert sorted(told) == sorted(2 * list(range(len(trades)))), "W3: both sides of each trade"
         self.fills += len(told)
         for symbol_id, book in self.engine.books.items():

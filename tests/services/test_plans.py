@@ -15,7 +15,7 @@ from exchange.domain.enums import OrderStatus, Side
 from exchange.realtime.publish import SymbolText
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.intake.sql import LOCK_AMENDED
-from orders.recording.changes import Outcome
+from orders.recording.changes import BatchChanges
 from orders.recording.rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
 from wallets.locks import BALANCES_APPLY
@@ -40,12 +40,12 @@ def test_the_orders_of_a_batch_are_found_one_by_one(db: psycopg.Connection, desk
         f"INSERT INTO orders_order (id, {others})"
         f" SELECT id + n, {others} FROM orders_order, generate_series(1, {ROWS}) AS n"
     )
-    outcome = Outcome({})
+    changes = BatchChanges({})
     for number in range(ROWS):
-        change = outcome.change(order_id + number, desk.market.symbol_id)
+        change = changes.change(order_id + number, desk.market.symbol_id)
         change.status = OrderStatus.CANCELLED
     texts = SymbolText(desk.market.rules.units)
-    [(statement, params)] = order_statements(outcome, lambda _: texts, datetime.now(UTC))
+    [(statement, params)] = order_statements(changes, lambda _: texts, datetime.now(UTC))
 
     text = plan(db, statement, params)
 

@@ -17,7 +17,7 @@ from exchange.selectors import catalogue_forget
 from matching.engine.messages import SetState
 from matching.state.codec import decode_command
 from orders.commands.words import STATE_TEXTS
-from orders.intake.decide import Entry
+from orders.intake.decide import StreamEntry
 from orders.intake.thread import intake_stop
 from orders.markets.halts import halt_request
 from orders.markets.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
@@ -251,7 +251,7 @@ class LookedAt(Outbox):
         finally:
             django_connection.close()
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         self.asker.start()
         self.asker.join(0.3)
         self.was_waiting = self.asker.is_alive()
@@ -385,7 +385,7 @@ class FaultMeanwhile(Outbox):
                 connection, process_ids(), partition_id=1, symbol_id=self.symbol_id, note="a fault"
             )
 
-    def publish(self, entries: Sequence[Entry]) -> None:
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
         self.worker.start()
         self.worker.join(0.2)
         self.was_waiting = self.worker.is_alive()

@@ -17,7 +17,7 @@ from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from orders.intake.batch import Publisher, commit_batch
+from orders.intake.batch import CommandPublisher, commit_batch
 from orders.intake.jobs import Accepted, Job, PlaceJob, cancel_job
 from orders.validation.orders import OrderRequest, draft_build
 from risk.pretrade.rules import protective_ticks
@@ -52,7 +52,7 @@ class IntakeRoute:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        publisher: Publisher,
+        publisher: CommandPublisher,
         terms: ReplayTerms,
         intake_terms: IntakeTerms,
         is_cancelled: Callable[[int], bool],

@@ -8,8 +8,8 @@ from exchange.domain.enums import OrderStatus
 from matching.engine import codes
 from matching.engine import messages as m
 from matching.engine.journal import Sequenced
-from orders.recording.changes import OrderChange, Outcome
-from orders.recording.fold import outcome_of
+from orders.recording.changes import BatchChanges, OrderChange
+from orders.recording.fold import batch_changes
 
 SYMBOL = 1
 OWN, OTHER, THIRD = 101, 102, 103
@@ -54,12 +54,14 @@ def amended(order_id: int = OWN, **changes: Any) -> m.OrderAmended:
     return m.OrderAmended(order_id, ACCOUNT, m.BUY, **values)
 
 
-def fold(command: m.Command, *events: m.Event, sequence: int = 9, state: int = m.OPEN) -> Outcome:
-    return outcome_of([Sequenced(sequence, command, list(events))], {SYMBOL: state})
+def fold(
+    command: m.Command, *events: m.Event, sequence: int = 9, state: int = m.OPEN
+) -> BatchChanges:
+    return batch_changes([Sequenced(sequence, command, list(events))], {SYMBOL: state})
 
 
-def change(outcome: Outcome, order_id: int = OWN) -> OrderChange:
-    return outcome.orders[order_id]
+def change(changes: BatchChanges, order_id: int = OWN) -> OrderChange:
+    return changes.orders[order_id]
 
 
 SOMEONES = m.Cancel(500, 0, SYMBOL, 999)  # any command that is not about the order
@@ -182,7 +184,7 @@ def test_a_price_that_the_engine_moved_is_written_and_frees_money() -> None:
 
 
 def test_only_the_rows_own_taker_by_quote_amount_is_bounded_by_money() -> None:
-    outcome = fold(
+    changes = fold(
         place(lots=0, market=True, time_in_force=m.IOC, budget_ticklots=900),
         accepted(),
         trade(maker=OTHER, taker=OWN, left=(0, 0)),
@@ -190,9 +192,9 @@ def test_only_the_rows_own_taker_by_quote_amount_is_bounded_by_money() -> None:
         trade(maker=104, taker=THIRD, left=(3, 0)),
         cancelled(code=m.BUDGET_SPENT),
     )
-    assert change(outcome, THIRD).status is OrderStatus.FILLED
-    assert change(outcome, OWN).status is OrderStatus.FILLED
-    assert change(outcome, OWN).reason is None
+    assert change(changes, THIRD).status is OrderStatus.FILLED
+    assert change(changes, OWN).status is OrderStatus.FILLED
+    assert change(changes, OWN).reason is None
 
 
 @pytest.mark.parametrize(
@@ -221,40 +223,40 @@ def test_every_command_that_has_a_row_is_answered_and_no_other(
 def test_a_list_is_answered_by_its_orders() -> None:
     orders = [place(OWN), place(OTHER, ticks=120, side=m.SELL)]
     command = m.PlaceList(100, 0, SYMBOL, 100, m.OTO, orders)
-    outcome = fold(
+    changes = fold(
         command,
         m.ListAccepted(100, m.OTO, [OWN, OTHER]),
         accepted(OWN),
         accepted(OTHER, 120, m.SELL),
         waiting(OTHER, 0),
     )
-    assert outcome.commands == {}
-    assert change(outcome, OWN).status is OrderStatus.OPEN
-    assert change(outcome, OTHER).status is OrderStatus.WAITING
-    assert outcome.levels == {SYMBOL: {(m.BUY, 100)}}, "what waits is at no level"
+    assert changes.commands == {}
+    assert change(changes, OWN).status is OrderStatus.OPEN
+    assert change(changes, OTHER).status is OrderStatus.WAITING
+    assert changes.levels == {SYMBOL: {(m.BUY, 100)}}, "what waits is at no level"
 
 
 def test_trades_outside_of_open_trading_are_an_auctions() -> None:
     command = m.SetState(500, 0, SYMBOL, m.OPEN)
     uncrossed = m.AuctionUncrossed(SYMBOL, 100, 2)
-    outcome = fold(command, trade(), uncrossed, m.StateChanged(SYMBOL, m.OPEN), state=m.AUCTION)
-    assert outcome.auctions == {SYMBOL}
-    assert outcome.uncrossed == {SYMBOL: uncrossed}
-    assert outcome.states == {SYMBOL: m.OPEN}
+    changes = fold(command, trade(), uncrossed, m.StateChanged(SYMBOL, m.OPEN), state=m.AUCTION)
+    assert changes.auctions == {SYMBOL}
+    assert changes.uncrossed == {SYMBOL: uncrossed}
+    assert changes.states == {SYMBOL: m.OPEN}
     assert fold(place(), accepted(), trade()).auctions == set()
 
 
 def test_once_the_auction_is_over_trades_are_ordinary_ones() -> None:
     command = m.SetState(500, 0, SYMBOL, m.OPEN)
     opened = m.StateChanged(SYMBOL, m.OPEN)
-    outcome = fold(command, opened, triggered(), trade(), state=m.AUCTION)
-    assert outcome.auctions == set()
+    changes = fold(command, opened, triggered(), trade(), state=m.AUCTION)
+    assert changes.auctions == set()
 
 
 def test_prevented_matches_are_kept_with_their_place_in_the_sequence() -> None:
     match = m.SelfTradePrevented(OTHER, OWN, 7, 7, m.BUY, 100, 2, m.STP_CANCEL_BOTH)
-    outcome = fold(place(), accepted(), match, cancelled(OTHER, m.SELF_TRADE), cancelled())
-    assert outcome.prevented == [(SYMBOL, 9, match)]
+    changes = fold(place(), accepted(), match, cancelled(OTHER, m.SELF_TRADE), cancelled())
+    assert changes.prevented == [(SYMBOL, 9, match)]
 
 
 @pytest.mark.parametrize(
@@ -267,8 +269,8 @@ def test_prevented_matches_are_kept_with_their_place_in_the_sequence() -> None:
     ],
 )
 def test_events_about_no_row_change_none(event: m.Event) -> None:
-    outcome = fold(m.Expire(500, 0, SYMBOL), event)
-    assert (outcome.orders, outcome.commands, outcome.levels) == ({}, {}, {})
+    changes = fold(m.Expire(500, 0, SYMBOL), event)
+    assert (changes.orders, changes.commands, changes.levels) == ({}, {}, {})
 
 
 def test_the_workers_own_commands_cannot_be_refused() -> None:
