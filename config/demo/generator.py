@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from config.demo.flow import FlowCommand, FlowTrade
-from config.demo.simple_book import PaperBook
+from config.demo.simple_book import SimpleBook
 
 # How often each kind of command is drawn once the book is full, in a thousand.
 PASSIVE_PER_MILLE: Final = 560
@@ -43,7 +43,7 @@ class MarketGenerator:
 
     def __init__(self, shape: MarketShape, *, seed: int, first_order_id: int = 1) -> None:
         self.shape = shape
-        self.book = PaperBook()
+        self.book = SimpleBook()
         self.trades: list[FlowTrade] = []  # of the last command
         self._random = Random(seed)  # noqa: S311  # a market, not a secret
         self._next_id = first_order_id

@@ -108,7 +108,7 @@ class DemoMarket:
             return
         if command.type != "market":
             market.placed[command.order_id] = (str(response.json()["id"]), maker)
-        # What the paper book has filled will never be cancelled by the generator.
+        # What the simple book has filled will never be cancelled by the generator.
         for trade in market.generator.trades:
             for order_id in (trade.buy_order_id, trade.sell_order_id):
                 if order_id not in market.generator.book.orders:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class PaperTrade(NamedTuple):
+class SimpleTrade(NamedTuple):
     """One match at the maker's price."""
 
     price_ticks: int
@@ -18,7 +18,7 @@ class PaperTrade(NamedTuple):
 
 
 @dataclass(slots=True)
-class PaperOrder:
+class SimpleOrder:
     """An order that rests, with the lots it has left."""
 
     order_id: int
@@ -28,13 +28,13 @@ class PaperOrder:
 
 
 @dataclass(slots=True)
-class PaperBook:
+class SimpleBook:
     """Resting orders by side and price, oldest first."""
 
-    levels: dict[str, dict[int, list[PaperOrder]]] = field(
+    levels: dict[str, dict[int, list[SimpleOrder]]] = field(
         default_factory=lambda: {"buy": {}, "sell": {}}
     )
-    orders: dict[int, PaperOrder] = field(default_factory=dict)
+    orders: dict[int, SimpleOrder] = field(default_factory=dict)
 
     def best(self, side: str) -> int | None:
         """The highest bid or the lowest ask in ticks."""
@@ -52,14 +52,14 @@ class PaperBook:
 
     def place(
         self, order_id: int, side: str, price_ticks: int | None, lots: int, *, post_only: bool
-    ) -> list[PaperTrade]:
+    ) -> list[SimpleTrade]:
         """Enter an order; without a price it is a market order, whose rest does not stay."""
         assert lots > 0
         if post_only:
             assert price_ticks is not None
             if self.crosses(side, price_ticks):
                 return []
-        trades: list[PaperTrade] = []
+        trades: list[SimpleTrade] = []
         while lots and (best := self.best(_other(side))) is not None:
             if price_ticks is not None and not self.crosses(side, price_ticks):
                 break
@@ -67,11 +67,11 @@ class PaperBook:
             filled = min(lots, maker.left_lots)
             lots -= filled
             maker.left_lots -= filled
-            trades.append(PaperTrade(best, filled, maker.order_id, order_id))
+            trades.append(SimpleTrade(best, filled, maker.order_id, order_id))
             if maker.left_lots == 0:
                 self.remove(maker.order_id)
         if lots and price_ticks is not None:
-            order = PaperOrder(order_id, side, price_ticks, lots)
+            order = SimpleOrder(order_id, side, price_ticks, lots)
             self.orders[order_id] = order
             self.levels[side].setdefault(price_ticks, []).append(order)
         return trades

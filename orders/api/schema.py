@@ -96,7 +96,7 @@ class OrderSerializer(serializers.Serializer[Any]):
     bound_price = _decimal(_BOUND, allow_null=True)
     reference_price = _decimal(
         "What slippage counts from: the best opposite price when a market order was accepted, or"
-        " the price that woke a stop.",
+        " the price that triggered a stop.",
         allow_null=True,
     )
     slippage = serializers.CharField(

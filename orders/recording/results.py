@@ -37,7 +37,7 @@ from orders.recording.rows import (
     time_of,
     trade_rows,
 )
-from orders.recording.trailing import Trails
+from orders.recording.trailing import TrailingStops
 from orders.recovery.feeds import SymbolFeed, feeds_kept
 from orders.recovery.lease import LEASE_S, Lease
 from orders.recovery.partition import Loaded
@@ -120,7 +120,7 @@ class PostgresResults:
         self._feeds: dict[int, SymbolFeed] = loaded.feeds
         self._frame_maker = FrameMaker(loaded.engine, loaded.units, loaded.feeds)
         self._snapshots = SnapshotWriter()
-        self._trails = Trails(loaded.engine)
+        self._trailing_stops = TrailingStops(loaded.engine)
         self._ids = ids
         self._key = {"id": lease.partition_id, "epoch": lease.epoch, "lease_s": LEASE_S}
 
@@ -143,7 +143,7 @@ class PostgresResults:
         engine = self._engine
         changes = batch_changes(sequenced, self._frame_maker.states)
         book_places_take(changes, engine.books)
-        look_again = self._trails.tell(batch, changes)
+        look_again = self._trailing_stops.tell(batch, changes)
         self._follow(batch)
         states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         state_hash = self._hash.hexdigest(engine.sequence, states, advanced_hash(engine))

@@ -21,7 +21,7 @@ LOOK_EVERY_MS: Final = 500
 TOLD_PER_LOOK_MAX: Final = 400
 
 
-class Trails:
+class TrailingStops:
     """What was told of one partition's trailing stops. One instance a process.
 
     A new process has told nothing yet, so it tells all of them once.

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from config.demo.simple_book import PaperBook
+from config.demo.simple_book import SimpleBook
 from exchange.models import Symbol
 from tests.lab.crash.evidence import EvidenceFile
 
@@ -62,7 +62,7 @@ def verify(connection: psycopg.Connection[Any], symbol: Symbol, evidence: Eviden
     """Compare evidence, commands and trades. The symbol must be drained."""
     orders = dict(connection.execute(_ORDERS, (symbol.pk,)).fetchall())
     faults, acknowledged = promises_kept(connection, symbol, evidence, orders)
-    book = PaperBook()
+    book = SimpleBook()
     expected: list[MadeTrade] = []
     commands = 0
     for row in _rows(connection, _COMMANDS, {"symbol": symbol.pk}):
@@ -112,7 +112,7 @@ def promises_kept(
     return faults, count
 
 
-def _apply(book: PaperBook, symbol: Symbol, row: tuple[Any, ...]) -> Iterator[MadeTrade]:
+def _apply(book: SimpleBook, symbol: Symbol, row: tuple[Any, ...]) -> Iterator[MadeTrade]:
     _, order_id, kind, side, order_type, post_only, price, bound, quantity, _, _ = row
     if kind == "cancel":
         book.remove(order_id)

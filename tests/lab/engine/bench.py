@@ -26,11 +26,11 @@ from matching.engine.messages import BUY, IOC, SELL, Cancel, CancelAfter, Comman
 from matching.state.hash import advanced_hash, advanced_hash_afresh
 from tests.lab.engine.conformance import conform
 from tests.lab.engine.workloads import (
-    LOADS,
     MIDDLE,
     SWEEP_ORDERS,
     SYMBOL,
-    Load,
+    WORKLOADS,
+    Workload,
     place,
     sweeps,
     triggered,
@@ -87,7 +87,7 @@ def standing(made: Iterable[Command]) -> Engine:
     return engine
 
 
-def measure(load: Load, orders: int) -> Figures:
+def measure(load: Workload, orders: int) -> Figures:
     """Run a load once for its speed and once more for single commands."""
     made, commands = load.build(orders)
     apply = standing(made).apply
@@ -228,7 +228,7 @@ def tell_loads(orders: int, runs: int) -> None:
     out = sys.stdout
     out.write("| Load | messages/s | p99 us | worst us | worst us, processor time |\n")
     out.write("|---|---|---|---|---|\n")
-    for load in LOADS:
+    for load in WORKLOADS:
         columns = zip(*(measure(load, orders) for _ in range(runs)), strict=True)
         out.write(f"| {load.name} | {' | '.join(map(spread, columns))} |\n")
         out.flush()

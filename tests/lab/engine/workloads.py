@@ -32,7 +32,7 @@ LOAD_MS: Final = 3_600_000
 Built = tuple[list[Command], list[Command]]
 
 
-class Load(NamedTuple):
+class Workload(NamedTuple):
     """What is measured, and how its ground and its commands are built for so many orders."""
 
     name: str
@@ -150,13 +150,13 @@ def triggered(stops: int) -> Built:
     return made, [place(2 * stops + 2, BUY, MIDDLE - 1, 1)]
 
 
-LOADS: Final = (
-    Load("deep book, 50 levels a side", deep),
-    Load("wide book, 5,000 levels a side", wide),
-    Load("one fat level eaten by small takers", fat),
-    Load("cancel storm", storm),
-    Load("5,000-order sweeps", sweeps),
-    Load("deep book with advanced state", with_feature),
-    Load("deep book in a price band", with_band),
-    Load("deep book with limits", with_limits),
+WORKLOADS: Final = (
+    Workload("deep book, 50 levels a side", deep),
+    Workload("wide book, 5,000 levels a side", wide),
+    Workload("one fat level eaten by small takers", fat),
+    Workload("cancel storm", storm),
+    Workload("5,000-order sweeps", sweeps),
+    Workload("deep book with advanced state", with_feature),
+    Workload("deep book in a price band", with_band),
+    Workload("deep book with limits", with_limits),
 )

@@ -43,8 +43,8 @@ def test_fuzz_tells_what_it_did() -> None:
 
 
 @pytest.mark.usefixtures("small_loads")
-@pytest.mark.parametrize("load", [pytest.param(load, id=load.name) for load in workloads.LOADS])
-def test_load_does_what_its_name_says(load: workloads.Load) -> None:
+@pytest.mark.parametrize("load", [pytest.param(load, id=load.name) for load in workloads.WORKLOADS])
+def test_load_does_what_its_name_says(load: workloads.Workload) -> None:
     made, commands = load.build(ORDERS)
     engine = Engine()
     for command in made:
@@ -71,7 +71,7 @@ def test_load_does_what_its_name_says(load: workloads.Load) -> None:
 
 @pytest.mark.usefixtures("small_loads")
 def test_figures_are_of_the_load() -> None:
-    figures = bench.measure(workloads.LOADS[0], ORDERS)
+    figures = bench.measure(workloads.WORKLOADS[0], ORDERS)
     assert figures.per_second > 0
     assert 0 < figures.p99_us <= figures.worst_us
     assert figures.worst_cpu_us > 0

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers like the order API, on the paper book: the tools' network edge.
+"""A small HTTP server that answers like the order API, on the simple book: the tools' network edge.
 
 It misbehaves on demand: some requests are refused as busy, some are carried out and never answered.
 """
@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
-from config.demo.simple_book import PaperBook
+from config.demo.simple_book import SimpleBook
 
 PRICE_STEPS = 1_000_000
 
@@ -30,7 +30,7 @@ class PaperVenue:
         self.random = Random(1)
         self.busy_share = busy_share
         self.silent_share = silent_share
-        self.books: dict[str, PaperBook] = {}
+        self.books: dict[str, SimpleBook] = {}
         self.ids = itertools.count(1)
         self.orders: dict[int, dict[str, Any]] = {}
         self.by_client: dict[str, int] = {}
@@ -50,7 +50,7 @@ class PaperVenue:
         self.orders[order_id] = {**order, "id": str(order_id)}
         self.by_client[order["client_order_id"]] = order_id
         price = Decimal(order["price"]) if "price" in order else None
-        book = self.books.setdefault(order["symbol"], PaperBook())
+        book = self.books.setdefault(order["symbol"], SimpleBook())
         for trade in book.place(
             order_id,
             order["side"],
@@ -75,7 +75,7 @@ class PaperVenue:
 
     def listed(self, path: str) -> dict[str, Any]:
         (symbol,) = parse_qs(urlsplit(path).query)["symbol"]
-        book = self.books.get(symbol, PaperBook())
+        book = self.books.get(symbol, SimpleBook())
         return {"items": [self.orders[one] for one in book.orders], "next": None}
 
     def is_open(self, order_id: int) -> bool:
