@@ -1,7 +1,8 @@
 """orders.recording in random histories: rows and feed follow the engine, batch by batch.
 
 The rows are kept here the way the statement of orders/recording/rows.py keeps them, without a
-database (tests/services/test_results_desk.py has one), so that thousands of commands take a second.
+database (tests/services/test_results_advanced.py has one), so that thousands of commands take a
+second.
 """
 
 import random
