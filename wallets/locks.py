@@ -75,37 +75,51 @@ def reservations_locked(
     return [ReservationRow(*row) for row in rows]
 
 
-# Intake takes no more than it has to wait for: it adds this, and waits only when it must.
+# Intake takes no more than it has to wait for: `skip_locked` is this, or "" when it must wait.
 SKIP_LOCKED: Final = " SKIP LOCKED"
 
 
 def lock_amended(orders: str) -> str:
     """Intake's statement for amends, which takes their orders' ids as `order_ids`.
 
+    It takes `skip_locked` by `format`, and has one plan only (docs/adr/0024).
+
     The other order of a pool is locked with the one that is amended: they hold together. `orders`
     is a SELECT of the `id` and `list_id` of all orders. A pool has the id of its list; by the index
     of lists the other order is found without statistics, by those of pools it is not.
     """
     return f"""
-SELECT order_id, pending_amend_id, pool_id, funded_by
-FROM wallets_reservation
-WHERE order_id IN (
-    SELECT unnest(%(order_ids)s::bigint[])
+SELECT locked.order_id, locked.pending_amend_id, locked.pool_id, locked.funded_by
+FROM (
+    SELECT unnest(%(order_ids)s::bigint[]) AS order_id
     UNION
-    SELECT other.id FROM wallets_reservation AS own
-    JOIN ({orders}) AS other ON other.list_id = own.pool_id AND other.id > own.pool_id
-    WHERE own.order_id = ANY(%(order_ids)s::bigint[]) AND own.pool_id IS NOT NULL)
-ORDER BY order_id FOR UPDATE
+    SELECT other.id
+    FROM unnest(%(order_ids)s::bigint[]) AS amended(order_id)
+    CROSS JOIN LATERAL (
+        SELECT pool_id FROM wallets_reservation AS one
+        WHERE one.order_id = amended.order_id AND one.pool_id IS NOT NULL OFFSET 0) AS own
+    CROSS JOIN LATERAL (
+        SELECT id FROM ({orders}) AS one
+        WHERE one.list_id = own.pool_id AND one.id > own.pool_id OFFSET 0) AS other
+    ORDER BY 1) AS want
+CROSS JOIN LATERAL (
+    SELECT order_id, pending_amend_id, pool_id, funded_by FROM wallets_reservation AS one
+    WHERE one.order_id = want.order_id FOR UPDATE{{skip_locked}}) AS locked
 """  # noqa: S608 - a SELECT of ours
 
 
-# Intake's, for all that pays: takes (account_id, asset_id) as one JSON parameter.
+# Intake's, for all that pays: takes (account_id, asset_id) as one JSON parameter, and `skip_locked`
+# by `format`. It has one plan only (docs/adr/0024).
 LOCK_BALANCES: Final = """
-SELECT balance.id, balance.account_id, balance.asset_id, balance.available
-FROM wallets_balance AS balance
-JOIN json_to_recordset(%s::json) AS want(account_id bigint, asset_id bigint)
-    ON balance.account_id = want.account_id AND balance.asset_id = want.asset_id
-ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
+SELECT locked.id, locked.account_id, locked.asset_id, locked.available
+FROM (
+    SELECT account_id, asset_id
+    FROM json_to_recordset(%s::json) AS one(account_id bigint, asset_id bigint)
+    ORDER BY account_id, asset_id) AS want
+CROSS JOIN LATERAL (
+    SELECT id, account_id, asset_id, available FROM wallets_balance AS one
+    WHERE one.account_id = want.account_id AND one.asset_id = want.asset_id
+    FOR UPDATE{skip_locked}) AS locked
 """
 
 _LOCK_ACCOUNT: Final = "SELECT id FROM wallets_account WHERE user_id = %s FOR UPDATE"

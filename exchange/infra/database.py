@@ -19,21 +19,28 @@ from exchange.domain.ids import IdGenerator
 
 # The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
 # choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
+INDEX_ONLY_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 # Nor may a plan outlive the size it was made for: one made for the empty table of a new month
 # would read the whole of it per batch when it has grown (measured: half a core).
-INDEX_ONLY_PLANS = (
-    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-    " -c plan_cache_mode=force_custom_plan"
-)
+PLANS_MADE_ANEW = "-c plan_cache_mode=force_custom_plan"
+# But to plan a statement takes longer than to run it for one order. A connection whose statements
+# can be planned in one way only, whatever the tables hold, keeps their plans (docs/adr/0024).
+PLANS_KEPT = "-c plan_cache_mode=force_generic_plan"
+# Executions before the driver prepares a statement that nobody asked it to prepare: never reached.
+PREPARE_ASKED_ONLY: Final = 1 << 62
 CONNECT_TIMEOUT_S = 5
 # What the driver, Django and the pool raise when Postgres is not there (any more).
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
 
 
-def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection:
+def connect(
+    application: str, *, index_plans: bool = True, keep_plans: bool = False
+) -> psycopg.Connection:
     """Open an autocommit connection with the settings of the default database.
 
-    Raises psycopg.OperationalError when Postgres cannot be reached.
+    With `keep_plans` a statement is planned once, if its caller asks to prepare it; the others are
+    not prepared, however often they run. Raises psycopg.OperationalError when Postgres cannot be
+    reached.
     """
     from django.db import connections
 
@@ -43,7 +50,10 @@ def connect(application: str, *, index_plans: bool = True) -> psycopg.Connection
         params.pop(name, None)
     options = params.pop("options", "")
     if index_plans:
-        options = f"{options} {INDEX_ONLY_PLANS}".strip()
+        plans = PLANS_KEPT if keep_plans else PLANS_MADE_ANEW
+        options = f"{options} {INDEX_ONLY_PLANS} {plans}".strip()
+    if keep_plans:
+        params["prepare_threshold"] = PREPARE_ASKED_ONLY
     params.update(
         application_name=f"takas-{application}",
         connect_timeout=CONNECT_TIMEOUT_S,

@@ -27,11 +27,15 @@ _NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
 
+# By whether to wait for the locks of others.
 _LOCK_BALANCES: Final = {
-    False: locks.LOCK_BALANCES + locks.SKIP_LOCKED,
-    True: locks.LOCK_BALANCES,
+    False: locks.LOCK_BALANCES.format(skip_locked=locks.SKIP_LOCKED),
+    True: locks.LOCK_BALANCES.format(skip_locked=""),
 }
-_LOCK_AMENDED: Final = {False: sql.LOCK_AMENDED + locks.SKIP_LOCKED, True: sql.LOCK_AMENDED}
+_LOCK_AMENDED: Final = {
+    False: sql.LOCK_AMENDED.format(skip_locked=locks.SKIP_LOCKED),
+    True: sql.LOCK_AMENDED.format(skip_locked=""),
+}
 
 
 class CommandPublisher(Protocol):
@@ -121,7 +125,7 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         reserved: Cursor | None = None
         if amends:
             amended = {"order_ids": [job.order_id for job in amends]}
-            reserved = connection.execute(_LOCK_AMENDED[wait_for_locks], amended)
+            reserved = connection.execute(_LOCK_AMENDED[wait_for_locks], amended, prepare=True)
         balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
         barred: Cursor | None = None
         if wanted:
@@ -130,7 +134,9 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         counts = _ask(connection, reserving.OPEN_ORDERS, list(counted))
         orders: Cursor | None = None
         if order_ids:
-            orders = connection.cursor(row_factory=dict_row).execute(sql.ORDERS, (order_ids,))
+            orders = connection.cursor(row_factory=dict_row).execute(
+                sql.ORDERS, (order_ids,), prepare=True
+            )
         known.claimed = {row[0] for row in _rows(claimed)}
         known.reservations = {row[0]: Reserved(*row[1:]) for row in _rows(reserved)}
         known.available = {(row[1], row[2]): (row[0], row[3]) for row in _rows(balances)}
@@ -161,7 +167,8 @@ def _linked(connection: Connection, order_ids: list[int], known: BatchReads) -> 
     ]
     linked: dict[int, Linked] = {}
     if in_lists:
-        for own_id, kind, order_id, status in connection.execute(sql.LISTS, (in_lists,)):
+        found = connection.execute(sql.LISTS, (in_lists,), prepare=True)
+        for own_id, kind, order_id, status in found:
             one = linked.setdefault(own_id, Linked(ListKind(kind), {}))
             one.statuses[order_id] = OrderStatus(status)
     return linked

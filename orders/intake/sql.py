@@ -5,6 +5,11 @@ wallets/locks.py and wallets/reserving.py.
 
 Locks are taken in one order by everyone: client ids, then reservations, then balances; rows of a
 table in key order. Settlement takes reservations and balances in the same order.
+
+Plans of these statements are kept for the life of a connection, so each statement is written such
+that there is one way only to find its rows: by key, for each row of the batch (docs/adr/0024).
+A read looks in `CROSS JOIN LATERAL (... OFFSET 0)`, which Postgres may not turn around. A change
+says `key = ANY(ARRAY[wanted])` for the same reason.
 """
 
 from typing import Final
@@ -27,34 +32,47 @@ RETURNING order_id
 UNCLAIM: Final = """
 DELETE FROM orders_clientorderid AS claim
 USING json_to_recordset(%s::json) AS gone(account_id bigint, client_order_id text)
-WHERE claim.account_id = gone.account_id AND claim.client_order_id = gone.client_order_id
+WHERE claim.account_id = ANY(ARRAY[gone.account_id])
+  AND claim.client_order_id = ANY(ARRAY[gone.client_order_id])
 """
 
+# Takes `skip_locked` by `format`.
 LOCK_AMENDED: Final = lock_amended("SELECT id, list_id FROM orders_order")
 
 # A cancel knows the order alone: which worker takes it depends on the symbol.
 ORDERS: Final = """
 SELECT placed.*, symbol.partition_id
-FROM orders_order AS placed JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
-WHERE placed.id = ANY(%s::bigint[])
+FROM unnest(%s::bigint[]) AS want(order_id)
+CROSS JOIN LATERAL (
+    SELECT one.* FROM orders_order AS one WHERE one.id = want.order_id OFFSET 0) AS placed
+CROSS JOIN LATERAL (
+    SELECT partition_id FROM exchange_symbol AS one WHERE one.id = placed.symbol_id OFFSET 0
+) AS symbol
 """
 
 # The lists of these orders, with what became of each of their orders.
 LISTS: Final = """
 SELECT own.id, list.kind, other.id, other.status
-FROM orders_order AS own
-JOIN orders_orderlist AS list ON list.id = own.list_id
-JOIN orders_order AS other ON other.list_id = list.id AND other.id > list.id
-WHERE own.id = ANY(%s::bigint[])
+FROM unnest(%s::bigint[]) AS want(order_id)
+CROSS JOIN LATERAL (
+    SELECT id, list_id FROM orders_order AS one WHERE one.id = want.order_id OFFSET 0) AS own
+CROSS JOIN LATERAL (
+    SELECT id, kind FROM orders_orderlist AS one WHERE one.id = own.list_id OFFSET 0) AS list
+CROSS JOIN LATERAL (
+    SELECT id, status FROM orders_order AS one
+    WHERE one.list_id = list.id AND one.id > list.id OFFSET 0) AS other
 ORDER BY own.id, other.id
 """
 
 CLAIMED_ORDERS: Final = """
 SELECT claim.fingerprint, placed.*
 FROM json_to_recordset(%s::json) AS want(account_id bigint, client_order_id text)
-JOIN orders_clientorderid AS claim
-    ON claim.account_id = want.account_id AND claim.client_order_id = want.client_order_id
-JOIN orders_order AS placed ON placed.id = claim.order_id
+CROSS JOIN LATERAL (
+    SELECT order_id, fingerprint FROM orders_clientorderid AS one
+    WHERE one.account_id = want.account_id AND one.client_order_id = want.client_order_id
+    OFFSET 0) AS claim
+CROSS JOIN LATERAL (
+    SELECT one.* FROM orders_order AS one WHERE one.id = claim.order_id OFFSET 0) AS placed
 """
 
 _ORDER_RECORD: Final = """

@@ -337,7 +337,7 @@ def intake() -> Intake:
                 _current = (
                     os.getpid(),
                     Intake(
-                        open_connection=lambda: connect("intake"),
+                        open_connection=lambda: connect("intake", keep_plans=True),
                         publisher=RedisPublisher(),
                         next_id=ids.next_id,
                     ),

@@ -3,6 +3,7 @@
 A table that has just grown has no statistics. What is chosen then must not read more than it needs.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,14 +13,16 @@ import pytest
 from psycopg.sql import SQL, Composable, Composed
 
 from exchange.domain.enums import OrderStatus, Side
+from exchange.infra.database import connect
 from exchange.realtime.publish import SymbolText
+from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
-from orders.intake.sql import LOCK_AMENDED
 from orders.recording.changes import BatchChanges
 from orders.recording.rows import order_statements
 from tests.factories.desk import Desk, stop_limit_job
+from tests.factories.market import Market
+from wallets import locks, reserving
 from wallets.locks import BALANCES_APPLY
-from wallets.reserving import BARRED
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -65,63 +68,65 @@ def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: D
     assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
 
 
-def test_the_reservations_of_an_amend_and_its_pool_are_found_by_keys(
-    db: psycopg.Connection, desk: Desk
-) -> None:
-    [order_id] = desk.send(stop_limit_job(desk.market, Side.SELL, 5, 80, 90))
-    columns = (
-        "account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm, taker_fee_ppm,"
-        " fee_accrued"
-    )
-    db.execute(
-        f"INSERT INTO wallets_reservation (order_id, pool_id, left_lots, {columns})"
-        f" SELECT order_id + n, order_id + n - n %% 2, 1, {columns}"
-        " FROM wallets_reservation, generate_series(2, %s) AS n WHERE order_id = %s",
-        (ROWS, order_id),
-    )
-    amended = {"order_ids": [order_id + 10]}
-
-    text = plan(db, SQL(LOCK_AMENDED), amended)
-
-    assert "Index Cond: (list_id = own.pool_id)" in text
-    assert "Seq Scan" not in text
-    assert [row[0] for row in db.execute(LOCK_AMENDED, amended)] == [order_id + 10]
+LOCKS = {"LOCK_BALANCES": locks.LOCK_BALANCES, "LOCK_AMENDED": sql.LOCK_AMENDED}
+STATEMENTS = {
+    name: text
+    for module in (sql, reserving)
+    for name, text in vars(module).items()
+    if name.isupper() and not name.startswith("_") and name not in LOCKS
+}
+NOT_OF_TABLES = ("Function Scan", "CTE Scan", "Subquery Scan", "Bitmap Heap Scan")
 
 
-def test_who_may_only_cancel_is_found_by_the_account(db: psycopg.Connection, desk: Desk) -> None:
-    """Asked in every batch of intake: by keys alone, however many users there are."""
-    db.execute(
-        "INSERT INTO exchange_user (username, password, first_name, last_name, email, is_superuser,"
-        " is_staff, is_active, is_suspended, date_joined, self_trade_prevention)"
-        " SELECT 'crowd-' || n, '', '', '', '', false, false, true, false, now(), 'decrement'"
-        f" FROM generate_series(1, {ROWS}) AS n"
-    )
-    db.execute(
-        "INSERT INTO wallets_account (kind, user_id, created_at)"
-        " SELECT 'user', id, now() FROM exchange_user WHERE username LIKE 'crowd-%'"
-    )
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(pytest.param(text, id=name) for name, text in STATEMENTS.items()),
+        *(
+            pytest.param(text.format(skip_locked=word), id=f"{name}{word}")
+            for name, text in LOCKS.items()
+            for word in ("", locks.SKIP_LOCKED)
+        ),
+    ],
+)
+def test_a_kept_plan_of_intake_reads_tables_by_key_alone(text: str) -> None:
+    """Made for empty tables, where a whole table costs less than a key: it stays when they grow."""
+    for placeholder in ("%s", "%(order_ids)s"):
+        text = text.replace(placeholder, "$1")
+    with connect("test-plans", keep_plans=True) as connection:
+        connection.execute("ANALYZE")
+        connection.execute(f"PREPARE kept AS {text}".encode())
+        [[[made]]] = connection.execute("EXPLAIN (FORMAT JSON) EXECUTE kept (NULL)")
 
-    before = scans(db)
-    for _ in range(3):
-        assert db.execute(BARRED, (desk.market.account_ids,)).fetchall() == []
-    made = {name: count - before[name] for name, count in scans(db).items()}
+    scans = [node for node in nodes(made["Plan"]) if "Scan" in node["Node Type"]]
 
-    most = 3 * len(desk.market.account_ids)
-    assert made["wallets_account.seq"] == made["exchange_user.seq"] == 0
-    assert 0 < made["wallets_account.idx"] <= most
-    assert 0 < made["exchange_user.idx"] <= most
+    assert scans
+    for scan in scans:
+        assert scan["Node Type"] in NOT_OF_TABLES or scan.get("Index Cond"), scan
 
 
-def scans(db: psycopg.Connection) -> dict[str, int]:
-    """How often this transaction read tables whole, and by keys: a function shows no plan."""
-    return {
-        f"{name}.{kind}": count
-        for name, *counts in db.execute(
-            "SELECT relname, seq_scan, COALESCE(idx_scan, 0) FROM pg_stat_xact_user_tables"
-            " WHERE relname IN ('exchange_user', 'wallets_account')"
-        )
-        for kind, count in zip(("seq", "idx"), counts, strict=True)
-    }
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All nodes of a plan."""
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def test_only_what_asks_for_it_keeps_its_plan(market: Market) -> None:
+    """The driver would prepare by itself what it has run a few times."""
+    with connect("test-plans", keep_plans=True) as connection:
+        for lots in range(1, RUNS + 1):
+            connection.execute("SELECT 'by chance'")
+            market.place(connection, 0, Side.BUY, lots, 90)
+        kept = [
+            row[0] for row in connection.execute("SELECT statement FROM pg_prepared_statements")
+        ]
+
+    assert not [text for text in kept if "by chance" in text]
+    assert len([text for text in kept if "INTO orders_order" in text]) == 1
+
+
+RUNS = 10  # twice as many as the driver needs
 
 
 def test_what_a_refusal_waits_for_is_found_by_the_account(db: psycopg.Connection) -> None:

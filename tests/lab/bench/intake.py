@@ -43,7 +43,7 @@ def intake() -> list[IntakeRate]:
     ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
     publisher = RedisPublisher()
     rates = []
-    with connect("bench-intake") as connection:
+    with connect("bench-intake", keep_plans=True) as connection:
         for size, orders in ORDERS_BY_BATCH.items():
             jobs = []
             for number in range(orders):

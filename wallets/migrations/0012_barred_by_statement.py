@@ -1,0 +1,12 @@
+"""Intake asks for barred accounts by a statement whose plan it keeps: the function goes."""
+
+from importlib import import_module
+
+from django.db import migrations
+
+_function = import_module("wallets.migrations.0011_barred_accounts")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("wallets", "0011_barred_accounts")]
+    operations = [migrations.RunSQL(_function.DROP, _function.CREATE)]
