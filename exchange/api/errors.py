@@ -1,6 +1,7 @@
 """The one place that turns refusals and faults into HTTP: problem+json (RFC 9457), always."""
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
@@ -43,6 +44,16 @@ TITLES: Final = {
     503: "Unavailable",
 }
 ANY_METHOD: Final[Sequence[str]] = ()
+AWAY_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Not available</title></head>
+<body>
+<h1>Not available</h1>
+<p>The exchange cannot answer right now. Try again in a moment; if you sent something, look first
+whether it was done.</p>
+</body>
+</html>
+"""
 _encode: Final = msgspec.json.Encoder().encode
 _DRF_CODES: Final[dict[type[Exception], Code]] = {
     exceptions.ParseError: Code.REQUEST_MALFORMED,
@@ -234,9 +245,24 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
+    """What a view or a middleware raised. Postgres away is no fault of ours, and no traceback."""
+    error = sys.exc_info()[1]
+    if isinstance(error, DATABASE_AWAY):
+        return _away_answer(_database_away(error, request), request)
     if request.path_info.startswith(API_PREFIX):
         return problem_response(DomainError(Code.INTERNAL_ERROR), request)
     return defaults.server_error(request)
+
+
+def _away_answer(refusal: DomainError, request: HttpRequest) -> HttpResponse:
+    if request.path_info.startswith(API_PREFIX):
+        response = problem_response(refusal, request)
+    else:  # nothing of it may need Postgres again
+        response = HttpResponse(AWAY_PAGE, status=refusal.http_status, headers=headers(refusal))
+    response.headers["Cache-Control"] = "no-store"
+    # Django logs a traceback of what is answered above 500, unless it was told of already.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:

@@ -36,7 +36,7 @@ DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalErr
 def connect(
     application: str, *, index_plans: bool = True, keep_plans: bool = False
 ) -> psycopg.Connection:
-    """Open an autocommit connection with the settings of the default database.
+    """Open an autocommit connection with the settings of the default database, keepalives included.
 
     With `keep_plans` a statement is planned once, if its caller asks to prepare it; the others are
     not prepared, however often they run. Raises psycopg.OperationalError when Postgres cannot be

@@ -7,13 +7,15 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 from psycopg_pool import PoolTimeout
+from structlog.testing import capture_logs
 
 from exchange.access.principals import principal_of_key, principal_of_user
 from exchange.api.errors import api_view
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from tests.services.test_public_costs import public_paths
 
 AWAY = [OperationalError, psycopg.OperationalError, PoolTimeout]
 
@@ -54,3 +56,39 @@ def test_who_is_asking_cannot_be_read_so_nothing_was_taken(error: type[Exception
 
     assert by_key.value.code is Code.ENGINE_UNAVAILABLE
     assert by_session.value.code is Code.ENGINE_UNAVAILABLE
+
+
+def gone(*_: object) -> object:
+    raise OperationalError("gone")
+
+
+PAGES = ["/login", "/keys", "/trade/BTC-USDT", "/admin/", "/admin/login/", "/admin/exchange/user/"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.django_db
+def test_pages_answer_503_with_one_line_and_no_traceback(
+    path: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(raise_request_exception=False)
+    client.cookies["sessionid"] = "a" * 32
+    with connection.execute_wrapper(gone), capture_logs() as lines:
+        response = client.generic(
+            method, path, "username=ada&password=right", "application/x-www-form-urlencoded"
+        )
+
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert "cannot answer right now" in response.content.decode()
+    assert [line["event"] for line in lines] == ["api.database_away"]
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.django_db
+def test_no_public_address_answers_500() -> None:
+    client = Client(raise_request_exception=False)
+    client.cookies["sessionid"] = "a" * 32
+    with connection.execute_wrapper(gone):
+        statuses = {path: client.get(path).status_code for path in public_paths()}
+    assert [path for path, status in statuses.items() if status == 500] == []

@@ -11,6 +11,14 @@ POOL_WAIT_SECONDS: Final = 5
 POOL_CONNECTION_LIFE_SECONDS: Final = 1_800
 CONNECT_TIMEOUT_SECONDS: Final = 5
 IDLE_IN_TRANSACTION_MS: Final = 60_000
+# A server behind a black hole (a host that lost its power, a firewall that forgot the connection)
+# answers nothing, ever. After these a connection is broken instead of waited for: a silent one is
+# asked from KEEPALIVE_IDLE on, one that was sent something must confirm it in UNCONFIRMED. A Unix
+# socket takes no notice. https://www.postgresql.org/docs/current/libpq-connect.html
+KEEPALIVE_IDLE_SECONDS: Final = 10
+KEEPALIVE_INTERVAL_SECONDS: Final = 5
+KEEPALIVE_PROBES: Final = 3
+UNCONFIRMED_MS: Final = 20_000
 
 # Only the processes that answer people are cut off early; a migration or an audit may take long.
 ANSWERS_PEOPLE: Final = ENV.role in ("web", "ws")
@@ -42,6 +50,17 @@ def _pool() -> dict[str, Any]:
     }
 
 
+def _keepalives() -> dict[str, Any]:
+    """What libpq gives each TCP connection, Django's and the raw ones."""
+    return {
+        "keepalives": 1,
+        "keepalives_idle": KEEPALIVE_IDLE_SECONDS,
+        "keepalives_interval": KEEPALIVE_INTERVAL_SECONDS,
+        "keepalives_count": KEEPALIVE_PROBES,
+        "tcp_user_timeout": UNCONFIRMED_MS,
+    }
+
+
 def database() -> dict[str, Any]:
     """Return Django's description of the database that DATABASE_URL names."""
     parts = {key: str(value) for key, value in conninfo_to_dict(ENV.database_url).items()}
@@ -49,6 +68,7 @@ def database() -> dict[str, Any]:
         "application_name": f"takas-{ENV.role}",
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "options": _session_settings(),
+        **_keepalives(),
     }
     description: dict[str, Any] = {
         "ENGINE": "django.db.backends.postgresql",
