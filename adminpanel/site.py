@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from exchange.access.ends import sign_out
 from exchange.signin.forms import PasswordChangeForm, StaffSignInForm, answer_with_wait
+from exchange.signin.wait_page import wait_answer
 
 
 class BackOffice(AdminSite):
@@ -21,7 +22,10 @@ class BackOffice(AdminSite):
     def login(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return answer_with_wait(super().login(request, extra_context))
+        response = super().login(request, extra_context)
+        form = (getattr(response, "context_data", None) or {}).get("form")
+        wait_s = getattr(form, "wait_s", 0)
+        return wait_answer(wait_s) if wait_s else response
 
     def logout(  # type: ignore[override]  # so says its own supertype: a redirect is one too
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from config.wsgi import application as django
 from exchange.api.documents import documents_make
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch
+from exchange.signin.wait_page import wait_page
 from exchange.web.door import Door
 from exchange.web.middlewares import WEB
 from orders.api.urls import ON_LOOP
@@ -30,6 +31,7 @@ def _health_serve() -> None:
 
 
 documents_make()
+wait_page(0)  # made before the first who needs it
 application = Door(django, threads=settings.WEB_THREADS, routes=ON_LOOP)
 _health_serve()
 if not settings.TRUST_PROXY:

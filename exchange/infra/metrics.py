@@ -94,6 +94,11 @@ API_SECONDS = Histogram(
 WEB_REQUESTS = Gauge(
     "takas_web_requests", "Requests in threads, or waiting for one", multiprocess_mode="livesum"
 )
+WEB_SIGN_INS = Gauge(
+    "takas_web_sign_ins",
+    "Attempts to sign in that are in threads, or wait for one",
+    multiprocess_mode="livesum",
+)
 WEB_LOOKUPS = Gauge(
     "takas_web_lookups",
     "What the loop looks up in threads, or waits to",

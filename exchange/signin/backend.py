@@ -12,8 +12,8 @@ from django.http import HttpRequest
 from exchange.domain.errors import DomainError
 from exchange.infra.http.address import client_address
 from exchange.models import User
-from exchange.signin import hashing
 from exchange.signin.events import sign_in_failed, sign_in_refused, sign_in_succeeded
+from exchange.signin.hashing import places_for
 from exchange.signin.rules import attempt_of
 from exchange.signin.throttle import Taken, throttle
 
@@ -60,9 +60,8 @@ class ThrottledBackend(ModelBackend):
         """Whose password this is. Where nothing could be looked at, nothing counts."""
         if "\x00" in name:  # Postgres knows no such text, so nobody has such a name
             return None
-        places = hashing.KNOWN if taken.is_known else hashing.STRANGERS
         try:
-            with places.place():
+            with places_for(taken).place():
                 return super().authenticate(request, username=name, password=password)
         except Exception:
             throttle.give_back(taken, was_right=False)

@@ -30,7 +30,8 @@ from exchange.signin.rules import (
 COUNTERS_MAX: Final = 20_000  # of this process, each of counters and known networks
 
 # KEYS: known networks, then the counters of pair, account and network.
-# ARGV: network, now, KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX, then free, first, most a counter.
+# ARGV: network, now, KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX, then free, first, most a counter, and
+# whether to count.
 TAKE: Final = """
 local now = tonumber(ARGV[2])
 local seen = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1')
@@ -52,7 +53,7 @@ for i = 2, last do
         wait = math.max(wait, time + delay - now)
     end
 end
-if wait == 0 then
+if wait == 0 and ARGV[15] == '1' then
     for i = 2, last do
         redis.call('HSET', KEYS[i], 'count', counts[i] + 1, 'time', now)
         redis.call('PEXPIRE', KEYS[i], ARGV[4])
@@ -89,11 +90,15 @@ class Taken(NamedTuple):
     wait_ms: int
     is_known: bool
 
+    @property
+    def wait_s(self) -> int:
+        return -(-self.wait_ms // 1000)
+
 
 class Counters(Protocol):
-    """What counts attempts. None: it has no answer now."""
+    """What counts attempts. None: it has no answer now. Not `counted`: it only looks."""
 
-    def take(self, attempt: Attempt, now_ms: int) -> Taken | None: ...
+    def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> Taken | None: ...
 
     def give_back(self, taken: Taken, now_ms: int, *, was_right: bool) -> bool: ...
 
@@ -105,10 +110,10 @@ class SharedCounters:
         self._take = Script(TAKE)
         self._give_back = Script(GIVE_BACK)
 
-    def take(self, attempt: Attempt, now_ms: int) -> Taken | None:
+    def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> Taken | None:
         rules = [number for rule in _RULES for number in rule]
-        bounds = (KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX)
-        answer = self._take.ask(_keys(attempt), attempt.network, now_ms, *bounds, *rules)
+        args = (now_ms, KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX, *rules, int(counted))
+        answer = self._take.ask(_keys(attempt), attempt.network, *args)
         return None if answer is None else Taken(attempt, int(answer[0]), bool(answer[1]))
 
     def give_back(self, taken: Taken, now_ms: int, *, was_right: bool) -> bool:
@@ -125,12 +130,12 @@ class LocalCounters:
         self.counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, time of the last
         self.known: OrderedDict[Attempt, int] = OrderedDict()
 
-    def take(self, attempt: Attempt, now_ms: int) -> Taken:
+    def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> Taken:
         with self._lock:
             is_known = now_ms - self.known.get(attempt, -KNOWN_MS) < KNOWN_MS
             counters = _counters(attempt, is_known)
             waits = [self._wait_ms(key, rule, now_ms) for key, rule in counters]
-            if max(waits) == 0:
+            if max(waits) == 0 and counted:
                 for key, _ in counters:
                     self._put(key, self._count(key, now_ms) + 1, now_ms)
         return Taken(attempt, max(waits), is_known)
@@ -172,11 +177,20 @@ class Throttle:
 
     def take(self, attempt: Attempt) -> Taken:
         """Count an attempt, or raise auth.too_many_attempts: then nothing was counted."""
-        now_ms = self.now_ms()
-        taken = self.shared.take(attempt, now_ms) or self.local.take(attempt, now_ms)
-        assert taken is not None
+        taken = self._asked(attempt, counted=True)
         if taken.wait_ms > 0:
-            raise too_many(-(-taken.wait_ms // 1000))
+            raise too_many(taken.wait_s)
+        return taken
+
+    def look(self, attempt: Attempt) -> Taken:
+        """What taking it would give; nothing is counted."""
+        return self._asked(attempt, counted=False)
+
+    def _asked(self, attempt: Attempt, *, counted: bool) -> Taken:
+        now_ms = self.now_ms()
+        taken = self.shared.take(attempt, now_ms, counted=counted)
+        taken = taken or self.local.take(attempt, now_ms, counted=counted)
+        assert taken is not None
         return taken
 
     def give_back(self, taken: Taken, *, was_right: bool) -> None:

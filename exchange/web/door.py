@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
+from prometheus_client import Gauge
 
 from exchange.api.errors import CONTENT_TYPE, LOGGED_CHARACTERS_MAX, headers, problem_of
 from exchange.api.keys import head_check
@@ -24,6 +25,7 @@ from exchange.infra.event_loop import Threads
 from exchange.infra.http.address import environ_address, network_of
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
 from exchange.infra.http.request_id import HEADER, REQUEST_ID, request_id_choose
+from exchange.infra.http.security import POLICY
 from exchange.infra.http.wsgi import (
     Application,
     Environ,
@@ -32,11 +34,17 @@ from exchange.infra.http.wsgi import (
     environ_of,
     messages_of,
 )
-from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS
+from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS, WEB_SIGN_INS
+from exchange.signin.wait_page import is_sign_in, wait_page
 from exchange.web.on_loop import OnLoop, Route
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+# Attempts to sign in have threads of their own: however many there are, those of others stay free.
+# More of these than may wait for a hash (exchange/signin/hashing.py), so that some can refuse.
+SIGN_IN_THREADS: Final = 8
+SIGN_INS_MAX: Final = 64  # handed over and not answered; more are told to come again
+SIGN_IN_AGAIN_S: Final = 1
 # After this nobody waits on: Postgres cuts a statement off after 10 s, unless it stands still.
 ANSWER_S: Final = 30.0
 _READS: Final = ("GET", "HEAD", "OPTIONS")
@@ -58,18 +66,13 @@ class Door:
         routes: Sequence[Route] = (),
         bodies: Bodies | None = None,
         requests_max: int = REQUESTS_MAX,
+        sign_ins_max: int = SIGN_INS_MAX,
     ) -> None:
         self._application = application
         self._on_loop = OnLoop(routes)
         self.bodies = Bodies() if bodies is None else bodies
-        self.threads: Threads[tuple[Environ, bytes], Messages] = Threads(
-            threads,
-            self._respond,
-            name="request",
-            waiting_max=requests_max,
-            answer_s=ANSWER_S,
-            busy=WEB_REQUESTS,
-        )
+        self.threads = self._threads(threads, "request", requests_max, WEB_REQUESTS)
+        self.sign_ins = self._threads(SIGN_IN_THREADS, "sign-in", sign_ins_max, WEB_SIGN_INS)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
@@ -92,9 +95,26 @@ class Door:
         except Exception as error:
             return _failed(error, environ)
 
+    def _threads(
+        self, number: int, name: str, waiting_max: int, busy: Gauge
+    ) -> Threads[tuple[Environ, bytes], Messages]:
+        return Threads(
+            number,
+            self._respond,
+            name=name,
+            waiting_max=waiting_max,
+            answer_s=ANSWER_S,
+            busy=busy,
+        )
+
     async def _in_thread(self, environ: Environ, body: bytes) -> Messages:
+        threads = self.threads
+        if is_sign_in(environ["REQUEST_METHOD"], environ["PATH_INFO"]):
+            threads = self.sign_ins
+            if threads.busy >= threads.waiting_max:
+                return _sign_in_later()
         try:
-            return await self.threads.call((environ, body))
+            return await threads.call((environ, body))
         except TimeoutError:  # its thread may have done what it was asked
             is_reader = environ["REQUEST_METHOD"] in _READS
             code = Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN
@@ -128,6 +148,19 @@ def _length_of(environ: Environ) -> int:
     if int(text) > bytes_max:
         raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=bytes_max)
     return int(text)
+
+
+def _sign_in_later() -> Messages:
+    """Too many others sign in: a page for a person, made without a thread."""
+    WEB_REFUSED.labels(Code.AUTH_TOO_MANY_ATTEMPTS.value).inc()
+    body, told = wait_page(SIGN_IN_AGAIN_S)
+    fields = {
+        "content-type": "text/html; charset=utf-8",
+        "content-security-policy": POLICY.format(socket=""),
+        "x-content-type-options": "nosniff",
+        **told,
+    }
+    return answer_of(429, fields.items(), body)
 
 
 def _failed(error: Exception, environ: Environ) -> Messages:

@@ -1,6 +1,7 @@
 """What a request to `web` passes before a view, in the order of config/settings/base.py.
 
-The host name is one of ours, a probe is answered, a page is counted, and no text holds a NUL.
+The host name is one of ours, a probe is answered, a page is counted, no text holds a NUL, and who
+tried to sign in too often has to wait.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,14 @@ from exchange.api.errors import bad_request, headers, problem_response
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra import health
+from exchange.infra.http.address import client_address
 from exchange.infra.http.security import API_PREFIX
 from exchange.infra.told import stranger_told
+from exchange.signin.events import sign_in_refused
+from exchange.signin.hashing import HASH_AGAIN_S, places_for
+from exchange.signin.rules import attempt_of
+from exchange.signin.throttle import throttle
+from exchange.signin.wait_page import is_sign_in, wait_answer
 from exchange.web.engines import engines_check
 
 LOGGED_CHARACTERS_MAX: Final = 100
@@ -121,6 +128,30 @@ class TextMiddleware:
         if NUL in request.path_info or "%00" in query or NUL in query or _in_form(request):
             return bad_request(request, BadRequest())
         return self.get_response(request)
+
+
+class SignInMiddleware:
+    """Refuses an attempt that has to wait, before a session, a form or a page costs anything.
+
+    It only looks: what counts attempts is the backend (exchange/signin/backend.py).
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not is_sign_in(request.method, request.path_info):
+            return self.get_response(request)
+        name = request.POST.get("username", "")
+        looked_at = throttle.look(attempt_of(name, client_address(request)))
+        wait_s = looked_at.wait_s or (HASH_AGAIN_S if places_for(looked_at).are_taken else 0)
+        if wait_s == 0:
+            return self.get_response(request)
+        sign_in_refused(request, name, wait_s)
+        return wait_answer(wait_s)
 
 
 def _in_form(request: HttpRequest) -> bool:

@@ -21,6 +21,7 @@ from exchange.infra.http.security import websocket_url
 from exchange.selectors import catalogue
 from exchange.signin.forms import SignInForm
 from exchange.signin.service import session_begin
+from exchange.signin.wait_page import wait_answer
 from exchange.web.brands import BrandShown, brand_for_host
 
 SYMBOL_PREFERRED = "BTC-USDT"
@@ -74,7 +75,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         session_begin(request, form.get_user())
         return HttpResponseRedirect(target)
     if form.wait_s:
-        return _too_many(request, target, form.wait_s)
+        return wait_answer(form.wait_s)
     return _page(request, "web/login.html", {"form": form, "next": target}, status=401)
 
 
@@ -150,13 +151,6 @@ def _target(request: HttpRequest) -> str:
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return wanted if safe else str(settings.LOGIN_REDIRECT_URL)
-
-
-def _too_many(request: HttpRequest, target: str, wait_s: int) -> HttpResponse:
-    context = {"form": SignInForm(), "next": target, "wait_s": wait_s}
-    response = _page(request, "web/login.html", context, status=429)
-    response["Retry-After"] = str(wait_s)
-    return response
 
 
 def _cached(request: HttpRequest, text: str, content_type: str) -> HttpResponse:

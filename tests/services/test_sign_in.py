@@ -1,5 +1,8 @@
 """The throttle of sign-ins: one for every door that asks for a password."""
 
+import hashlib
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +10,15 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
-from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.auth.hashers import MD5PasswordHasher, ScryptPasswordHasher
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
+from config.settings.parts import auth
+from exchange.access.security_events import FailureBudget
 from exchange.domain.errors import DomainError
 from exchange.infra.redis import redis_client
 from exchange.models import User
@@ -27,6 +34,8 @@ from exchange.signin.rules import (
     attempt_of,
 )
 from exchange.signin.throttle import Counters, LocalCounters, SharedCounters, Throttle
+from exchange.signin.wait_page import SIGN_IN_PATHS
+from exchange.web.door import SIGN_IN_THREADS
 from tests.factories.models import SymbolFactory, UserFactory
 
 HOME = "203.0.113.1"
@@ -182,7 +191,7 @@ def test_this_process_keeps_a_bounded_number_of_counters(monkeypatch: pytest.Mon
 class Away(SharedCounters):
     """Redis that does not answer."""
 
-    def take(self, attempt: Attempt, now_ms: int) -> None:
+    def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> None:
         return None
 
     def give_back(self, taken: Any, now_ms: int, *, was_right: bool) -> bool:
@@ -193,6 +202,13 @@ def test_without_redis_the_process_counts_by_itself() -> None:
     tries = Tries(Away())
     assert [tries.wrong("ada") for _ in range(PAIR.free)] == [0] * PAIR.free
     assert tries.wrong("ada") > 0
+
+
+def test_who_only_looks_counts_nothing(tries: Tries) -> None:
+    ada = attempt_of("ada", HOME)
+    assert {tries.throttle.look(ada).wait_s for _ in range(2 * PAIR.free)} == {0}
+    assert [tries.wrong("ada") for _ in range(PAIR.free)] == [0] * PAIR.free
+    assert tries.throttle.look(ada).wait_s == tries.wrong("ada") == 5
 
 
 # --- the doors --------------------------------------------------------------------------------
@@ -300,14 +316,14 @@ def test_attempts_at_once_pass_no_limit_and_take_a_bounded_number_of_threads(
         statuses = list(pool.map(attempt, range(12)))
     assert SlowHasher.looked == statuses.count(401) == PAIR.free
     assert statuses.count(429) == 12 - PAIR.free
-    assert SlowHasher.most_at_once <= hashing.HASHES_AT_ONCE_MAX
+    assert SlowHasher.most_at_once <= hashing.STRANGERS_AT_ONCE_MAX
 
 
 def test_attempts_that_nobody_looked_at_do_not_count(
     people: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashing, "HASH_WAIT_S", 0.0)
-    held = [hashing.STRANGERS.place() for _ in range(hashing.HASHES_AT_ONCE_MAX)]
+    held = [hashing.STRANGERS.place() for _ in range(hashing.STRANGERS_AT_ONCE_MAX)]
     for place in held:
         place.__enter__()
     try:
@@ -321,7 +337,7 @@ def test_attempts_that_nobody_looked_at_do_not_count(
 
 def test_strangers_cannot_take_the_places_of_those_who_are_known(people: None) -> None:
     assert post("/login", "ada", "right").status_code == 302
-    held = [hashing.STRANGERS.place() for _ in range(hashing.HASHES_AT_ONCE_MAX)]
+    held = [hashing.STRANGERS.place() for _ in range(hashing.STRANGERS_AT_ONCE_MAX)]
     for place in held:
         place.__enter__()
     try:
@@ -353,3 +369,66 @@ def test_names_that_postgres_cannot_hold_are_nobodys(people: None) -> None:
     for door in DOORS:
         assert post(door, "ro\x00ot", "right").status_code == 400
         assert post(door, "ada", "ri\x00ght").status_code == 400
+
+
+def test_the_doors_are_those_that_the_pages_have() -> None:
+    assert {reverse("login"), reverse("admin:login")} == SIGN_IN_PATHS == set(DOORS)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_attempt_that_has_to_wait_renders_nothing_and_reads_no_session(
+    people: None, door: str
+) -> None:
+    for _ in range(FailureBudget.NETWORK_MAX):  # of what is refused after these nothing is recorded
+        post(door, "root", "wrong", REMOTE_ADDR=HOME)
+    client = Client(REMOTE_ADDR=HOME)
+    client.cookies["sessionid"] = "a" * 32
+    with CaptureQueriesContext(connection) as queries:
+        response = client.post(door, {"username": "root", "password": "right"})
+    assert (response.status_code, response.templates, len(queries)) == (429, [], 0)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_strangers_who_find_no_place_for_a_hash_cost_no_more(
+    people: None, door: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "STRANGERS", hashing.HashPlaces(1, waiting_max=1))
+    with hashing.STRANGERS.place():
+        response = Client().post(door, {"username": "root", "password": "right"})
+        told = (response.status_code, response["Retry-After"], response.templates)
+        assert told == (429, "1", [])
+    assert post(door, "root", "right").status_code == 302
+
+
+def hashing_threads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Name and niceness of the threads that will hash."""
+    seen: list[tuple[str, int]] = []
+    scrypt = hashlib.scrypt
+
+    def watched(*args: Any, **kwargs: Any) -> bytes:
+        thread = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, thread)
+        seen.append((threading.current_thread().name, niceness))
+        return scrypt(*args, **kwargs)
+
+    monkeypatch.setattr(hashlib, "scrypt", watched)
+    return seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has a niceness for each thread")
+def test_passwords_are_hashed_in_threads_that_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert auth.PASSWORD_HASHERS[0] == "exchange.signin.hashing.NiceScryptHasher"
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    seen = hashing_threads(monkeypatch)
+    hasher = hashing.NiceScryptHasher()
+    encoded = hasher.encode("right", "salt")
+    assert ScryptPasswordHasher().verify("right", encoded), "what it makes is Django's"
+    assert not hasher.verify("wrong", encoded)
+    names, nicenesses = zip(*[seen[0], seen[2]], strict=True)
+    assert all(name.startswith("hash") for name in names)
+    assert set(nicenesses) == {max(before, hashing.HASH_NICENESS)}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+def test_some_threads_of_sign_ins_are_left_to_refuse() -> None:
+    assert hashing.HASHES_WAITING_MAX < SIGN_IN_THREADS

@@ -12,7 +12,7 @@ SECRETS_KEY = ENV.secrets_key
 AUTHENTICATION_BACKENDS = ["exchange.signin.backend.ThrottledBackend"]
 
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "exchange.signin.hashing.NiceScryptHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [

@@ -413,3 +413,26 @@ async def test_a_file_is_answered_by_its_name_and_a_part_of_it_as_bytes(tmp_path
     head = await Exchange("HEAD", b"/all").through(door)
     assert head.sent[1]["body"] == b""
     assert all(one.closed for one in opened)
+
+
+async def test_sign_ins_leave_the_threads_of_others_free_and_more_of_them_come_again() -> None:
+    released = threading.Event()
+
+    def slow_sign_in(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "POST":
+            released.wait(HANGS_S)
+        return echo(environ, start)
+
+    door = Door(slow_sign_in, threads=1, sign_ins_max=3)
+    doors = [b"/login", b"/admin/login/", b"/%6cogin"]
+    trying = [asyncio.create_task(Exchange("POST", path).through(door)) for path in doors]
+    try:
+        while door.sign_ins.busy < len(doors):
+            await asyncio.sleep(0)
+        assert (await Exchange("GET", b"/login").through(door)).status == 200
+        later = await Exchange("POST", b"/login").through(door)
+        assert (later.status, later.headers[b"retry-after"]) == (429, b"1")
+        assert b"try again in 1 s" in later.sent[1]["body"]
+    finally:
+        released.set()
+    assert [one.status for one in await asyncio.gather(*trying)] == [200] * len(doors)
