@@ -400,6 +400,30 @@ def test_strangers_who_find_no_place_for_a_hash_cost_no_more(
     assert post(door, "root", "right").status_code == 302
 
 
+def test_a_place_of_strangers_rests_after_each_hash() -> None:
+    now_s = [100.0]
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now_s[0] += seconds
+
+    places = hashing.HashPlaces(1, rest=3.0, clock=lambda: now_s[0], sleep=sleep)
+    for took_s in (0.125, 0.25, 50.0):
+        with places.place():
+            now_s[0] += took_s
+    with places.place():
+        pass
+    assert slept == [0.375, 0.75, hashing.REST_MAX_S], "none before the first"
+    now_s[0] += 10
+    with places.place():
+        assert len(slept) == 3, "who comes later than that waits for nothing"
+    with pytest.raises(ValueError), places.place():
+        raise ValueError
+    with places.place():
+        assert len(slept) == 3, "a place comes back whatever happens in it"
+
+
 def hashing_threads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Name and niceness of the threads that will hash."""
     seen: list[tuple[str, int]] = []
