@@ -11,6 +11,7 @@ from adminpanel.admin.engines import alarms, silences_read, words_of
 from adminpanel.admin.readonly import PartitionedAdmin, PeriodFilter, ReadOnlyAdmin
 from exchange.selectors import catalogue
 from matching.state.codec import decode_command
+from orders.commands.columns import TERMS_COLUMNS
 from orders.models import (
     Command,
     EngineFault,
@@ -64,7 +65,7 @@ class OrderAdmin(PartitionedAdmin):
             {
                 "fields": (
                     "id", "account_id", "symbol", "client_order_id", "side", "type",
-                    "time_in_force", "expires_at", "post_only", "reprice", "self_trade",
+                    "time_in_force", "post_only", "self_trade",
                     "group_id", "owner_tag", "list_id",
                 ),
             },
@@ -73,19 +74,13 @@ class OrderAdmin(PartitionedAdmin):
             "Price and quantity",
             {
                 "fields": (
-                    "price", "quantity", "quote_amount", "display_quantity", "bound_price",
-                    "reprice_limit", "reference_price",
+                    "price", "quantity", "quote_amount", "bound_price", "reference_price",
                 ),
             },
         ),
         (
-            "Trigger",
-            {
-                "fields": (
-                    "stop_price", "trigger_source", "trail_amount", "trail_ppm",
-                    "activation_price", "trail_stop_price", "trail_bound_price", "bound_trail_ppm",
-                ),
-            },
+            "Terms",
+            {"fields": (*TERMS_COLUMNS, "trail_stop_price", "trail_bound_price")},
         ),
         (
             "What came of it",

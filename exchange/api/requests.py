@@ -2,7 +2,8 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from functools import cache
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
 from django.http import HttpRequest
@@ -10,6 +11,7 @@ from django.http import HttpRequest
 from exchange.domain.codes import Code
 from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
+from exchange.domain.grammar import DecimalText
 
 BODY_BYTES_MAX: Final = 8 * 1024  # an order is a few hundred
 ID_MAX: Final = (1 << 63) - 1
@@ -18,18 +20,6 @@ T = TypeVar("T")
 
 _UNIX: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_DECIMAL_FIELDS: Final = frozenset(
-    {
-        "price",
-        "quantity",
-        "quote_amount",
-        "stop_price",
-        "trail_amount",
-        "activation_price",
-        "display_quantity",
-        "bound_price",
-    }
-)
 _AT: Final = re.compile(r"at `\$\.([^`]{1,64})`")
 _MISSING: Final = re.compile(r"missing required field `([^`]{1,64})`")
 _UNKNOWN: Final = re.compile(r"unknown field `([^`]{1,64})`")
@@ -59,12 +49,12 @@ def json_decode(data: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error)) from error
+        raise _refusal(str(error), decoder.type) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise DomainError(Code.REQUEST_MALFORMED) from error
 
 
-def _refusal(text: str) -> DomainError:
+def _refusal(text: str, body: Any) -> DomainError:
     """What msgspec found, as a refusal. Its texts are pinned by tests."""
     for pattern, code in (
         (_MISSING, Code.REQUEST_FIELD_MISSING),
@@ -77,9 +67,20 @@ def _refusal(text: str) -> DomainError:
     if at is None:
         return DomainError(Code.REQUEST_MALFORMED)
     field = at[1]
-    if field in _DECIMAL_FIELDS and ("got `int`" in text or "got `float`" in text):
+    if ("got `int`" in text or "got `float`" in text) and field in _decimals(body):
         return DomainError(Code.REQUEST_NUMBER_NOT_STRING, field=field)
     return DomainError(Code.REQUEST_FIELD_INVALID, field=field, rule=text.partition(" - at")[0])
+
+
+@cache
+def _decimals(body: Any) -> frozenset[str]:
+    """The fields of a body's struct that are decimals in strings."""
+    hints = get_type_hints(body, include_extras=True) if isinstance(body, type) else {}
+    return frozenset(name for name, hint in hints.items() if _is_decimal(hint))
+
+
+def _is_decimal(hint: Any) -> bool:
+    return hint == DecimalText or any(map(_is_decimal, get_args(hint)))
 
 
 def order_id_of(text: str) -> int:

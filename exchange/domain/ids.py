@@ -6,6 +6,8 @@ of counter. Ranges of time are ranges of ids, which is what the partitioned tabl
 
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
 
 EPOCH_MS = 1_704_067_200_000  # 2024-01-01T00:00:00Z
 NODE_BITS = 10
@@ -54,3 +56,14 @@ def id_floor(time_ms: int) -> int:
 def id_time_ms(value: int) -> int:
     """Unix time in milliseconds at which the id was made."""
     return (value >> TIME_SHIFT) + EPOCH_MS
+
+
+def time_ms_text(time_ms: int) -> str:
+    """A Unix time in milliseconds as RFC 3339 text in UTC, with milliseconds."""
+    seconds, milliseconds = divmod(time_ms, 1000)
+    return f"{_second_text(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

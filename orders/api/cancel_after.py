@@ -17,8 +17,8 @@ from exchange.api.keys import authenticate
 from exchange.api.requests import body_decode
 from exchange.api.schema import responses
 from exchange.domain.enums import Scope
+from exchange.domain.ids import time_ms_text
 from orders.api.commands import CommandsSentSerializer, commands_json
-from orders.intake.rows import moment_text
 from orders.writes.cancel_after import (
     SCOPE_ACCOUNT,
     SCOPE_KEY,
@@ -82,5 +82,5 @@ def cancel_after(request: HttpRequest) -> HttpResponseBase:
     answer = cancel_after_set(
         principal, timeout_ms=body.timeout_ms, symbol=body.symbol, scope=body.scope
     )
-    due_at = moment_text(answer.due_ms) if answer.due_ms else None
+    due_at = time_ms_text(answer.due_ms) if answer.due_ms else None
     return json_response({"due_at": due_at, **commands_json(answer.commands)}, 202)

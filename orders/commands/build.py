@@ -9,7 +9,6 @@ Units: prices in ticks, quantities in lots, budgets in tick-lots (ticks x lots).
 
 from collections.abc import Sequence
 
-from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_time_ms
 from matching.engine.messages import (
     BUY,
@@ -31,11 +30,9 @@ from matching.engine.messages import (
     SetState,
     Terms,
 )
-from orders.commands.words import SOURCES, TRIGGERS
 
 # A command's time is the time in its id: the same on the stream and after a reload.
 BOTH_SIDES = -1
-_NO_TERMS = Terms()
 
 
 def place_command(
@@ -84,37 +81,6 @@ def place_command(
     )
 
 
-def terms_of(
-    kind: OrderType,
-    *,
-    stop_ticks: int = 0,
-    source: TriggerSource = TriggerSource.LAST,
-    trail_ticks: int = 0,
-    trail_ppm: int = 0,
-    activation_ticks: int = 0,
-    display_lots: int = 0,
-    expire_ms: int = 0,
-    reprice: bool = False,
-    bound_ppm: int = 0,
-    reprice_limit_ticks: int = 0,
-) -> Terms | None:
-    """What only some orders have, or None: one reading of it for drafts and for rows."""
-    terms = Terms(
-        TRIGGERS[kind],
-        stop_ticks,
-        SOURCES[source],
-        trail_ticks,
-        trail_ppm,
-        activation_ticks,
-        display_lots,
-        expire_ms,
-        reprice,
-        bound_ppm,
-        reprice_limit_ticks,
-    )
-    return None if terms == _NO_TERMS else terms
-
-
 def place_list_command(
     *, list_id: int, symbol_id: int, kind: int, orders: Sequence[Place]
 ) -> PlaceList:
@@ -135,24 +101,21 @@ def amend_command(
     command_id: int,
     symbol_id: int,
     order_id: int,
-    price_ticks: int = 0,
-    quantity_lots: int = 0,
     keep_priority: bool = False,
-    stop_ticks: int = 0,
-    display_lots: int = 0,
+    **terms: int,
 ) -> Amend:
-    """The command that gives an order new terms; 0 leaves each of them as it is."""
-    assert price_ticks or quantity_lots or stop_ticks or display_lots
+    """The command that gives an order new `terms`, by the names of the fields of Amend.
+
+    0 leaves a term as it is.
+    """
+    assert any(terms.values())
     return Amend(
         command_id,
         id_time_ms(command_id),
         symbol_id,
         order_id,
-        price_ticks,
-        quantity_lots,
-        keep_priority,
-        stop_ticks,
-        display_lots,
+        keep_priority=keep_priority,
+        **terms,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import structlog
 
-from exchange.domain.enums import LIMIT_TYPES, ListKind, OrderType, TriggerSource
+from exchange.domain.enums import LIMIT_TYPES, ListKind, OrderType
 from exchange.domain.ids import id_time_ms
 from exchange.domain.units import SymbolUnits
 from matching.engine.messages import (
@@ -17,29 +17,19 @@ from matching.engine.messages import (
     Place,
     PlaceList,
     RefuseFaulty,
-    Terms,
 )
 from matching.state.codec import decode_command
-from orders.commands.build import place_command, place_list_command, terms_of
+from orders.commands.build import place_command, place_list_command
+from orders.commands.columns import TERMS_JSON, terms_from_row
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 
 # What reading a row raises that does not hold what it should.
 UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
 
-# What command_from_order_row reads. What only some orders have is one column: for all others eleven
-# that are empty would cost as much as reading the order does.
-ORDER_COLUMNS: Final = """
+# What command_from_order_row reads.
+ORDER_COLUMNS: Final = f"""
 id, account_id, symbol_id, side, type, time_in_force, post_only, self_trade, price, bound_price,
-quantity, quote_amount, list_id, group_id, owner_tag,
-CASE WHEN type NOT IN ('limit', 'market') OR display_quantity IS NOT NULL
-    OR expires_at IS NOT NULL OR reprice
-THEN json_build_object(
-    'stop_price', stop_price::text, 'source', trigger_source, 'trail_amount', trail_amount::text,
-    'trail_ppm', trail_ppm, 'activation_price', activation_price::text,
-    'display_quantity', display_quantity::text, 'reprice', reprice,
-    'bound_ppm', bound_trail_ppm, 'reprice_limit', reprice_limit::text,
-    'expire_ms', (extract(epoch FROM expires_at) * 1000)::bigint)
-END AS terms"""
+quantity, quote_amount, list_id, group_id, owner_tag, {TERMS_JSON} AS terms"""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +41,7 @@ def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
     """
     is_market = row["type"] not in LIMIT_TYPES
     quantity: Decimal | None = row["quantity"]
+    terms: Mapping[str, Any] | None = row["terms"]  # nearly always None
     price: Decimal = row["bound_price"] if is_market else row["price"]
     return place_command(
         order_id=row["id"],
@@ -66,7 +57,7 @@ def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
         self_trade=SELF_TRADES[row["self_trade"]],
         group_id=row["group_id"],
         owner_tag=row["owner_tag"],
-        terms=_terms(row, units),
+        terms=None if terms is None else terms_from_row(OrderType(row["type"]), terms, units),
     )
 
 
@@ -97,30 +88,6 @@ def command_from_row(
         time_ms = id_time_ms(command_id)
         return RefuseFaulty(command_id, time_ms, symbol_id, order_id or 0, False)
     return command
-
-
-def _terms(row: Mapping[str, Any], units: SymbolUnits) -> Terms | None:
-    terms = row["terms"]
-    if terms is None:
-        return None  # nearly always
-    display_quantity: str | None = terms["display_quantity"]
-    return terms_of(
-        OrderType(row["type"]),
-        stop_ticks=_ticks(terms["stop_price"], units),
-        source=TriggerSource(terms["source"] or TriggerSource.LAST),
-        trail_ticks=_ticks(terms["trail_amount"], units),
-        trail_ppm=terms["trail_ppm"] or 0,
-        activation_ticks=_ticks(terms["activation_price"], units),
-        display_lots=units.quantity_lots(Decimal(display_quantity)) if display_quantity else 0,
-        expire_ms=terms["expire_ms"] or 0,
-        reprice=terms["reprice"],
-        bound_ppm=terms["bound_ppm"] or 0,
-        reprice_limit_ticks=_ticks(terms["reprice_limit"], units),
-    )
-
-
-def _ticks(price: str | None, units: SymbolUnits) -> int:
-    return units.price_ticks(Decimal(price)) if price else 0
 
 
 def _budget_ticklots(quote_amount: Decimal | None, units: SymbolUnits) -> int:

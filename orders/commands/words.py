@@ -69,5 +69,6 @@ assert [set(table) for table in (SOURCES, LIST_KINDS, STATES)] == [
 ]
 
 SIDE_TEXTS: Final = {code: word.value for word, code in SIDES.items()}
+SOURCE_TEXTS: Final = {code: word.value for word, code in SOURCES.items()}
 SELF_TRADE_TEXTS: Final = {code: word.value for word, code in SELF_TRADES.items()}
 STATE_TEXTS: Final = {code: word.value for word, code in STATES.items()}

@@ -83,13 +83,14 @@ def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
     price_ticks = units.price_ticks(order["price" if kind in LIMIT_TYPES else "bound_price"])
     quantity_lots = units.quantity_lots(order["quantity"])
     filled_lots = units.quantity_lots(order["filled"])
-    new_price_ticks = job.price_ticks or price_ticks
-    new_quantity_lots = job.quantity_lots or quantity_lots
+    terms = job.terms
+    new_price_ticks = terms.price_ticks or price_ticks
+    new_quantity_lots = terms.quantity_lots or quantity_lots
     if new_quantity_lots <= filled_lots:
         raise DomainError(Code.ORDER_AMEND_BELOW_FILLED, field="quantity")
     if job.keep_priority:
         _priority_check(job, order, price_ticks, quantity_lots)
-    if job.price_ticks or job.quantity_lots or job.stop_ticks:
+    if terms.price_ticks or terms.quantity_lots or terms.stop_ticks:
         worth_ticks = new_price_ticks
         if kind not in LIMIT_TYPES and job.side is Side.SELL:
             worth_ticks = _stop_ticks(job, order) or new_price_ticks
@@ -124,13 +125,14 @@ def _priority_check(
     job: AmendJob, order: Mapping[str, Any], price_ticks: int, quantity_lots: int
 ) -> None:
     """Raise unless it is a pure reduction of an order that has a place to keep."""
-    is_pure = job.price_ticks in (0, price_ticks) and not job.stop_ticks and not job.display_lots
-    is_reduction = 0 < job.quantity_lots < quantity_lots
-    if not (is_pure and is_reduction) or order["status"] == OrderStatus.WAITING:
+    is_reduction = job.terms.is_reduction(price_ticks, quantity_lots)
+    if not is_reduction or order["status"] == OrderStatus.WAITING:
         raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
 
 
 def _stop_ticks(job: AmendJob, order: Mapping[str, Any]) -> int:
     """The stop price that will count, or 0: a trailing stop moves its own."""
     stop_price = order["stop_price"]
-    return job.stop_ticks or (0 if stop_price is None else job.rules.units.price_ticks(stop_price))
+    return job.terms.stop_ticks or (
+        0 if stop_price is None else job.rules.units.price_ticks(stop_price)
+    )

@@ -202,8 +202,9 @@ def _write(connection: Connection, decisions: Decisions) -> None:
             dict_row,
         )
         _ask(connection, sql.INSERT_LISTS, decisions.lists)
+        flat = [row.flat() for row in decisions.special_orders]
         placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
-        special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, decisions.special_orders)
+        special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, flat)
         _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
         held = _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_reservations)
         taken = _ask(connection, reserving.RESERVE, decisions.taken)

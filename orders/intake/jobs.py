@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.symbol_rules import SymbolRules
 from matching.engine.messages import Command
 from orders.commands.build import cancel_command
+from orders.validation.amends import AmendTerms
+from risk.pretrade.drafts import OrderDraft
 from wallets.fees import BUY, SELL, reservation_atoms, reservation_for_quote_amount
 
 SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
@@ -262,17 +263,8 @@ class AmendJob(Job):
     """Give an order new terms; 0 leaves each of them as it is."""
 
     __slots__ = (
-        "account_id",
-        "display_lots",
-        "keep_priority",
-        "order_id",
-        "price_ticks",
-        "quantity_lots",
-        "reserved_asset_id",
-        "rules",
-        "side",
-        "stop_ticks",
-    )
+        "account_id", "keep_priority", "order_id", "reserved_asset_id", "rules", "side", "terms",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -281,22 +273,16 @@ class AmendJob(Job):
         order_id: int,
         side: Side,
         rules: SymbolRules,
-        price_ticks: int = 0,
-        quantity_lots: int = 0,
+        terms: AmendTerms,
         keep_priority: bool = False,
-        stop_ticks: int = 0,
-        display_lots: int = 0,
     ) -> None:
         super().__init__()
-        assert price_ticks or quantity_lots or stop_ticks or display_lots
+        assert any(terms)
         self.account_id = account_id
         self.order_id = order_id
         self.side = side
         self.rules = rules
-        self.price_ticks = price_ticks
-        self.quantity_lots = quantity_lots
+        self.terms = terms
         self.keep_priority = keep_priority
-        self.stop_ticks = stop_ticks
-        self.display_lots = display_lots
         units = rules.units
         self.reserved_asset_id = units.quote_asset_id if side is Side.BUY else units.base_asset_id

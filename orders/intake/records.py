@@ -4,11 +4,11 @@ The worker builds the same command of a new order from its row (orders/commands/
 must be equal.
 """
 
-from exchange.domain.drafts import DraftTerms
-from exchange.domain.enums import TRIGGER_TYPES, CommandKind, OrderType
+from exchange.domain.enums import CommandKind, OrderType
 from exchange.domain.units import SymbolUnits, plain
-from matching.engine.messages import IOC, Amend, Command, Place, PlaceList, Terms
-from orders.commands.build import amend_command, place_command, place_list_command, terms_of
+from matching.engine.messages import IOC, Amend, Command, Place, PlaceList
+from orders.commands.build import amend_command, place_command, place_list_command
+from orders.commands.columns import terms_row
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 from orders.intake.jobs import AmendJob, CommandJob, ListJob, PlaceJob
 from orders.intake.reservations import list_reservations
@@ -17,7 +17,6 @@ from orders.intake.rows import (
     ListRow,
     OrderRow,
     amount_text,
-    moment_text,
     time_text,
 )
 from orders.validation.orders import budget_ticklots
@@ -54,22 +53,8 @@ def order_row(job: PlaceJob) -> OrderRow:
     if draft.reference_ticks and draft.type is OrderType.MARKET:
         row.reference_price = _price_or_none(draft.reference_ticks, units)
     if draft.terms is not None:
-        _terms_set(row, draft.type, draft.terms, units)
+        row.terms = terms_row(draft.terms, units)
     return row
-
-
-def _terms_set(row: OrderRow, kind: OrderType, terms: DraftTerms, units: SymbolUnits) -> None:
-    """Fill in what only some orders have."""
-    row.stop_price = _price_or_none(terms.stop_ticks, units)
-    row.trigger_source = terms.source if kind in TRIGGER_TYPES else None
-    row.trail_amount = _price_or_none(terms.trail_ticks, units)
-    row.trail_ppm = terms.trail_ppm or None
-    row.activation_price = _price_or_none(terms.activation_ticks, units)
-    row.display_quantity = plain(units.quantity(terms.display_lots)) if terms.display_lots else None
-    row.expires_at = moment_text(terms.expires_ms) if terms.expires_ms else None
-    row.reprice = terms.reprice
-    row.bound_trail_ppm = terms.bound_ppm or None
-    row.reprice_limit = _price_or_none(terms.reprice_limit_ticks, units)
 
 
 def _price_or_none(price_ticks: int, units: SymbolUnits) -> str | None:
@@ -115,23 +100,7 @@ def place_of(job: PlaceJob) -> Place:
         self_trade=SELF_TRADES[draft.self_trade],
         group_id=job.group_id,
         owner_tag=job.owner_tag,
-        terms=None if draft.terms is None else _terms_of(draft.type, draft.terms),
-    )
-
-
-def _terms_of(kind: OrderType, terms: DraftTerms) -> Terms | None:
-    return terms_of(
-        kind,
-        stop_ticks=terms.stop_ticks,
-        source=terms.source,
-        trail_ticks=terms.trail_ticks,
-        trail_ppm=terms.trail_ppm,
-        activation_ticks=terms.activation_ticks,
-        display_lots=terms.display_lots,
-        expire_ms=terms.expires_ms,
-        reprice=terms.reprice,
-        bound_ppm=terms.bound_ppm,
-        reprice_limit_ticks=terms.reprice_limit_ticks,
+        terms=draft.terms,
     )
 
 
@@ -174,11 +143,8 @@ def amend_built(job: AmendJob) -> Amend:
         command_id=job.command_id,
         symbol_id=job.rules.units.symbol_id,
         order_id=job.order_id,
-        price_ticks=job.price_ticks,
-        quantity_lots=job.quantity_lots,
         keep_priority=job.keep_priority,
-        stop_ticks=job.stop_ticks,
-        display_lots=job.display_lots,
+        **job.terms._asdict(),
     )
 
 

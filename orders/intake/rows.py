@@ -3,18 +3,17 @@
 Decimals are text in plain notation, so that nothing on the way can round them.
 """
 
-import time
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from exchange.domain.enums import OrderStatus, Side, TimeInForce
-from exchange.domain.ids import id_time_ms
+from exchange.domain.ids import id_time_ms, time_ms_text
 from exchange.domain.units import atoms_to_decimal, plain
 from matching.engine.messages import Command
 from matching.state.codec import encode_command
+from orders.commands.columns import NO_TERMS_ROW
 
 _encoder = msgspec.json.Encoder()
 
@@ -86,7 +85,8 @@ class ListRow(Struct):
 class OrderRow(Struct, omit_defaults=True):
     """One row of orders_order and of wallets_reservation.
 
-    What only some orders have is left out of the JSON of all others: their rows get no longer.
+    The JSON of an order leaves out what only other orders have. `terms` are the columns of the
+    order's terms, by name (orders/commands/columns.py); a plain order has none.
     """
 
     id: int
@@ -109,26 +109,23 @@ class OrderRow(Struct, omit_defaults=True):
     price_ticks: int
     reserved: str
     reference_price: str | None = None
-    stop_price: str | None = None
-    trigger_source: str | None = None
-    trail_amount: str | None = None
-    trail_ppm: int | None = None
-    activation_price: str | None = None
-    display_quantity: str | None = None
-    expires_at: str | None = None
-    reprice: bool = False
-    bound_trail_ppm: int | None = None
-    reprice_limit: str | None = None
     list_id: int | None = None
     group_id: int = 0
     owner_tag: int = 0
     pool_id: int | None = None
     funded_by: int | None = None
     left_lots: int | None = None
+    terms: dict[str, Any] | None = None
+
+    def flat(self) -> dict[str, Any]:
+        """The row with its terms beside its other columns, to be encoded."""
+        row: dict[str, Any] = msgspec.to_builtins(self)
+        row |= row.pop("terms", None) or {}
+        return row
 
     def columns(self) -> dict[str, Any]:
         """The order as a reader of orders_order will find it."""
-        return {
+        columns = {
             "id": self.id,
             "account_id": self.account_id,
             "symbol_id": self.symbol_id,
@@ -143,16 +140,7 @@ class OrderRow(Struct, omit_defaults=True):
             "reference_price": self.reference_price,
             "quantity": self.quantity,
             "quote_amount": self.quote_amount,
-            "stop_price": self.stop_price,
-            "trigger_source": self.trigger_source,
-            "trail_amount": self.trail_amount,
-            "trail_ppm": self.trail_ppm,
-            "activation_price": self.activation_price,
-            "display_quantity": self.display_quantity,
-            "expires_at": self.expires_at,
-            "reprice": self.reprice,
-            "bound_trail_ppm": self.bound_trail_ppm,
-            "reprice_limit": self.reprice_limit,
+            **NO_TERMS_ROW,
             "trail_stop_price": None,
             "trail_bound_price": None,
             "list_id": self.list_id,
@@ -168,6 +156,7 @@ class OrderRow(Struct, omit_defaults=True):
             "updated_at": self.created_at,
             "finished_at": None,
         }
+        return columns if self.terms is None else columns | self.terms
 
 
 def encode_rows(rows: list[Any]) -> str:
@@ -177,18 +166,7 @@ def encode_rows(rows: list[Any]) -> str:
 
 def time_text(command_id: int) -> str:
     """When an id was made, as RFC 3339 UTC text with milliseconds."""
-    return moment_text(id_time_ms(command_id))
-
-
-def moment_text(time_ms: int) -> str:
-    """A Unix time in milliseconds as RFC 3339 UTC text."""
-    seconds, milliseconds = divmod(time_ms, 1000)
-    return f"{_second_text(seconds)}.{milliseconds:03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _second_text(seconds: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return time_ms_text(id_time_ms(command_id))
 
 
 def amount_text(atoms: int, scale: int) -> str:

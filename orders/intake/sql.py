@@ -14,6 +14,7 @@ says `key = ANY(ARRAY[wanted])` for the same reason.
 
 from typing import Final
 
+from orders.commands.columns import TERMS_NAMES, TERMS_RECORD, TERMS_VALUES
 from wallets.fragments import reservations_insert
 from wallets.locks import lock_amended
 
@@ -81,18 +82,17 @@ _ORDER_RECORD: Final = """
         quantity numeric, quote_amount numeric, maker_fee_ppm integer, taker_fee_ppm integer,
         created_at timestamptz, asset_id bigint, price_ticks bigint, reserved numeric,
         reference_price numeric, group_id bigint, owner_tag bigint"""
-_SPECIAL_RECORD: Final = """,
-        stop_price numeric, trigger_source text, trail_amount numeric, trail_ppm integer,
-        activation_price numeric, display_quantity numeric, expires_at timestamptz,
-        reprice boolean, bound_trail_ppm integer, reprice_limit numeric, list_id bigint,
-        pool_id bigint, funded_by bigint, left_lots bigint"""
-_SPECIAL_COLUMNS: Final = """,
-        stop_price, trigger_source, trail_amount, trail_ppm, activation_price, display_quantity,
-        expires_at, bound_trail_ppm, reprice_limit, list_id"""
+# What only some orders have: their terms, and what ties them to a list.
+_SPECIAL_RECORD: Final = (
+    f", {TERMS_RECORD}, list_id bigint, pool_id bigint, funded_by bigint, left_lots bigint"
+)
 
 
-def _insert_orders(record: str, columns: str, reprice: tuple[str, str], *, is_linked: bool) -> str:
-    """Orders and what they hold, from one parse of the batch. What a row leaves out is NULL."""
+def _insert_orders(record: str, columns: str, values: str, *, is_linked: bool) -> str:
+    """The INSERT of orders and their reservations, from one parse of the batch.
+
+    A column that a row leaves out is NULL.
+    """
     return f"""
 WITH batch AS MATERIALIZED (
     SELECT * FROM json_to_recordset(%s::json) AS one({_ORDER_RECORD}{record})
@@ -101,24 +101,20 @@ WITH batch AS MATERIALIZED (
         id, account_id, symbol_id, client_order_id, side, type, time_in_force, post_only,
         self_trade, price, bound_price, quantity, quote_amount, status, filled, filled_quote,
         maker_fee_ppm, taker_fee_ppm, created_at, updated_at, reference_price,
-        group_id, owner_tag{columns}{reprice[0]})
+        group_id, owner_tag{columns})
     SELECT id, account_id, symbol_id, client_order_id, side, type, time_in_force, post_only,
         self_trade, price, bound_price, quantity, quote_amount, 'new', 0, 0,
         maker_fee_ppm, taker_fee_ppm, created_at, created_at, reference_price,
-        coalesce(group_id, 0), coalesce(owner_tag, 0){columns}{reprice[1]}
+        coalesce(group_id, 0), coalesce(owner_tag, 0){values}
     FROM batch
 )
 {reservations_insert("batch", is_linked=is_linked)}"""  # noqa: S608 - column names of ours
 
 
 # Nearly all orders are plain, and each column that is looked for in their JSON costs them time.
-INSERT_ORDERS: Final = _insert_orders("", "", ("", ""), is_linked=False)
-# Orders with terms, or of a list.
+INSERT_ORDERS: Final = _insert_orders("", "", "", is_linked=False)
 INSERT_SPECIAL_ORDERS: Final = _insert_orders(
-    _SPECIAL_RECORD,
-    _SPECIAL_COLUMNS,
-    (", reprice", ", coalesce(reprice, false)"),
-    is_linked=True,
+    _SPECIAL_RECORD, f", {TERMS_NAMES}, list_id", f", {TERMS_VALUES}, list_id", is_linked=True
 )
 
 INSERT_LISTS: Final = """

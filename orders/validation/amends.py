@@ -3,8 +3,9 @@
 Units: prices in ticks, quantities in lots; 0 is what stays as it is.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import (
@@ -18,6 +19,7 @@ from exchange.domain.enums import (
 )
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.domain.units import SymbolUnits
 from orders.validation.requests import AmendRequest
 from orders.validation.terms import (
     bound_side_check,
@@ -37,6 +39,12 @@ class AmendTerms(NamedTuple):
     quantity_lots: int = 0
     stop_ticks: int = 0
     display_lots: int = 0
+
+    def is_reduction(self, price_ticks: int, quantity_lots: int) -> bool:
+        """Whether an order of this price and quantity gets smaller, and nothing else changes."""
+        is_pure = self.price_ticks in (0, price_ticks)
+        is_pure = is_pure and not self.stop_ticks and not self.display_lots
+        return is_pure and 0 < self.quantity_lots < quantity_lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,29 @@ class AmendedOrder:
             return True
         is_new = self.status is OrderStatus.NEW
         return is_new and self.type is OrderType.LIMIT and not self.is_listed
+
+
+def amended_order(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
+    """The order of a row of orders_order."""
+
+    def ticks(name: str) -> int:
+        return 0 if row[name] is None else units.price_ticks(row[name])
+
+    def lots(name: str) -> int:
+        return 0 if row[name] is None else units.quantity_lots(row[name])
+
+    return AmendedOrder(
+        side=Side(row["side"]),
+        type=OrderType(row["type"]),
+        time_in_force=TimeInForce(row["time_in_force"]),
+        status=OrderStatus(row["status"]),
+        is_listed=row["list_id"] is not None,
+        quantity_lots=lots("quantity"),
+        display_lots=lots("display_quantity"),
+        price_ticks=ticks("price"),
+        stop_ticks=ticks("stop_price"),
+        bound_ticks=ticks("bound_price"),
+    )
 
 
 def amend_terms(request: AmendRequest, rules: SymbolRules) -> AmendTerms:

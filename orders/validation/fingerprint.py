@@ -1,11 +1,12 @@
 """Whether two requests ask for the same order, however they spell it. Pure."""
 
 import hashlib
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from exchange.domain.enums import SelfTradePrevention
 from orders.validation.orders import time_in_force_default
-from orders.validation.requests import OrderRequest
+from orders.validation.requests import TERM_FIELDS, OrderRequest
 from orders.validation.terms import is_plain
 from orders.validation.values import time_ms_parse
 
@@ -36,17 +37,7 @@ def fingerprint_of(request: OrderRequest) -> str:
 
 
 def _terms(request: OrderRequest) -> list[str]:
-    return [
-        _decimal(request.stop_price),
-        request.trigger_source or "last",
-        _decimal(request.trail_amount),
-        str(request.trail_bps),
-        _decimal(request.activation_price),
-        _decimal(request.display_quantity),
-        _time(request.expires_at),
-        str(request.reprice),
-        _decimal(request.bound_price),
-    ]
+    return [_TEXTS.get(name, _decimal)(getattr(request, name)) for name in TERM_FIELDS]
 
 
 def _decimal(text: str | None) -> str:
@@ -60,3 +51,12 @@ def _time(text: str | None) -> str:
         return ""
     time_ms = time_ms_parse(text)
     return text if time_ms is None else str(time_ms)
+
+
+# How the terms that are no decimals are spelled.
+_TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "trigger_source": lambda source: source or "last",
+    "trail_bps": str,
+    "expires_at": _time,
+    "reprice": str,
+}

@@ -12,7 +12,6 @@ from typing import Final
 
 from exchange.domain import grammar
 from exchange.domain.codes import Code
-from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import (
     LIMIT_TYPES,
     TRIGGER_TYPES,
@@ -24,6 +23,7 @@ from exchange.domain.enums import (
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import plain
+from matching.engine.messages import Terms
 from orders.validation.requests import AmendRequest, OrderRequest, OrderTermsRequest
 from orders.validation.states import entry_check
 from orders.validation.terms import bound_ticks_of, is_plain, terms_build
@@ -35,6 +35,7 @@ from orders.validation.values import (
     quote_atoms_of,
     word_of,
 )
+from risk.pretrade.drafts import OrderDraft
 
 __all__ = [
     "UNITS_MAX",
@@ -92,7 +93,7 @@ def draft_build(
     if request.post_only and (kind not in LIMIT_TYPES or time_in_force not in _MAY_REST):
         raise DomainError(Code.ORDER_POST_ONLY_INVALID, field="post_only")
     price_ticks, quantity_lots, quote_atoms = _size(request, kind, side, rules)
-    terms: DraftTerms | None = None
+    terms: Terms | None = None
     if kind in TRIGGER_TYPES or time_in_force is TimeInForce.GTD or not is_plain(request):
         terms = terms_build(request, kind, side, time_in_force, quantity_lots, rules)
         stop_ticks = terms.stop_ticks if terms is not None else 0

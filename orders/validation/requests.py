@@ -100,6 +100,13 @@ class OrderTermsRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = None
 
 
+# What only some orders have, in the order that a stored fingerprint goes by
+# (orders/validation/fingerprint.py).
+TERM_FIELDS: Final = OrderTermsRequest.__struct_fields__[
+    OrderTermsRequest.__struct_fields__.index("stop_price") :
+]
+
+
 class OrderRequest(OrderTermsRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A new order.
 

@@ -4,22 +4,28 @@ Each type takes some of these fields and refuses the others by name.
 Units: prices and distances in ticks, quantities in lots, times in Unix milliseconds.
 """
 
+from operator import attrgetter
 from typing import Final
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import (
     LIMIT_TYPES,
     TRIGGER_TYPES,
     OrderType,
     Side,
     TimeInForce,
-    TriggerSource,
 )
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import NotExact, plain
-from orders.validation.requests import ICEBERG_PARTS_MAX, TRAIL_BPS_MAX, OrderTermsRequest
+from matching.engine.messages import SOURCE_LAST, Terms
+from orders.commands.words import SOURCES, TRIGGERS
+from orders.validation.requests import (
+    ICEBERG_PARTS_MAX,
+    TERM_FIELDS,
+    TRAIL_BPS_MAX,
+    OrderTermsRequest,
+)
 from orders.validation.values import (
     TIME_MS_MAX,
     decimal_parse,
@@ -27,27 +33,22 @@ from orders.validation.values import (
     time_ms_parse,
     word_of,
 )
+from risk.pretrade.drafts import OrderDraft
 
 PPM_PER_BPS: Final = 100
 
-_SOURCES: Final = {source.value: source for source in TriggerSource}
+_SOURCES: Final = {word.value: source for word, source in SOURCES.items()}
 _STOP_TYPES: Final = TRIGGER_TYPES - {OrderType.TRAILING_STOP}
 _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 def is_plain(request: OrderTermsRequest) -> bool:
     """Whether a request names none of the fields that this module is about."""
-    return (
-        request.stop_price is None
-        and request.trigger_source is None
-        and request.trail_amount is None
-        and request.trail_bps is None
-        and request.activation_price is None
-        and request.display_quantity is None
-        and request.expires_at is None
-        and request.bound_price is None
-        and not request.reprice
-    )
+    return _named(request) == _NONE_NAMED
+
+
+_named: Final = attrgetter(*TERM_FIELDS)
+_NONE_NAMED: Final = _named(OrderTermsRequest(side="", type="", client_order_id=""))
 
 
 def terms_build(
@@ -57,9 +58,9 @@ def terms_build(
     time_in_force: TimeInForce,
     quantity_lots: int,
     rules: SymbolRules,
-) -> DraftTerms | None:
+) -> Terms | None:
     """The terms of an order, or None where it has none; what its type does not take is refused."""
-    expires_ms = _expires_ms(request.expires_at, time_in_force)
+    expire_ms = _expire_ms(request.expires_at, time_in_force)
     if request.reprice and not request.post_only:
         raise DomainError(Code.ORDER_REPRICE_INVALID, field="reprice")
     stop_ticks = _stop_ticks(request.stop_price, kind, rules)
@@ -68,16 +69,17 @@ def terms_build(
     display_lots = _display_lots(
         request.display_quantity, kind, time_in_force, quantity_lots, rules
     )
-    if kind not in TRIGGER_TYPES and not (expires_ms or display_lots or request.reprice):
+    if kind not in TRIGGER_TYPES and not (expire_ms or display_lots or request.reprice):
         return None
-    return DraftTerms(
+    return Terms(
+        trigger=TRIGGERS[kind],
         stop_ticks=stop_ticks,
         source=source,
         trail_ticks=trail_ticks,
         trail_ppm=trail_ppm,
         activation_ticks=activation_ticks,
         display_lots=display_lots,
-        expires_ms=expires_ms,
+        expire_ms=expire_ms,
         reprice=request.reprice,
         reprice_limit_ticks=_reprice_limit_ticks(side, rules) if request.reprice else 0,
     )
@@ -90,7 +92,7 @@ def _reprice_limit_ticks(side: Side, rules: SymbolRules) -> int:
 
 def expiry_check(draft: OrderDraft, now_ms: int) -> None:
     """Raise when the order's time is over before it begins."""
-    if draft.terms is not None and 0 < draft.terms.expires_ms <= now_ms:
+    if draft.terms is not None and 0 < draft.terms.expire_ms <= now_ms:
         raise DomainError(
             Code.ORDER_EXPIRY_INVALID, field="expires_at", rule="it must lie in the future"
         )
@@ -171,7 +173,7 @@ def _display_lots(
     return display_lots
 
 
-def _expires_ms(text: str | None, time_in_force: TimeInForce) -> int:
+def _expire_ms(text: str | None, time_in_force: TimeInForce) -> int:
     is_dated = time_in_force is TimeInForce.GTD
     if text is None:
         if is_dated:
@@ -197,9 +199,9 @@ def _stop_ticks(text: str | None, kind: OrderType, rules: SymbolRules) -> int:
     return price_ticks_of(text, rules, "stop_price")
 
 
-def _source(text: str | None, kind: OrderType) -> TriggerSource:
+def _source(text: str | None, kind: OrderType) -> int:
     if text is None:
-        return TriggerSource.LAST
+        return SOURCE_LAST
     if kind not in TRIGGER_TYPES:
         raise DomainError(Code.ORDER_TRIGGER_SOURCE_FORBIDDEN, field="trigger_source")
     return word_of(_SOURCES, text, "trigger_source")

@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 
 from exchange.access.principals import Principal
 from exchange.domain.codes import Code
-from exchange.domain.drafts import OrderDraft
-from exchange.domain.enums import CommandKind, OrderStatus, OrderType, Side, TimeInForce
+from exchange.domain.enums import CommandKind, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.domain.units import SymbolUnits
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_by_id, symbol_known
@@ -38,6 +36,7 @@ from orders.validation.amends import (
     AmendTerms,
     amend_check,
     amend_terms,
+    amended_order,
     bound_check,
     bound_ticks_after,
     is_more,
@@ -51,6 +50,7 @@ from orders.validation.states import (
 )
 from orders.validation.terms import expiry_check
 from risk.limits.open_orders import open_orders_max_of
+from risk.pretrade.drafts import OrderDraft
 from risk.pretrade.rules import slipped_ticks, user_check
 from risk.pretrade.services import draft_check, price_check
 
@@ -265,7 +265,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     rules = symbol_by_id(order["symbol_id"])
     amend_state_check(rules)
     served_check(rules)
-    amended = _amended(order, rules.units)
+    amended = amended_order(order, rules.units)
     terms = _amend_terms(request, amended, rules)
     if is_more(terms, amended):
         listing_check(rules)
@@ -274,11 +274,8 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
         order_id=order_id,
         side=Side(order["side"]),
         rules=rules,
-        price_ticks=terms.price_ticks,
-        quantity_lots=terms.quantity_lots,
+        terms=terms,
         keep_priority=request.keep_priority,
-        stop_ticks=terms.stop_ticks,
-        display_lots=terms.display_lots,
     )
     return _under_way(intake().submit(job))
 
@@ -297,27 +294,6 @@ def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules)
         terms = terms._replace(price_ticks=bound_ticks_after(order, usual, new_usual))
         bound_check(terms, order, rules)
     return terms
-
-
-def _amended(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
-    def ticks(name: str) -> int:
-        return 0 if row[name] is None else units.price_ticks(row[name])
-
-    def lots(name: str) -> int:
-        return 0 if row[name] is None else units.quantity_lots(row[name])
-
-    return AmendedOrder(
-        side=Side(row["side"]),
-        type=OrderType(row["type"]),
-        time_in_force=TimeInForce(row["time_in_force"]),
-        status=OrderStatus(row["status"]),
-        is_listed=row["list_id"] is not None,
-        quantity_lots=lots("quantity"),
-        display_lots=lots("display_quantity"),
-        price_ticks=ticks("price"),
-        stop_ticks=ticks("stop_price"),
-        bound_ticks=ticks("bound_price"),
-    )
 
 
 def account_of(principal: Principal) -> int:

@@ -6,11 +6,11 @@ Units: prices in ticks, shares in ppm (millionths).
 from typing import Final, NamedTuple
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import PPM, plain
+from risk.pretrade.drafts import OrderDraft
 
 
 class Top(NamedTuple):

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from exchange.domain.codes import Code
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import PPM, plain
+from risk.pretrade.drafts import OrderDraft
 from risk.pretrade.rules import (
     NO_TOP,
     Top,
@@ -88,7 +90,7 @@ def _bound_travels(draft: OrderDraft, rules: SymbolRules) -> OrderDraft:
         return draft
     # Without any slippage, too, it follows: by a millionth, which is rounded to the stop price.
     bound_ppm = min(max(1, rules.slippage_ppm), PPM - 1)
-    return replace(draft, terms=replace(draft.terms, bound_ppm=bound_ppm))
+    return replace(draft, terms=msgspec.structs.replace(draft.terms, bound_ppm=bound_ppm))
 
 
 def _size_check(draft: OrderDraft, bound_ticks: int, from_ticks: int, rules: SymbolRules) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import psycopg
 
-from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import (
     CommandKind,
     ListKind,
@@ -15,6 +14,7 @@ from exchange.domain.enums import (
     Side,
     TimeInForce,
 )
+from matching.engine.messages import Terms
 from orders.commands.build import cancel_after_command
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import CommandJob, Job, ListJob, PlaceJob
@@ -45,13 +45,11 @@ def special_job(
     **terms: Any,
 ) -> PlaceJob:
     """An order with terms; `ticks` is its limit, or the bound of what trades as a market order."""
-    tif = time_in_force or (TimeInForce.GTD if "expires_ms" in terms else TimeInForce.GTC)
+    tif = time_in_force or (TimeInForce.GTD if "expire_ms" in terms else TimeInForce.GTC)
     plain = market.place_job(
         account, side, lots, ticks, type=type, time_in_force=tif, post_only=post_only
     )
-    draft = replace(
-        plain.draft, self_trade=self_trade, terms=DraftTerms(**terms) if terms else None
-    )
+    draft = replace(plain.draft, self_trade=self_trade, terms=Terms(**terms) if terms else None)
     return PlaceJob(
         account_id=market.account_ids[account],
         draft=draft,

@@ -12,7 +12,6 @@ from functools import partial
 
 import psycopg
 
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import (
     CommandKind,
     OrderType,
@@ -27,6 +26,8 @@ from orders.commands.build import cancel_all_command, cancel_command, set_state_
 from orders.intake.batch import commit_batch
 from orders.intake.decide import StreamEntry
 from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
+from orders.validation.amends import AmendTerms
+from risk.pretrade.drafts import OrderDraft
 from tests.factories.models import AccountFactory, SymbolFactory, funds_give
 
 MAKER_FEE_PPM = 500
@@ -142,8 +143,7 @@ class Market:
             order_id=order_id,
             side=side,
             rules=self.rules,
-            price_ticks=price_ticks,
-            quantity_lots=quantity_lots,
+            terms=AmendTerms(price_ticks, quantity_lots),
             keep_priority=keep_priority,
         )
 

@@ -9,17 +9,17 @@ import psycopg
 import pytest
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import ListKind, OrderType, Side
 from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
 from exchange.selectors import units_load
-from matching.engine.messages import PlaceList
+from matching.engine.messages import PlaceList, Terms
 from matching.state.codec import decode_command
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
 from orders.recording.unsequenced import UnsequencedRows
+from orders.validation.amends import AmendTerms
 from tests.factories.market import Market
 from wallets.models import Balance, Reservation
 
@@ -42,7 +42,7 @@ def market_terms() -> dict[str, Any]:
 def leg(market: Market, one: Leg, client_id: str | None = None) -> PlaceJob:
     side, kind, lots, ticks = one
     job = market.place_job(0, side, lots, ticks, type=kind)
-    terms = None if kind is LIMIT else DraftTerms(stop_ticks=ticks)
+    terms = None if kind is LIMIT else Terms(stop_ticks=ticks)
     client_id = client_id or job.draft.client_order_id
     job.draft = replace(job.draft, terms=terms, client_order_id=client_id)
     return job
@@ -372,7 +372,7 @@ def test_no_amend_where_fills_are_to_pay_or_release(
         order_id=ids_of(job)[index],
         side=job.places[index].draft.side,
         rules=market.rules,
-        quantity_lots=35,
+        terms=AmendTerms(quantity_lots=35),
     )
     before = held()
     run(market, db, change)
@@ -422,8 +422,7 @@ def test_a_new_bound_of_a_stop_is_reserved_for(market: Market, db: psycopg.Conne
         order_id=order_id,
         side=BUY,
         rules=market.rules,
-        stop_ticks=110,
-        price_ticks=120,
+        terms=AmendTerms(stop_ticks=110, price_ticks=120),
     )
     market.submit(db, change)
     assert Reservation.objects.get().amount == Decimal("0.012012")
@@ -436,7 +435,11 @@ def test_what_waits_is_cancelled_and_amended_like_what_is_open(
     [order_id] = market.submit(db, job)
     sequenced(order_id, "waiting")
     change = AmendJob(
-        account_id=job.account_id, order_id=order_id, side=BUY, rules=market.rules, stop_ticks=90
+        account_id=job.account_id,
+        order_id=order_id,
+        side=BUY,
+        rules=market.rules,
+        terms=AmendTerms(stop_ticks=90),
     )
     cancel = market.cancel_job(0, order_id)
     run(market, db, change, cancel)

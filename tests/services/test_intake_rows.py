@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
 from exchange.selectors import units_load
+from matching.engine.messages import Terms
 from matching.state.codec import decode_command
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.models import Order
@@ -47,7 +47,7 @@ def job_of(
     side: Side,
     kind: OrderType,
     *,
-    terms: DraftTerms | None = None,
+    terms: Terms | None = None,
     draft: dict[str, Any] | None = None,
     group_id: int = 0,
     owner_tag: int = 0,
@@ -66,29 +66,29 @@ def job_of(
     )
 
 
-STOP = DraftTerms(stop_ticks=110)
+STOP = Terms(stop_ticks=110)
 CASES: dict[str, tuple[OrderType, dict[str, Any]]] = {
     "limit": (OrderType.LIMIT, {}),
     "limit of a key and a group": (OrderType.LIMIT, {"group_id": 5, "owner_tag": 6}),
     "decrement": (OrderType.LIMIT, {"draft": {"self_trade": SelfTradePrevention.DECREMENT}}),
-    "iceberg": (OrderType.LIMIT, {"terms": DraftTerms(display_lots=2)}),
+    "iceberg": (OrderType.LIMIT, {"terms": Terms(display_lots=2)}),
     "gtd": (
         OrderType.LIMIT,
         {
-            "terms": DraftTerms(expires_ms=EXPIRES_MS),
+            "terms": Terms(expire_ms=EXPIRES_MS),
             "draft": {"time_in_force": TimeInForce.GTD},
         },
     ),
     "repriced": (
         OrderType.LIMIT,
-        {"terms": DraftTerms(reprice=True), "draft": {"post_only": True}},
+        {"terms": Terms(reprice=True), "draft": {"post_only": True}},
     ),
     "market": (OrderType.MARKET, {"draft": {"time_in_force": TimeInForce.IOC}}),
     "stop_market": (OrderType.STOP_MARKET, {"terms": STOP}),
     "stop_market gtd": (
         OrderType.STOP_MARKET,
         {
-            "terms": replace(STOP, expires_ms=EXPIRES_MS),
+            "terms": replace(STOP, expire_ms=EXPIRES_MS),
             "draft": {"time_in_force": TimeInForce.GTD},
         },
     ),
@@ -106,18 +106,18 @@ CASES: dict[str, tuple[OrderType, dict[str, Any]]] = {
     "repriced so far and no further": (
         OrderType.LIMIT,
         {
-            "terms": DraftTerms(reprice=True, reprice_limit_ticks=500),
+            "terms": Terms(reprice=True, reprice_limit_ticks=500),
             "draft": {"post_only": True},
         },
     ),
     "trailing with a bound that follows": (
         OrderType.TRAILING_STOP,
-        {"terms": DraftTerms(trail_ticks=9, bound_ppm=50_000)},
+        {"terms": Terms(trail_ticks=9, bound_ppm=50_000)},
     ),
-    "trailing by amount": (OrderType.TRAILING_STOP, {"terms": DraftTerms(trail_ticks=9)}),
+    "trailing by amount": (OrderType.TRAILING_STOP, {"terms": Terms(trail_ticks=9)}),
     "trailing by share": (
         OrderType.TRAILING_STOP,
-        {"terms": DraftTerms(trail_ppm=1_500, activation_ticks=120)},
+        {"terms": Terms(trail_ppm=1_500, activation_ticks=120)},
     ),
 }
 

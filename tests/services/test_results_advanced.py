@@ -10,6 +10,7 @@ from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.messages import CLOSED
 from matching.worker.ports import CommitRefused, EngineFailed
 from orders.intake.jobs import AmendJob, PlaceJob
+from orders.validation.amends import AmendTerms
 from tests.factories.desk import Desk, stop_limit_job
 from tests.factories.desk_jobs import (
     cancel_after_job,
@@ -120,9 +121,7 @@ def test_an_amend_of_what_waits_changes_its_terms_and_nothing_in_the_book(desk: 
         order_id=stop,
         side=SELL,
         rules=desk.market.rules,
-        price_ticks=70,
-        quantity_lots=4,
-        stop_ticks=75,
+        terms=AmendTerms(70, 4, 75),
     )
     desk.send(amend)
     row = desk.row(stop)
@@ -279,10 +278,10 @@ def test_a_refused_list_is_refused_order_by_order(desk: Desk) -> None:
 def test_an_order_ends_at_its_time_by_a_command_that_has_no_row(desk: Desk) -> None:
     expires_ms = desk.clock.now_ms() + 5_000
     ids = desk.send(
-        special_job(desk.market, 0, SELL, 5, 100, expires_ms=expires_ms),
+        special_job(desk.market, 0, SELL, 5, 100, expire_ms=expires_ms),
         special_job(
             desk.market, 0, SELL, 5, 80, type=OrderType.STOP_LIMIT, stop_ticks=90,
-            expires_ms=expires_ms,
+            expire_ms=expires_ms,
         ),
     )  # fmt: skip
     desk.clock.sleep_ms(6_000)

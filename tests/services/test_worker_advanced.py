@@ -231,7 +231,7 @@ def test_an_order_expires_on_time_though_nothing_else_happens(
 ) -> None:
     process = around.start()
     expires_ms = around.clock.now_ms() + 777
-    submit(market, db, special_job(market, 0, SELL, 5, 100, expires_ms=expires_ms))
+    submit(market, db, special_job(market, 0, SELL, 5, 100, expire_ms=expires_ms))
     around.deliver()
     process.run(1)
     turns = 0
@@ -252,7 +252,7 @@ def test_without_the_stream_an_order_expires_on_time(
 ) -> None:
     process = around.start()
     expires_ms = around.clock.now_ms() + 300
-    submit(market, db, special_job(market, 0, SELL, 5, 100, expires_ms=expires_ms))
+    submit(market, db, special_job(market, 0, SELL, 5, 100, expire_ms=expires_ms))
     around.stream.is_down = around.feed.is_down = True
     turns = 0
     while "expired" not in statuses(db, market):

@@ -92,7 +92,7 @@ def cancel_after(market: Market) -> list[list[Job]]:
     now_ms = id_time_ms(market.ids.next_id())
     return [
         [cancel_after_job(market, 0, now_ms + 60_000), cancel_after_job(market, 1, now_ms + 5_000)],
-        [special_job(market, 0, SELL, 3, 100, expires_ms=now_ms + 3_000)],
+        [special_job(market, 0, SELL, 3, 100, expire_ms=now_ms + 3_000)],
         [plain(market, 1, SELL, 3, 101), cancel_after_job(market, 1, 0)],
     ]
 
@@ -433,9 +433,9 @@ def test_amended_orders_are_what_their_rows_say(
     around.deliver()
     first.run()
     amend = market.amend_job(0, stop, SELL, price_ticks=85, quantity_lots=4)
-    amend.stop_ticks = 88
+    amend.terms = amend.terms._replace(stop_ticks=88)
     other = market.amend_job(0, iceberg, SELL, price_ticks=101)
-    other.display_lots = 3
+    other.terms = other.terms._replace(display_lots=3)
     submit(market, db, amend, other)
     around.deliver()
     first.run()
@@ -470,7 +470,7 @@ def test_own_commands_that_keep_failing_leave_their_symbol_alone(
     """They have no row to refuse: without this the partition would never start again."""
     expires_ms = around.clock.now_ms() + 1_000
     first = around.start()
-    batch(around, db, first, special_job(market, 0, SELL, 5, 100, expires_ms=expires_ms))
+    batch(around, db, first, special_job(market, 0, SELL, 5, 100, expire_ms=expires_ms))
     around.clock.sleep_ms(2_000)
     for _ in range(2):
         first.worker.results.record_fault(

@@ -11,7 +11,6 @@ from functools import partial
 from random import Random
 from typing import Any, Final
 
-from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import (
     LIMIT_TYPES,
     TRIGGER_TYPES,
@@ -24,6 +23,7 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from matching.engine import messages as m
+from matching.engine.messages import Terms
 from orders.commands.build import (
     cancel_after_command,
     cancel_all_command,
@@ -32,6 +32,8 @@ from orders.commands.build import (
     set_limits_command,
 )
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
+from orders.validation.amends import AmendTerms
+from risk.pretrade.drafts import OrderDraft
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
 from tests.factories.worker import TestClock
 
@@ -224,7 +226,7 @@ class Clients:
         time_in_force: TimeInForce,
         *,
         post_only: bool,
-    ) -> DraftTerms | None:
+    ) -> Terms | None:
         random = self.random
         if self.is_plain:
             return None
@@ -238,17 +240,17 @@ class Clients:
             stop_ticks = 0
         is_gathering = time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
         may_hide = kind in LIMIT_TYPES and is_gathering and lots > 1
-        terms = DraftTerms(
+        terms = Terms(
             stop_ticks=stop_ticks,
             source=source,
             trail_ticks=trail_ticks,
             trail_ppm=trail_ppm,
             activation_ticks=activation_ticks,
             display_lots=random.randint(1, lots - 1) if may_hide and random.random() < 0.2 else 0,
-            expires_ms=self._soon() if time_in_force is TimeInForce.GTD else 0,
+            expire_ms=self._soon() if time_in_force is TimeInForce.GTD else 0,
             reprice=post_only and random.random() < 0.6,
         )
-        return None if terms == DraftTerms() else terms
+        return None if terms == Terms() else terms
 
     def _soon(self) -> int:
         return self.clock.now_ms() + self.random.choice([1, 300, 3_000, 20_000])
@@ -368,7 +370,7 @@ class Clients:
             side=placed.side,
             rules=self.market.rules,
             keep_priority=luck > 0.85,
-            **changes,
+            terms=AmendTerms(**changes),
         )
 
     def _cancel_all(self) -> Job:

@@ -13,13 +13,13 @@ from typing import Any, Final
 import psycopg
 
 from config.demo.flow import FlowCommand
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from orders.intake.batch import CommandPublisher, commit_batch
 from orders.intake.jobs import Accepted, Job, PlaceJob, cancel_job
 from orders.validation.orders import OrderRequest, draft_build
+from risk.pretrade.drafts import OrderDraft
 from risk.pretrade.rules import protective_ticks
 from risk.pretrade.selectors import top_of_book
 from tests.lab.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFailed, SendResult

@@ -2,10 +2,9 @@
 
 import pytest
 
-from exchange.domain.enums import OrderType, TriggerSource
 from exchange.domain.ids import id_floor
 from matching.engine import messages
-from matching.engine.messages import Place, Terms
+from matching.engine.messages import Place
 from orders.commands.build import (
     amend_command,
     cancel_after_command,
@@ -15,7 +14,6 @@ from orders.commands.build import (
     set_band_command,
     set_feature_command,
     set_limits_command,
-    terms_of,
 )
 
 TIME_MS = 1_800_000_000_000
@@ -50,19 +48,6 @@ def test_a_commands_time_is_the_time_in_its_id() -> None:
         amend_command(command_id=ID, symbol_id=1, order_id=2, stop_ticks=3),
     ):
         assert (command.command_id, command.time_ms, command.symbol_id) == (ID, TIME_MS, 1)
-
-
-@pytest.mark.parametrize("kind", [OrderType.LIMIT, OrderType.MARKET])
-def test_a_plain_order_has_no_terms(kind: OrderType) -> None:
-    assert terms_of(kind) is None
-
-
-def test_terms_carry_what_was_asked_for() -> None:
-    assert terms_of(
-        OrderType.TAKE_PROFIT, stop_ticks=7, source=TriggerSource.BEST, expire_ms=9
-    ) == Terms(
-        trigger=messages.TRIGGER_TAKE, stop_ticks=7, source=messages.SOURCE_BEST, expire_ms=9
-    )
 
 
 @pytest.mark.parametrize("order_ids", [(ID, ID + 1), (ID + 2, ID + 1), (ID + 1, ID + 1)])

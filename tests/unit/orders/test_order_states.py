@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import OrderDraft
 from exchange.domain.enums import LIMIT_TYPES, SymbolState
 from exchange.domain.errors import DomainError
 from matching.engine.amends import amend
@@ -18,6 +17,7 @@ from orders.commands.build import place_command
 from orders.commands.words import SIDES, STATES, TIMES_IN_FORCE, TRIGGERS
 from orders.validation.orders import draft_build
 from orders.validation.states import amend_state_check, cancel_state_check, in_cutoff
+from risk.pretrade.drafts import OrderDraft
 from tests.unit.orders.requests import FUTURE, NEEDED, request_of
 from tests.unit.orders.test_validation import rules_make
 

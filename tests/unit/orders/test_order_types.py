@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from exchange.domain.codes import Code
-from exchange.domain.drafts import DraftTerms
 from exchange.domain.enums import (
     LIMIT_TYPES,
     TRIGGER_TYPES,
@@ -14,6 +13,7 @@ from exchange.domain.enums import (
     TimeInForce,
     TriggerSource,
 )
+from matching.engine.messages import Terms
 from orders.validation.orders import draft_build
 from tests.unit.orders.requests import FUTURE, NEEDED, refusal_of, request_of
 from tests.unit.orders.test_validation import rules_make
@@ -128,40 +128,38 @@ def test_what_ends_at_once_is_neither_post_only_nor_an_iceberg(
 @pytest.mark.parametrize(
     ("kind", "changes", "terms"),
     [
-        ("stop_limit", {}, DraftTerms(stop_ticks=9_000)),
+        ("stop_limit", {}, Terms(stop_ticks=9_000)),
         (
             "take_profit",
             {"trigger_source": "best"},
-            DraftTerms(stop_ticks=11_000, source=TriggerSource.BEST),
+            Terms(stop_ticks=11_000, source=TriggerSource.BEST),
         ),
-        ("trailing_stop", {}, DraftTerms(trail_ticks=500)),
+        ("trailing_stop", {}, Terms(trail_ticks=500)),
         (
             "trailing_stop",
             {"trail_amount": None, "trail_bps": 9_999, "activation_price": "120"},
-            DraftTerms(trail_ppm=999_900, activation_ticks=12_000),
+            Terms(trail_ppm=999_900, activation_ticks=12_000),
         ),
-        ("limit", {"display_quantity": "0.999"}, DraftTerms(display_lots=999)),
+        ("limit", {"display_quantity": "0.999"}, Terms(display_lots=999)),
         (
             "limit",
             {"post_only": True, "reprice": True},
-            DraftTerms(reprice=True, reprice_limit_ticks=10_000_000),
+            Terms(reprice=True, reprice_limit_ticks=10_000_000),
         ),
         (
             "limit",
             {"post_only": True, "reprice": True, "side": "buy"},
-            DraftTerms(reprice=True, reprice_limit_ticks=rules_make().price_ticks_min),
+            Terms(reprice=True, reprice_limit_ticks=rules_make().price_ticks_min),
         ),
         (
             "limit",
             {"time_in_force": "gtd", "expires_at": "1893456000000"},
-            DraftTerms(expires_ms=1_893_456_000_000),
+            Terms(expire_ms=1_893_456_000_000),
         ),
         ("market", {"bound_price": "80"}, None),
     ],
 )
-def test_terms_stand_on_the_grid(
-    kind: str, changes: dict[str, Any], terms: DraftTerms | None
-) -> None:
+def test_terms_stand_on_the_grid(kind: str, changes: dict[str, Any], terms: Terms | None) -> None:
     assert draft_build(request_of(kind, **changes), rules_make()).terms == terms
 
 

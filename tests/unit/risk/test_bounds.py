@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.domain.drafts import DraftTerms, OrderDraft
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, SymbolState, TimeInForce
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
+from matching.engine.messages import Terms
+from risk.pretrade.drafts import OrderDraft
 from risk.pretrade.rules import Top, band_check, is_banded, needs_top, slipped_ticks, start_ticks
 from tests.unit.orders.test_validation import rules_make
 
@@ -28,7 +29,7 @@ def draft_make(kind: OrderType, side: Side, **terms: Any) -> OrderDraft:
         quote_atoms=0,
         client_order_id="a",
         self_trade=SelfTradePrevention.CANCEL_INCOMING,
-        terms=DraftTerms(**terms) if terms else None,
+        terms=Terms(**terms) if terms else None,
     )
 
 
