@@ -1,7 +1,7 @@
-"""Which orders of a book are whose.
+"""The resting orders of a book by account.
 
-A book has this index once somebody asks for it: a mass cancel, a limit, advanced state. Every order
-that rests would pay a tenth of its time for it, so a book that is never asked has none.
+A book builds this index when a mass cancel, a limit or advanced state first needs it. Keeping the
+index costs a tenth of the time of each resting order, so a book that never needs it has none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,9 +12,10 @@ from matching.engine.segmented import SEGMENTS
 
 
 class AccountIndex:
-    """Per account its only order, or its orders by id, in many small dicts (engine/segmented.py).
+    """Orders by account: an account's only order, or a dict of its orders by id.
 
-    Most accounts have one, and a dict for each of them would take more memory than the orders.
+    Most accounts have one order, and a dict for each would take more memory than the orders.
+    Accounts are spread over many small dicts (matching/engine/segmented.py).
     """
 
     __slots__ = ("segments",)
@@ -28,7 +29,7 @@ class AccountIndex:
         return (account_id for segment in self.segments for account_id in segment)
 
     def add(self, order: RestingOrder) -> None:
-        """Take in an order that rests from now on."""
+        """Add an order that rests from now on."""
         account_id = order.account_id
         segment = self.segments[account_id % SEGMENTS]
         owned = segment.get(account_id)
@@ -40,7 +41,7 @@ class AccountIndex:
             segment[account_id] = {owned.order_id: owned, order.order_id: order}
 
     def remove(self, order: RestingOrder) -> None:
-        """Forget an order that leaves the book."""
+        """Remove an order that leaves the book."""
         account_id = order.account_id
         segment = self.segments[account_id % SEGMENTS]
         owned = segment[account_id]
@@ -64,7 +65,7 @@ class AccountIndex:
         return len(owned) if type(owned) is dict else 1
 
     def check(self, orders: Mapping[int, RestingOrder]) -> None:
-        """Assert that it holds these orders and nothing else. O(orders)."""
+        """Assert that the index has exactly these orders. O(orders)."""
         total = 0
         for account_id in self:
             owned = self.segments[account_id % SEGMENTS][account_id]

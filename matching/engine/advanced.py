@@ -1,8 +1,7 @@
-"""What only some symbols need: waiting orders, lists, cancel-afters, bands, limits, auctions.
+"""Advanced state: waiting orders, lists, cancel-afters, bands, limits, auctions of one symbol.
 
-A book gets its advanced state from the first command that asks for any of this; a book without one
-runs as if none of it existed, and pays nothing for it. Advanced state is kept, and hashed, even if
-nothing in it is set any more.
+The first command that needs any of these gives a book its advanced state. A book without it pays
+nothing for it. Advanced state is kept and hashed even after all of its parts are empty again.
 """
 
 from collections import deque
@@ -21,7 +20,7 @@ from matching.engine.set_hash import SetHash
 
 
 class AdvancedState:
-    """The rest of a symbol's state. Its parts are changed by the modules named after them."""
+    """The state of a symbol beyond its book; modules named after its parts change them."""
 
     __slots__ = (
         "at_open",
@@ -55,9 +54,9 @@ class AdvancedState:
 
     def __init__(self) -> None:
         self.sequence = 0  # of the last command that was no Continue
-        self.now_ms = 0  # the latest time that such a command told
-        self.last_ticks = 0  # of the last trade, 0 before the first
-        self.is_last_fresh = False  # whether it is of the present spell of open trading
+        self.now_ms = 0  # the latest time of such a command
+        self.last_ticks = 0  # price of the last trade, 0 before the first
+        self.is_last_fresh = False  # whether `last_ticks` is of the present open trading
         self.waiting: dict[int, Waiting] = {}
         self.waiting_by_account: dict[int, dict[int, Waiting]] = {}
         # By source and direction.
@@ -65,11 +64,11 @@ class AdvancedState:
             (source, direction): Ranked() for source in (LAST, BID, ASK) for direction in (UP, DOWN)
         }
         self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
-        self.trailing_live = 0  # trailing stops that wait, whatever for
+        self.trailing_live = 0  # trailing stops in any stage of waiting
         self.triggered: deque[Waiting] = deque()
-        self.triggered_live = 0  # of these: the others ended while they waited for their turn
+        self.triggered_live = 0  # entries of `triggered` that have not ended meanwhile
         self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
-        self.expiries = Ranked()  # by time; the age of an entry is unused
+        self.expiries = Ranked()  # by time; the priority of an entry is always 0
         self.expiry_of: dict[int, int] = {}
         self.cancel_after: dict[tuple[int, int], int] = {}  # (account, owner tag) -> due
         self.list_of: dict[int, LinkedOrders] = {}
@@ -81,19 +80,19 @@ class AdvancedState:
         self.sum_ticks = 0  # of the samples
         self.sum_trades = 0
         self.uncross: Uncross | None = None
-        # Kept by matching/state/hash.py: the hash since the last command; the sum behind
-        # it. None: not asked for yet. Whoever changes what is summed up says so by `noted`.
+        # matching/state/hash.py keeps the hash after the last command, and `set_hash`, the sum
+        # behind it; both None until needed. Each change of a summed part calls `noted`.
         self.kept_hash: str | None = None
-        self.edges: tuple[int, int, int, int] | None = None  # of the band: see bands.edges
+        self.edges: tuple[int, int, int, int] | None = None  # kept by bands.edges
         self.set_hash: SetHash | None = None
 
     def noted(self, kind: str, key: object, value: object | None) -> None:
-        """Take a changed cancel-after, limit, list or auction order into the hash; None: gone."""
+        """Update the hash for a cancel-after, limit, list or auction order; value None: removed."""
         if self.set_hash is not None:
             self.set_hash.put(kind, key, value)
 
     def cancel_after_set(self, account_id: int, owner_tag: int, due_ms: int) -> None:
-        """Set or move a cancel-after; 0 takes it away."""
+        """Set or move a cancel-after; `due_ms` 0 clears it."""
         key = (account_id, owner_tag)
         if due_ms:
             self.cancel_after[key] = due_ms
@@ -102,37 +101,37 @@ class AdvancedState:
         self.noted("timer", key, (account_id, owner_tag, due_ms) if due_ms else None)
 
     def limits_set(self, account_id: int, open_max: int, stops_max: int) -> None:
-        """Bound an account's open and waiting orders."""
+        """Bound an account's open and waiting orders; 0 means no bound."""
         self.limits[account_id] = (open_max, stops_max)
         self.noted("limits", account_id, (account_id, (open_max, stops_max)))
 
     def list_noted(self, order_list: LinkedOrders) -> None:
-        """Say that a list began, changed or ended."""
+        """Update the hash for a list that began, changed or ended."""
         is_kept = self.list_of.get(order_list.order_ids[0]) is order_list
         self.noted("list", order_list, order_list.as_tuple() if is_kept else None)
 
     def at_open_add(self, order_id: int) -> None:
-        """End an order with the auction."""
+        """Add a market order that ends with the auction."""
         self.at_open.add(order_id)
         self.noted("at_open", order_id, order_id)
 
     def at_open_discard(self, order_id: int) -> None:
-        """Forget an order that ended before."""
+        """Remove a market order that ended before the auction."""
         if order_id in self.at_open:
             self.at_open.discard(order_id)
             self.noted("at_open", order_id, None)
 
     def is_parent(self, order_id: int) -> bool:
-        """Tell whether the order's fill releases others."""
+        """Return whether the order's fill releases other orders."""
         order_list = self.list_of.get(order_id)
         return order_list is not None and order_list.parent_id == order_id
 
     def has_work(self) -> bool:
-        """Whether something of an earlier command is still to be done."""
+        """Return whether steps of an earlier command's cascade are left."""
         return bool(self.cancels or self.triggered_live) or self.uncross is not None
 
     def waiting_add(self, waiting: Waiting) -> None:
-        """Keep an order outside the book; whoever calls says next what it waits for."""
+        """Add an order outside the book; the caller watches, triggers or leaves it pending next."""
         command = waiting.command
         self.waiting[command.order_id] = waiting
         self.trailing_live += waiting.terms.trigger == TRIGGER_TRAILING
@@ -140,7 +139,7 @@ class AdvancedState:
         self.expiry_add(command.order_id, waiting.terms.expire_ms)
 
     def watch(self, waiting: Waiting) -> None:
-        """Let the order's trigger be reached from now on."""
+        """Add the order to the triggers, so that a price can reach it from now on."""
         waiting.stage = WATCHING
         if waiting.terms.trigger == TRIGGER_TRAILING:
             self.trailing[waiting.source][waiting.command.order_id] = waiting
@@ -148,7 +147,7 @@ class AdvancedState:
             self.triggers[waiting.source, waiting.direction].add(*self._ranked_id(waiting))
 
     def unwatch(self, waiting: Waiting) -> None:
-        """Take the order off the triggers; it goes on waiting."""
+        """Remove the order from the triggers; the order goes on waiting."""
         if waiting.stage != WATCHING:
             return
         if waiting.terms.trigger == TRIGGER_TRAILING:
@@ -157,7 +156,7 @@ class AdvancedState:
             self.triggers[waiting.source, waiting.direction].remove(*self._ranked_id(waiting))
 
     def trigger(self, reached: list[Waiting], at_ticks: int) -> None:
-        """Queue orders that are off the triggers: each comes in when its turn is there."""
+        """Queue orders that are already off the triggers; each enters at its turn."""
         for waiting in reached:
             waiting.stage = TRIGGERED
             waiting.at_ticks = at_ticks
@@ -165,7 +164,7 @@ class AdvancedState:
         self.triggered_live += len(reached)
 
     def drop(self, waiting: Waiting) -> None:
-        """Forget an order that no longer waits. Its time to expire is dropped when it ends."""
+        """Remove an order that no longer waits; its expiry stays until the order ends."""
         command = waiting.command
         self.unwatch(waiting)
         if waiting.stage == TRIGGERED:
@@ -180,13 +179,13 @@ class AdvancedState:
             del self.waiting_by_account[command.account_id]
 
     def expiry_add(self, order_id: int, expire_ms: int) -> None:
-        """Remember when an order's time comes; 0: never."""
+        """Remember the time at which an order expires; 0: never."""
         if expire_ms and order_id not in self.expiry_of:
             self.expiry_of[order_id] = expire_ms
             self.expiries.add(expire_ms, 0, order_id)
 
     def expiry_drop(self, order_id: int) -> None:
-        """Forget it when the order ended."""
+        """Forget the expiry of an order that ended."""
         expire_ms = self.expiry_of.pop(order_id, 0)
         if expire_ms:
             self.expiries.remove(expire_ms, 0, order_id)
@@ -196,12 +195,12 @@ class AdvancedState:
         return sum(map(len, self.trailing.values()))
 
     def trailing_orders(self) -> list[Waiting]:
-        """Return all trailing stops that watch, in the order of their ids."""
+        """Return all trailing stops that watch a price, sorted by id."""
         found = [one for trailing in self.trailing.values() for one in trailing.values()]
         return sorted(found, key=lambda waiting: waiting.command.order_id)
 
     def next_due_ms(self) -> int | None:
-        """When the next `Expire` has something to do, or None."""
+        """Return the time from which the next `Expire` has an effect, or None."""
         due = list(self.cancel_after.values())
         if self.expiries.entries:
             due.append(self.expiries.entries[0][0])

@@ -1,4 +1,4 @@
-"""New terms for an open order: its price, its total, what it shows, the price it waits for."""
+"""Amends of an open order: price, total quantity, displayed quantity, stop price."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ _AMENDING: Final = frozenset({OPEN, POST_ONLY, PRE_OPEN, AUCTION})
 
 
 def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> None:
-    """Give an open order new terms, or refuse and leave it exactly as it is."""
+    """Give an open order new terms, or refuse and leave the order exactly as it is."""
     assert command.price_ticks >= 0
     assert command.quantity_lots >= 0
     order_id = command.order_id
@@ -101,7 +101,7 @@ def _refuse(command: Amend, code: str, events: list[Event]) -> None:
 
 
 def _shrink(book: Book, order: RestingOrder, lots: int) -> None:
-    """Take lots off what an order hides first, then off what it shows."""
+    """Take lots off an order that keeps its place: hidden lots first, then shown lots."""
     hidden_lots = min(lots, order.hidden_lots)
     if hidden_lots:
         level = order.level

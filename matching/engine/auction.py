@@ -1,8 +1,8 @@
-"""Market states, and the auction that ends a time in which orders only gather.
+"""Changes of the market state, and the auction that ends a time in which orders only gather.
 
-The price of an auction is the one at which most trades; among those the one that leaves the least
-on one side; among those the one closest to the reference; among those the lowest. Prevented matches
-are taken out before it is found (matching/engine/auction_price.py).
+The auction price is the price at which most lots trade; of several, the price with the smallest
+surplus; of these, the price closest to the reference; of these, the lowest. Prevented matches are
+taken out before the price is found (matching/engine/auction_price.py).
 """
 
 from itertools import accumulate
@@ -41,7 +41,7 @@ _STATES: Final = range(OPEN, CLOSED + 1)
 
 
 class Indication(NamedTuple):
-    """What an auction would give now. `surplus_lots` > 0: buyers would be left over."""
+    """The result that an auction would have now. `surplus_lots` > 0: buyers would be left over."""
 
     price_ticks: int
     quantity_lots: int
@@ -49,7 +49,10 @@ class Indication(NamedTuple):
 
 
 def set_state(book: Book, advanced: AdvancedState, command: SetState, events: list[Event]) -> None:
-    """Move the symbol to another market state; this ends a volatility interruption."""
+    """Move the symbol to another market state and end a volatility interruption.
+
+    A closed symbol refuses every other state with SYMBOL_CLOSED.
+    """
     assert command.state in _STATES
     if book.state == CLOSED and command.state != CLOSED:
         events.append(CommandRefused(command.command_id, 0, SYMBOL_CLOSED))
@@ -60,7 +63,7 @@ def set_state(book: Book, advanced: AdvancedState, command: SetState, events: li
 
 
 def move(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -> None:
-    """Enter a state, at once or through an auction."""
+    """Enter a market state: through an auction where orders gathered or cross, else at once."""
     if state in (OPEN, POST_ONLY) and (book.state in GATHERING or _is_crossed(book)):
         advanced.uncross = Uncross(state)
         return
@@ -70,7 +73,7 @@ def move(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -
 def _enter(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -> None:
     book.state = state
     if state != OPEN:
-        advanced.is_last_fresh = False  # what waits for a price waits for a new one
+        advanced.is_last_fresh = False  # triggers wait for a trade after trading reopened
     events.append(StateChanged(book.symbol_id, state))
     if state == CLOSED:
         sweep(advanced, -1, SYMBOL_CLOSED)
@@ -85,7 +88,7 @@ def _is_crossed(book: Book) -> bool:
 
 
 def uncross_step(book: Book, advanced: AdvancedState, sequence: int, events: list[Event]) -> None:
-    """Make the auction's next match, or end the auction where there is none."""
+    """Make or prevent the auction's next match, or end the auction where no orders cross."""
     uncross = advanced.uncross
     assert uncross is not None
     if book.rules < RULES_MENDED:
@@ -98,14 +101,14 @@ def uncross_step(book: Book, advanced: AdvancedState, sequence: int, events: lis
     if is_same_owner(younger, older):
         _prevent(book, older, younger, older.price_ticks, events)
         return
-    # The first time: what trades after that was all counted in.
+    # Only at the first match: the price already counts every later one.
     if not -book.asks.keys[-1] <= uncross.price_ticks <= book.bids.keys[-1]:
         uncross.price_ticks = indication(book, advanced).price_ticks
     uncross.traded_lots += _match(book, older, younger, uncross.price_ticks, sequence, events)
 
 
 def _fronts(book: Book) -> tuple[RestingOrder, RestingOrder]:
-    """The two orders whose turn it is, the older one first."""
+    """Return the first order of each side's best level, the older order first."""
     bids, asks = book.bids, book.asks
     bid, ask = bids.levels[bids.keys[-1]].head, asks.levels[asks.keys[-1]].head
     assert bid is not None
@@ -116,7 +119,7 @@ def _fronts(book: Book) -> tuple[RestingOrder, RestingOrder]:
 def _uncross_step_first(
     book: Book, advanced: AdvancedState, uncross: Uncross, sequence: int, events: list[Event]
 ) -> None:
-    """Under the first rules the price is found before prevented matches, and again after them."""
+    """Take a step under RULES_FIRST: find the price before prevented matches, and again after."""
     bids, asks = book.bids, book.asks
     price_ticks = uncross.price_ticks
     if not price_ticks or not (
@@ -137,7 +140,7 @@ def _uncross_step_first(
 def _prevent(
     book: Book, older: RestingOrder, younger: RestingOrder, price_ticks: int, events: list[Event]
 ) -> None:
-    """Both rest, so neither comes in: whatever its mode, the younger one ends."""
+    """End the younger order of a prevented match. Both orders rest, so no mode is asked."""
     events.append(
         SelfTradePrevented(
             older.order_id,
@@ -203,7 +206,10 @@ def _uncross_end(
 
 
 def indication(book: Book, advanced: AdvancedState | None) -> Indication:
-    """Return what an auction would give now; nothing would trade: all zero. O(crossed prices)."""
+    """Return the result of an auction now; all zero where nothing would trade.
+
+    O(orders at crossed prices) under the rules of now.
+    """
     bid, ask = book.best_bid(), book.best_ask()
     if bid is None or ask is None or bid < ask:
         return Indication(0, 0, 0)
@@ -215,7 +221,7 @@ def indication(book: Book, advanced: AdvancedState | None) -> Indication:
             return Indication(0, 0, 0)
         bid, ask = max(bought), min(sold)
     reference_ticks = _reference(advanced)
-    # Between two prices of orders nothing changes: the end that is closer to the reference will do.
+    # Volume and surplus are constant between two order prices: of each gap its ends are enough.
     prices = {near for price in (*bought, *sold) for near in (price - 1, price, price + 1)}
     prices.add(reference_ticks)
     candidates = sorted(price for price in prices if ask <= price <= bid)
@@ -236,7 +242,7 @@ def _reference(advanced: AdvancedState | None) -> int:
 
 
 def _totals(side: BookSide, worst_key: int) -> dict[int, int]:
-    """Open lots by price, hidden ones too, of the prices that cross."""
+    """Return the open lots by price at the prices that cross, hidden lots included."""
     totals: dict[int, int] = {}
     for key in reversed(side.keys):
         if key < worst_key:

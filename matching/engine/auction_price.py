@@ -1,8 +1,8 @@
-"""What counts for an auction's price: what will trade there, and what will be left of it.
+"""The lots that count for an auction's price: all that cross, without prevented matches.
 
-Where two own orders meet, the younger one ends, with all that it has left. Who meets whom does not
-depend on the price: the front of the buys meets the front of the sells, until the best buy is below
-the best sell. So it is worked out here before there is a price; the book stays as it is.
+Where two orders of one owner meet, the younger order ends with all that it has left. Which orders
+meet does not depend on the price: the first buy meets the first sell, until the best buy is below
+the best sell. So prevented matches are found before the price. The book is not changed here.
 """
 
 from collections import deque
@@ -11,13 +11,13 @@ from matching.engine.book import Book
 from matching.engine.execution import is_same_owner
 from matching.engine.resting import BookSide, Level, RestingOrder
 
-Totals = dict[int, int]  # open lots by price, hidden ones too
+Totals = dict[int, int]  # open lots by price in ticks, hidden lots included
 
 
 def counted(book: Book, bid: int, ask: int) -> tuple[Totals, Totals]:
-    """Return the lots to buy and to sell that count, at the prices that cross.
+    """Return the lots to buy and to sell that count, by price, at the prices that cross.
 
-    O(orders at those prices): a look at each, and more only where owners are on both sides.
+    O(orders at those prices). Orders are paired only where an owner is on both sides.
     """
     bids, asks = _Side(book.bids, ask), _Side(book.asks, -bid)
     if _may_meet(bids.levels, asks.levels):
@@ -31,7 +31,7 @@ def _may_meet(bids: list[Level], asks: list[Level]) -> bool:
     groups: set[int] = set()
     for level in bids:
         order = level.head
-        while order is not None:  # written out: there may be very many
+        while order is not None:  # a plain loop is faster, and there may be very many orders
             accounts.add(order.account_id)
             groups.add(order.group_id)
             order = order.next
@@ -64,7 +64,7 @@ def _pair(bids: "_Side", asks: "_Side") -> None:
 
 
 class _Turn:
-    """An order, or what is left of an iceberg, whose turn comes."""
+    """An order in the auction's queue, with the lots that it still shows and hides."""
 
     __slots__ = ("hidden_lots", "order", "shown_lots")
 
@@ -75,7 +75,7 @@ class _Turn:
 
 
 def _younger_own(bid: _Turn, ask: _Turn) -> _Turn | None:
-    """Return the younger one of two that may not trade with each other, or None."""
+    """Return the younger order if the two may not trade with each other, else None."""
     one, other = bid.order, ask.order
     if one.account_id != other.account_id and (not one.group_id or one.group_id != other.group_id):
         return None  # nearly always
@@ -84,7 +84,7 @@ def _younger_own(bid: _Turn, ask: _Turn) -> _Turn | None:
 
 
 class _Side:
-    """One side's orders at the prices that cross, as they come to their turn."""
+    """One side's orders at the prices that cross, in the order in which they trade."""
 
     def __init__(self, side: BookSide, worst_key: int) -> None:
         self.levels: list[Level] = []
@@ -99,7 +99,7 @@ class _Side:
         self._queue: deque[_Turn] = deque()
 
     def following(self) -> _Turn | None:
-        """Return the order whose turn is next, or None where there is no more."""
+        """Return the next order, or None where there is no more."""
         while not self._queue:
             level = next(self._to_come, None)
             if level is None:
@@ -108,7 +108,7 @@ class _Side:
         return self._queue.popleft()
 
     def after_part(self, turn: _Turn) -> _Turn | None:
-        """Go on after all that an order showed traded; an iceberg's next part is at the back."""
+        """Return the next order after `turn` traded all it showed; an iceberg queues again."""
         if turn.hidden_lots:
             turn.shown_lots = min(turn.hidden_lots, turn.order.display_lots)
             turn.hidden_lots -= turn.shown_lots
@@ -116,7 +116,7 @@ class _Side:
         return self.following()
 
     def after_end(self, turn: _Turn) -> _Turn | None:
-        """Go on after an order that ends here: what it has left counts no further."""
+        """Return the next order once `turn` ended unfilled: the lots it has left do not count."""
         price_ticks = turn.order.price_ticks
         self.totals[price_ticks] -= turn.shown_lots + turn.hidden_lots
         if not self.totals[price_ticks]:

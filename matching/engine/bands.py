@@ -1,8 +1,8 @@
 """Price bands: how far a price may be from the reference, and how the reference moves.
 
-The reference is the mean price of the last five minutes' trades. It moves only when the mean is far
-enough from it and it has stood long enough (`SetBand`). Time is what commands say it is; it never
-runs backwards here.
+The reference follows the mean price of the trades of the last five minutes. It moves only when the
+mean differs by `move_ppm` and `move_after_ms` have passed since its last move (`SetBand`). Time
+comes from the commands and never runs backwards here.
 """
 
 from typing import Final
@@ -29,12 +29,15 @@ from matching.engine.messages import (
 from matching.engine.versions import RULES_MENDED
 
 MEAN_OVER_MS: Final = 300_000
-# Trades of so long a time are added up: five minutes are 60 numbers, however many trades there are.
+# Trades are summed in buckets of this length: five minutes are 60 sums, however many trades.
 BUCKET_MS: Final = 5_000
 
 
 def is_outside(advanced: AdvancedState, side: int, price_ticks: int) -> bool:
-    """Tell whether a limit is worse for its owner than the band allows, or beyond either edge."""
+    """Return whether a limit price is outside the band on its owner's worse side.
+
+    With `both_sides` a limit beyond either edge is outside.
+    """
     band = advanced.band
     if band is None or not band.reference_ticks:
         return False
@@ -54,9 +57,9 @@ def clamped(advanced: AdvancedState, side: int, price_ticks: int) -> int:
 
 
 def edge_passed(book: Book, advanced: AdvancedState, side: int) -> int:
-    """The edge beyond which orders stand that an order of this side would meet; 0: none does.
+    """Return the edge beyond which the best order opposite to `side` stands, or 0 if it does not.
 
-    An auction left them there, or the band moved. What is met of them trades at the edge.
+    An auction left such orders there, or the band moved. They trade at the edge.
     """
     band = advanced.band
     if band is None or not band.reference_ticks or book.rules < RULES_MENDED:
@@ -70,7 +73,7 @@ def edge_passed(book: Book, advanced: AdvancedState, side: int) -> int:
 
 
 def is_barred(book: Book, side: int, price_ticks: int, edge_ticks: int) -> bool:
-    """Tell whether a limit would be met only beyond the edge, at which it would not trade."""
+    """Return whether a limit crosses orders beyond the edge but does not accept the edge price."""
     if not edge_ticks:
         return False
     opposite = book.sides[side][1]
@@ -79,7 +82,7 @@ def is_barred(book: Book, side: int, price_ticks: int, edge_ticks: int) -> bool:
 
 
 def edges(advanced: AdvancedState, band: Band) -> tuple[int, int]:
-    """Return the lowest and the highest price that may trade, computed when the band moved."""
+    """Return the lowest and the highest price that may trade; computed anew after a move only."""
     kept = advanced.edges
     if kept is None or kept[0] != band.reference_ticks or kept[1] != band.band_ppm:
         kept = advanced.edges = (band.reference_ticks, band.band_ppm, band.low(), band.high())
@@ -87,7 +90,7 @@ def edges(advanced: AdvancedState, band: Band) -> tuple[int, int]:
 
 
 def set_band(book: Book, advanced: AdvancedState, command: SetBand, events: list[Event]) -> None:
-    """Take over a new band; the reference stays unless one is given."""
+    """Set or remove the band; the reference stays unless the command has a new one."""
     assert 0 <= command.band_ppm < PPM
     assert command.reference_ticks >= 0
     assert command.move_ppm >= 0
@@ -121,7 +124,7 @@ def set_band(book: Book, advanced: AdvancedState, command: SetBand, events: list
 def reference_set(
     book: Book, advanced: AdvancedState, reference_ticks: int, events: list[Event]
 ) -> None:
-    """Put the band around another price and let the mean begin anew."""
+    """Set the reference and start the mean anew."""
     band = advanced.band
     assert band is not None
     band.reference_ticks = reference_ticks
@@ -131,7 +134,7 @@ def reference_set(
 
 
 def traded(advanced: AdvancedState, price_ticks: int) -> None:
-    """Add a trade of open trading to the mean."""
+    """Add a trade to the mean; trades of auctions are not added."""
     bucket = advanced.now_ms // BUCKET_MS
     samples = advanced.samples
     if samples and samples[-1][0] == bucket:
@@ -149,7 +152,7 @@ def _forget_samples(advanced: AdvancedState) -> None:
 
 
 def reference_follow(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
-    """Move the reference to the mean, where it has to move."""
+    """Drop old trades from the mean, and move the reference to the mean if it is due to move."""
     band, samples = advanced.band, advanced.samples
     assert band is not None
     oldest = (advanced.now_ms - MEAN_OVER_MS) // BUCKET_MS
@@ -174,9 +177,10 @@ def reference_follow(book: Book, advanced: AdvancedState, events: list[Event]) -
 def limit_state_follow(
     book: Book, advanced: AdvancedState, events: list[Event], start: int
 ) -> None:
-    """Begin a limit state where the market wants out of the band, end it where it no longer does.
+    """Begin a limit state when the market presses against the band; end it when it no longer does.
 
-    It wants out while a best price stands at the band's edge, or where a market order ended there.
+    The market presses while a best price stands at the band's edge, or if a market order of this
+    step ended at the edge. The limit state ends only when both sides have an order inside the band.
     """
     band = advanced.band
     assert band is not None
@@ -203,7 +207,7 @@ def _was_hit(events: list[Event], start: int) -> bool:
 
 
 def _has_room(book: Book, band: Band) -> bool:
-    """Tell whether both sides have an order that the band lets trade."""
+    """Return whether both sides have an order that may trade inside the band."""
     bid, ask = book.best_bid(), book.best_ask()
     return bid is not None and bid >= band.low() and ask is not None and ask <= band.high()
 
@@ -211,7 +215,7 @@ def _has_room(book: Book, band: Band) -> bool:
 def phase_set(
     book: Book, advanced: AdvancedState, phase: int, due_ms: int, events: list[Event]
 ) -> None:
-    """Take the interruption to another step."""
+    """Set the phase of the volatility interruption and the time at which it is over."""
     band = advanced.band
     assert band is not None
     band.phase = phase
@@ -220,7 +224,7 @@ def phase_set(
 
 
 def phase_next(book: Book, advanced: AdvancedState, events: list[Event]) -> int | None:
-    """Take the step that is due; return the market state that it brings, if it brings one."""
+    """Enter the interruption's next phase if it is due; return the market state to move to."""
     band = advanced.band
     if band is None or band.phase == PHASE_NONE or advanced.now_ms < band.due_ms:
         return None

@@ -1,11 +1,11 @@
 """The order book of one symbol: price levels, each a queue of resting orders.
 
-A level is a doubly linked list with its total beside it, so that joining, leaving and being eaten
-cost the same in a queue of three and in a queue of 100,000. Prices of one side are a sorted list of
-*keys* (the price times the side's sign), best last: one code path serves both sides, the best price
-is the last element, and most changes happen at that cheap end of the list.
+A level is a doubly linked list with its total beside it. Adding, removing and filling an order
+therefore cost the same in a queue of three and in a queue of 100,000. The prices of one side are a
+sorted list of *keys* (the price times the side's sign), best last. So one code path serves both
+sides, and most changes happen at the end of the list, where they are cheap.
 
-A removed order or level is unlinked completely. Reference counting then frees it at once; nothing
+A removed order or level is unlinked completely, and reference counting frees it at once. Nothing
 waits for the cycle collector, which a worker may switch off (see matching/README.md).
 """
 
@@ -20,7 +20,7 @@ from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 
 class Book:
-    """Resting orders of one symbol: by id, in price-time order, and by account if asked for."""
+    """Resting orders of one symbol by id, in price-time order, and by account once needed."""
 
     __slots__ = (
         "accounts",
@@ -37,17 +37,16 @@ class Book:
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
         self.state: int = OPEN
-        self.rules = RULES_NOW  # the engine sets another one to replay old journal rows
-        # By id. A dict until it is a large one: see matching/engine/segmented.py.
+        self.rules = RULES_NOW  # the engine sets an older version to replay old journal rows
+        # Orders by id. A plain dict up to SINGLE_DICT_MAX: see matching/engine/segmented.py.
         self.orders: dict[int, RestingOrder] | SegmentedDict[RestingOrder] = {}
-        # What only some symbols need; None until a command asks for any of it
-        # (matching/engine/advanced.py).
+        # None until a command needs advanced state (matching/engine/advanced.py).
         self.advanced: AdvancedState | None = None
-        # Whose orders are which: kept from the first time that `by_account` is asked.
+        # None until the first call of `by_account`; up to date from then on.
         self.accounts: AccountIndex | None = None
         self.bids = BookSide(1)
         self.asks = BookSide(-1)
-        # By the side of an order: where it rests, and what it trades against.
+        # Indexed by an order's side: (the side where it rests, the side that it trades against).
         self.sides = ((self.bids, self.asks), (self.asks, self.bids))
 
     def best_bid(self) -> int | None:
@@ -73,7 +72,7 @@ class Book:
         return bids, asks
 
     def level_quantity(self, side: int, price_ticks: int) -> int:
-        """Return the lots open at a price of one side, 0 where there is no level."""
+        """Return the lots shown at a price of one side; 0 where there is no level."""
         own = self.sides[side][0]
         level = own.levels.get(price_ticks * own.sign)
         return level.quantity_lots if level is not None else 0
@@ -104,7 +103,7 @@ class Book:
             self.accounts.add(order)
 
     def remove(self, order: RestingOrder) -> None:
-        """Take an order out and unlink it; the last order of a level takes the level with it."""
+        """Take an order out and unlink it; a level without orders is removed as well."""
         level = order.level
         assert level is not None
         before, after = order.prev, order.next
@@ -137,18 +136,19 @@ class Book:
             self.accounts.remove(order)
 
     def by_account(self) -> AccountIndex:
-        """Return whose orders are which; from now on the book keeps that up to date.
+        """Return the orders by account; from now on the book keeps this index up to date.
 
-        O(orders) the first time: whoever expects to ask does so while the book is empty.
+        The first call is O(orders). Whoever will need the index calls while the book is empty.
         """
         if self.accounts is None:
             self.accounts = AccountIndex(self.orders.values())
         return self.accounts
 
     def fill(self, order: RestingOrder, quantity_lots: int, sequence: int) -> int:
-        """Take lots off a resting order and return what it has left.
+        """Fill lots of a resting order and return the lots that the order has left.
 
-        A filled order leaves; an iceberg whose slice is filled shows the next one, at the back.
+        A filled order leaves the book. An iceberg whose slice is filled shows its next slice, at
+        the back of the queue, with `sequence` as its priority.
         """
         left_lots = order.left_lots - quantity_lots
         if left_lots == 0:
@@ -166,7 +166,7 @@ class Book:
         return left_lots + order.hidden_lots
 
     def add_sliced(self, order: RestingOrder) -> None:
-        """Put an order at the back of its queue, showing as much of it as its terms say."""
+        """Put an order at the back of its queue; an iceberg shows at most its `display_lots`."""
         open_lots = order.left_lots + order.hidden_lots
         shown_lots = min(open_lots, order.display_lots) if order.display_lots else open_lots
         order.left_lots = shown_lots
@@ -174,7 +174,7 @@ class Book:
         self.add(order)
 
     def reduce(self, order: RestingOrder, quantity_lots: int) -> None:
-        """Take lots off a resting order that keeps some, and its place in the queue."""
+        """Take lots off a resting order that keeps some lots and its place in the queue."""
         level = order.level
         assert level is not None
         order.left_lots -= quantity_lots
@@ -212,7 +212,7 @@ def _check_level(level: Level, side_code: int) -> None:
         assert 0 < order.left_lots <= order.quantity_lots - order.hidden_lots
         assert order.hidden_lots == 0 or 0 < order.left_lots <= order.display_lots
         assert order.hidden_lots >= 0
-        # Equal where one command brought several: refreshed slices, triggered stops.
+        # Priorities are equal where one command added several orders: iceberg slices, stops.
         assert before is None or before.priority <= order.priority, "B2: a queue is in time order"
         total_lots += order.left_lots
         hidden_lots += order.hidden_lots

@@ -1,11 +1,11 @@
-"""One command of a symbol with advanced state: what it does, what follows, what is left over.
+"""Commands of a symbol with advanced state, and the cascade that each sets off.
 
-What a command sets off (triggered orders, mass cancels, an auction's matches) is done in steps;
-after each step its events are followed up: lists, the last price, bands, triggers. Nothing
-recurses: a step that sets off more puts it into a queue of the advanced state. A command takes a
-bounded number of steps; `ContinueNeeded` then asks for a `Continue`. Should another command come
-first, all steps that are left are taken before it, so what happens, and in which order, does not
-depend on where it was cut.
+A cascade (triggered orders, mass cancels, an auction's matches) is done in steps. After each step
+its events are followed up: lists, the last price, bands, triggers. Nothing recurses: a step that
+sets off more work puts the work into a queue of the advanced state. A command takes a bounded
+number of steps; `ContinueNeeded` then asks for a `Continue`. If another command comes first, all
+steps that are left are taken before it. So the events and their order do not depend on where a
+cascade was cut.
 """
 
 from collections.abc import Callable
@@ -61,26 +61,26 @@ STEPS_PER_COMMAND_MAX: Final = 100
 
 
 def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
-    """Apply one command where the symbol has advanced state, or needs it from now on."""
+    """Apply one command of a symbol that has advanced state, or gets it now; return the events."""
     events: list[Event] = []
     advanced = book.advanced
     if advanced is None:
         if type(command) is Continue:
             return events
         advanced = book.advanced = AdvancedState()
-        book.by_account()  # advanced state will ask: best from the start, when the book is empty
+        book.by_account()  # advanced state needs the index: building it is cheapest in a new book
     advanced.kept_hash = None
     if type(command) is not Continue:
         if advanced.triggered_live or advanced.cancels or advanced.uncross is not None:
             while advanced.has_work():
                 _step(book, advanced, events)
-        # Steps belong to the command that set them off, whichever command they are taken in.
+        # A step has the sequence and time of the command that set it off, not of a `Continue`.
         advanced.sequence = sequence
         advanced.now_ms = max(advanced.now_ms, command.time_ms)
         start = len(events)
         HANDLERS[type(command)](book, advanced, command, sequence, events)
         _follow(book, advanced, events, start)
-    # Nearly always nothing: `has_work`, without the call.
+    # Nearly always there is no work. The condition is `has_work`, without the call.
     if not (advanced.triggered_live or advanced.cancels or advanced.uncross is not None):
         return events
     for _ in range(STEPS_PER_COMMAND_MAX):
@@ -93,7 +93,7 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
 
 
 def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
-    """Do the next piece of what earlier commands set off: cancels, then auctions, then triggers."""
+    """Take the next step of a cascade: cancels first, then an auction, then triggered orders."""
     start = len(events)
     sequence = advanced.sequence
     if advanced.cancels:
@@ -103,7 +103,7 @@ def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
     else:
         waiting = advanced.triggered.popleft()
         while advanced.waiting.get(waiting.command.order_id) is not waiting:
-            waiting = advanced.triggered.popleft()  # that one ended while it waited for its turn
+            waiting = advanced.triggered.popleft()  # the one before ended while it was queued
         _come_in(book, advanced, waiting, sequence, events)
     _follow(book, advanced, events, start)
 
@@ -111,7 +111,7 @@ def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
 def _come_in(
     book: Book, advanced: AdvancedState, waiting: Waiting, sequence: int, events: list[Event]
 ) -> None:
-    """Let a triggered order in, as if it came now; refusals are its end."""
+    """Enter a triggered order as if it was placed now; a refusal cancels it."""
     advanced.drop(waiting)
     place = _without_trigger(waiting)
     order_id = place.order_id
@@ -123,7 +123,7 @@ def _come_in(
     code = entry.state_refusal(book, place) or entry.at_market_refusal(book, advanced, place, order)
     if code is not None:
         if book.rules >= RULES_MENDED:
-            order.price_ticks = place.price_ticks  # it was not told of another one
+            order.price_ticks = place.price_ticks  # no event reported another price
         cancelled(order, code, events)
         return
     if order.price_ticks != place.price_ticks:
@@ -169,7 +169,7 @@ def _follow(book: Book, advanced: AdvancedState, events: list[Event], start: int
 
 
 class _Followed(NamedTuple):
-    """What a step's trades leave to be followed up: prices, and what was released at which one."""
+    """A step's first and last trade price (0: no trade), and released orders with their price."""
 
     first_ticks: int
     last_ticks: int
@@ -179,7 +179,7 @@ class _Followed(NamedTuple):
 def _follow_prices(
     book: Book, advanced: AdvancedState, followed: _Followed, events: list[Event]
 ) -> None:
-    """Let what waits see the prices, in their order: the released see none from before."""
+    """Show trade prices to waiting orders; a released order sees no price before its release."""
     first_ticks, last_ticks, released = followed
     advanced.last_ticks = first_ticks
     advanced.is_last_fresh = True
@@ -196,12 +196,12 @@ def _follow_prices(
 def _follow_orders(
     book: Book, advanced: AdvancedState, events: list[Event], start: int
 ) -> _Followed:
-    """Tell lists and times of trades and ends; return what else follows from them."""
+    """Update lists, expiries and the band's mean after trades and ends; return what is left."""
     first_ticks = last_ticks = 0
     released: list[tuple[Waiting, int]] = []
     is_trading = book.state == OPEN
     at = start
-    while at < len(events):  # what a list does to its other orders is followed up, too
+    while at < len(events):  # lists append events, which are followed up as well
         event = events[at]
         at += 1
         if type(event) is Trade:

@@ -1,11 +1,11 @@
-"""Why the engine refused or ended something, beyond the first codes in matching/engine/messages.py.
+"""Codes of refusals and ends by the engine; the first codes are in matching/engine/messages.py.
 
-Stable strings: they reach the API unchanged, are never renamed and never reused.
+The strings are stable: they reach the API unchanged, and are never renamed or reused.
 """
 
 from typing import Final
 
-# A market state that takes no such command.
+# The market state does not take this command.
 SYMBOL_PRE_OPEN: Final = "symbol.pre_open"
 SYMBOL_IN_AUCTION: Final = "symbol.in_auction"
 SYMBOL_POST_ONLY: Final = "symbol.post_only"

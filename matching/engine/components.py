@@ -1,4 +1,4 @@
-"""What advanced state holds: waiting orders, sorted triggers, linked orders, a band, an auction."""
+"""Parts of advanced state: waiting orders, sorted triggers, linked orders, a band, an auction."""
 
 from bisect import bisect_left, insort
 from typing import Final
@@ -19,10 +19,10 @@ from matching.engine.messages import (
     Terms,
 )
 
-# Where a waiting order is in its life.
-PENDING: Final = 0  # until another order of its list fills
-WATCHING: Final = 1
-TRIGGERED: Final = 2  # its trigger was reached; it comes in as soon as its turn is there
+# Stages of a waiting order.
+PENDING: Final = 0  # waits for its parent's fill
+WATCHING: Final = 1  # waits for a price to reach its trigger
+TRIGGERED: Final = 2  # a price reached its trigger; it enters at its turn
 
 UP: Final = 1  # reached by a price at or above the trigger
 DOWN: Final = -1
@@ -32,7 +32,7 @@ LAST: Final = 0
 BID: Final = 1
 ASK: Final = 2
 
-# Every trailing stop is looked at whenever its price moves.
+# Bounded, because each price change visits every trailing stop of the symbol.
 TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
 PPM: Final = 1_000_000
 NO_TERMS: Final = Terms()
@@ -41,35 +41,35 @@ RankedId = tuple[int, int, int]
 
 
 class Waiting(Struct, gc=False, eq=False):
-    """An order that is accepted and not in the book."""
+    """An accepted order outside the book: pending, watching a price, or triggered."""
 
     command: Place
     priority: int
     stage: int
     stop_ticks: int = 0  # of a trailing stop: where it stands now, 0 before its activation
     mark_ticks: int = 0  # of a trailing stop: the best price since its activation
-    at_ticks: int = 0  # what triggered it
+    at_ticks: int = 0  # the price that triggered it, 0 if its parent's fill did
 
     @property
     def terms(self) -> Terms:
-        """Its terms; those of a plain order that waits for its list are all unset."""
+        """The order's terms; all unset for a pending order without terms."""
         return self.command.terms or NO_TERMS
 
     @property
     def direction(self) -> int:
-        """UP where a rising price reaches the trigger."""
+        """UP if a rising price reaches the trigger, else DOWN."""
         is_take = self.terms.trigger == TRIGGER_TAKE
         return UP if (self.command.side == BUY) != is_take else DOWN
 
     @property
     def source(self) -> int:
-        """Which price it watches."""
+        """The price that the order watches: LAST, BID or ASK."""
         if self.terms.source == SOURCE_BEST:
             return ASK if self.command.side == BUY else BID
         return LAST
 
     def bound_ticks(self) -> int:
-        """The price that the order would come in with now: a trailing bound follows the stop."""
+        """Return the price with which the order would enter now: its bound may trail its stop."""
         bound_ticks, ppm, stop_ticks = (
             self.command.price_ticks,
             self.terms.bound_ppm,
@@ -77,13 +77,13 @@ class Waiting(Struct, gc=False, eq=False):
         )
         if not ppm or not stop_ticks:
             return bound_ticks
-        # Never worse than what it came with: no more money is reserved than that needs.
+        # Never worse than the order's first bound: the reservation pays for no more.
         if self.command.side == BUY:
             return min(bound_ticks, stop_ticks * (PPM + ppm) // PPM)
         return max(bound_ticks, -(-stop_ticks * (PPM - ppm) // PPM))
 
     def end(self, code: str) -> OrderCancelled:
-        """Return the event of its end."""
+        """Return the event of the order's end."""
         command = self.command
         return OrderCancelled(
             command.order_id,
@@ -96,7 +96,7 @@ class Waiting(Struct, gc=False, eq=False):
 
 
 class Ranked:
-    """Order ids sorted by a number, then age; the first ones are taken off in one piece."""
+    """Order ids sorted by rank, then priority; the first entries are removed in one slice."""
 
     __slots__ = ("entries",)
 
@@ -108,13 +108,13 @@ class Ranked:
         insort(self.entries, (rank, priority, order_id))
 
     def remove(self, rank: int, priority: int, order_id: int) -> None:
-        """Take out an entry that is there."""
+        """Remove an entry, which must exist."""
         at = bisect_left(self.entries, (rank, priority, order_id))
         assert self.entries[at] == (rank, priority, order_id)
         del self.entries[at]
 
     def pop_to(self, rank: int, count_max: int | None = None) -> list[RankedId]:
-        """Take off the entries up to and including a rank, the first ones if they are too many."""
+        """Remove and return the entries up to and including a rank, at most `count_max`."""
         entries = self.entries
         if not entries or entries[0][0] > rank:
             return []
@@ -127,7 +127,7 @@ class Ranked:
 
 
 class LinkedOrders(Struct, gc=False, eq=False):
-    """Orders with a linked life. `parent_id` is the order that releases the others, 0 after it."""
+    """A list of linked orders. `parent_id` is 0 for an OCO, and after the parent's fill."""
 
     list_id: int
     kind: int
@@ -135,12 +135,12 @@ class LinkedOrders(Struct, gc=False, eq=False):
     order_ids: list[int]
 
     def as_tuple(self) -> tuple[object, ...]:
-        """Return all its fields."""
+        """Return all fields, as the state's hash takes them."""
         return self.list_id, self.kind, self.parent_id, self.order_ids
 
 
 class Band(Struct, eq=False):
-    """A price band and where its reference and its interruption stand."""
+    """A price band: its settings, its reference, and the state of its volatility interruption."""
 
     band_ppm: int
     move_ppm: int
@@ -155,35 +155,35 @@ class Band(Struct, eq=False):
     both_sides: bool = False
 
     def as_tuple(self) -> tuple[int | bool, ...]:
-        """Return all its fields; what was added later only where it is used."""
+        """Return all fields; `both_sides` only where it is set, so that old hashes stay."""
         values = astuple(self)
         return values if self.both_sides else values[:-1]
 
     def low(self) -> int:
-        """The lowest price that may trade, in ticks."""
+        """Return the lowest price that may trade, in ticks."""
         return max(1, -(-self.reference_ticks * (PPM - self.band_ppm) // PPM))
 
     def high(self) -> int:
-        """The highest price that may trade, in ticks."""
+        """Return the highest price that may trade, in ticks."""
         return self.reference_ticks * (PPM + self.band_ppm) // PPM
 
 
 class Uncross(Struct, eq=False):
-    """An auction's end under way: at this price, and what state comes after it."""
+    """An uncross under way: its price, and the market state that follows."""
 
     state_after: int
     price_ticks: int = 0  # 0 until something trades
-    first_ticks: int = 0  # of the first of several rounds, under the first rules only
+    first_ticks: int = 0  # the first price found, under RULES_FIRST only
     traded_lots: int = 0
 
 
 def is_trailing(terms: Terms) -> bool:
-    """Tell whether the order's trigger follows the price."""
+    """Return whether the order is a trailing stop."""
     return terms.trigger == TRIGGER_TRAILING
 
 
 def assert_terms(command: Place) -> None:
-    """Assert what the validation in front of the engine has seen to."""
+    """Assert that a command's terms fit together, as the validation before the engine requires."""
     terms = command.terms
     if terms is None:
         return

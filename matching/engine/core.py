@@ -1,11 +1,11 @@
-"""The matching engine: commands in, events out. Pure, integer, deterministic.
+"""The engine: applies commands to the books of a partition, for symbols without advanced state.
 
 The same commands give the same events in any process: no clock, no chance, no I/O, no dependence
 on hash order. The rules are numbered in matching/README.md.
 
-Each command type has one function here, found by type: a new command is a new entry in `_HANDLERS`.
-A function may assert (impossible input is a bug), but only before its first change to the book; a
-caller that sees the engine raise must still discard it and restore.
+`_HANDLERS` has one function for each command type. A function may assert, because impossible input
+is a bug, but only before its first change to the book. A caller that sees the engine raise must
+discard the engine and restore it.
 """
 
 from collections.abc import Callable, Iterable
@@ -63,13 +63,12 @@ from matching.engine.messages import (
 from matching.engine.resting import RestingOrder
 from matching.engine.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 
-# Of one account on a symbol without advanced state, where cancels are cheap: measured, 1
-# microsecond each.
+# Cancels of one account on a symbol without advanced state; measured: 1 microsecond each.
 CANCELS_AT_ONCE_MAX: Final = 2_000
 
 
 class Engine:
-    """Books of one partition, and the count of commands applied to them."""
+    """The books of one partition and the sequence of the last command applied to them."""
 
     __slots__ = ("books", "rules", "sequence")
 
@@ -79,9 +78,9 @@ class Engine:
         self.books: dict[int, Book] = {}
 
     def apply(self, command: Command) -> list[Event]:
-        """Apply one command and return what happened, in order.
+        """Apply one command and return its events in order.
 
-        An exception means a bug: the engine's state is then unknown and it must be discarded.
+        An exception is a bug: the engine's state is then unknown, and the engine must be discarded.
         """
         try:
             book = self.books[command.symbol_id]
@@ -96,16 +95,16 @@ class Engine:
         return events
 
     def apply_again(self, row: Sequenced) -> list[Event]:
-        """Apply a journal row's command under the rules that it was applied under.
+        """Apply a journal row's command under the row's rules version and return its events.
 
-        Whoever goes on with new commands after the last row sets RULES_NOW.
+        A caller that applies new commands after the last row sets RULES_NOW first.
         """
         if row.rules != self.rules:
             self.rules_set(row.rules)
         return self.apply(row.command)
 
     def book(self, symbol_id: int) -> Book:
-        """Return the symbol's book; an unknown symbol gets an empty one, open for trading."""
+        """Return the symbol's book; an unknown symbol gets an empty book, open for trading."""
         book = self.books.get(symbol_id)
         if book is None:
             book = self.books[symbol_id] = Book(symbol_id)
@@ -113,16 +112,16 @@ class Engine:
         return book
 
     def rules_set(self, rules: int) -> None:
-        """Go on under another version of the rules: that of the journal row to be replayed."""
+        """Set the rules version of all books, for instance that of a journal row to be replayed."""
         assert RULES_FIRST <= rules <= RULES_NOW, "a journal of a later release"
         self.rules = rules
         for book in self.books.values():
             book.rules = rules
 
     def restore(self, symbol_id: int, state: int, orders: Iterable[RestingOrder]) -> None:
-        """Fill an empty book with the orders that were open, given by ascending priority.
+        """Fill an empty book with open orders, given by ascending priority.
 
-        The caller sets `sequence` to that of the checkpoint.
+        The caller sets `sequence` to the checkpoint's.
         """
         assert state in (OPEN, HALT)
         book = self.book(symbol_id)
@@ -135,17 +134,17 @@ class Engine:
             book.add(order)
 
     def indication(self, symbol_id: int) -> Indication:
-        """Return the price and volume that an auction of the symbol would have now."""
+        """Return the price, volume and surplus that an auction of the symbol would have now."""
         book = self.book(symbol_id)
         return indication(book, book.advanced)
 
     def next_due_ms(self, symbol_id: int) -> int | None:
-        """Return when the symbol's next `Expire` has something to do, or None."""
+        """Return the time in ms from which an `Expire` of the symbol has an effect, or None."""
         advanced = self.book(symbol_id).advanced
         return advanced.next_due_ms() if advanced is not None else None
 
     def needs_continue(self, symbol_id: int) -> bool:
-        """Tell whether the symbol's next command should be a `Continue`, as after a restart."""
+        """Return whether work is left, so that the symbol's next command should be a `Continue`."""
         advanced = self.book(symbol_id).advanced
         return advanced is not None and advanced.has_work()
 
@@ -194,7 +193,7 @@ def _place(book: Book, command: Place, sequence: int) -> list[Event]:
     keys = opposite.keys
     if command.time_in_force != GTC or (keys and keys[-1] >= price_ticks * opposite.sign):
         return _place_taking(book, command, order)
-    # The common case: nothing to trade with, so all of it rests.
+    # The common case: nothing to trade with, so all lots rest.
     assert quantity_lots > 0
     assert not command.market
     book.add(order)
@@ -241,7 +240,7 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
     if order is None:
         return [CommandRefused(command.command_id, order_id, NOT_OPEN)]
     book.remove(order)
-    # As `end_of`, written out: of all messages it is the most frequent one.
+    # The same as `end_of`, inlined: a cancel is the most frequent command.
     return [
         OrderCancelled(
             order_id,
@@ -256,7 +255,7 @@ def _cancel(book: Book, command: Cancel, sequence: int) -> list[Event]:
 
 def _amend(book: Book, command: Amend, sequence: int) -> list[Event]:
     if command.display_lots and book.rules >= RULES_MENDED:
-        return apply_advanced(book, command, sequence)  # an iceberg is restored from a snapshot
+        return apply_advanced(book, command, sequence)  # rows alone cannot restore an iceberg
     events: list[Event] = []
     amend(book, command, sequence, events)
     return events

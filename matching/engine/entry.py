@@ -1,4 +1,4 @@
-"""How an order comes in where a symbol has advanced state: refusals, waiting, taking, resting."""
+"""Entry of an order on a symbol with advanced state: refusals, waiting, taking, resting."""
 
 from typing import Final, NamedTuple
 
@@ -69,16 +69,16 @@ STATE_CODES: Final = {
     CANCEL_ONLY: SYMBOL_CANCEL_ONLY,
     CLOSED: SYMBOL_CLOSED,
 }
-# Orders gather without trading.
+# States in which orders gather without trading.
 GATHERING: Final = frozenset({PRE_OPEN, AUCTION, AUCTION_CUTOFF})
-# Of these the ones that take market orders, which live as long as the auction.
+# Gathering states that take market orders, which live as long as the auction.
 AUCTIONS: Final = frozenset({AUCTION, AUCTION_CUTOFF})
 
 
 def place(
     book: Book, advanced: AdvancedState, command: Place, sequence: int, events: list[Event]
 ) -> None:
-    """Enter one order."""
+    """Enter one order, or reject it."""
     assert_place(command)
     order = incoming(command, sequence)
     code = entry_refusal(book, advanced, command, command.time_ms) or at_market_refusal(
@@ -97,7 +97,7 @@ def place(
 
 
 def assert_place(command: Place) -> None:
-    """Assert what the validation in front of the engine has seen to."""
+    """Assert that a command's fields fit together, as the validation before the engine requires."""
     by_budget = command.budget_ticklots > 0
     assert command.price_ticks > 0
     assert BUY <= command.side <= SELL
@@ -110,7 +110,7 @@ def assert_place(command: Place) -> None:
 
 
 def incoming(command: Place, sequence: int) -> RestingOrder:
-    """Return the order that a command brings."""
+    """Return the order of a command, not yet in the book."""
     terms = command.terms or NO_TERMS
     return RestingOrder(
         command.order_id,
@@ -131,19 +131,19 @@ def incoming(command: Place, sequence: int) -> RestingOrder:
 
 
 def accepted(order: RestingOrder) -> OrderAccepted:
-    """Return the event of an order's acceptance, at the price it got."""
+    """Return the event of an order's acceptance, at the price that the order got."""
     return OrderAccepted(
         order.order_id, order.account_id, order.side, order.price_ticks, order.quantity_lots
     )
 
 
 def waits(command: Place) -> bool:
-    """Tell whether the order waits for a trigger."""
+    """Return whether the order waits for a trigger."""
     return command.terms is not None and command.terms.trigger != TRIGGER_NONE
 
 
 class Ahead(NamedTuple):
-    """How many orders of its list come before an order: all, those that wait, trailing stops."""
+    """Counts of the orders before an order in its list: all, waiting orders, trailing stops."""
 
     orders: int = 0
     waiting: int = 0
@@ -162,9 +162,9 @@ def entry_refusal(
     *,
     is_pending: bool = False,
 ) -> str | None:
-    """Return why the order may not be taken at all: state, id, time, limits; the first one tells.
+    """Return the code of the first rule that refuses the order: state, id, expiry, limits.
 
-    It is held where it waits for the first order of its list.
+    None where no rule refuses it. `is_pending`: the order waits for its parent's fill.
     """
     code = state_refusal(book, command)
     if code is not None:
@@ -192,7 +192,7 @@ def _waits_for_auction(book: Book, command: Place) -> bool:
 
 
 def state_refusal(book: Book, command: Place) -> str | None:
-    """Return why the market state takes no such order."""
+    """Return the code of a market state that does not take this order, or None."""
     state = book.state
     if state == OPEN:
         return None
@@ -227,7 +227,10 @@ def _limit_refusal(
 def at_market_refusal(
     book: Book, advanced: AdvancedState, command: Place, order: RestingOrder
 ) -> str | None:
-    """Return why the order may not meet the book as it stands; may reprice a post-only order."""
+    """Return the code of why the order may not enter the present book, or None.
+
+    A post-only order with `reprice` that would trade gets another price here.
+    """
     if waits(command) or book.state in GATHERING:
         return None
     if command.post_only:
@@ -247,7 +250,7 @@ def at_market_refusal(
 
 
 def _is_beyond(side: int, price_ticks: int, terms: Terms) -> bool:
-    """Tell whether a post-only order may not be moved that far."""
+    """Return whether a price is beyond the limit to which a post-only order may be moved."""
     limit_ticks = terms.reprice_limit_ticks
     if not limit_ticks:
         return False
@@ -266,7 +269,7 @@ def _band_refuses(book: Book, advanced: AdvancedState, order: RestingOrder) -> b
 def run(
     book: Book, advanced: AdvancedState, command: Place, order: RestingOrder, events: list[Event]
 ) -> None:
-    """Let an accepted order trade, if the state trades, and rest or end."""
+    """Let an accepted order trade if the market is open; its rest enters the book or ends."""
     if book.state != OPEN:
         if command.market:
             advanced.at_open_add(order.order_id)
@@ -295,14 +298,14 @@ def _trade_market(
     edge_ticks: int,
     events: list[Event],
 ) -> str | None:
-    """Let a market order trade within its bound and the band; return why its rest ends, if any."""
+    """Let a market order trade within its bound and the band; return its end's code, or None."""
     side, bound_ticks = order.side, order.price_ticks
     if bands.is_barred(book, side, bound_ticks, edge_ticks):
         return BAND_REST
     code: str | None = MARKET_REST
     limit_ticks = bands.clamped(advanced, side, bound_ticks)
     if book.rules < RULES_MENDED:
-        order.price_ticks = limit_ticks  # which `OrderAmended` then told
+        order.price_ticks = limit_ticks  # under RULES_FIRST an `OrderAmended` had this price
     if command.budget_ticklots:
         budget = command.budget_ticklots
         code = take_for_budget(book, order, budget, events, edge_ticks, limit_ticks)
@@ -319,6 +322,6 @@ def _trade_market(
 
 
 def rest(book: Book, advanced: AdvancedState, order: RestingOrder) -> None:
-    """Put an order into the book, an iceberg with its first slice."""
+    """Put an order into the book (an iceberg shows its first slice) and remember its expiry."""
     book.add_sliced(order)
     advanced.expiry_add(order.order_id, order.expire_ms)

@@ -1,13 +1,13 @@
-"""What the engine answers: integers only, immutable by convention. Import from messages.py.
+"""Events that the engine gives: integers only, immutable by convention. Import from messages.py.
 
-Units and the rule for new fields are those of the commands there.
+Units, and the rule for new fields, are those of the commands in messages.py.
 """
 
 from msgspec import Struct
 
 
 class OrderAccepted(Struct, tag=1, array_like=True, gc=False):
-    """The order is in the engine; what did not trade in the events that follow rests, if it may."""
+    """The order is in the engine. Its trades follow; lots that do not trade rest, if they may."""
 
     order_id: int
     account_id: int
@@ -25,10 +25,10 @@ class OrderRejected(Struct, tag=2, array_like=True, gc=False):
 
 
 class Trade(Struct, tag=3, array_like=True, gc=False):
-    """One match, at the maker's price. `*_left_lots` is what each order has open after it.
+    """One match, at the maker's or the auction's price. `*_left_lots` are open after the match.
 
-    `maker_price_ticks` is where the maker stands if that is beyond the band's edge, at which the
-    two traded then; else 0.
+    In open trading a maker beyond the band's edge trades at the edge: `price_ticks` is then the
+    edge, and `maker_price_ticks` is the maker's own price; else `maker_price_ticks` is 0.
     """
 
     maker_order_id: int
@@ -44,7 +44,7 @@ class Trade(Struct, tag=3, array_like=True, gc=False):
 
 
 class OrderCancelled(Struct, tag=4, array_like=True, gc=False):
-    """The order's open rest left the engine: by command, or because its terms say so."""
+    """The order ended with lots unfilled: by command, by its terms, or by a rule (`code`)."""
 
     order_id: int
     account_id: int
@@ -71,7 +71,7 @@ class OrderAmended(Struct, tag=5, array_like=True, gc=False):
 
 
 class CommandRefused(Struct, tag=6, array_like=True, gc=False):
-    """A cancel, amend or state change had no effect."""
+    """A command that enters no order was refused and had no effect."""
 
     command_id: int
     order_id: int
@@ -86,9 +86,9 @@ class StateChanged(Struct, tag=7, array_like=True, gc=False):
 
 
 class OrderWaiting(Struct, tag=8, array_like=True, gc=False):
-    """The order waits outside the book: for its trigger, or for its list.
+    """The order waits outside the book for its trigger or for its parent's fill.
 
-    `stop_ticks` is 0 while it waits for its list, or for the activation of its trailing stop.
+    `stop_ticks` is 0 while the order is pending, and before a trailing stop is activated.
     """
 
     order_id: int
@@ -98,7 +98,7 @@ class OrderWaiting(Struct, tag=8, array_like=True, gc=False):
 
 
 class OrderTriggered(Struct, tag=9, array_like=True, gc=False):
-    """The order no longer waits: it comes in now. `at_ticks` triggered it, 0: its list did."""
+    """The order stops waiting and enters now. `at_ticks` triggered it; 0: its parent's fill did."""
 
     order_id: int
     account_id: int
@@ -116,7 +116,7 @@ class OrderRefreshed(Struct, tag=10, array_like=True, gc=False):
 
 
 class SelfTradePrevented(Struct, tag=11, array_like=True, gc=False):
-    """A match that self-trade prevention did not let happen, and the mode that decided."""
+    """A match that self-trade prevention did not allow, and the mode that was applied."""
 
     maker_order_id: int
     taker_order_id: int
@@ -137,20 +137,20 @@ class ListAccepted(Struct, tag=12, array_like=True, gc=False):
 
 
 class CommandDone(Struct, tag=13, array_like=True, gc=False):
-    """A command took effect that has no event of its own: a setting, a cancel-after."""
+    """A command without an event of its own took effect: a setting, a cancel-after, an `Expire`."""
 
     command_id: int
     symbol_id: int
 
 
 class ContinueNeeded(Struct, tag=14, array_like=True, gc=False):
-    """More is to be done: sequence a `Continue` for this symbol before anything else of it."""
+    """Work is left: sequence a `Continue` for this symbol before its other commands."""
 
     symbol_id: int
 
 
 class AuctionUncrossed(Struct, tag=15, array_like=True, gc=False):
-    """An auction ended: this much traded at this price (0: nothing crossed)."""
+    """An auction ended; this quantity traded at this price (both 0: nothing traded)."""
 
     symbol_id: int
     price_ticks: int
@@ -158,7 +158,7 @@ class AuctionUncrossed(Struct, tag=15, array_like=True, gc=False):
 
 
 class PhaseChanged(Struct, tag=16, array_like=True, gc=False):
-    """A volatility interruption took its next step; `due_ms` is when the one after it is due."""
+    """A volatility interruption entered `phase`; its next step is due at `due_ms` (0: it ended)."""
 
     symbol_id: int
     phase: int
@@ -166,14 +166,14 @@ class PhaseChanged(Struct, tag=16, array_like=True, gc=False):
 
 
 class ReferenceMoved(Struct, tag=17, array_like=True, gc=False):
-    """The price band stands around a new reference."""
+    """The price band has a new reference."""
 
     symbol_id: int
     reference_ticks: int
 
 
 class OrderRepriced(Struct, tag=18, array_like=True, gc=False):
-    """A post-only order that just came in was moved, to where it does not trade."""
+    """A post-only order that was triggered entered at another price, at which it does not trade."""
 
     order_id: int
     account_id: int

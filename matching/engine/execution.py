@@ -1,4 +1,4 @@
-"""How an order takes from the other side: price-time order, self-trade prevention, bounds."""
+"""Matching of an incoming order: price-time order, self-trade prevention, bounds."""
 
 from itertools import chain
 from typing import Final
@@ -25,7 +25,7 @@ from matching.engine.messages import (
 from matching.engine.resting import Level, RestingOrder
 from matching.engine.versions import RULES_MENDED
 
-# Stands for "no account" and "no group" where an order may trade with its own account's orders.
+# No account and no group has this id: an order without prevention trades with everyone.
 _NOBODY: Final = -1
 
 
@@ -36,10 +36,10 @@ def take(
     edge_ticks: int = 0,
     limit_ticks: int = 0,
 ) -> bool:
-    """Trade with the best opposite orders up to the taker's limit, or a limit closer than that.
+    """Trade with the best opposite orders up to the taker's price, or up to `limit_ticks` if given.
 
-    Those that stand beyond a band's edge, if one is given, trade at the edge. Return True where
-    self-trade prevention ends the taker; what it has left then is cancelled.
+    Orders beyond `edge_ticks`, a band's edge, trade at the edge (0: none). Return True where
+    self-trade prevention ends the taker; the caller then cancels the lots it has left.
     """
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
@@ -76,7 +76,7 @@ def take_for_budget(
     edge_ticks: int = 0,
     limit_ticks: int = 0,
 ) -> str:
-    """Trade until the budget buys no further lot; return why it ended."""
+    """Trade until the budget buys no further lot; return the code of why the order ends."""
     spent = BUDGET_SPENT
     opposite = book.sides[taker.side][1]
     keys = opposite.keys
@@ -103,7 +103,7 @@ def take_for_budget(
 
 
 def match_ticks(maker: RestingOrder, edge_ticks: int) -> int:
-    """The price of a match: the maker's, who was in the book first; at most the band's edge."""
+    """Return the price of a match: the maker's, or the band's edge if the maker is beyond it."""
     price_ticks = maker.price_ticks
     if not edge_ticks:
         return price_ticks
@@ -111,7 +111,7 @@ def match_ticks(maker: RestingOrder, edge_ticks: int) -> int:
 
 
 def _owner(taker: RestingOrder) -> tuple[int, int]:
-    """The account and the group whose orders the taker must not meet."""
+    """Return the account and the group with whose orders the taker must not trade."""
     assert STP_NONE <= taker.self_trade <= STP_DECREMENT
     if taker.self_trade == STP_NONE:
         return _NOBODY, _NOBODY
@@ -119,7 +119,7 @@ def _owner(taker: RestingOrder) -> tuple[int, int]:
 
 
 def is_same_owner(taker: RestingOrder, maker: RestingOrder) -> bool:
-    """Tell whether the taker's self-trade rule forbids the two to trade."""
+    """Return whether the taker's self-trade mode forbids a match with the maker."""
     own_account, own_group = _owner(taker)
     return maker.account_id == own_account or maker.group_id == own_group
 
@@ -132,7 +132,7 @@ def prevent(
     events: list[Event],
     edge_ticks: int,
 ) -> bool:
-    """Do what the taker's mode says instead of a match of `lots`. True: the taker ends."""
+    """Apply the taker's self-trade mode instead of a match; return True where the taker ends."""
     mode = taker.self_trade
     if mode == STP_CANCEL_INCOMING and not (
         book.advanced is not None and FEATURE_REPORT_PREVENTED in book.advanced.features
@@ -143,7 +143,7 @@ def prevent(
         and book.advanced is not None
         and book.advanced.is_parent(maker.order_id)
     ):
-        mode = STP_CANCEL_INCOMING  # what waits for it is paid for by its fills: it keeps its lots
+        mode = STP_CANCEL_INCOMING  # a parent keeps its lots: its fills pay for its funded orders
     events.append(
         SelfTradePrevented(
             maker.order_id,
@@ -167,7 +167,7 @@ def prevent(
 def _decrement(
     book: Book, taker: RestingOrder, maker: RestingOrder, lots: int, events: list[Event]
 ) -> bool:
-    """Both lose the lots without trading them; who has nothing left is cancelled with them."""
+    """Take the lots off both orders without a trade; an order with nothing left is cancelled."""
     before_lots = maker.left_lots + maker.hidden_lots
     if lots == before_lots:
         book.remove(maker)
@@ -179,7 +179,7 @@ def _decrement(
         _shrunk(maker, before_lots, not is_slice_gone, events)
         if is_slice_gone:
             refreshed(maker, events)
-    if not taker.quantity_lots:  # by quote amount: the budget shrinks, the caller sees to it
+    if not taker.quantity_lots:  # an order by quote amount: the caller shrinks its budget
         return False
     if lots == taker.left_lots:
         return True
@@ -215,7 +215,7 @@ def trade(
     events: list[Event],
     edge_ticks: int,
 ) -> None:
-    """One match at the maker's price; the caller has already taken the lots off the taker."""
+    """Make one match; the caller has already taken the lots off the taker."""
     is_slice_gone = lots == maker.left_lots
     event = Trade(
         maker.order_id,
@@ -223,7 +223,7 @@ def trade(
         maker.account_id,
         taker.account_id,
         taker.side,
-        # The maker's price: it was in the book first, and the taker agreed to at least this.
+        # The maker was in the book first, and the taker accepts this price or a worse price.
         maker.price_ticks,
         lots,
         book.fill(maker, lots, taker.priority),
@@ -239,19 +239,19 @@ def trade(
 
 
 def refreshed(order: RestingOrder, events: list[Event]) -> None:
-    """Tell of an iceberg's next slice."""
+    """Append the event of an iceberg's next slice."""
     events.append(
         OrderRefreshed(order.order_id, order.account_id, order.left_lots, order.hidden_lots)
     )
 
 
 def cancelled(order: RestingOrder, code: str, events: list[Event]) -> None:
-    """Tell of an order's end; it has left the book already."""
+    """Append the event of an order's end; the order has already left the book."""
     events.append(end_of(order, code))
 
 
 def end_of(order: RestingOrder, code: str) -> OrderCancelled:
-    """Return the event that says an order ended before it was filled."""
+    """Return the event of an order that ended before it was filled."""
     return OrderCancelled(
         order.order_id,
         order.account_id,
@@ -263,11 +263,11 @@ def end_of(order: RestingOrder, code: str) -> OrderCancelled:
 
 
 def fillable(book: Book, taker: RestingOrder) -> bool:
-    """Tell whether all of the taker would trade now.
+    """Return whether all lots of the taker would trade now.
 
-    Liquidity ends at an order that self-trade prevention would not let it trade with, unless the
-    taker's mode is to cancel that order: then it merely does not count. The totals of the levels
-    answer first; the walk over orders then costs no more than the fill.
+    Liquidity ends at the first order with which self-trade prevention forbids a match. With
+    STP_CANCEL_RESTING such an order is skipped instead. The totals of the levels are checked first,
+    so the walk over orders costs no more than the fill.
     """
     opposite = book.sides[taker.side][1]
     limit_key = taker.price_ticks * opposite.sign
@@ -284,7 +284,7 @@ def fillable(book: Book, taker: RestingOrder) -> bool:
     if missing_lots > 0:
         return False
     missing_lots = taker.left_lots
-    hidden_lots = 0  # of the level in hand: it trades after everything that level shows
+    hidden_lots = 0  # of the current level: these trade after all that the level shows
     for maker in chain.from_iterable(reach):
         if missing_lots <= 0:
             break

@@ -1,4 +1,4 @@
-"""What always holds of advanced state. For tests and snapshots: O(all that it holds)."""
+"""Invariants of advanced state, for tests and snapshots. O(everything in the advanced state)."""
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book

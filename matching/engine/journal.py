@@ -1,4 +1,4 @@
-"""One row of the journal, as the engine reads and the worker writes it."""
+"""A row of the journal, which the worker writes and the engine reads."""
 
 from msgspec import Struct
 
@@ -8,9 +8,9 @@ from matching.engine.versions import RULES_FIRST
 
 
 class Sequenced(Struct, array_like=True, gc=False):
-    """One journal row: a command, its place in the partition's sequence, and what it caused.
+    """One journal row: a command, its place in the partition's sequence, and its events.
 
-    `rules` is the version of the rules that it was applied under (matching/engine/versions.py).
+    `rules` is the rules version under which the command was applied (matching/engine/versions.py).
     """
 
     sequence: int

@@ -1,4 +1,4 @@
-"""Orders with a linked life: one cancels the other, one releases the other, or both."""
+"""Lists of linked orders: an order's trade, trigger or end cancels or releases the others."""
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
@@ -37,7 +37,7 @@ from matching.engine.versions import RULES_MENDED
 def place_list(
     book: Book, advanced: AdvancedState, command: PlaceList, sequence: int, events: list[Event]
 ) -> None:
-    """Enter all orders of a list, or none of them."""
+    """Enter all orders of a list, or reject all of them."""
     _assert_list(command)
     orders = [incoming(place, sequence) for place in command.orders]
     codes = _refusals(book, advanced, command, orders)
@@ -65,7 +65,7 @@ def _enter(
     for order_id in ids:
         advanced.list_of[order_id] = order_list
     advanced.list_noted(order_list)
-    # What waits is in place before anything trades, which may release it or end it.
+    # All waiting orders are in place before any order trades: a trade may release or end them.
     for place in places:
         if _is_pending(command, place) or waits(place):
             advanced.waiting_add(Waiting(place, sequence, PENDING))
@@ -102,7 +102,7 @@ def _is_pending(command: PlaceList, place: Place) -> bool:
 def _refusals(
     book: Book, advanced: AdvancedState, command: PlaceList, orders: list[RestingOrder]
 ) -> list[str | None]:
-    """The reason against each order, seen as the list's orders come in one after another."""
+    """Return each order's refusal code or None, counting the orders of the list before it."""
     codes: list[str | None] = []
     ahead = Ahead()
     for place, order in zip(command.orders, orders, strict=True):
@@ -129,7 +129,10 @@ def _counted_in(book: Book, ahead: Ahead, place: Place, is_waiting: bool) -> Ahe
 def traded(
     book: Book, advanced: AdvancedState, order_id: int, is_filled: bool, events: list[Event]
 ) -> list[Waiting]:
-    """Follow a trade of a list's order: end its other one, or return what waited for its fill."""
+    """Follow up a trade of a list's order: end its OCO partner, or release its pending orders.
+
+    Return the released orders; under RULES_FIRST they are released here and not returned.
+    """
     order_list = advanced.list_of[order_id]
     if order_list.parent_id == order_id:
         return _released(book, advanced, order_list, events) if is_filled else []
@@ -139,19 +142,23 @@ def traded(
 
 
 def triggered(book: Book, advanced: AdvancedState, order_id: int, events: list[Event]) -> None:
-    """Follow the trigger of a list's order: its other one ends before it comes in."""
+    """Follow up the trigger of a list's order: its OCO partner ends before the order enters."""
     order_list = advanced.list_of[order_id]
     if not order_list.parent_id:
         _dissolve(book, advanced, order_list, order_id, LIST_OTHER_TRADED, events)
 
 
 def ended(book: Book, advanced: AdvancedState, order_id: int, events: list[Event]) -> None:
-    """Follow the end of a list's order: nothing of the list stays alone."""
+    """Follow up the end of a list's order.
+
+    The end of a parent or of an OCO order ends the rest of the list. The end of a pending order
+    leaves the rest of the list as it is.
+    """
     order_list = advanced.list_of[order_id]
     if order_list.parent_id in (0, order_id):
         _dissolve(book, advanced, order_list, order_id, LIST_OTHER_ENDED, events)
         return
-    # One of the orders that wait for the parent: the rest of the list goes on without it.
+    # A pending order ended: the rest of the list goes on without it.
     order_list.order_ids.remove(order_id)
     del advanced.list_of[order_id]
     if len(order_list.order_ids) == 1:
@@ -173,13 +180,13 @@ def _released(
     released = [advanced.waiting[order_id] for order_id in children]
     if book.rules >= RULES_MENDED:
         return released
-    for waiting in released:  # at once, and so with the last price from before
+    for waiting in released:  # before `last_ticks` is updated: these orders see the older price
         release(book, advanced, waiting, events)
     return []
 
 
 def release(book: Book, advanced: AdvancedState, waiting: Waiting, events: list[Event]) -> None:
-    """Let an order watch its price from now on, or come in as soon as its turn is there."""
+    """Let a pending order watch its price from now on, or queue it to enter at its turn."""
     if waits(waiting.command):
         start_watching(book, advanced, waiting, events)
     else:

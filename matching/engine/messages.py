@@ -1,9 +1,9 @@
 """Commands into the engine and events out of it: integers only, immutable by convention.
 
 Units: prices in ticks, quantities in lots, money bounds in tick-lots (ticks x lots), times in
-milliseconds since the Unix epoch. Every command carries all that the engine needs; the engine
-never asks for anything else. Structs are array-like in MessagePack, so a new optional field is
-appended at the end with a default and old journals stay readable (`matching/state/codec.py`).
+milliseconds since the Unix epoch. A command carries all that the engine needs to apply it. Structs
+are arrays in MessagePack: a new optional field is appended at the end with a default, so that old
+journals stay readable (`matching/state/codec.py`).
 """
 
 from typing import Final
@@ -85,10 +85,11 @@ STP_NONE: Final = 0  # market makers only
 STP_CANCEL_INCOMING: Final = 1
 STP_CANCEL_RESTING: Final = 2
 STP_CANCEL_BOTH: Final = 3
-STP_DECREMENT: Final = 4  # both shrink by the smaller one, which ends
+STP_DECREMENT: Final = 4  # both orders shrink by the smaller order's lots; the smaller order ends
 
-# What triggers a waiting order. A buy stop waits for a price at or above its own, a buy take-profit
-# for one at or below; sells the other way round. A trailing stop follows the price at a distance.
+# What triggers a waiting order. A buy stop waits for a price at or above its stop price, a buy
+# take-profit for a price at or below; a sell the other way round. A trailing stop follows the price
+# at a distance.
 TRIGGER_NONE: Final = 0
 TRIGGER_STOP: Final = 1
 TRIGGER_TAKE: Final = 2
@@ -99,9 +100,9 @@ SOURCE_LAST: Final = 0
 SOURCE_BEST: Final = 1
 
 # Lists of orders with a linked life.
-OCO: Final = 0  # two orders: one trades or ends, the other is cancelled
-OTO: Final = 1  # the first one filled releases the second
-OTOCO: Final = 2  # the first one filled releases a pair of which one cancels the other
+OCO: Final = 0  # two orders: when either trades or ends, the other is cancelled
+OTO: Final = 1  # the fill of the first order releases the second
+OTOCO: Final = 2  # the fill of the first order releases an OCO pair
 
 # Market states of one symbol.
 OPEN: Final = 0
@@ -111,16 +112,16 @@ AUCTION: Final = 3
 AUCTION_CUTOFF: Final = 4  # an auction that takes no cancels and amends any more
 POST_ONLY: Final = 5
 CANCEL_ONLY: Final = 6
-CLOSED: Final = 7  # final
+CLOSED: Final = 7  # for good
 
 # Steps of a volatility interruption.
 PHASE_NONE: Final = 0
 PHASE_LIMIT: Final = 1  # trading goes on, but only inside the band
 PHASE_PAUSE: Final = 2
-PHASE_CALL: Final = 3  # the auction that ends it
+PHASE_CALL: Final = 3  # the auction that ends the interruption
 
-# Switches of behaviour, per symbol. Off until a command says so: old journals keep old rules.
-FEATURE_REPORT_PREVENTED: Final = 1  # STP_CANCEL_INCOMING, too, tells of the match it prevented
+# Switches of behaviour, per symbol. Off until a command sets them: old journals keep old rules.
+FEATURE_REPORT_PREVENTED: Final = 1  # STP_CANCEL_INCOMING also reports the prevented match
 FEATURE_HALT_KEEPS_ORDERS: Final = 2  # a halted symbol refuses cancels
 FEATURES: Final = (FEATURE_REPORT_PREVENTED, FEATURE_HALT_KEEPS_ORDERS)
 
@@ -146,15 +147,14 @@ BUDGET_SPENT: Final = "order.quote_amount_spent"
 
 
 class Terms(Struct, array_like=True, gc=False):
-    """What only some orders have. 0 and False mean: not this one.
+    """Terms that only some orders have; 0 or False where the order does not have the term.
 
-    A trigger makes the order wait outside the book until it is reached. `trail_ticks` or
-    `trail_ppm` is the distance of a trailing stop, which follows from the start or from
-    `activation_ticks` on.
-    `display_lots` makes an iceberg. `expire_ms` ends the order by an `Expire` command. `reprice`
-    moves a post-only order that would trade to one tick before the best opposite price, no further
-    than `reprice_limit_ticks`. `bound_ppm` lets the bound of a trailing market order follow its
-    stop price at that distance.
+    An order with a trigger waits outside the book until a price reaches the trigger. `trail_ticks`
+    or `trail_ppm` is the distance of a trailing stop, which follows the price at once, or after
+    `activation_ticks` is reached. `display_lots` makes the order an iceberg. An `Expire` command
+    ends the order from `expire_ms` on. `reprice` moves a post-only order that would trade to one
+    tick before the best opposite price, no further than `reprice_limit_ticks`.
+    `bound_ppm` lets the bound of a trailing market order follow its stop price at that distance.
     """
 
     trigger: int = TRIGGER_NONE
@@ -173,8 +173,8 @@ class Terms(Struct, array_like=True, gc=False):
 class Place(Struct, tag=1, array_like=True, gc=False):
     """Enter an order. A market order is an IOC whose `price_ticks` is its protective bound.
 
-    `budget_ticklots` > 0 makes it a market order by quote amount: it spends at most that many
-    tick-lots and `quantity_lots` is 0. Otherwise `quantity_lots` > 0.
+    `budget_ticklots` > 0 makes it a market order by quote amount, which spends at most that many
+    tick-lots; its `quantity_lots` is 0. All other orders have `quantity_lots` > 0.
     """
 
     command_id: int  # equals order_id
@@ -191,12 +191,12 @@ class Place(Struct, tag=1, array_like=True, gc=False):
     budget_ticklots: int = 0
     self_trade: int = STP_CANCEL_INCOMING
     group_id: int = 0  # accounts of one group count as one for self-trade prevention; 0: none
-    owner_tag: int = 0  # for mass cancels, for instance the API key; 0: none
+    owner_tag: int = 0  # selects orders in mass cancels, for instance by API key; 0: none
     terms: Terms | None = None
 
 
 class Cancel(Struct, tag=2, array_like=True, gc=False):
-    """Take one resting order out of the book."""
+    """Cancel one open order, in the book or waiting."""
 
     command_id: int
     time_ms: int
@@ -205,11 +205,11 @@ class Cancel(Struct, tag=2, array_like=True, gc=False):
 
 
 class Amend(Struct, tag=3, array_like=True, gc=False):
-    """Give a resting order a new price and total quantity (what is already filled counts in it).
+    """Give an open order new terms. `quantity_lots` is the new total, filled lots included.
 
-    The order goes to the back of its queue and may trade at once, unless `keep_priority` is set:
-    then the price must be unchanged and the quantity smaller, or the amend is refused.
-    0 leaves the price or the quantity as it is.
+    The order goes to the back of its queue and may trade at once. With `keep_priority` it keeps its
+    place, and the amend is refused unless the price is unchanged and the quantity smaller.
+    A field that is 0 leaves the order's value as it is.
     """
 
     command_id: int
@@ -219,14 +219,14 @@ class Amend(Struct, tag=3, array_like=True, gc=False):
     price_ticks: int = 0
     quantity_lots: int = 0
     keep_priority: bool = False
-    stop_ticks: int = 0  # of a stop or take-profit that waits
+    stop_ticks: int = 0  # only for a waiting stop or take-profit
     display_lots: int = 0
 
 
 class CancelAll(Struct, tag=4, array_like=True, gc=False):
-    """Cancel every open order of an account, or of all, on one symbol, or on one side of it.
+    """Cancel the open orders of an account, or of all accounts, on one symbol or one side of it.
 
-    With `owner_tag` only those that were placed with it.
+    With `owner_tag`, cancel only the orders that were placed with that tag.
     """
 
     command_id: int
@@ -234,7 +234,7 @@ class CancelAll(Struct, tag=4, array_like=True, gc=False):
     symbol_id: int
     account_id: int
     side: int = -1  # -1: both
-    owner_tag: int = 0  # 0: whatever theirs is
+    owner_tag: int = 0  # 0: any tag
 
 
 class SetState(Struct, tag=5, array_like=True, gc=False):
@@ -247,7 +247,7 @@ class SetState(Struct, tag=5, array_like=True, gc=False):
 
 
 class RefuseFaulty(Struct, tag=6, array_like=True, gc=False):
-    """Stand-in for a command that made the engine raise: refuse it, with the reason on record."""
+    """Refuse a command on which the engine raised; the journal has this command in its place."""
 
     command_id: int
     time_ms: int
@@ -257,10 +257,10 @@ class RefuseFaulty(Struct, tag=6, array_like=True, gc=False):
 
 
 class PlaceList(Struct, tag=7, array_like=True, gc=False):
-    """Enter orders with a linked life: all of them, or none.
+    """Enter all orders of a list of linked orders, or none of them.
 
-    OCO has two, at least one of them with a trigger; OTO and OTOCO lead with the order whose fill
-    releases the other one or two. The orders are GTC or wait for a trigger.
+    An OCO has two orders, at least one of them with a trigger. OTO and OTOCO begin with the parent,
+    whose fill releases the other one or two. Each order is GTC or waits for a trigger.
     """
 
     command_id: int  # equals list_id
@@ -272,10 +272,10 @@ class PlaceList(Struct, tag=7, array_like=True, gc=False):
 
 
 class Expire(Struct, tag=8, array_like=True, gc=False):
-    """Say that it is `time_ms`: end one order whose time has come, or all that is due.
+    """Set the time to `time_ms` and end one order that has expired, or do everything that is due.
 
-    With `order_id` 0 that is every GTD order, every cancel-after, and the next step of a
-    volatility interruption, as far as each is due.
+    With `order_id` 0 this ends every expired order, fires every due cancel-after, and takes the
+    next step of a volatility interruption if that is due.
     """
 
     command_id: int
@@ -285,7 +285,7 @@ class Expire(Struct, tag=8, array_like=True, gc=False):
 
 
 class CancelAfter(Struct, tag=9, array_like=True, gc=False):
-    """Set a cancel-after: an `Expire` at `due_ms` cancels the account's orders. 0 clears."""
+    """Set a cancel-after: an `Expire` from `due_ms` on cancels the account's orders. 0 clears."""
 
     command_id: int
     time_ms: int
@@ -304,7 +304,7 @@ class Continue(Struct, tag=10, array_like=True, gc=False):
 
 
 class SetFeature(Struct, tag=11, array_like=True, gc=False):
-    """Switch a behaviour of one symbol on or off, from this place in the sequence on."""
+    """Switch a feature of one symbol on or off, from this place in the sequence on."""
 
     command_id: int
     time_ms: int
@@ -314,11 +314,11 @@ class SetFeature(Struct, tag=11, array_like=True, gc=False):
 
 
 class SetBand(Struct, tag=12, array_like=True, gc=False):
-    """Give a symbol its price band, or take it away (`band_ppm` 0).
+    """Give a symbol a price band, or remove its band (`band_ppm` 0).
 
-    `reference_ticks` 0 keeps the present reference, or lets the next trade be the first one.
-    `limit_ms` 0 means a band without volatility interruptions. `both_sides` binds limits on their
-    better side as well.
+    `reference_ticks` 0 keeps the present reference; where there is none the next trades set it.
+    `limit_ms` 0 means a band without volatility interruptions. With `both_sides` a limit price must
+    be inside the band also on the side that is better for its owner.
     """
 
     command_id: int
@@ -335,9 +335,9 @@ class SetBand(Struct, tag=12, array_like=True, gc=False):
 
 
 class SetLimits(Struct, tag=13, array_like=True, gc=False):
-    """Bound the open orders, and those of them that wait, of an account on one symbol.
+    """Bound the open orders of an account on one symbol, and its waiting orders among them.
 
-    ALL_ACCOUNTS sets what holds for accounts without limits of their own. 0 means no bound.
+    ALL_ACCOUNTS sets the limits of accounts without limits of their own. 0 means no bound.
     """
 
     command_id: int

@@ -1,4 +1,4 @@
-"""One number for a set of values, kept up to date value by value."""
+"""A hash of a set of values that is kept up to date value by value."""
 
 from hashlib import blake2b
 from typing import Final
@@ -8,15 +8,15 @@ MODULUS: Final = 1 << (8 * HASH_BYTES)
 
 
 def contribution(text: str) -> int:
-    """Return the hash of one value, to be added to others modulo MODULUS."""
+    """Return the hash of one value; a set's hash is the sum of these modulo MODULUS."""
     return int.from_bytes(blake2b(text.encode(), digest_size=HASH_BYTES).digest())
 
 
 class SetHash:
-    """The sum of the hashes of values: in which order they came does not matter.
+    """The sum of the hashes of values; the order in which values are put does not matter.
 
-    A value that is replaced or taken away costs the same among three and among 100,000. Keys only
-    tell the values of a kind apart; what identifies a value has to be in it.
+    Replacing or removing a value costs the same among three values and among 100,000. A key only
+    finds the old value of its kind; it is not hashed, so the value must contain its own identity.
     """
 
     __slots__ = ("_contributions", "total")
@@ -26,7 +26,7 @@ class SetHash:
         self._contributions: dict[tuple[str, object], int] = {}
 
     def put(self, kind: str, key: object, value: object | None) -> None:
-        """Take over a value as it is now; None when it is gone."""
+        """Set the value of a key; None removes it."""
         old = self._contributions.pop((kind, key), 0)
         new = 0
         if value is not None:

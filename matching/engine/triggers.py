@@ -1,4 +1,4 @@
-"""Waiting for a price: which orders one triggers, in which order; where trailing stops stand."""
+"""Triggers: the orders that a price triggers, their sequence, and the stops that trail a price."""
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
@@ -9,7 +9,7 @@ from matching.engine.messages import BUY, OPEN, Event, OrderWaiting
 def start_watching(
     book: Book, advanced: AdvancedState, waiting: Waiting, events: list[Event]
 ) -> None:
-    """Let an order's trigger be reached, at once where the price already has."""
+    """Start to watch an order's price; trigger the order at once if the price is already there."""
     terms = waiting.terms
     waiting.stop_ticks = terms.stop_ticks
     advanced.watch(waiting)
@@ -26,7 +26,7 @@ def start_watching(
 
 
 def _price_of(book: Book, advanced: AdvancedState, source: int) -> int:
-    """The price of a source now, or 0. Nothing from before a halt counts."""
+    """Return the present price of a source, or 0; a price from before a halt does not count."""
     if book.state != OPEN:
         return 0
     if source == LAST:
@@ -35,14 +35,14 @@ def _price_of(book: Book, advanced: AdvancedState, source: int) -> int:
 
 
 def is_reached(waiting: Waiting, price_ticks: int) -> bool:
-    """Tell whether a price reaches the order's trigger as it stands."""
+    """Return whether a price reaches the order's present stop price."""
     if not waiting.stop_ticks:
         return False
     return (price_ticks - waiting.stop_ticks) * waiting.direction >= 0
 
 
 def _follow(waiting: Waiting, price_ticks: int) -> None:
-    """Let a trailing stop follow to a price that is better for it than any since its activation."""
+    """Move a trailing stop after the best price since its activation; activate it if reached."""
     terms = waiting.terms
     # A sell follows the price up, a buy follows it down.
     favour = -1 if waiting.command.side == BUY else 1
@@ -51,18 +51,18 @@ def _follow(waiting: Waiting, price_ticks: int) -> None:
         return
     waiting.mark_ticks = price_ticks
     distance_ticks = terms.trail_ticks or max(1, price_ticks * terms.trail_ppm // PPM)
-    # A sell whose distance is more than the price is reached by nothing: 1 is the least price.
+    # A sell with a distance above the price has stop 0, which no price reaches: the least is 1.
     waiting.stop_ticks = max(0, price_ticks - favour * distance_ticks)
 
 
 def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
-    """Trigger all that a price reaches: what it passed first comes in first, then the older."""
+    """Trigger all orders that a price reaches, the farthest stop price first, then by age."""
     rising = advanced.triggers[source, UP].pop_to(price_ticks)
     falling = advanced.triggers[source, DOWN].pop_to(-price_ticks)
     trailed = _trailing_reached(advanced, source, price_ticks) if advanced.trailing[source] else []
-    reached = rising or falling  # each in its order already: thousands need no sorting anew
+    reached = rising or falling  # either is sorted already
     if trailed or (rising and falling):
-        # A rank less the price is the distance, with the farthest first.
+        # Rank minus price is the distance below zero: the farthest sorts first.
         reached = [(rank - price_ticks, age, one) for rank, age, one in rising]
         reached += [(rank + price_ticks, age, one) for rank, age, one in falling]
         reached = sorted(reached + trailed)
@@ -72,7 +72,7 @@ def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
 
 
 def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) -> list[RankedId]:
-    """Let the trailing stops of a source follow a price; take off those that it reaches."""
+    """Move the trailing stops of a source after a price; remove and return the reached ones."""
     reached: list[RankedId] = []
     trailing = advanced.trailing[source]
     for order_id, waiting in trailing.items():
@@ -90,7 +90,7 @@ def _trailing_reached(advanced: AdvancedState, source: int, price_ticks: int) ->
 
 
 def best_prices_seen(book: Book, advanced: AdvancedState) -> None:
-    """Trigger what waits for the best bid or the best ask."""
+    """Trigger the orders that watch the best bid or the best ask."""
     bid, ask = book.best_bid(), book.best_ask()
     if bid is not None:
         price_seen(advanced, BID, bid)
