@@ -1,9 +1,9 @@
 """Commands and journal rows as MessagePack bytes.
 
-Structs are arrays on the wire, led by their tag. A field that is appended with a default keeps old
-bytes readable; a field is never reordered, removed or given another meaning.
+A struct is an array that begins with its tag. A new field is appended with a default, which keeps
+old bytes readable; no field is ever reordered, removed or given another meaning.
 
-MessagePack integers end at 64 bits: a value beyond raises OverflowError on encoding, so symbol
+MessagePack integers have at most 64 bits: encoding a greater value raises OverflowError, so symbol
 rules must bound prices, quantities and budgets well below 2**63.
 """
 

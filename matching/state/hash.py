@@ -1,14 +1,13 @@
-"""One hash for the whole engine state, computed in full or kept up to date order by order.
+"""The hash of the whole engine state, computed in full or kept up to date order by order.
 
-Each open order contributes the blake2b of its values; contributions are added modulo 2**256, so the
-order in which they come does not matter and one order is replaced in constant time. The digest of
-the sum, the sequence and the market states identifies the state (design.md: B3, D1).
+Each open order contributes the blake2b of its values. Contributions are added modulo 2**256, so
+their order does not matter and an order is replaced in constant time. The digest of the sum, the
+sequence and the market states identifies the state (invariants B3 and D1).
 
-What is not about single orders is advanced state. Cancel-afters, limits, linked orders and the
-market orders of an auction are a sum that it keeps up to date (matching/engine/set_hash.py). Of
-long queues the length and the next orders are hashed: whatever is in a queue comes to its front
-before it has any effect. What is not about a symbol whose commands changed nothing is not computed
-again.
+All the rest is advanced state. Its cancel-afters, limits, linked orders and market orders of an
+auction are a sum that is kept up to date (matching/engine/set_hash.py). Of a long queue the length
+and the next orders are hashed: an order has no effect before it reaches the front of its queue. The
+hash of a symbol's advanced state is kept until the symbol's next command.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,8 +42,8 @@ from matching.engine.resting import RestingOrder
 from matching.engine.segmented import SegmentedDict
 from matching.engine.set_hash import HASH_BYTES, MODULUS, SetHash, contribution
 
-# A change of what is hashed, or how, takes a new version: old checkpoints then differ visibly.
-# What a new feature adds is hashed only where the feature is used: old states keep their hash.
+# Each change of the hashed values or of their form takes a new version: old checkpoints then differ
+# visibly. The values of a new feature are hashed only where it is used: old states keep their hash.
 _VERSION: Final = "takas-state-1"
 _ADVANCED_VERSION: Final = "desks-2"
 QUEUE_HASHED_MAX: Final = 100
@@ -65,13 +64,13 @@ def state_hash(engine: Engine) -> str:
 
 
 def open_orders(book: Book) -> list[RestingOrder | Waiting]:
-    """Return all open orders of a symbol, in the book and waiting."""
+    """Return all open orders of a symbol: those in its book, then the waiting orders."""
     waiting = book.advanced.waiting.values() if book.advanced is not None else ()
     return [*book.orders.values(), *waiting]
 
 
 def open_order(book: Book, order_id: int) -> RestingOrder | Waiting | None:
-    """Return the open order of that id, in the book or waiting, or None."""
+    """Return the open order with this id, in the book or waiting, or None."""
     order = book.orders.get(order_id)
     if order is None and book.advanced is not None:
         return book.advanced.waiting.get(order_id)
@@ -79,7 +78,7 @@ def open_order(book: Book, order_id: int) -> RestingOrder | Waiting | None:
 
 
 class StateHash:
-    """The same hash kept up to date: tell it of every order that changed."""
+    """The hash of `state_hash`, kept up to date by a call of `touch` for each changed order."""
 
     def __init__(self) -> None:
         self._total = 0
@@ -87,7 +86,7 @@ class StateHash:
 
     @classmethod
     def of(cls, engine: Engine) -> "StateHash":
-        """Return the hash of an engine as it stands, for instance after a restore."""
+        """Return a hash that is up to date with an engine, for instance after a restore."""
         kept = cls()
         for symbol_id, book in engine.books.items():
             for order in open_orders(book):
@@ -95,7 +94,7 @@ class StateHash:
         return kept
 
     def touch(self, symbol_id: int, order_id: int, order: RestingOrder | Waiting | None) -> None:
-        """Take over an order as it is now; None when it is no longer open."""
+        """Set an order's contribution from its present values; None: the order is not open."""
         known = self._contributions.get(symbol_id)
         if known is None:
             known = self._contributions[symbol_id] = SegmentedDict()
@@ -109,15 +108,14 @@ class StateHash:
         self._total = (self._total + new - old) % MODULUS
 
     def follow(self, book: Book, events: Iterable[Event]) -> None:
-        """Touch every order that the events name; call it when the book stands after them."""
+        """Touch every order that the events name; the book already is in the state after them."""
         for order_id in orders_named(events):
             self.touch(book.symbol_id, order_id, open_order(book, order_id))
 
     def hexdigest(self, sequence: int, states: Mapping[int, int], advanced: str = "") -> str:
         """Return the hash for an engine sequence and the market state of each symbol.
 
-        `advanced` is `advanced_hash(engine)`: left out, the hash is that of symbols without
-        advanced state.
+        `advanced` is `advanced_hash(engine)`; it is empty where no symbol has advanced state.
         """
         return _hexdigest(self._total, sequence, states, advanced)
 
@@ -151,9 +149,10 @@ def _order_id(order: RestingOrder | Waiting) -> int:
 
 
 def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
-    # Text, because it has no integer width to overflow. All that can change later events is in it.
+    # A text, because text has no integer width to overflow. It has every value that can change
+    # later events.
     if isinstance(order, Waiting):
-        # Where its trigger stands is in the advanced state's hash: that moves without an event.
+        # The stop price is in the advanced state's hash: it moves without an event of the order.
         text = f"waiting,{symbol_id},{order.priority},{_command_bytes(order.command).hex()}"
     else:
         text = (
@@ -172,7 +171,7 @@ def _contribution(symbol_id: int, order: RestingOrder | Waiting) -> int:
 
 
 def _command_bytes(command: Place) -> bytes:
-    """The bytes of an order's command, without fields that were added later and are not used."""
+    """Return the bytes of an order's command, without unused fields that were added later."""
     terms = command.terms
     if terms is None or terms.bound_ppm or terms.reprice_limit_ticks:
         return _encode(command)
@@ -180,16 +179,17 @@ def _command_bytes(command: Place) -> bytes:
 
 
 def _hexdigest(total: int, sequence: int, states: Mapping[int, int], advanced: str) -> str:
-    # An empty open book is what every unknown symbol has: it must not tell two engines apart.
+    # OPEN is left out: an unknown symbol and an empty open book must give the same hash.
     closed = sorted((symbol, state) for symbol, state in states.items() if state != OPEN)
     text = f"{_VERSION}|{sequence}|{total:x}|{closed}{advanced}"
     return blake2b(text.encode(), digest_size=HASH_BYTES).hexdigest()
 
 
 def advanced_hash(engine: Engine) -> str:
-    """Return the hash of advanced state but the waiting orders' own terms; nothing without it.
+    """Return the hash of all advanced state without the waiting orders' own terms.
 
-    Costs little for what changed since it was last asked for, nothing for other symbols.
+    An empty string where no symbol has advanced state. Symbols without a command since the last
+    call cost nothing.
     """
     values = []
     for symbol_id, book in engine.books.items():
@@ -205,7 +205,7 @@ def advanced_hash(engine: Engine) -> str:
 
 
 def advanced_hash_afresh(engine: Engine) -> str:
-    """Return the same from scratch, trusting nothing that was kept. O(all of it)."""
+    """Return the same as `advanced_hash`, computed without kept values. O(all advanced state)."""
     return _joined(
         [
             (symbol_id, _advanced_hash(book.advanced, _set_hash_of(book.advanced).total))
@@ -241,7 +241,7 @@ def _advanced_hash(advanced: AdvancedState, total: int) -> str:
 
 
 def _trailing_text(trailing: dict[int, Waiting]) -> str:
-    """Where the trailing stops of a source stand, by id. Up to 2,000: so no tuple for each."""
+    """Return the marks of a source's trailing stops by id; two lists, as there may be 2,000."""
     ids = sorted(trailing)
     return f"{ids}{[trailing[order_id].mark_ticks for order_id in ids]}" if ids else ""
 
@@ -259,7 +259,7 @@ def _live(advanced: AdvancedState) -> Iterator[Waiting]:
 
 
 def _set_hash_of(advanced: AdvancedState) -> SetHash:
-    """Return the sum that the advanced state keeps, computed in full."""
+    """Return the sum of `AdvancedState.set_hash`, computed in full."""
     set_hash = SetHash()
     for (account_id, owner_tag), due_ms in advanced.cancel_after.items():
         set_hash.put("timer", (account_id, owner_tag), (account_id, owner_tag, due_ms))
@@ -273,11 +273,11 @@ def _set_hash_of(advanced: AdvancedState) -> SetHash:
 
 
 def order_lists(advanced: AdvancedState) -> list[LinkedOrders]:
-    """Return each list of linked orders once, in the order of their first orders."""
+    """Return each list of linked orders once, sorted by the id of its first order."""
     by_first = {one.order_ids[0]: one for one in advanced.list_of.values()}
     return [order_list for _, order_list in sorted(by_first.items())]
 
 
 def triggered_orders(advanced: AdvancedState) -> list[Waiting]:
-    """Return the triggered orders that have not ended meanwhile, in their order."""
+    """Return the triggered orders that have not ended meanwhile, in the order of their turns."""
     return list(_live(advanced))

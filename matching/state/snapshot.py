@@ -1,7 +1,7 @@
 """The whole engine state as bytes, and back: `engine = snapshot_decode(snapshot_encode(engine))`.
 
-The bytes lead with a version. A new field of any part goes to its end with a default, which keeps
-the version; a version this module does not know is refused by name, never guessed at.
+The bytes begin with a version. A new field goes to the end of its struct with a default, which
+keeps the version. A version that this module does not know is refused.
 """
 
 from typing import Final
@@ -28,7 +28,7 @@ SNAPSHOT_VERSION: Final = 1
 
 
 class SnapshotRefused(Exception):
-    """The bytes are no snapshot, or one of a version that this engine does not load."""
+    """The bytes are no snapshot, or a snapshot of a version that this engine does not load."""
 
 
 class _Head(Struct, array_like=True):
@@ -93,7 +93,7 @@ class _AdvancedSnapshot(Struct, array_like=True):
 class _BookSnapshot(Struct, array_like=True):
     symbol_id: int
     state: int
-    orders: list[_OrderSnapshot]  # each queue in its order
+    orders: list[_OrderSnapshot]  # each level's queue from its front
     advanced: _AdvancedSnapshot | None
 
 
@@ -109,13 +109,13 @@ _decoder = msgspec.msgpack.Decoder(_Snapshot)
 
 
 def snapshot_encode(engine: Engine) -> bytes:
-    """Return the engine's state as bytes; equal states give equal bytes."""
+    """Return the engine's state as bytes. Equal states give equal bytes."""
     books = [_book_snapshot(book) for _, book in sorted(engine.books.items())]
     return _encoder.encode(_Snapshot(SNAPSHOT_VERSION, engine.sequence, books))
 
 
 def snapshot_decode(data: bytes) -> Engine:
-    """Return an engine in the state of these bytes. Raises SnapshotRefused."""
+    """Return an engine in the state of a snapshot's bytes. Raises SnapshotRefused."""
     try:
         version = _head_decoder.decode(data).version
         if version != SNAPSHOT_VERSION:

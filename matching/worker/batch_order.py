@@ -1,4 +1,4 @@
-"""The order inside a batch: as commands arrived, but none before what it is about."""
+"""Dependency order of a batch: arrival order, but an order before the commands about it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
@@ -15,16 +15,16 @@ from matching.engine.messages import (
     RefuseFaulty,
 )
 
-# What others wait for: orders, and cancel-afters, of which the last one set must hold.
+# Commands that other commands depend on: orders, and cancel-afters (the last one set must win).
 Entering = Place | PlaceList | RefuseFaulty | CancelAfter
-# What is about all orders of an account that were accepted before it.
+# Commands about all orders of an account that were accepted before the command.
 Sweeping = CancelAll | CancelAfter
 
 _ABOUT_OTHERS = frozenset({Cancel, Amend, CancelAll, CancelAfter})
 
 
 def is_order(command: Command) -> TypeGuard[Place | PlaceList | RefuseFaulty]:
-    """Whether the command enters orders, or stands for one that cannot be entered."""
+    """Return whether the command enters orders, or refuses an order that made the engine raise."""
     kind = type(command)
     return (
         kind is Place or kind is PlaceList or (type(command) is RefuseFaulty and command.is_place)
@@ -32,18 +32,19 @@ def is_order(command: Command) -> TypeGuard[Place | PlaceList | RefuseFaulty]:
 
 
 def order_ids_of(command: Place | PlaceList | RefuseFaulty) -> tuple[int, ...]:
-    """The orders that a command enters or refuses."""
+    """Return the ids of the orders that a command enters or refuses."""
     if isinstance(command, PlaceList):
         return tuple(place.order_id for place in command.orders)
     return (command.order_id,)
 
 
 def in_dependency_order(commands: Sequence[Command], ahead: Iterable[Entering]) -> list[Command]:
-    """Keep the order of arrival, but put orders before the commands that are about them.
+    """Return the commands in order of arrival, but orders before the commands about them.
 
-    `ahead` holds commands that did not arrive at all; they go right before what needs them. A
-    cancel-all is about the orders of its account (or of all) that were accepted before it. So is a
-    cancel-after, which may be due at once; and one that was set before it must not undo it.
+    `ahead` has commands that did not arrive; each goes right before the first command that needs
+    it. A cancel-all is about the orders of its account (or of all accounts) that were accepted
+    before. So is a cancel-after, which may be due at once. An older cancel-after of the same owner
+    goes first as well, because it must not undo the newer one.
     """
     if not any(type(command) in _ABOUT_OTHERS for command in commands):
         return list(commands)
@@ -67,7 +68,7 @@ def in_dependency_order(commands: Sequence[Command], ahead: Iterable[Entering]) 
 
 
 def keys_of(command: Entering) -> tuple[int, ...]:
-    """What others know it by: the ids of its orders, or its own."""
+    """Return the keys of a command: the ids of its orders, or a cancel-after's command id."""
     if type(command) is CancelAfter:
         return (command.command_id,)
     assert not isinstance(command, CancelAfter)
@@ -80,7 +81,7 @@ def _take(command: Entering, waiting: dict[int, Entering]) -> None:
 
 
 def _needed_by(command: Command, waiting: Mapping[int, Entering]) -> list[int]:
-    """The keys of what has to come before the command, by age."""
+    """Return the keys of the commands that have to come before this command, by age."""
     if isinstance(command, Cancel | Amend):
         return [command.order_id]
     if isinstance(command, CancelAll | CancelAfter):
@@ -89,7 +90,7 @@ def _needed_by(command: Command, waiting: Mapping[int, Entering]) -> list[int]:
 
 
 def _is_meant(command: Sweeping, one: Entering) -> bool:
-    """Whether a command about an account's orders is about this one, or follows it up."""
+    """Return whether a sweeping command is about this order, or replaces this cancel-after."""
     if one.symbol_id != command.symbol_id or one.command_id >= command.command_id:
         return False
     if isinstance(one, CancelAfter):
@@ -107,10 +108,11 @@ def _is_meant(command: Sweeping, one: Entering) -> bool:
 def moved_in_time(
     cancel_after: Mapping[tuple[int, int], int], settings: Iterable[CancelAfter], now_ms: int
 ) -> list[CancelAfter]:
-    """The settings, by age, that keep cancel-afters from firing now.
+    """Return the settings, by age, that keep due cancel-afters from firing now.
 
-    Each was accepted before the cancel-after that it moves was due, so its owner counts on it. One
-    that is itself due by now keeps nothing: it stays behind the orders that it is about.
+    `cancel_after` has the due time by (account, owner tag). Each returned setting was accepted
+    before the cancel-after that it moves was due, so its owner counts on it. A setting that is
+    itself due by now is not returned: it stays behind the orders that it is about.
     """
     due = dict(cancel_after)
     moved: dict[tuple[int, int], list[CancelAfter]] = {}
@@ -119,7 +121,7 @@ def moved_in_time(
         due_ms = due.get(owner)
         if due_ms is None or (due_ms and command.time_ms >= due_ms):
             continue
-        due[owner] = command.due_ms  # 0: it is cleared
+        due[owner] = command.due_ms  # 0: cleared
         moved.setdefault(owner, []).append(command)
     for commands in moved.values():
         while commands and 0 < commands[-1].due_ms <= now_ms:
@@ -132,7 +134,7 @@ def _owner_of(command: Any) -> tuple[int, int]:
 
 
 def refusals_of(command: Command) -> list[RefuseFaulty]:
-    """The stand-ins that refuse a command on which the engine raised before."""
+    """Return the commands that refuse a command on which the engine raised before."""
     if is_order(command):
         return [
             RefuseFaulty(order_id, command.time_ms, command.symbol_id, order_id, True)

@@ -2,12 +2,12 @@
 
     read a batch -> keep what Postgres says is unsequenced -> apply -> commit -> publish -> notify
 
-Postgres is the truth. The stream only says "look here": its entries may come twice, late, out of
-order or never, and a sweep of unsequenced rows finds what it lost. The engine's memory is ahead of
-Postgres for one transaction at most: whatever goes wrong in between ends the process, and the next
-one starts from the committed rows. Nothing is published before its commit.
+Postgres is the truth. The stream is only a hint: its entries may come twice, late, out of order or
+never, and a sweep of unsequenced rows finds the commands that the stream lost. The engine's memory
+is ahead of Postgres for one transaction at most: any failure in between ends the process, and the
+next process starts from the committed rows. Nothing is published before its commit.
 
-Pure zone: no driver, no clock, no framework. Its surroundings are in matching/worker/ports.py.
+Pure zone: no driver, no clock, no framework. The loop's ports are in matching/worker/ports.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ from matching.worker.ports import (
 )
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX, Sequencer
 
-# Under load a batch waits a moment for company, so that it is worth its commit. Not when idle.
+# Under load the worker waits a moment for more commands, so that a batch is worth its commit.
 LINGER_MS: Final = 3
 LINGER_FROM_COMMANDS: Final = 4
 LINGER_TO_COMMANDS: Final = 64
@@ -50,10 +50,10 @@ IDLE_WAIT_MS_MAX: Final = 250
 # A command whose stream entry was lost is found by the sweep at most this much after its commit.
 SWEEP_EVERY_MS: Final = 250
 SWEEP_AGE_MS: Final = 100  # younger rows are most likely still on their way
-SWEEP_LATE_MS: Final = 2_000  # with a stream that never runs dry, sweep at least this often
+SWEEP_LATE_MS: Final = 2_000  # a stream that never runs dry delays a sweep by no more
 DEGRADED_POLL_MS: Final = 20
 STREAM_RETRY_MS: Final = 500
-# A hanging server costs its timeout at each try: try so rarely that it costs a tenth of the time.
+# A hanging server costs its timeout at each try: retries may take a tenth of the time.
 STREAM_RETRY_COST: Final = 10
 HEARTBEAT_EVERY_MS: Final = 1_000
 SNAPSHOT_EVERY_MS: Final = 200
@@ -64,10 +64,10 @@ REPUBLISH_ROWS_MAX: Final = 200
 
 @dataclass(slots=True)
 class Counts:
-    """What the loop saw; the management command turns it into metrics."""
+    """Counts since the last reset; the management command turns them into metrics."""
 
-    duplicates: int = 0  # stream entries that Postgres does not want (any more)
-    garbage: int = 0  # stream entries that are no command
+    duplicates: int = 0  # stream entries that are not, or no longer, unsequenced in Postgres
+    garbage: int = 0  # stream entries that cannot be decoded
     swept: int = 0  # commands whose stream entry was lost or late
     stream_failures: int = 0
     feed_failures: int = 0
@@ -79,7 +79,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Worker:
-    """One partition's writer. `step` until told to stop; an exception means: exit and reload."""
+    """One partition's writer. Call `step` until told to stop; exit after any exception."""
 
     engine: Engine
     stream: Stream
@@ -87,15 +87,15 @@ class Worker:
     results: Results
     feed: Feed
     clock: Clock
-    next_id: Callable[[], int]  # for the commands that the worker makes itself
+    next_id: Callable[[], int]  # ids of the worker's own commands
     stream_position: str
     published_seq: int
     faulty_ids: frozenset[int] = frozenset()
-    set_aside: frozenset[int] = frozenset()  # symbols for which it makes none: see Sequencer
-    # Applied before anything else: halts that must hold before a doubtful book trades again.
+    set_aside: frozenset[int] = frozenset()  # symbols without own commands: see Sequencer
+    # Applied before all others: halts that must be in force before a doubtful book trades again.
     urgent: list[Command] = field(default_factory=list)
-    # So many commands are committed one by one. After a failure this finds the one, if there is
-    # one, whose results the database refuses: among others it would fail them all, for ever.
+    # So many commands are committed one by one. After a failure this finds a command whose results
+    # the database refuses: in a batch it would fail the other commands with it, for ever.
     careful: int = 0
     measure: Callable[[str], AbstractContextManager[object]] = nullcontext
     counts: Counts = field(default_factory=Counts)
@@ -108,7 +108,7 @@ class Worker:
     _trim_at: int = 0
     _snapshot_at: int = 0
     _snapshot_all_at: int = 0
-    _turn_ms: int = 0  # the time that this turn goes by
+    _turn_ms: int = 0  # the time of the present turn
     _drained: bool = True
     _is_behind: bool = False  # frames of committed batches wait to be sent
     _changed: set[int] = field(default_factory=set)  # symbols whose stored book is old
@@ -125,7 +125,7 @@ class Worker:
         )
 
     def step(self) -> int:
-        """Take one turn; return how many commands it sequenced, the worker's own included."""
+        """Take one turn; return the number of sequenced commands, the worker's own included."""
         commands = self._gather()
         count = 0
         for rows in self._portions(commands):
@@ -138,13 +138,13 @@ class Worker:
         return count
 
     def is_degraded(self) -> bool:
-        """Whether the transport is down, so that Postgres is polled instead."""
+        """Return whether the stream is down, so that Postgres is polled instead."""
         return self.clock.now_ms() < self._retry_at
 
     # --- read, and keep what is unsequenced
 
     def _gather(self) -> list[Command]:
-        # What an earlier turn left has no sequence yet: only this process gives any.
+        # Commands that an earlier turn left are still unsequenced: only this process sequences.
         arrived = {command.command_id: command for command in self.sequencer.left}
         new = self._arrivals()
         if new:
@@ -158,7 +158,7 @@ class Worker:
                 self.counts.swept += 1
         self._turn_ms = self.clock.now_ms()
         due = self.sequencer.cancel_after_due(self._turn_ms)
-        if due:  # whoever was told of a later time counts on it
+        if due:  # an accepted later setting must keep a cancel-after from firing
             for command in self.unsequenced.cancel_after_unsequenced(due):
                 arrived.setdefault(command.command_id, command)
         if not arrived:
@@ -167,7 +167,7 @@ class Worker:
         return in_dependency_order(commands, self._ahead_of(commands))
 
     def _arrivals(self) -> list[Command]:
-        """What is urgent, or else what the stream brings; each once."""
+        """Return the urgent commands, or else those of the stream; each command once."""
         urgent, self.urgent = self.urgent, []
         return list({command.command_id: command for command in urgent or self._read()}.values())
 
@@ -186,7 +186,7 @@ class Worker:
             self.counts.stream_failures += 1
             self._stream_failed(now_ms)
             return []
-        if self._retry_at:  # it is back, perhaps empty and counting from the start
+        if self._retry_at:  # the stream is back, perhaps empty and counting from the start
             self._retry_at = 0
             self._find_stream_start()
         self._drained = len(entries) < COMMANDS_PER_BATCH_MAX
@@ -201,7 +201,7 @@ class Worker:
         return self._until(min(due), now_ms, at_most=IDLE_WAIT_MS_MAX)
 
     def _until(self, due_ms: int, now_ms: int, *, at_most: int) -> int:
-        """Milliseconds until then, or until the worker has something to do of its own accord."""
+        """Return the milliseconds until `due_ms` or the sequencer's next due time, if sooner."""
         own_ms = self.sequencer.next_due_ms()
         if own_ms is not None:
             due_ms = min(due_ms, own_ms)
@@ -213,18 +213,18 @@ class Worker:
             try:
                 commands.append(decode_command(encoded))
             except ValueError:
-                self.counts.garbage += 1  # the sweep finds the row it was meant to announce
+                self.counts.garbage += 1  # the sweep finds the row that the entry announced
         return commands
 
     def _swept(self, limit: int) -> list[Command]:
-        """Accepted commands that the stream did not bring in time."""
+        """Return accepted commands that the stream did not bring in time, if a sweep is due."""
         now_ms = self.clock.now_ms()
         is_degraded = self.is_degraded()
         if not is_degraded:
             if now_ms < self._sweep_at:
                 return []
             if not self._drained and now_ms < self._sweep_at + SWEEP_LATE_MS:
-                return []  # what is missing is most likely still in the stream
+                return []  # missing commands are most likely still in the stream
         self._sweep_at = now_ms + SWEEP_EVERY_MS
         commands = self.unsequenced.sweep(age_ms=0 if is_degraded else SWEEP_AGE_MS, limit=limit)
         if commands and not is_degraded and self._drained:
@@ -232,14 +232,14 @@ class Worker:
         return commands
 
     def _find_stream_start(self) -> None:
-        """A wiped stream may count from below our position: then nothing would ever be read."""
+        """Start over if the stream was wiped: below the old position nothing would ever be read."""
         try:
             self.stream_position = self.stream.start_for(self.stream_position)
         except StreamDown:
             self._stream_failed(self.clock.now_ms())
 
     def _ahead_of(self, commands: Sequence[Command]) -> list[Entering]:
-        """What the batch's commands are about, and the engine does not know yet."""
+        """Return unsequenced commands on which the batch depends and which are not in the batch."""
         here: set[int] = set()
         for command in commands:
             if is_order(command) or type(command) is CancelAfter:
@@ -265,7 +265,7 @@ class Worker:
     # --- apply, commit
 
     def _portions(self, commands: Sequence[Command]) -> Iterator[list[Sequenced]]:
-        """Apply the commands; what is committed together: all, or one by one in careful times."""
+        """Apply the commands; yield the rows of each commit: all rows, or one while `careful`."""
         if not commands and not self.sequencer.is_due(self._turn_ms):
             return
         turn = self.sequencer.turn(commands, self._turn_ms)
@@ -293,7 +293,7 @@ class Worker:
             committed = self.results.commit(batch)
         except CommitRefused as refusal:
             if len(rows) > 1:
-                raise  # the next process goes carefully, and finds out which of them it is
+                raise  # the next process commits one by one, and finds the refused command
             command = rows[0].command
             self.results.record_fault(command, refusal)
             raise EngineFailed(command, refusal) from refusal
@@ -308,7 +308,7 @@ class Worker:
     def _publish(self, committed: Committed) -> None:
         self._changed.update(committed.symbol_ids)
         if self._is_behind or self.is_degraded():
-            self._is_behind = True  # frames go out in order: these wait for their turn
+            self._is_behind = True  # frames are sent in order: `_catch_up` sends these later
             return
         try:
             self.feed.publish(committed.frames, committed.symbol_ids)
@@ -319,7 +319,7 @@ class Worker:
             self._feed_failed()
 
     def _catch_up(self) -> None:
-        """Send what a crash or an outage kept from being sent, oldest first."""
+        """Send frames that a crash or an outage kept back, oldest first."""
         rows = self.results.unpublished(self.published_seq, REPUBLISH_ROWS_MAX)
         for row in rows:
             self.feed.publish(row.frames, row.symbol_ids)

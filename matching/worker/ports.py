@@ -1,4 +1,4 @@
-"""What the matching worker asks of its surroundings, and what it hands to them.
+"""Ports of the matching worker: stream, rows, feed, clock, and the data that pass them.
 
 Pure zone: `manage.py run_matching` wires these to Postgres and Redis; tests/simulation wires them
 to stand-ins that fail on purpose.
@@ -12,22 +12,21 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import CancelAfter, Command
 from matching.worker.batch_order import Entering, Sweeping
 
-# A worker that restarts is back long before. After so long without one, nobody serves the
-# partition: nothing new is taken for it (orders/recovery/availability.py), and what waits is an
-# alarm.
+# A worker that restarts is back long before. After so long without a worker the partition takes no
+# new orders (orders/recovery/availability.py), and orders that wait raise an alarm.
 SILENCE_MAX_S: Final = 60
 
 
 class StreamDown(Exception):
-    """The transport cannot be reached. The worker goes on without it."""
+    """Stream or feed cannot be reached. The worker goes on without them."""
 
 
 class LeaseLost(Exception):
-    """Another worker has taken the partition over: this one must end at once."""
+    """Another worker has taken over the partition; this process must end at once."""
 
 
 class EngineFailed(Exception):
-    """The engine raised on a command, or its results are refused: this process must end."""
+    """The engine raised on a command, or its commit was refused; this process must end."""
 
     def __init__(self, command: Command, error: Exception) -> None:
         super().__init__(f"command {command.command_id}")
@@ -36,11 +35,11 @@ class EngineFailed(Exception):
 
 
 class CommitRefused(Exception):
-    """Rows or constraints refuse a batch, and would every time: nothing of it is durable."""
+    """The database refuses a batch and would refuse it again; nothing of the batch is durable."""
 
 
 class Stream(Protocol):
-    """Where commands arrive. Never believed: it is a hint, not a record."""
+    """The stream on which commands arrive: a hint where to look, not a record."""
 
     def read(self, position: str, count: int, wait_ms: int) -> list[tuple[str, bytes]]:
         """Return up to `count` (position, encoded command) after `position`, waiting for the first.
@@ -48,7 +47,9 @@ class Stream(Protocol):
         Raises StreamDown."""
 
     def start_for(self, position: str) -> str:
-        """Return where to read on: `position`, or the start when the stream is behind it."""
+        """Return the position to read from: `position`, or the start if the stream ends before it.
+
+        Raises StreamDown."""
 
     def trim(self, position: str) -> None:
         """Forget entries up to a committed position. Raises StreamDown."""
@@ -56,7 +57,7 @@ class Stream(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction makes durable."""
+    """The rows and positions that one transaction makes durable."""
 
     sequenced: list[Sequenced]
     stream_position: str
@@ -66,40 +67,40 @@ class Batch:
 
 @dataclass(slots=True)
 class Committed:
-    """A durable batch: what may be told to the world now, and nothing else."""
+    """A durable batch: the frames that may be published now."""
 
     last_seq: int
     frames: list[tuple[str, bytes]]
-    symbol_ids: Collection[int]  # whose book or last price changed
+    symbol_ids: Collection[int]  # symbols whose book or last price changed
     trades: int = 0
     needs_settlement: bool = False
-    # When a symbol is to have another batch, though nothing is due in the engine: then there is
-    # something to be told that this batch was too early for.
+    # By symbol, the time in ms at which it needs another batch, though nothing is due in the
+    # engine: that batch publishes what is too early for this one.
     look_again: Mapping[int, int] = field(default_factory=dict)
 
 
 class Unsequenced(Protocol):
-    """What Postgres knows of accepted commands. This is believed, the stream is not."""
+    """The accepted commands without a sequence, in Postgres: the truth, unlike the stream."""
 
     def confirm(self, commands: Sequence[Command]) -> dict[int, Command]:
-        """Return, by id, those commands that are accepted and have no sequence yet.
+        """Return by id the commands among these that are accepted and have no sequence yet.
 
-        As Postgres has them: of what arrived, only the ids count.
+        The returned commands are those of Postgres; of the given commands only the ids count.
         """
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
         """Return accepted commands without a sequence, at least this old, by id."""
 
     def cancel_after_unsequenced(self, symbol_ids: Collection[int]) -> Sequence[CancelAfter]:
-        """Return the settings of these symbols' cancel-afters without a sequence, by id."""
+        """Return the unsequenced cancel-after settings of these symbols, sorted by id."""
 
     def needed_before(
         self, order_ids: Collection[int], sweeping: Sequence[Sweeping]
     ) -> Sequence[Entering]:
-        """Return what has no sequence yet and must get one first.
+        """Return the unsequenced commands that must be sequenced before these.
 
-        That is: the named orders, each with its whole list; and of each command that is about an
-        account's orders those accepted before it, and its own forerunners.
+        These are: the orders with these ids, each with its whole list; and for each sweeping
+        command the orders of its account that were accepted before it, and older cancel-afters.
         """
 
 
@@ -118,20 +119,20 @@ class Results(Protocol):
         """Return committed batches after a sequence, oldest first."""
 
     def record_fault(self, command: Command, error: Exception) -> None:
-        """Put on record that a command could not be processed: from now on it is refused."""
+        """Record that a command could not be processed, so that it is refused from now on."""
 
 
 class Feed(Protocol):
-    """Where results are told. Raises StreamDown where it cannot be reached."""
+    """The feed that publishes results. `publish` and `snapshot` raise StreamDown."""
 
     def publish(self, frames: Sequence[tuple[str, bytes]], symbol_ids: Collection[int]) -> None:
         """Send frames, the best prices of these symbols and the heartbeat in one go."""
 
     def snapshot(self, symbol_ids: Collection[int]) -> None:
-        """Store the books of these symbols."""
+        """Store the books, best prices and market states of these symbols."""
 
     def notify_settlement(self) -> None:
-        """Notify the settlement of this partition; must not wait for anything."""
+        """Set the settlement flag of this partition, without waiting for anything."""
 
 
 class Clock(Protocol):

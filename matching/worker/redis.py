@@ -1,4 +1,4 @@
-"""The worker's stream and feed on Redis. Losing Redis costs latency: any failure is StreamDown."""
+"""The worker's stream and feed on Redis. Any failure of Redis is StreamDown, and costs latency."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def _stream_down() -> Iterator[None]:
 
 
 class RedisStream:
-    """A partition's command stream, read from a position that Postgres remembers."""
+    """A partition's command stream, read from a position that is stored in Postgres."""
 
     def __init__(self, client: redis.Redis, partition_id: int) -> None:
         self._client = client
@@ -58,7 +58,7 @@ class RedisStream:
         return [(entry_id.decode(), fields.get(FIELD, b"")) for entry_id, fields in entries]
 
     def start_for(self, position: str) -> str:
-        """Return where to read on: `position`, or the start when the stream is behind it.
+        """Return the position to read from: `position`, or the start if the stream ends before it.
 
         Raises StreamDown.
         """
@@ -76,7 +76,7 @@ class RedisStream:
             self._client.xtrim(self._key, minid=position, approximate=True)
 
     def lag(self, position: str) -> int:
-        """Entries after the position, counted up to a bound. Raises StreamDown."""
+        """Count the entries after a position, up to LAG_COUNT_MAX. Raises StreamDown."""
         with _stream_down():
             entries: Any = self._client.xrange(self._key, min=f"({position}", count=LAG_COUNT_MAX)
         return len(entries)
@@ -88,7 +88,7 @@ def _order_of(position: str) -> tuple[int, int]:
 
 
 class FeedState(Protocol):
-    """Where a symbol's public feed stands."""
+    """The present position of a symbol's public feed: sequence, last price, market state."""
 
     sequence: int
     last_ticks: int
@@ -96,7 +96,7 @@ class FeedState(Protocol):
 
 
 class RedisFeed:
-    """Publishes what was committed. Reads the engine's books, never changes them."""
+    """Publishes committed results. Reads the engine's books and never changes them."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class RedisFeed:
             self._publisher.books(books, tops=tops, states=states)
 
     def notify_settlement(self) -> None:
-        """Leave word that there is something to settle; never waits."""
+        """Set the settlement flag of this partition, without waiting for anything."""
         self._notify_settlement()
 
     def _knows(self, symbol_id: int) -> bool:

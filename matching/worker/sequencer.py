@@ -1,12 +1,12 @@
-"""What is applied in one turn of the worker: the commands at hand, and its own among them.
+"""The sequencer: applies the given commands and the worker's own commands, one turn after another.
 
 The worker makes two kinds of commands itself. A `Continue` goes on with work that a command left
-(`ContinueNeeded`); nothing else of its symbol is applied before that work is done. An `Expire` says
-that it is time for something. A turn takes a bounded number of pieces, so that a symbol with much
-to do keeps no other waiting; the commands that have to wait for it are left for the next turn.
+(`ContinueNeeded`); no other command of the symbol is applied before that work is done. An `Expire`
+does what is due by the clock. A turn applies a bounded number of `Continue`, so that a symbol with
+much work does not delay the others; commands that have to wait for it are left for the next turn.
 
-What is due by the clock goes before the commands at hand, but for two kinds of them: urgent ones,
-and a cancel-after that was moved before it was due, however late that is heard of.
+An `Expire` that is due goes before the given commands, with two exceptions: urgent commands, and
+settings that moved a cancel-after before it was due, however late these arrive.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,16 +19,16 @@ from matching.worker.batch_order import moved_in_time, refusals_of
 from matching.worker.ports import EngineFailed
 
 COMMANDS_PER_BATCH_MAX: Final = 500
-# Each of at most STEPS_PER_COMMAND_MAX steps of 3 to 15 microseconds, and of as many rows.
+# Each has at most STEPS_PER_COMMAND_MAX steps of 3 to 15 microseconds, and as many rows.
 CONTINUES_PER_BATCH_MAX: Final = 20
-# More than this is not kept in memory: what waits in Postgres is found by the sweep.
+# More commands are not kept in memory: the sweep finds them in Postgres.
 LEFT_MAX: Final = 10_000
 
 
 class Sequencer:
-    """Applies what is next, in the order in which it must happen.
+    """Decides which command is applied next, and applies it.
 
-    For a symbol that is set aside no own commands are made: they failed before.
+    A symbol in `set_aside` gets no own commands of the worker, because they failed before.
     """
 
     def __init__(
@@ -40,24 +40,24 @@ class Sequencer:
         set_aside: frozenset[int] = frozenset(),
         urgent_ids: Collection[int] = (),
     ) -> None:
-        self.left: list[Command] = []  # what the last turn did not come to, in order
+        self.left: list[Command] = []  # commands that the last turn did not apply, in order
         self._engine = engine
         self._next_id = next_id
         self._faulty_ids = faulty_ids
         self._set_aside = set_aside
-        self._urgent_ids = frozenset(urgent_ids)  # those that are not applied yet
-        # Symbols of which a piece of work is next; those that waited longest come first.
+        self._urgent_ids = frozenset(urgent_ids)  # ids of urgent commands not applied yet
+        # Symbols whose next command is a `Continue`; those that waited longest come first.
         self._unfinished: dict[int, None] = {}
-        self._due_ms: dict[int, int] = {}
-        self._look_ms: dict[int, int] = {}  # symbols that are to have a batch by then
-        self._pieces = 0  # that this turn may still take
+        self._due_ms: dict[int, int] = {}  # by symbol: when its next `Expire` is due
+        self._look_ms: dict[int, int] = {}  # by symbol: when it needs another batch
+        self._pieces = 0  # how many `Continue` this turn may still apply
         for symbol_id in engine.books:
             if symbol_id not in set_aside and engine.needs_continue(symbol_id):
                 self._unfinished[symbol_id] = None
             self._look_ahead(symbol_id)
 
     def next_due_ms(self) -> int | None:
-        """When a turn has something to do though nothing arrives: 0 is at once, None never."""
+        """Return when a turn has work without any arrival, in ms; 0: at once, None: never."""
         if self.left or self._unfinished:
             return 0
         due_ms = min(self._due_ms.values(), default=None)
@@ -67,23 +67,23 @@ class Sequencer:
         return look_ms if due_ms is None else min(due_ms, look_ms)
 
     def look_again(self, by_symbol: Mapping[int, int]) -> None:
-        """Have these symbols looked at again: by an `Expire`, if nothing else comes before."""
+        """Give each symbol a batch by its time in ms: an `Expire`, if no command comes before."""
         self._look_ms.update(by_symbol)
 
     def is_due(self, now_ms: int) -> bool:
-        """Whether a turn has something to do now, without any command."""
+        """Return whether a turn has work now, without any command given."""
         due_ms = self.next_due_ms()
         return due_ms is not None and due_ms <= now_ms
 
     def cancel_after_due(self, now_ms: int) -> list[int]:
-        """Symbols with a cancel-after that a turn would let fire now."""
+        """Return the symbols with a cancel-after that would fire in a turn now."""
         due = [one for one, due_ms in self._due_ms.items() if due_ms <= now_ms]
         return [one for one in due if self._has_cancel_after_due(one, now_ms)]
 
     def turn(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
-        """Apply what is due and the commands, one by one as they are asked for.
+        """Apply due own commands and the given commands; yield a journal row after each.
 
-        The caller takes all of it, or ends. Raises EngineFailed.
+        The caller must take all rows, or end the process. Raises EngineFailed.
         """
         self.left = []
         touched: set[int] = set()
@@ -122,9 +122,9 @@ class Sequencer:
                 yield from self._continued(command.symbol_id, self._pieces, now_ms)
 
     def _own(self, commands: Sequence[Command], now_ms: int) -> Iterator[Sequenced]:
-        """What is not asked for by anybody: the pieces that are left, and what the clock says.
+        """Apply the worker's own commands: `Continue` for work that is left, `Expire` if due.
 
-        With the commands that keep the clock from it.
+        Settings that keep a cancel-after from firing are applied before the `Expire`.
         """
         unfinished = list(self._unfinished)
         for symbol_id in unfinished:
@@ -145,14 +145,14 @@ class Sequencer:
                 yield from self._continued(symbol_id, self._pieces, now_ms)
 
     def _looks(self, touched: set[int], now_ms: int) -> Iterator[Sequenced]:
-        """An `Expire` for each symbol that is to be looked at and has no command in this turn."""
+        """Apply an `Expire` to each symbol that needs a batch by now and had no command."""
         busy = touched.union(self._unfinished, self._set_aside)
         busy.update(command.symbol_id for command in self.left)
         due = sorted(one for one, due_ms in self._look_ms.items() if due_ms <= now_ms)
         for symbol_id in due:
             del self._look_ms[symbol_id]
             if symbol_id in busy:
-                continue  # a batch of its own looks
+                continue  # the symbol's own commands bring it a batch
             row = self._apply(Expire(self._next_id(), now_ms, symbol_id))
             yield row
             if _leaves_work(row):
@@ -160,7 +160,7 @@ class Sequencer:
             self._look_ahead(symbol_id)
 
     def _halting(self, commands: Sequence[Command]) -> set[int]:
-        """Symbols of urgent commands at hand: these go before anything that is due."""
+        """Return the symbols of urgent commands in this turn: nothing due goes before these."""
         if not self._urgent_ids:
             return set()
         here = [command for command in commands if command.command_id in self._urgent_ids]
@@ -191,7 +191,7 @@ class Sequencer:
         )
 
     def _continued(self, symbol_id: int, pieces: int, now_ms: int) -> Iterator[Sequenced]:
-        """Apply up to so many pieces; what is left then is next in a later turn."""
+        """Apply up to `pieces` of `Continue`; work that is left then is next in a later turn."""
         self._unfinished.pop(symbol_id, None)
         for _ in range(pieces):
             self._pieces = max(0, self._pieces - 1)
