@@ -16,6 +16,7 @@ from exchange.domain.enums import (
 )
 from matching.engine.messages import Terms
 from orders.commands.build import cancel_after_command
+from orders.commands.words import TRIGGERS
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import CommandJob, Job, ListJob, PlaceJob
 from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
@@ -49,7 +50,8 @@ def special_job(
     plain = market.place_job(
         account, side, lots, ticks, type=type, time_in_force=tif, post_only=post_only
     )
-    draft = replace(plain.draft, self_trade=self_trade, terms=Terms(**terms) if terms else None)
+    built = Terms(trigger=TRIGGERS[type], **terms) if terms else None
+    draft = replace(plain.draft, self_trade=self_trade, terms=built)
     return PlaceJob(
         account_id=market.account_ids[account],
         draft=draft,

@@ -15,6 +15,7 @@ from exchange.infra.database import connect
 from exchange.selectors import units_load
 from matching.engine.messages import PlaceList, Terms
 from matching.state.codec import decode_command
+from orders.commands.words import TRIGGERS
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, AcceptedList, AmendJob, Job, ListJob, PlaceJob
 from orders.models import ClientOrderId, Command, Order, OrderList
@@ -42,7 +43,7 @@ def market_terms() -> dict[str, Any]:
 def leg(market: Market, one: Leg, client_id: str | None = None) -> PlaceJob:
     side, kind, lots, ticks = one
     job = market.place_job(0, side, lots, ticks, type=kind)
-    terms = None if kind is LIMIT else Terms(stop_ticks=ticks)
+    terms = None if kind is LIMIT else Terms(TRIGGERS[kind], stop_ticks=ticks)
     client_id = client_id or job.draft.client_order_id
     job.draft = replace(job.draft, terms=terms, client_order_id=client_id)
     return job

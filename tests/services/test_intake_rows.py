@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
-from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
+from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce
 from exchange.selectors import units_load
-from matching.engine.messages import Terms
+from matching.engine.messages import SOURCE_BEST, Terms
 from matching.state.codec import decode_command
+from orders.commands.words import TRIGGERS
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.models import Order
 from orders.reads.orders import order_json, order_of_account
@@ -56,7 +58,7 @@ def job_of(
     plain = market.place_job(0, side, 7, 100, type=kind)
     return PlaceJob(
         account_id=plain.account_id,
-        draft=replace(plain.draft, terms=terms, **(draft or {})),
+        draft=replace(plain.draft, terms=_of_type(terms, kind), **(draft or {})),
         rules=market.rules,
         maker_fee_ppm=MAKER_FEE_PPM,
         taker_fee_ppm=TAKER_FEE_PPM,
@@ -64,6 +66,10 @@ def job_of(
         group_id=group_id,
         owner_tag=owner_tag,
     )
+
+
+def _of_type(terms: Terms | None, kind: OrderType) -> Terms | None:
+    return None if terms is None else structs.replace(terms, trigger=TRIGGERS[kind])
 
 
 STOP = Terms(stop_ticks=110)
@@ -88,7 +94,7 @@ CASES: dict[str, tuple[OrderType, dict[str, Any]]] = {
     "stop_market gtd": (
         OrderType.STOP_MARKET,
         {
-            "terms": replace(STOP, expire_ms=EXPIRES_MS),
+            "terms": structs.replace(STOP, expire_ms=EXPIRES_MS),
             "draft": {"time_in_force": TimeInForce.GTD},
         },
     ),
@@ -97,10 +103,10 @@ CASES: dict[str, tuple[OrderType, dict[str, Any]]] = {
         OrderType.STOP_LIMIT,
         {"terms": STOP, "draft": {"time_in_force": TimeInForce.IOC}},
     ),
-    "stop_limit iceberg": (OrderType.STOP_LIMIT, {"terms": replace(STOP, display_lots=3)}),
+    "stop_limit iceberg": (OrderType.STOP_LIMIT, {"terms": structs.replace(STOP, display_lots=3)}),
     "take_profit by best price": (
         OrderType.TAKE_PROFIT,
-        {"terms": replace(STOP, source=TriggerSource.BEST)},
+        {"terms": structs.replace(STOP, source=SOURCE_BEST)},
     ),
     "take_profit_limit": (OrderType.TAKE_PROFIT_LIMIT, {"terms": STOP}),
     "repriced so far and no further": (

@@ -11,11 +11,10 @@ from exchange.domain.enums import (
     SelfTradePrevention,
     Side,
     TimeInForce,
-    TriggerSource,
 )
 from exchange.infra.database import connect
 from exchange.selectors import units_load
-from matching.engine.messages import Place
+from matching.engine.messages import SOURCE_BEST, Place
 from matching.state.codec import decode_command
 from matching.worker.ports import LeaseLost
 from orders.recording.unsequenced import UnsequencedRows
@@ -73,7 +72,7 @@ TRAILING: dict[str, Any] = {"type": OrderType.TRAILING_STOP}
     "options",
     [
         {"type": OrderType.STOP_MARKET, "stop_ticks": 120},
-        {"type": OrderType.TAKE_PROFIT, "stop_ticks": 120, "source": TriggerSource.BEST},
+        {"type": OrderType.TAKE_PROFIT, "stop_ticks": 120, "source": SOURCE_BEST},
         {**STOP_LIMIT, "display_lots": 2, "post_only": True, "reprice": True},
         {**STOP_LIMIT, "time_in_force": TimeInForce.FOK},
         {"type": OrderType.TAKE_PROFIT_LIMIT, "stop_ticks": 120, "expire_ms": SOON_MS},

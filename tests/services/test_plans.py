@@ -73,7 +73,7 @@ STATEMENTS = {
     name: text
     for module in (sql, reserving)
     for name, text in vars(module).items()
-    if name.isupper() and not name.startswith("_") and name not in LOCKS
+    if name.isupper() and "%s" in str(text) and name not in LOCKS
 }
 NOT_OF_TABLES = ("Function Scan", "CTE Scan", "Subquery Scan", "Bitmap Heap Scan")
 

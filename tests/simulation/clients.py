@@ -20,10 +20,9 @@ from exchange.domain.enums import (
     SelfTradePrevention,
     Side,
     TimeInForce,
-    TriggerSource,
 )
 from matching.engine import messages as m
-from matching.engine.messages import Terms
+from matching.engine.messages import SOURCE_BEST, SOURCE_LAST, Terms
 from orders.commands.build import (
     cancel_after_command,
     cancel_all_command,
@@ -31,6 +30,7 @@ from orders.commands.build import (
     set_feature_command,
     set_limits_command,
 )
+from orders.commands.words import TRIGGERS
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob
 from orders.validation.amends import AmendTerms
 from risk.pretrade.drafts import OrderDraft
@@ -230,9 +230,9 @@ class Clients:
         random = self.random
         if self.is_plain:
             return None
-        source = TriggerSource.LAST
+        source = SOURCE_LAST
         if kind in TRIGGER_TYPES and random.random() < 0.3:
-            source = TriggerSource.BEST
+            source = SOURCE_BEST
         trail_ticks = trail_ppm = activation_ticks = 0
         if kind is OrderType.TRAILING_STOP:
             trail_ticks, trail_ppm = random.choice([(3, 0), (6, 0), (0, 2_000), (0, 5_000)])
@@ -241,6 +241,7 @@ class Clients:
         is_gathering = time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
         may_hide = kind in LIMIT_TYPES and is_gathering and lots > 1
         terms = Terms(
+            trigger=TRIGGERS[kind],
             stop_ticks=stop_ticks,
             source=source,
             trail_ticks=trail_ticks,

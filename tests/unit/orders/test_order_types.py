@@ -11,9 +11,14 @@ from exchange.domain.enums import (
     OrderType,
     SelfTradePrevention,
     TimeInForce,
-    TriggerSource,
 )
-from matching.engine.messages import Terms
+from matching.engine.messages import (
+    SOURCE_BEST,
+    TRIGGER_STOP,
+    TRIGGER_TAKE,
+    TRIGGER_TRAILING,
+    Terms,
+)
 from orders.validation.orders import draft_build
 from tests.unit.orders.requests import FUTURE, NEEDED, refusal_of, request_of
 from tests.unit.orders.test_validation import rules_make
@@ -128,17 +133,17 @@ def test_what_ends_at_once_is_neither_post_only_nor_an_iceberg(
 @pytest.mark.parametrize(
     ("kind", "changes", "terms"),
     [
-        ("stop_limit", {}, Terms(stop_ticks=9_000)),
+        ("stop_limit", {}, Terms(TRIGGER_STOP, stop_ticks=9_000)),
         (
             "take_profit",
             {"trigger_source": "best"},
-            Terms(stop_ticks=11_000, source=TriggerSource.BEST),
+            Terms(TRIGGER_TAKE, stop_ticks=11_000, source=SOURCE_BEST),
         ),
-        ("trailing_stop", {}, Terms(trail_ticks=500)),
+        ("trailing_stop", {}, Terms(TRIGGER_TRAILING, trail_ticks=500)),
         (
             "trailing_stop",
             {"trail_amount": None, "trail_bps": 9_999, "activation_price": "120"},
-            Terms(trail_ppm=999_900, activation_ticks=12_000),
+            Terms(TRIGGER_TRAILING, trail_ppm=999_900, activation_ticks=12_000),
         ),
         ("limit", {"display_quantity": "0.999"}, Terms(display_lots=999)),
         (
