@@ -1,13 +1,13 @@
-"""Limits that staff set for single users. Shape and constraints only."""
+"""Limits that staff set for single users: columns and constraints only."""
 
 from django.conf import settings
 from django.db import models
 
 
 class OrderLimit(models.Model):
-    """How many orders one user may have on one symbol, instead of what holds for everybody.
+    """The limits of one user's open orders on one symbol, in place of the symbol's limits.
 
-    The engine knows it from the command that is sent when it is saved (orders/markets/rules.py).
+    When staff saves a row, a command tells the engine (orders/markets/rules.py).
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

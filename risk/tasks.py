@@ -1,4 +1,4 @@
-"""Celery tasks of risk: the audit, and what it sets in motion when it finds something."""
+"""Celery tasks of risk: the audit, its metrics, and the freeze of symbols after a breach."""
 
 import time
 
@@ -10,7 +10,7 @@ from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 from risk.audit.run import INVARIANTS, Report, audit_run
 
-# By name: freezing is a command to the engine, which is the business of orders, a layer above.
+# By name, because the task is in orders, a layer above: a freeze is a command to the engine.
 FREEZE_TASK = "orders.tasks.symbols_freeze"
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -18,10 +18,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 @shared_task
 def audit() -> bool | None:
-    """Audit what is new since the last time; True when green, None when another audit runs.
+    """Audit the rows after the last marks; return whether all is green, None if an audit runs.
 
-    A breach is logged as critical and freezes the symbols that it concerns: trading on wrong
-    numbers makes them worse.
+    A breach is logged as critical and freezes the symbols that it concerns, because trading on
+    wrong numbers makes them worse.
     """
     with (
         connect("audit", index_plans=False) as connection,
@@ -36,7 +36,7 @@ def audit() -> bool | None:
 
 
 def report_publish(report: Report) -> None:
-    """Set the metrics, log each breach, and have the affected symbols frozen."""
+    """Set the metrics, log each breach, and send the task that freezes the affected symbols."""
     for invariant in INVARIANTS:
         metrics.AUDIT_OK.labels(invariant).set(0 if report.of(invariant) else 1)
     metrics.AUDIT_TIME.set(time.time())

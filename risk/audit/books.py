@@ -1,12 +1,12 @@
-"""B3: the open orders in Postgres are the engine's, as its last checkpoint says. Reads only.
+"""Check of B3: the open orders in Postgres are the engine's at its last checkpoint. Reads only.
 
 A partition whose symbols have advanced state (matching/engine/advanced.py) keeps snapshots of its
-engine: there the newest one is loaded, the journal after it is applied again and must give the
-events that it holds; the state then hashes to the checkpoint, and its open orders are the live
-rows. Without a snapshot the rows alone must hash to the checkpoint.
+engine. The newest snapshot is loaded, and the journal after it is applied again and must give the
+same events. The state must then hash to the checkpoint, and its open orders must be the live rows.
+Without a snapshot the rows alone must hash to the checkpoint.
 
-What a run reads: every live order's row once; per partition with snapshots one snapshot, and of the
-journal what came after it: as many commands as lie between two snapshots, REPLAYED_MAX at most.
+A run reads every live order's row once, and for each partition with snapshots one snapshot and the
+journal after it: the commands between two snapshots, REPLAYED_MAX at most.
 """
 
 from collections import defaultdict
@@ -29,9 +29,9 @@ from risk.audit.inputs import Position, SymbolRow, rows_stream
 from risk.audit.open_orders import OpenOrder, Row
 from wallets.reconciliation import BREACHES_MAX, Breach
 
-# Five times what lies between two snapshots: with more, something is wrong with writing them.
+# Five times the commands between two snapshots: with more, the writing of snapshots has failed.
 REPLAYED_MAX: Final = 100_000
-# What loading a snapshot and replaying a journal raise where they hold what cannot be.
+# Raised by loading a snapshot or replaying a journal with impossible content.
 _UNREADABLE: Final = (
     SnapshotRefused,
     msgspec.MsgspecError,
@@ -56,25 +56,25 @@ JOURNAL_ROWS_PER_FETCH: Final = 100
 
 @dataclass(slots=True)
 class BooksReport:
-    """What the check found, and what it did not look at."""
+    """The breaches of B3, and the part that was skipped."""
 
     breaches: list[Breach] = field(default_factory=list)
     skipped: str = ""
 
     def add(self, detail: str, symbol_id: int | None) -> None:
-        """Note a breach; beyond what can be read they only count once."""
+        """Add a breach; breaches beyond BREACHES_MAX are dropped."""
         if len(self.breaches) < BREACHES_MAX:
             self.breaches.append(Breach("B3", detail, symbol_id=symbol_id))
 
 
 @dataclass(slots=True)
 class _Partition:
-    """A partition's engine as far as it is rebuilt, and what its rows are compared with."""
+    """A partition's rebuilt engine (None: it cannot be compared), and its orders and lists."""
 
     position: Position
     engine: Engine | None
     has_snapshot: bool
-    orders: dict[int, OpenOrder] = field(default_factory=dict)  # of a snapshot, by id
+    orders: dict[int, OpenOrder] = field(default_factory=dict)  # of the engine, by id
     lists: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))  # of rows, by id
     resting: dict[int, list[RestingOrder]] = field(default_factory=lambda: defaultdict(list))
 
@@ -86,7 +86,7 @@ def books_equal_checkpoints(
     *,
     full: bool,
 ) -> BooksReport:
-    """B3 for every partition; `full` replays however much there is after a snapshot."""
+    """Check B3 for every partition; `full` replays also more than REPLAYED_MAX commands."""
     report = BooksReport()
     partitions = {
         position.partition_id: _partition(connection, position, known, report, full=full)
@@ -130,7 +130,7 @@ def _partition(
     engine = _snapshot_engine(position, snapshot_seq, snapshot, known, report)
     if engine is None or not _replay(connection, position, engine, known, report):
         return _Partition(position, None, has_snapshot=True)
-    engine.rules_set(RULES_NOW)  # what an older release left is held against the rules of today
+    engine.rules_set(RULES_NOW)  # the state of an older release must pass the rules of now
     partition = _Partition(position, engine, has_snapshot=True)
     for book in engine.books.values():
         partition.orders |= open_orders.of_engine(book)
@@ -161,7 +161,7 @@ def _replay(
     known: Mapping[int, SymbolRow],
     report: BooksReport,
 ) -> bool:
-    """Apply the journal after the snapshot; False, and a breach, where it does not fit."""
+    """Apply the journal after the snapshot; add a breach and return False where it does not fit."""
     for first_seq, last_seq, encoded in _journal_after(connection, position, engine.sequence):
         if first_seq != engine.sequence + 1:
             detail = f"the journal goes from {engine.sequence} to {first_seq}: no way to replay it"
@@ -224,7 +224,7 @@ def _compare(partition: _Partition, row: Row, symbol: SymbolRow, report: BooksRe
 
 
 def _conclude(partition: _Partition, known: Mapping[int, SymbolRow], report: BooksReport) -> None:
-    """Compare what is about no single row: states, lists, orders without a row, the hash."""
+    """Compare all that no single row shows: states, lists, orders without a row, the hash."""
     engine, position = partition.engine, partition.position
     assert engine is not None
     states = {
@@ -249,7 +249,7 @@ def _conclude(partition: _Partition, known: Mapping[int, SymbolRow], report: Boo
 
 
 def _invariants_check(engine: Engine, report: BooksReport) -> None:
-    """Every book keeps what it promises (B1 among it): here, where it costs the engine no time."""
+    """Check the invariants of every book (B1 among them), where this costs the engine no time."""
     for symbol_id in engine.books:
         try:
             engine.check_book(symbol_id)
@@ -258,7 +258,7 @@ def _invariants_check(engine: Engine, report: BooksReport) -> None:
 
 
 def _lists_compare(partition: _Partition, engine: Engine, report: BooksReport) -> None:
-    """Orders of one list that live on are linked in the engine, and no others."""
+    """Check that the engine links exactly the live orders of each list."""
     linked: dict[int, tuple[int, set[int]]] = {}
     for symbol_id, book in engine.books.items():
         if book.advanced is not None:
@@ -276,7 +276,7 @@ def _lists_compare(partition: _Partition, engine: Engine, report: BooksReport) -
 def _fill(
     engine: Engine, states: Mapping[int, int], resting: Mapping[int, list[RestingOrder]]
 ) -> None:
-    """Build books without advanced state; the hash tells what does not fit together."""
+    """Build books without advanced state; the caller compares the hash afterwards."""
     for symbol_id, state in states.items():
         book = engine.book(symbol_id)
         book.state = state
@@ -287,14 +287,14 @@ def _fill(
 def _breach_partition(
     position: Position, detail: str, known: Mapping[int, SymbolRow], report: BooksReport
 ) -> None:
-    """Note a breach of every symbol of a partition: which of them it is cannot be told."""
+    """Add a breach of every symbol of a partition, because the symbol itself is unknown."""
     for symbol_id, symbol in known.items():
         if symbol.partition_id == position.partition_id:
             report.add(f"partition {position.partition_id}: {detail}", symbol_id)
 
 
 def _unlink(engine: Engine) -> None:
-    """Take the books apart: the links of resting orders are cycles that no collector sees."""
+    """Empty the books: the links of resting orders are cycles that the collector does not free."""
     for book in engine.books.values():
         for order in list(book.orders.values()):
             book.remove(order)

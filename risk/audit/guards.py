@@ -1,4 +1,4 @@
-"""L6 of the audit: entries and trades were never changed."""
+"""Check of L6: entries and trades were never changed."""
 
 from typing import Final
 
@@ -27,10 +27,10 @@ WHERE inhparent IN ('wallets_entry'::regclass, 'orders_trade'::regclass)
 
 
 def records_are_untouched(connection: psycopg.Connection) -> list[Breach]:
-    """L6: the guards of entries and trades are in force, and Postgres counted no change of a row.
+    """Check L6: the guards of entries and trades are in force, and no row was changed.
 
-    The counters are Postgres' own statistics: they see a change whatever guards were off, until
-    statistics are reset or lost in a crash. What was changed shows in L1, L3 and S1 all the same.
+    The counters are Postgres' own statistics. They count changes also while a guard is off, until
+    statistics are reset or lost in a crash. L1, L3 and S1 then still find a wrong row.
     """
     breaches = [
         Breach("L6", f"{table} has lost its guard {trigger}")

@@ -1,4 +1,4 @@
-"""What every check of the audit reads first: partitions, symbols, and big results in pieces."""
+"""Inputs of the audit's checks: positions of partitions, symbols, big results in pieces."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,13 +38,16 @@ assert set(_STATES) == {state.value for state in SymbolState}
 
 
 def journal_mark(partition_id: int) -> str:
-    """The name of the mark up to which a partition's settled journal rows were verified."""
+    """Return the name of the mark up to which a partition's settled journal rows are verified."""
     return f"journal:{partition_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a partition stands, in one snapshot."""
+    """A partition's checkpoint and settlement cursor in one snapshot.
+
+    `lag_seconds` is the age of the oldest journal row that is not settled.
+    """
 
     partition_id: int
     last_seq: int
@@ -76,7 +79,7 @@ def positions(connection: psycopg.Connection) -> list[Position]:
 
 
 class SymbolRow(NamedTuple):
-    """A symbol's units, its partition and its state in the engine's terms."""
+    """A symbol's units, its partition and its market state as the engine's number."""
 
     units: SymbolUnits
     partition_id: int
@@ -102,7 +105,7 @@ def symbols(connection: psycopg.Connection) -> dict[int, SymbolRow]:
 
 
 def rows_stream(connection: psycopg.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a big result, a few thousand at a time."""
+    """Yield the rows of a big result, fetching ROWS_PER_FETCH at a time."""
     with connection.cursor(name="audit") as cursor:
         cursor.itersize = ROWS_PER_FETCH
         yield from cursor.execute(query)

@@ -1,11 +1,11 @@
-"""L5 for orders with a linked life: pools that hold one sum, orders that another one pays for.
+"""Check of L5 for linked orders: pools that share one reservation, and funded orders.
 
-The orders of a pair (OCO, or released by an OTOCO) never both trade: together they hold what the
-larger of them needs, on whichever row. An order that its list's first order pays for holds what the
-fills of that one brought in, and never more than it needs. While an amend of such an order is on
-its way nothing is released (docs/adr/0015): it may then hold more, never less.
+The two orders of a pool (an OCO, or the pair of an OTOCO) never both trade: the sum of their two
+rows is what the larger order requires. The reservation of a funded order is what its parent's fills
+brought in, but not more than the order requires. While an amend of such an order is on its way
+nothing is released (docs/adr/0015): the reservation may then be larger, never smaller.
 
-What a run reads: of each list whose first order still pays, that order's row and its trades.
+A run reads, for each parent of a funded order, the parent's row and its trades.
 """
 
 from collections import defaultdict
@@ -30,7 +30,7 @@ from risk.audit.required import (
 from wallets.fees import fee_ceil
 from wallets.reconciliation import Breach
 
-# A trade's id is younger than its orders', but for the clocks of two processes.
+# A trade's id is greater than its orders' ids, except for the clocks of two processes.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT  # 10 s of ids
 PARENTS_PER_FETCH: Final = 1_000
 
@@ -50,7 +50,7 @@ WHERE placed.id = ANY(%(ids)s::bigint[]) AND placed.filled > 0
 
 
 def is_linked(reservation: AuditedReservation) -> bool:
-    """Tell whether what an order holds depends on another order."""
+    """Return whether an order's reservation depends on another order."""
     return reservation.pool_id is not None or reservation.funded_by is not None
 
 
@@ -60,7 +60,7 @@ def linked_are_exact(
     moving: Collection[int],
     known: Mapping[int, SymbolRow],
 ) -> list[Breach]:
-    """L5: each pool, and each order that another pays for, holds exactly what it should."""
+    """Check L5 for each pool and each funded order; leave out groups with an order in `moving`."""
     groups: dict[tuple[str, int], list[AuditedReservation]] = defaultdict(list)
     for reservation in reservations:
         pool = (
@@ -118,7 +118,7 @@ def _group_problem(
 def _brought_in(
     connection: psycopg.Connection, parent_ids: Sequence[int], known: Mapping[int, SymbolRow]
 ) -> dict[int, int]:
-    """What the fills of each order brought its account, in atoms: base, or quote net of the fee."""
+    """Return the atoms that the fills of each order brought in: base, or quote net of the fee."""
     found: dict[int, int] = {}
     for start in range(0, len(parent_ids), PARENTS_PER_FETCH):
         ids = list(parent_ids[start : start + PARENTS_PER_FETCH])

@@ -1,4 +1,4 @@
-"""An open order as its row says it, and as an engine has it: what B3 compares. No clock, no rows.
+"""An open order from its row and from an engine, in one form that B3 compares. Pure.
 
 Units: prices in ticks, quantities in lots, times in milliseconds since the Unix epoch.
 """
@@ -75,7 +75,7 @@ _SOURCES: Final = {
     None: SOURCE_LAST,
 }
 
-# By the reservations: they are the live orders, however many million ended ones there are.
+# Joined from the reservations: these are the live orders, among many million ended orders.
 OPEN_ORDERS: Final = """
 SELECT placed.symbol_id, placed.id, placed.account_id, placed.side, placed.type,
     placed.time_in_force, placed.status, placed.price, placed.bound_price, placed.quantity,
@@ -122,7 +122,7 @@ class Row(NamedTuple):
 
 
 class OpenOrder(NamedTuple):
-    """What an open order is on either side; of one in the book, the terms that still count."""
+    """An open order in the form that is compared; terms that no longer matter are left out."""
 
     symbol_id: int
     account_id: int
@@ -141,7 +141,7 @@ class OpenOrder(NamedTuple):
 
 
 def of_row(row: Row, units: SymbolUnits) -> OpenOrder:
-    """Return the order of a row. Raises NotExact off the grid, AssertionError for an impossible."""
+    """Return the order of a row. Raises NotExact off the grid, AssertionError if impossible."""
     price = row.bound_price if row.type in _MARKET_TYPES else row.price
     assert price is not None, "an open order has a price, or a bound"
     assert row.quantity is not None, "an open order has a quantity"
@@ -182,7 +182,7 @@ def _row_waits(row: Row, units: SymbolUnits) -> tuple[int, ...]:
     is_trailing = trigger == TRIGGER_TRAILING
     return (
         trigger,
-        # Where a trailing stop stands moves with the price: its row need not follow.
+        # The stop price of a trailing stop moves with the market, and its row need not follow.
         0 if is_trailing else units.price_ticks(row.stop_price or Decimal(0)),
         _SOURCES[row.trigger_source],
         units.price_ticks(row.trail_amount or Decimal(0)),
@@ -197,7 +197,7 @@ def _row_waits(row: Row, units: SymbolUnits) -> tuple[int, ...]:
 
 
 def of_engine(book: Book) -> dict[int, OpenOrder]:
-    """Return all open orders that an engine's book has, resting and waiting, by id."""
+    """Return all open orders of an engine's book by id, resting and waiting."""
     found = {order.order_id: _resting(book.symbol_id, order) for order in book.orders.values()}
     if book.advanced is not None:
         for waiting in book.advanced.waiting.values():
@@ -258,7 +258,7 @@ def _waiting(symbol_id: int, waiting: Waiting) -> OpenOrder:
 
 
 def difference(row: OpenOrder, engine: OpenOrder) -> str:
-    """Name what differs, with both values; empty where nothing does."""
+    """Return the names of the fields that differ, with both values; empty if none differs."""
     return ", ".join(
         f"{name} {ours} in its row, {theirs} in the engine"
         for name, ours, theirs in zip(row._fields, row, engine, strict=True)
@@ -267,7 +267,10 @@ def difference(row: OpenOrder, engine: OpenOrder) -> str:
 
 
 def resting_order(row: Row, units: SymbolUnits) -> RestingOrder:
-    """Return the order as a plain book keeps it, its place in the queue included."""
+    """Return the order of a row as a plain book keeps it, with its priority.
+
+    Raises AssertionError for orders that only a snapshot can restore, NotExact off the grid.
+    """
     order = of_row(row, units)
     assert not order.is_waiting, "an order waits, and no engine snapshot says how"
     assert not order.display_lots, "an iceberg stands without an engine snapshot"

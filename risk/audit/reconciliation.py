@@ -1,8 +1,8 @@
 """Checks across orders, journal and ledger: O1, O2, S1. Reads only.
 
-Written against the tables, not against the code that fills them: the worker's loader and
-settlement's statements are among the things that are checked. B3 is in risk/audit/books.py, what
-each order holds (L5) in risk/audit/reservations.py.
+Written against the tables, not with the code that fills them, because the worker's loader and
+settlement's statements are checked as well. B3 is in risk/audit/books.py, the reservation of each
+order (L5) in risk/audit/reservations.py.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from risk.audit.inputs import Position
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 GATE_MARK: Final = "client_order_ids"
-GATE_SLACK: Final = 10_000  # these ids commit out of order, but not by more
-# Bounds of one incremental run; what is beyond them is for the next run.
+GATE_SLACK: Final = 10_000  # ids commit out of order, by no more than this
+# Bounds of one incremental run; the next run reads the rows beyond them.
 JOURNAL_ROWS_MAX: Final = 5_000
 TRADES_MAX: Final = 50_000
 ORDERS_MAX: Final = 20_000
-# Clocks of two processes differ by less: an id range starts this much earlier to be safe.
+# Clocks of two processes differ by less, so an id range starts this much earlier.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT  # 10 s of ids
 
 
@@ -31,7 +31,7 @@ CLOCK_SLACK: Final = 10_000 << TIME_SHIFT  # 10 s of ids
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Settled journal rows of one partition that this run verifies."""
+    """The settled journal rows of one partition that this run verifies, and their trades."""
 
     partition_id: int
     after_seq: int
@@ -50,7 +50,7 @@ def window_of(
         (position.partition_id, after_seq, position.settled_seq, limit),
     ).fetchall()
     breaches = []
-    # Rows past their retention are gone: a full run begins at the oldest that is left.
+    # Rows past their retention are gone: a full run begins at the oldest row that is left.
     reached = rows[0][0] - 1 if rows and full else after_seq
     trade_ids: list[int] = []
     for first_seq, last_seq, row_trade_ids in rows:
@@ -70,7 +70,7 @@ def _s1(position: Position, detail: str) -> Breach:
 
 
 def cursor_fits(connection: psycopg.Connection, position: Position) -> list[Breach]:
-    """S1: the cursor stands at the end of a journal row, and the journal ends at the checkpoint."""
+    """Check S1: the cursor is the end of a journal row, and the journal ends at the checkpoint."""
     row = connection.execute(
         "SELECT max(last_seq), count(*) FILTER (WHERE last_seq = %(settled)s)"
         " FROM orders_enginejournal WHERE partition_id = %(id)s AND last_seq >= %(settled)s",
@@ -136,7 +136,7 @@ LIMIT %(limit)s
 
 
 def trades_are_settled_once(connection: psycopg.Connection, window: Window) -> list[Breach]:
-    """S1: journal rows and trades name each other, and each trade has exactly its entries."""
+    """Check S1: journal rows and trades name each other, each trade has exactly its entries."""
     if window.upto_seq == window.after_seq:
         return []
     ids = list(window.trade_ids)
@@ -166,7 +166,7 @@ def trades_are_settled_once(connection: psycopg.Connection, window: Window) -> l
 
 
 def entries_have_trades(connection: psycopg.Connection, after_id: int) -> list[Breach]:
-    """S1: no entry of a trade that does not exist."""
+    """Check S1: no entry after an id belongs to a trade that does not exist."""
     rows = connection.execute(
         "SELECT line.journal_id, line.asset_id FROM ("
         "  SELECT journal_id, min(asset_id) AS asset_id FROM wallets_entry"
@@ -185,7 +185,7 @@ def entries_have_trades(connection: psycopg.Connection, after_id: int) -> list[B
 
 
 def acknowledged_orders_exist(connection: psycopg.Connection, after_id: int) -> list[Breach]:
-    """O1: every order behind a client order id is there, and one that waits holds its funds."""
+    """Check O1: each client order id has its order, each unsequenced order its reservation."""
     lost = connection.execute(
         "SELECT claim.order_id FROM orders_clientorderid claim WHERE claim.id > %s"
         " AND NOT EXISTS (SELECT 1 FROM orders_order known WHERE known.id = claim.order_id)"
@@ -218,7 +218,7 @@ ORDER BY 1
 
 
 def what_waits_is_served(connection: psycopg.Connection) -> list[Breach]:
-    """O1: where orders or commands wait, an engine is at work, or was a moment ago."""
+    """Check O1: a partition with unsequenced rows had a worker within SILENCE_MAX_S."""
     return [
         Breach("O1", f"partition {row[0]}: orders wait, and no engine serves it", freezes=False)
         for row in connection.execute(_UNSERVED, (SILENCE_MAX_S,)).fetchall()
@@ -262,11 +262,10 @@ _FILLS_OF: Final = _FILLS.replace(
 
 
 def fills_add_up(connection: psycopg.Connection, trade_ids: Sequence[int] | None) -> list[Breach]:
-    """O2: what an order has filled is the sum of its trades and fits its quantity.
+    """Check O2: an order's filled quantity is the sum of its trades and fits its quantity.
 
-    Of the orders that these trades touch; of all orders there are without (None). What is neither
-    filled nor left was cancelled or taken off by self-trade prevention, so the parts sum to the
-    quantity by that.
+    Checks the orders of these trades, or all orders where `trade_ids` is None. The rest of an ended
+    order was cancelled or taken off by self-trade prevention, so it needs no check.
     """
     if trade_ids is not None and not trade_ids:
         return []

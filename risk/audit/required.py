@@ -1,4 +1,4 @@
-"""What one live order needs to hold, from its row and its reservation. Reads nothing itself."""
+"""The reservation that one live order requires, from the order's row and its reservation. Pure."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -22,7 +22,7 @@ LEFT JOIN orders_command command ON command.id = held.pending_amend_id
 
 
 class AuditedReservation(NamedTuple):
-    """A row of RESERVATIONS: a reservation beside its order and the amend it waits for."""
+    """A row of RESERVATIONS: a reservation, its order and the amend that is on its way."""
 
     order_id: int
     account_id: int
@@ -47,7 +47,7 @@ class AuditedReservation(NamedTuple):
 
 
 def row_problem(reservation: AuditedReservation, units: SymbolUnits) -> str | None:
-    """Tell what is wrong with a reservation whatever it holds. Raises NotExact off the grid."""
+    """Return what is wrong with a row besides its amount, or None. Raises NotExact off the grid."""
     if reservation.status is None:
         return "holds funds and does not exist"
     if reservation.status not in LIVE_STATUSES:
@@ -66,13 +66,13 @@ def row_problem(reservation: AuditedReservation, units: SymbolUnits) -> str | No
 
 
 def left_lots(reservation: AuditedReservation, units: SymbolUnits) -> int:
-    """What the order has neither traded nor lost, in lots."""
+    """Return the order's open quantity in lots."""
     assert reservation.quantity is not None, "an order by quote amount never rests"
     return units.quantity_lots(reservation.quantity) - units.quantity_lots(reservation.filled)
 
 
 def required_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
-    """What the order needs on its present terms, in atoms of the asset it pays with."""
+    """Return the atoms that the order requires on its present terms, in the asset it pays with."""
     if reservation.quote_amount is not None:
         amount = decimal_to_atoms(reservation.quote_amount, units.quote_scale)
         return reservation_for_quote_amount(amount, taker_fee_ppm=reservation.taker_fee_ppm)
@@ -87,14 +87,14 @@ def required_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
 
 
 def extra_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
-    """What is reserved on top for the amend that is on its way; 0 without one."""
+    """Return the atoms reserved in addition for an amend that is on its way; 0 without an amend."""
     return decimal_to_atoms(reservation.reserved_extra or Decimal(0), _scale(reservation, units))
 
 
 def is_frozen(reservation: AuditedReservation) -> bool:
-    """Tell whether a pending amend puts off what would be released: it may hold more until then.
+    """Return whether an amend on its way delays releases, so that more may be reserved until then.
 
-    So it is with linked orders, and with those that got other terms while an amend was on its way.
+    This is so for linked orders, and for orders whose terms changed while an amend was on its way.
     """
     return reservation.pending_amend_id is not None and reservation.left_lots is not None
 
@@ -102,9 +102,10 @@ def is_frozen(reservation: AuditedReservation) -> bool:
 def is_enough(
     reserved_atoms: int, needed_atoms: int, reservations: Iterable[AuditedReservation]
 ) -> bool:
-    """Tell whether orders that hold together hold what they should: exactly, unless one is frozen.
+    """Return whether the atoms reserved for a group of orders are those that the group needs.
 
-    `needed_atoms` is with what is reserved on top for an amend.
+    They must be equal; they may be more if a reservation is frozen. `needed_atoms` includes the
+    atoms reserved for an amend.
     """
     if any(is_frozen(one) for one in reservations):
         return reserved_atoms >= needed_atoms
@@ -112,7 +113,7 @@ def is_enough(
 
 
 def amount_atoms(reservation: AuditedReservation, units: SymbolUnits) -> int:
-    """What the reservation holds."""
+    """Return the reservation's amount in atoms."""
     return decimal_to_atoms(reservation.amount, _scale(reservation, units))
 
 

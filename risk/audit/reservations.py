@@ -1,9 +1,9 @@
-"""L5, second half: what each single reservation holds. Reads only.
+"""Check of L5, second half: the amount of each single reservation. Reads only.
 
 Written against the tables and the rules of wallets/fees.py, not against settlement.
 
-What a run reads: every reservation with its order, the journal rows that are not settled yet
-(UNSETTLED_ROWS_MAX at most), and for linked orders what risk/audit/linked.py says.
+A run reads every reservation with its order, the journal rows that are not settled yet
+(UNSETTLED_ROWS_MAX at most), and for linked orders the rows named in risk/audit/linked.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,17 @@ from risk.audit.required import (
 )
 from wallets.reconciliation import BREACHES_MAX, Breach
 
-# With more rows than this unsettled, which orders are in motion is not worth finding out.
+# With more unsettled rows, finding the orders in motion is not worth its cost.
 UNSETTLED_ROWS_MAX: Final = 20_000
 
 
 def reservations_are_exact(
     connection: psycopg.Connection, at: Sequence[Position], known: Mapping[int, SymbolRow]
 ) -> list[Breach] | None:
-    """L5, second half: each reservation is what its order needs, unless it has unsettled events.
+    """Check L5, second half: each reservation is what its order requires.
 
-    None when so much is unsettled that this was not checked.
+    Orders with unsettled events are left out. Return None, without a check, if more than
+    UNSETTLED_ROWS_MAX journal rows are unsettled.
     """
     moving = _orders_in_motion(connection, at)
     if moving is None:
@@ -76,7 +77,7 @@ def _plain_problem(reservation: AuditedReservation, units: SymbolUnits) -> str |
 
 
 def _orders_in_motion(connection: psycopg.Connection, at: Sequence[Position]) -> set[int] | None:
-    """Orders that unsettled events name; None when there are too many rows of them."""
+    """Return the orders that unsettled events name, or None with too many unsettled rows."""
     moving: set[int] = set()
     for position in at:
         rows = connection.execute(

@@ -1,7 +1,7 @@
-"""The audit: every invariant that a live database can show, in one snapshot.
+"""The audit's run: checks every invariant that a live database can show, in one snapshot.
 
-Incremental by default, and then fast enough for every minute: what only grows is read from a
-verified mark. `full` reads everything and starts the marks over.
+An incremental run reads tables that only grow from their verified marks on, and is fast enough for
+every minute. A full run reads everything and starts the marks over.
 """
 
 import time
@@ -37,11 +37,11 @@ INVARIANTS: Final = {
 
 @dataclass(slots=True)
 class Report:
-    """What an audit found."""
+    """The result of an audit."""
 
     full: bool
     breaches: list[Breach] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=dict)  # invariant: what was not checked, why
+    skipped: dict[str, str] = field(default_factory=dict)  # by invariant: the unchecked part, why
     seconds: dict[str, float] = field(default_factory=dict)
     lag_events: dict[int, int] = field(default_factory=dict)  # by partition
     lag_seconds: dict[int, float] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Report:
         return [breach for breach in self.breaches if breach.invariant == invariant]
 
     def symbols_affected(self) -> list[str]:
-        """Return the codes of the symbols that a breach concerns; all when it cannot be told."""
+        """Return the codes of the symbols to freeze; all, if a breach names no symbol or asset."""
         affected: set[int] = set()
         for breach in self.breaches:
             if not breach.freezes:
@@ -76,9 +76,9 @@ class Report:
 
 
 def audit_run(connection: psycopg.Connection, *, full: bool = False) -> Report:
-    """Check every invariant; the connection is in autocommit mode and nobody else's.
+    """Check every invariant and, if all is green, move the verified marks.
 
-    Call it under the AUDIT job lock: it moves the marks of what it found in order.
+    The caller holds the AUDIT lock and passes a connection of its own in autocommit mode.
     """
     report = Report(full=full)
     with connection.transaction():
@@ -86,7 +86,7 @@ def audit_run(connection: psycopg.Connection, *, full: bool = False) -> Report:
         if full:
             connection.execute("SET LOCAL statement_timeout = 0")
         marks = {} if full else ledger_checks.marks_read(connection)
-        # Before the snapshot's data is read: what ended before this time is visible to it.
+        # Read before the checks' data: the snapshot sees all that was committed before this time.
         entries_upto = id_floor(ledger_checks.horizon_ms(connection))
         new_marks = _check(connection, report, marks)
     if report.is_green:
@@ -123,7 +123,7 @@ def _check(connection: psycopg.Connection, report: Report, marks: dict[str, int]
         lambda: engine_checks.acknowledged_orders_exist(connection, marks.get(GATE_MARK, 0)),
     )
     run("O1", lambda: engine_checks.what_waits_is_served(connection))
-    if full:  # of all partitions at once
+    if full:  # all partitions at once
         run("O2", lambda: engine_checks.fills_add_up(connection, None))
     run("B3", lambda: _books(connection, report, known, at))
     run("S1", lambda: engine_checks.entries_have_trades(connection, entries_after))

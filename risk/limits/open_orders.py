@@ -1,7 +1,8 @@
-"""How many open orders an account may have on a symbol: its own limit, or everyone's.
+"""The limit of an account's open orders on a symbol: the account's own limit, or the symbol's.
 
-The engine decides in sequence (orders/markets/rules.py tells it); this copy only refuses early, and
-must not refuse whom staff gave more. Read together and kept for seconds, like the catalogue.
+The engine decides in sequence (orders/markets/rules.py sends it the limits). This copy only refuses
+early, and must not refuse an account with a higher limit of its own. All own limits are read at
+once and kept for LIMITS_AGE_MAX_S.
 """
 
 from typing import Final
@@ -19,17 +20,17 @@ SELECT account.id, own.symbol_id, own.open_orders_max FROM risk_orderlimit AS ow
 JOIN ({USER_ACCOUNTS}) AS account ON account.user_id = own.user_id
 """  # noqa: S608 - a piece of ours
 
-OpenOrderLimits = dict[tuple[int, int], int]
+OpenOrderLimits = dict[tuple[int, int], int]  # by (account id, symbol id)
 
 
 def open_orders_max_of(account_id: int, rules: SymbolRules) -> int:
-    """Open orders that the account may have here, waiting ones too; 0 is no limit."""
+    """Return how many open orders, waiting orders included, the account may have; 0: no limit."""
     own = _copy.get().get((account_id, rules.units.symbol_id))
     return rules.open_orders_max if own is None else own
 
 
 def order_limits_forget() -> None:
-    """Make the next reader read afresh (between tests)."""
+    """Forget the kept limits, so that the next call reads them again (between tests)."""
     _copy.forget()
 
 

@@ -1,4 +1,4 @@
-"""An order not yet accepted, in the integer world of its symbol. Orders and risk read it."""
+"""The draft of an order that is not accepted yet, in ticks and lots. Orders and risk read it."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from matching.engine.messages import Terms
 
 @dataclass(frozen=True, slots=True)
 class OrderDraft:
-    """What a client asked for, parsed and on the grid of ticks and lots, not yet funded.
+    """A client's order, parsed and on the grid of ticks and lots, without a reservation yet.
 
-    An order with a limit has `price_ticks` > 0 and `quantity_lots` > 0. One that trades as a
-    market order has `quantity_lots`, or, a plain market buy, `quote_atoms` > 0; its `price_ticks`
-    is the protective bound (0 until known). `reference_ticks` is the best opposite price when a
-    market order was accepted: what its slippage is measured from. `terms` is None for plain orders;
-    else they are the engine's, as its command will carry them.
+    An order with a limit has `price_ticks` > 0 and `quantity_lots` > 0. An order that trades as a
+    market order has `quantity_lots` > 0, or `quote_atoms` > 0 (only a plain market buy); its
+    `price_ticks` is the protective bound, 0 until known. `reference_ticks` is the best opposite
+    price at the check of a market order, from which its slippage is measured. `terms` are the terms
+    of the engine's command, None for a plain order.
     """
 
     symbol_id: int

@@ -1,4 +1,4 @@
-"""Rules that need to know the market or the user: pure, given what they need.
+"""Pre-trade rules that need the market or the user. Pure: the caller passes both.
 
 Units: prices in ticks, shares in ppm (millionths).
 """
@@ -14,7 +14,7 @@ from risk.pretrade.drafts import OrderDraft
 
 
 class Top(NamedTuple):
-    """The best prices, the last trade's, and what the band stands around; in ticks, 0: none."""
+    """Best bid, best ask, last price and the band's reference of a symbol, in ticks; 0: none."""
 
     bid_ticks: int
     ask_ticks: int
@@ -23,12 +23,12 @@ class Top(NamedTuple):
 
 
 NO_TOP: Final = Top(0, 0, 0)
-# In these a limit order meets the book when it comes in; elsewhere no band bounds it.
+# States in which a limit order can trade as it enters; in other states no band bounds its price.
 _MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
 
 
 def band_ticks(reference_ticks: int, band_ppm: int) -> tuple[int, int]:
-    """Lowest and highest price of the band around a reference, rounded into it."""
+    """Return the band's lowest and highest price around a reference, rounded into the band."""
     assert reference_ticks > 0
     assert band_ppm >= 0
     low = max(1, -(-reference_ticks * max(0, PPM - band_ppm) // PPM))
@@ -37,16 +37,16 @@ def band_ticks(reference_ticks: int, band_ppm: int) -> tuple[int, int]:
 
 
 def is_banded(rules: SymbolRules) -> bool:
-    """Whether a limit order that comes in now is bound by a band."""
+    """Return whether a band bounds a limit order that enters now."""
     return rules.band_ppm > 0 and rules.state in _MEETING
 
 
 def band_check(side: Side, price_ticks: int, rules: SymbolRules, top: Top) -> None:
-    """Raise when a limit would pay more, or take less, than the band allows (rule 22.1).
+    """Raise order.price_outside_band for a limit that is worse than the band allows (rule 22.1).
 
-    Its other side is free, unless the symbol's band binds both. Without a reference and without a
-    last price there is no band. The static limits (price_min, price_max) hold always and are
-    checked by order validation.
+    A buy is worse above the band, a sell below. The better side is free, unless the symbol's band
+    binds both sides. Without a reference and without a last price there is no band. Order
+    validation checks the static limits (price_min, price_max) in every case.
     """
     reference_ticks = top.reference_ticks or top.last_ticks
     if not rules.band_ppm or not reference_ticks:
@@ -63,15 +63,15 @@ def band_check(side: Side, price_ticks: int, rules: SymbolRules, top: Top) -> No
 
 
 def best_opposite_ticks(side: Side, top: Top) -> int:
-    """The best price that an order would trade with, or 0."""
+    """Return the best price of the opposite side in ticks, or 0."""
     return top.ask_ticks if side is Side.BUY else top.bid_ticks
 
 
 def start_ticks(draft: OrderDraft, top: Top) -> int:
-    """The price that a market order's usual bound counts from, or 0 where it is not known.
+    """Return the price from which a market order's usual bound is computed, or 0 if unknown.
 
-    The best opposite price for what trades at once, else the stop price: a trailing one as it
-    would stand at its activation price, or now.
+    A market order starts from the best opposite price, a stop or take-profit from its stop price,
+    and a trailing stop from the stop that follows from its activation price or the last price.
     """
     if draft.type is OrderType.MARKET:
         return best_opposite_ticks(draft.side, top)
@@ -89,9 +89,9 @@ def start_ticks(draft: OrderDraft, top: Top) -> int:
 
 
 def slipped_ticks(side: Side, from_ticks: int, rules: SymbolRules) -> int:
-    """The worst price within the symbol's slippage bound of a price.
+    """Return the worst price within the symbol's slippage bound of a price.
 
-    Rounded towards that price, kept inside the static limits.
+    The result is rounded towards that price and kept inside the static limits.
     """
     assert from_ticks > 0
     if side is Side.BUY:
@@ -102,9 +102,9 @@ def slipped_ticks(side: Side, from_ticks: int, rules: SymbolRules) -> int:
 
 
 def protective_ticks(side: Side, rules: SymbolRules, top: Top) -> int:
-    """The worst price a market order may trade at: the best opposite price and the slippage bound.
+    """Return a market order's worst price: the slippage bound from the best opposite price.
 
-    Raises order.no_liquidity when there is nothing on the other side.
+    Raises order.no_liquidity where the opposite side is empty.
     """
     best_ticks = best_opposite_ticks(side, top)
     if not best_ticks:
@@ -113,27 +113,27 @@ def protective_ticks(side: Side, rules: SymbolRules, top: Top) -> int:
 
 
 def self_trade_check(draft: OrderDraft, *, may_self_trade: bool) -> None:
-    """Raise when the order switches self-trade prevention off and its user's tier may not."""
+    """Raise ORDER_STP_NOT_ALLOWED if the order has no self-trade prevention without the right."""
     if draft.self_trade is SelfTradePrevention.NONE and not may_self_trade:
         raise DomainError(Code.ORDER_STP_NOT_ALLOWED, field="self_trade_prevention")
 
 
 def user_check(*, is_suspended: bool) -> None:
-    """Raise when the user may not trade."""
+    """Raise account.suspended if the user is suspended."""
     if is_suspended:
         raise DomainError(Code.ACCOUNT_SUSPENDED)
 
 
 def open_orders_check(open_orders: int, limit: int, symbol: str) -> None:
-    """Raise when one more order would pass the cap of this user and symbol; 0 is no cap."""
+    """Raise risk.open_orders_max if one more order would pass the limit; 0: no limit."""
     if limit and open_orders >= limit:
         raise DomainError(Code.RISK_OPEN_ORDERS_MAX, limit=limit, symbol=symbol)
 
 
 def needs_top(draft: OrderDraft, rules: SymbolRules, *, is_pending: bool) -> bool:
-    """Whether the rules for this order ask for the market's prices at all.
+    """Return whether the rules for this order need the market's prices.
 
-    A pending order waits for another one of its list: it does not meet the book now.
+    A pending order waits for its parent's fill, so its limit is not checked against the band now.
     """
     if draft.type is OrderType.LIMIT:
         return not is_pending and is_banded(rules)

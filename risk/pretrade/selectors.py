@@ -1,4 +1,4 @@
-"""What the risk rules need to know of the market: the top of each book, as the worker tells it."""
+"""The top of book of each symbol, read from Redis and kept for a moment, for the risk rules."""
 
 import threading
 import time
@@ -11,27 +11,26 @@ from exchange.infra.event_loop import threads_only
 from exchange.infra.redis import Pause, redis_client, top_key
 from risk.pretrade.rules import NO_TOP, Top
 
-# A band or a slippage bound moves with the market; a tenth of a second late is close enough, and
-# saves a round trip for nearly every order of a busy symbol.
+# For a band or a slippage bound a top that is a tenth of a second old is close enough. It saves a
+# round trip for nearly every order of a busy symbol.
 TOP_AGE_MAX_S: Final = 0.1
 DECODER: Final = msgspec.msgpack.Decoder(list[int])
 
 _tops: dict[str, tuple[float, Top]] = {}
 thread_clients = threading.local()
-# A few threads ask for all orders of a process: timeouts would leave no time for anything else.
+# A few threads serve all orders of a process: with Redis down, timeouts would take all their time.
 _pause: Final = Pause()
 
 
 class TopUnavailable(Exception):
-    """Redis did not answer, so the market's prices are not known at the moment."""
+    """Redis did not answer, so the market's prices are unknown."""
 
 
 def top_of_book(symbol: str) -> Top:
-    """The symbol's best prices and last price, at most TOP_AGE_MAX_S old; raises TopUnavailable.
+    """Return the symbol's top of book, at most TOP_AGE_MAX_S old. Raises TopUnavailable.
 
-    On an event loop it asks nobody: it raises SynchronousOnlyOperation where the top is older.
-
-    Redis may have been emptied: then there is no top until the worker writes the next one.
+    On an event loop it does not call Redis: it raises SynchronousOnlyOperation where the kept top
+    is too old. After Redis was emptied it returns NO_TOP until the worker writes the next top.
     """
     now = time.monotonic()
     known = _tops.get(symbol)
@@ -55,12 +54,12 @@ def top_of_book(symbol: str) -> Top:
 
 
 def _decoded(data: bytes) -> Top:
-    """What the worker wrote: bid, ask, last, sequence, and the band's reference."""
+    """Decode the worker's list: bid, ask, last price, sequence, and the band's reference if any."""
     bid_ticks, ask_ticks, last_ticks, _, *reference = DECODER.decode(data)
     return Top(bid_ticks, ask_ticks, last_ticks, *reference[:1])
 
 
 def tops_forget() -> None:
-    """Ask Redis afresh (between tests)."""
+    """Forget all kept tops and the pause after a failure of Redis (between tests)."""
     _pause.end()
     _tops.clear()

@@ -1,4 +1,4 @@
-"""Pre-trade risk for one order: the rules of risk/pretrade/rules.py with what they need to know."""
+"""Pre-trade risk of one order: reads the top of book and applies the rules of pretrade/rules.py."""
 
 from dataclasses import replace
 
@@ -32,11 +32,11 @@ def draft_check(
     may_self_trade: bool,
     is_pending: bool = False,
 ) -> OrderDraft:
-    """The draft with its protective price, or the refusal of the first rule it breaks.
+    """Return the draft with its protective price. Raises DomainError of the first rule it breaks.
 
-    `is_pending`: it waits for another order of its list. Without Redis the market's prices are not
-    known: limit orders then pass without the percentage band (the static limits still hold), an
-    order that would be unbounded without these prices is refused.
+    `is_pending`: the order waits for its parent's fill. Without Redis the market's prices are
+    unknown. A limit order then passes without the band (the static limits still hold), and an order
+    that has no bound without these prices is refused with engine.unavailable.
     """
     user_check(is_suspended=is_suspended)
     self_trade_check(draft, may_self_trade=may_self_trade)
@@ -56,7 +56,7 @@ def draft_check(
 
 
 def price_check(side: Side, price_ticks: int, rules: SymbolRules) -> None:
-    """Raise when a limit that meets the book now is outside the band."""
+    """Raise order.price_outside_band for a limit that enters now; without Redis it passes."""
     if not is_banded(rules):
         return
     try:
@@ -85,18 +85,19 @@ def _usual_bound(draft: OrderDraft, from_ticks: int, rules: SymbolRules) -> int:
 
 
 def _bound_travels(draft: OrderDraft, rules: SymbolRules) -> OrderDraft:
-    """Let the usual bound of a trailing stop follow it; one that its client named stays."""
+    """Let the usual bound of a trailing stop follow its stop price."""
     if draft.type is not OrderType.TRAILING_STOP or draft.terms is None:
         return draft
-    # Without any slippage, too, it follows: by a millionth, which is rounded to the stop price.
+    # At least one millionth, which is rounded to the stop price: 0 would mean a fixed bound.
     bound_ppm = min(max(1, rules.slippage_ppm), PPM - 1)
     return replace(draft, terms=msgspec.structs.replace(draft.terms, bound_ppm=bound_ppm))
 
 
 def _size_check(draft: OrderDraft, bound_ticks: int, from_ticks: int, rules: SymbolRules) -> None:
-    """What trades as a market order must be worth the minimum: a buy at its bound.
+    """Raise order.notional_below_min if a market order is worth less than the minimum.
 
-    A sell where it starts: its bound may be far below all that it will trade at.
+    A buy is valued at its bound, a sell at its starting price: a sell's bound may be far below the
+    prices at which it trades. An order by quote amount is not checked here.
     """
     if not draft.quantity_lots:
         return
