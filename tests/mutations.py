@@ -70,7 +70,7 @@ FAULTS: Final = (
     Fault(
         "a stale price triggers after a halt",
         "engine/auction.py",
-        "        advanced.is_last_fresh = False  # what waits for a price waits for a new one",
+        "        advanced.is_last_fresh = False  # triggers wait for a trade after reopening",
         "        pass",
     ),
     Fault(
@@ -267,10 +267,10 @@ FAULTS: Final = (
     Fault(
         "the other order of an OCO outlives a trigger",
         "engine/lists.py",
-        """its other one ends before it comes in.\"\"\"
+        """its OCO partner ends before the order enters.\"\"\"
     order_list = advanced.list_of[order_id]
     if not""",
-        """its other one ends before it comes in.\"\"\"
+        """its OCO partner ends before the order enters.\"\"\"
     order_list = advanced.list_of[order_id]
     if False and not""",
         is_for_oracle=True,

@@ -73,7 +73,7 @@ def move(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -
 def _enter(book: Book, advanced: AdvancedState, state: int, events: list[Event]) -> None:
     book.state = state
     if state != OPEN:
-        advanced.is_last_fresh = False  # triggers wait for a trade after trading reopened
+        advanced.is_last_fresh = False  # triggers wait for a trade after reopening
     events.append(StateChanged(book.symbol_id, state))
     if state == CLOSED:
         sweep(advanced, -1, SYMBOL_CLOSED)
