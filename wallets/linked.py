@@ -1,4 +1,4 @@
-"""What orders with a linked life hold: one sum for a pair, funds that another order brings in.
+"""Reservations of linked orders: one sum for a pair, funds that another order brings in.
 
 **Pool.** Two orders of which one ends the other hold one sum, on whichever of the two rows: the
 larger of their needs. With the first trade or the end of one of them the pool dissolves: the order
@@ -74,7 +74,7 @@ class Links:
                 self._unlink(child)
 
     def stands_alone(self, reservation: OrderReservation) -> None:
-        """The order trades: it takes over its pool; the other one ends with the same command."""
+        """Give a trading order its whole pool; the same command ends the pool's other order."""
         assert reservation.funded_by is None, (
             f"order {reservation.order_id} trades before it was paid for"
         )
@@ -85,7 +85,7 @@ class Links:
             self.trim(reservation)
 
     def ended(self, reservation: OrderReservation) -> None:
-        """The order ends: what it held for a pool goes to the other one, which is trimmed."""
+        """End an order's links: its pool's other order gets its reservation."""
         if reservation.funded_by is not None:
             children = self.funded[reservation.funded_by]
             children.remove(reservation)
@@ -97,7 +97,7 @@ class Links:
             self.trim(other)
 
     def trim(self, reservation: OrderReservation) -> None:
-        """Bring an order, or its pool, to what is needed; a pending amend puts that off."""
+        """Reduce an order's or its pool's reservation to the need, unless an amend is pending."""
         members = (
             [reservation] if reservation.pool_id is None else self._members(reservation.pool_id)
         )
@@ -122,7 +122,7 @@ class Links:
         return members
 
     def _dissolve(self, reservation: OrderReservation) -> OrderReservation:
-        """Return the other one of the order's pool; there is no pool any more."""
+        """Dissolve the order's pool and return the other order of it."""
         assert reservation.pool_id is not None
         members = self._members(reservation.pool_id)
         del self._pools[reservation.pool_id]
@@ -131,7 +131,7 @@ class Links:
         return other
 
     def _unlink(self, reservation: OrderReservation) -> None:
-        """Forget what is open where nothing asks for it any more."""
+        """Clear the open lots of an order that has neither a pool nor a parent any more."""
         self._changes.changed[reservation.order_id] = reservation
         if reservation.pool_id is None and reservation.funded_by is None:
             reservation.left_lots = None

@@ -49,10 +49,10 @@ class BalanceRow(NamedTuple):
     version: int
 
 
-# The family of an order: those that its fills pay for, and the other one of its pool. Both lookups
-# read indexes of linked orders alone, so where there are none they cost next to nothing (measured:
-# 0.1 ms for 512 orders); and one statement locks all in one order. The CTE keeps the ids out of
-# the planner, which would go through three copies of them.
+# The family of an order: orders that its fills pay for, and the other order of its pool. Both
+# lookups read indexes of linked orders alone: without such orders they cost next to nothing
+# (measured: 0.1 ms for 512 orders). One statement locks all rows in one order. The CTE keeps the
+# ids out of the planner, which would go through three copies of them.
 RESERVATIONS_LOCKED = """
 WITH named AS MATERIALIZED (SELECT %s::bigint[] AS ids)
 SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,

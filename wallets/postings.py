@@ -1,4 +1,4 @@
-"""What each kind of transaction does to accounts: balanced lists of postings, no database in sight.
+"""Balanced lists of postings for each kind of transaction, computed without the database.
 
 A posting changes an account's total of one asset (available plus reserved), in atoms. Reserving
 and releasing move money inside one balance and post nothing.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from exchange.domain.enums import EntryKind
 
-# Account and asset: what identifies a balance.
+# An account and an asset identify a balance.
 BalanceKey = tuple[int, int]
 
 

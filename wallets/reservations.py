@@ -1,4 +1,4 @@
-"""What live orders hold, and what one settlement changes: reservations, balances, journals.
+"""Reservations of live orders, and the changes that one settlement makes to money rows.
 
 Atoms in, changes out; nothing is ever clamped. A reservation that would go below zero is a bug and
 crashes here, before anything is written.
@@ -10,7 +10,7 @@ from wallets.postings import BalanceChange, BalanceKey, Posting
 
 
 class OrderReservation:
-    """What one live order holds, in atoms of the asset it pays with, and on what terms.
+    """The reservation of one live order, in atoms of the asset it pays with, and its terms.
 
     `left_lots` is what the order has open. Settlement keeps it only where an event does not tell
     it and it will be asked for; for all other orders it is None:
@@ -80,7 +80,7 @@ class OrderReservation:
         return self.was_plain and self.left_lots is None
 
     def required(self, left_lots: int, units: SymbolUnits) -> int:
-        """Atoms that the order needs with so much left, on its present terms."""
+        """Return the atoms that the order needs for `left_lots` on its present terms."""
         return reservation_atoms(
             self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
         )
@@ -128,7 +128,7 @@ class SettlementChanges:
         self.changed[reservation.order_id] = reservation
 
     def move(self, giver: OrderReservation, taker: OrderReservation) -> None:
-        """Let one order hold what another one held; the account's balance stays as it is."""
+        """Move all reserved atoms from `giver` to `taker`; the account's balance stays as it is."""
         assert (giver.account_id, giver.asset_id) == (taker.account_id, taker.asset_id)
         taker.atoms += giver.atoms
         giver.atoms = 0
@@ -142,7 +142,7 @@ class SettlementChanges:
         }
 
     def ended(self) -> list[int]:
-        """Return the ids of the orders that hold nothing any more, ascending."""
+        """Return the ids of the changed orders that have ended, ascending."""
         return sorted(
             reservation.order_id for reservation in self.changed.values() if reservation.has_ended
         )
