@@ -1,7 +1,7 @@
-"""Whether a name stands twice in an object of a JSON text, at any depth.
+"""Refuse a JSON text in which an object, at any depth, has a name twice.
 
-msgspec lets the last one win in silence. This runs beside it, on what it has accepted: the
-standard library's scanner, in C, which hands over each object's pairs with their names unescaped.
+msgspec silently takes the last value of such a name. So this check scans each text that msgspec
+accepted with the standard library's C scanner, which passes on each object's unescaped names.
 """
 
 import json
@@ -23,7 +23,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> None:
         raise _Twice(next(name for name in names if names.count(name) > 1))
 
 
-# Numbers stay text and control characters pass: what values may be is not the question here.
+# Numbers stay text and control characters pass: this scan checks names, not values.
 _scan: Final = json.JSONDecoder(
     object_pairs_hook=_pairs, parse_int=str, parse_float=str, parse_constant=str, strict=False
 ).raw_decode

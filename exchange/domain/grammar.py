@@ -1,6 +1,6 @@
-"""How texts look that come in from outside: regular expressions without anchors, and lengths.
+"""Forms of the texts that requests carry: regular expressions without anchors, and lengths.
 
-What is validated by them is also what the API's description says of them.
+Validation and the API's description use the same forms.
 """
 
 from typing import Annotated, Final

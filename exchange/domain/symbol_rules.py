@@ -1,4 +1,4 @@
-"""What a symbol allows, as plain integers: read by order validation and by the risk rules."""
+"""The rules of a symbol as plain integers, for order validation and the risk rules."""
 
 from dataclasses import dataclass
 
