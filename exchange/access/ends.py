@@ -39,7 +39,7 @@ def password_store(user: User) -> None:
 
 @transaction.atomic
 def password_changed(user: User) -> None:
-    """What belongs to a new password, however it was stored."""
+    """Record a new password and end the sockets of the user's sessions after the commit."""
     event_record(SecurityKind.PASSWORD_CHANGED, subject_id=user.pk)
     transaction.on_commit(partial(login_ended, sessions_group(user.pk)))
 

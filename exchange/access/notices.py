@@ -22,22 +22,22 @@ AWAY: Final = (RedisError, OSError, TimeoutError)
 
 
 def user_group(user_id: int) -> str:
-    """All sockets of a user."""
+    """Return the group of all sockets of a user."""
     return f"user.{user_id}"
 
 
 def sessions_group(user_id: int) -> str:
-    """Those that a session of the user opened."""
+    """Return the group of the sockets that any session of the user opened."""
     return f"sessions.{user_id}"
 
 
 def session_group(session_key: str) -> str:
-    """Those of one session; its key is a secret and does not travel."""
+    """Return the group of one session's sockets; a hash stands for its secret key."""
     return f"session.{hashlib.sha256(session_key.encode()).hexdigest()[:40]}"
 
 
 def key_group(key_number: int) -> str:
-    """Those that signed in with this API key."""
+    """Return the group of the sockets that signed in with this API key."""
     return f"key.{key_number}"
 
 
