@@ -13,14 +13,14 @@ BUCKETS_MAX: Final = 50_000
 
 
 class Rate(NamedTuple):
-    """So many tokens a second, and so many at once."""
+    """The refill of a bucket in tokens a second, and its size in tokens."""
 
     per_second: int
     burst: int
 
 
 class Verdict(NamedTuple):
-    """0, or how long until there are enough tokens; and how many are left."""
+    """The wait until there are enough tokens (0: they were taken), and the tokens left."""
 
     wait_ms: int
     left: int
@@ -54,7 +54,7 @@ class LocalBuckets:
         return Verdict(wait_ms, max(0, int(tokens)))
 
     def give_back(self, name: str, rate: Rate, weight: int) -> None:
-        """Return tokens that were taken for nothing."""
+        """Put unused tokens back into their bucket."""
         now = self._now_ms()
         with self._lock:
             self._put(name, min(float(rate.burst), self._tokens(name, rate, now) + weight), now)

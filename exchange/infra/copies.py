@@ -19,7 +19,7 @@ WAIT_S: Final = 5.0  # for who reads; then the reader hangs, and nobody waits in
 
 
 class Reading(NamedTuple, Generic[T]):
-    """What was read, and how many seconds ago the reading began."""
+    """A value that was read, and how many seconds ago its reading began."""
 
     value: T
     age_s: float
@@ -56,7 +56,7 @@ class Copy(Generic[T]):
         return self.reading().value
 
     def reading(self) -> Reading[T]:
-        """The same with its age."""
+        """Return the last reading: its value and its age."""
         failures = self._failures
         known = self._known()
         if known is not None and known.age_s < self.age_max_s:
