@@ -1,7 +1,7 @@
-"""What travels to the engine: built from a job, or again from the rows that the job left.
+"""Commands for the engine, built from a job or rebuilt from the rows that the job wrote.
 
 Enters: integers of an accepted request, or its rows. Leaves: a command of the engine.
 Transaction: none.
-Invariants: both ways give equal commands; words and the engine's integers stand in one table.
-Healed by: a row that cannot be read is refused by name, or its symbol halts.
+Invariants: both ways give equal commands; one table per word list maps it to engine integers.
+Healed by: an unreadable row becomes a refusal of its order or command, or its symbol halts.
 """

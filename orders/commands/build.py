@@ -1,8 +1,8 @@
-"""What travels to the engine for each accepted request: built here, and only here.
+"""Builders of the engine's commands; no other module builds a command for an accepted request.
 
-Intake publishes with these builders right after its commit; the worker rebuilds the same commands
-from the rows when a stream entry was lost. Both roads must give equal commands, so the builders
-are pure and take what the rows hold: integers, and the id that carries the time.
+Intake publishes these commands right after its commit. The worker rebuilds them from the rows when
+a stream entry was lost. Both must give equal commands, so the builders are pure and take only what
+the rows hold: integers, and the id that carries the time.
 
 Units: prices in ticks, quantities in lots, budgets in tick-lots (ticks x lots).
 """
@@ -31,7 +31,6 @@ from matching.engine.messages import (
     Terms,
 )
 
-# A command's time is the time in its id: the same on the stream and after a reload.
 BOTH_SIDES = -1
 
 
@@ -52,10 +51,11 @@ def place_command(
     owner_tag: int = 0,
     terms: Terms | None = None,
 ) -> Place:
-    """The command that enters an order. `price_ticks` of a market order is its bound.
+    """Build the command that enters an order. `price_ticks` of a market order is its bound.
 
-    `budget_ticklots` > 0 is a market order by quote amount; `quantity_lots` is then 0. `terms` is
-    None for a plain order: equal orders must give equal commands, on the stream and from the row.
+    `budget_ticklots` > 0 means a market order by quote amount, with `quantity_lots` 0. `terms` is
+    None for a plain order, so that equal orders give equal commands. The command's time is the
+    time in its id, on the stream and after a reload.
     """
     assert side in (BUY, SELL)
     assert (quantity_lots > 0) != (budget_ticklots > 0)
@@ -84,7 +84,7 @@ def place_command(
 def place_list_command(
     *, list_id: int, symbol_id: int, kind: int, orders: Sequence[Place]
 ) -> PlaceList:
-    """The command that enters a list: its orders in the order of their ids, a parent first."""
+    """Build the command that enters a list, with its orders by ascending id, a parent first."""
     assert OCO <= kind <= OTOCO
     ids = [list_id, *(order.order_id for order in orders)]
     assert ids == sorted(set(ids)), "the list's id comes first, then its orders' in their order"
@@ -92,7 +92,7 @@ def place_list_command(
 
 
 def cancel_command(*, command_id: int, symbol_id: int, order_id: int) -> Cancel:
-    """The command that takes one order out of the book."""
+    """Build the command that cancels one order."""
     return Cancel(command_id, id_time_ms(command_id), symbol_id, order_id)
 
 
@@ -104,7 +104,7 @@ def amend_command(
     keep_priority: bool = False,
     **terms: int,
 ) -> Amend:
-    """The command that gives an order new `terms`, by the names of the fields of Amend.
+    """Build the command that gives an order new `terms`, named as the fields of Amend.
 
     0 leaves a term as it is.
     """
@@ -127,9 +127,9 @@ def cancel_all_command(
     side: int = BOTH_SIDES,
     owner_tag: int = 0,
 ) -> CancelAll:
-    """The command that cancels an account's open orders on one symbol, or one side of it.
+    """Build the command that cancels an account's open orders on one symbol, or one side of it.
 
-    With `owner_tag` only those that were placed with it; `account_id` may be ALL_ACCOUNTS.
+    `owner_tag` limits it to orders placed with that tag; `account_id` may be ALL_ACCOUNTS.
     """
     assert side in (BOTH_SIDES, BUY, SELL)
     time_ms = id_time_ms(command_id)
@@ -139,21 +139,21 @@ def cancel_all_command(
 def cancel_after_command(
     *, command_id: int, symbol_id: int, account_id: int, due_ms: int, owner_tag: int = 0
 ) -> CancelAfter:
-    """The command that sets a cancel-after to a Unix time; `due_ms` 0 clears it."""
+    """Build the command that sets a cancel-after to a Unix time; `due_ms` 0 clears it."""
     assert due_ms >= 0
     time_ms = id_time_ms(command_id)
     return CancelAfter(command_id, time_ms, symbol_id, account_id, due_ms, owner_tag)
 
 
 def set_state_command(*, command_id: int, symbol_id: int, state: int) -> SetState:
-    """The command that moves a symbol to another market state."""
+    """Build the command that moves a symbol to another market state."""
     return SetState(command_id, id_time_ms(command_id), symbol_id, state)
 
 
 def set_feature_command(
     *, command_id: int, symbol_id: int, feature: int, is_on: bool
 ) -> SetFeature:
-    """The command that switches one behaviour of a symbol on or off."""
+    """Build the command that switches one feature of a symbol on or off."""
     return SetFeature(command_id, id_time_ms(command_id), symbol_id, feature, is_on)
 
 
@@ -170,9 +170,9 @@ def set_band_command(
     call_ms: int = 0,
     both_sides: bool = False,
 ) -> SetBand:
-    """The command that gives a symbol its price band, or takes it away (`band_ppm` 0).
+    """Build the command that sets a symbol's price band, or removes it (`band_ppm` 0).
 
-    `reference_ticks` 0 keeps the reference it has; `limit_ms` 0 is a band without interruptions.
+    `reference_ticks` 0 keeps the current reference; `limit_ms` 0 means no interruptions.
     """
     return SetBand(
         command_id,
@@ -197,9 +197,9 @@ def set_limits_command(
     open_orders_max: int,
     stop_orders_max: int,
 ) -> SetLimits:
-    """The command that bounds an account's open and waiting orders (ALL_ACCOUNTS: everyone's).
+    """Build the command that limits an account's open and waiting orders; 0 is no limit.
 
-    0 is no bound.
+    With ALL_ACCOUNTS the limits hold for every account.
     """
     assert open_orders_max >= 0
     assert stop_orders_max >= 0

@@ -1,8 +1,8 @@
-"""The columns of orders_order that hold an order's terms: what only some orders have.
+"""The columns of orders_order that hold an order's terms, which only some orders have.
 
-TERMS is one table, in the order of the fields of the engine's Terms. The code that writes these
-columns, reads them back or lists them in SQL goes by it. A new term needs a field of Terms, a
-column of the model and a line here (docs/adr/0034).
+TERMS is one table, in the order of the fields of the engine's Terms. All code that writes these
+columns, reads them or lists them in SQL uses TERMS. A new term needs a field of Terms, a column of
+the model and a line here (docs/adr/0034).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +19,9 @@ from orders.commands.words import SOURCE_TEXTS, SOURCES, TRIGGERS
 
 
 class Codec(NamedTuple):
-    """How values of a kind stand in a column: its SQL type, and the ways there and back.
+    """How a column stores one kind of value: its SQL type, and the functions to write and read it.
 
-    `read` is the SQL that gives the JSON value which `decode` takes.
+    `read` is the SQL template whose JSON value `decode` takes.
     """
 
     sql: str
@@ -31,9 +31,9 @@ class Codec(NamedTuple):
 
 
 class Column(NamedTuple):
-    """The column of one term, and how a value stands there.
+    """The column of one term and its codec.
 
-    An order without a trigger may have a term that is `of_any_type`.
+    `of_any_type`: an order without a trigger may have this term too.
     """
 
     name: str
@@ -63,7 +63,7 @@ TIME: Final = Codec(
     "(extract(epoch FROM {}) * 1000)::bigint",
 )
 
-# By the fields of Terms, but the trigger: the order's type says it.
+# By field of Terms. The trigger has no column, because the order's type determines it.
 TERMS: Final[Mapping[str, Column]] = {
     "stop_ticks": Column("stop_price", PRICE),
     "source": Column("trigger_source", SOURCE),
@@ -79,13 +79,13 @@ TERMS: Final[Mapping[str, Column]] = {
 assert ("trigger", *TERMS) == Terms.__struct_fields__, "each of an order's terms has its column"
 _DEFAULTS: Final = Terms.__struct_defaults__[1:]
 _COLUMNS: Final = tuple(TERMS.values())
-# What the columns hold where an order has none of them.
+# The columns of an order without terms.
 NO_TERMS_ROW: Final[Mapping[str, Any]] = {
     column.name: False if column.codec is FLAG else None for column in _COLUMNS
 }
 
 
-# The columns in SQL: with their types, by name, and as an INSERT selects them from such a record.
+# The columns in SQL: with types, as names, and as an INSERT selects them from a record.
 TERMS_RECORD: Final = ", ".join(f"{column.name} {column.codec.sql}" for column in _COLUMNS)
 TERMS_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
 TERMS_NAMES: Final = ", ".join(TERMS_COLUMNS)
@@ -96,20 +96,20 @@ TERMS_VALUES: Final = ", ".join(
 
 
 def terms_row(terms: Terms, units: SymbolUnits) -> dict[str, Any]:
-    """The columns of an order with these terms; those that it leaves empty are not among them."""
+    """Return the columns of an order with these terms, without the columns that stay empty."""
     _, *values = msgspec.structs.astuple(terms)
     row = {
         column.name: column.codec.encode(value, units)
         for column, value in zip(_COLUMNS, values, strict=True)
         if value
     }
-    if terms.trigger:  # it watches a price: the usual one is named as well
+    if terms.trigger:  # with a trigger, the row names the default source too
         row[TERMS["source"].name] = SOURCE_TEXTS[terms.source]
     return row
 
 
-# The terms as one JSON value, NULL for most orders: ten columns that are empty would cost as much
-# as reading the order does.
+# The terms as one JSON value, NULL for most orders: reading ten empty columns would cost as much
+# as reading the rest of the order.
 _HAS_TERMS: Final = " OR ".join(
     column.name if column.codec is FLAG else f"{column.name} IS NOT NULL"
     for column in _COLUMNS
@@ -125,7 +125,7 @@ TERMS_JSON: Final = (
 
 
 def terms_from_row(kind: OrderType, row: Mapping[str, Any], units: SymbolUnits) -> Terms:
-    """The terms of an order of this type out of TERMS_JSON."""
+    """Return the terms of an order of this type from the value of TERMS_JSON."""
     values = (
         column.codec.decode(row[column.name], units) if row[column.name] else default
         for column, default in zip(_COLUMNS, _DEFAULTS, strict=True)

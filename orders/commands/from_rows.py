@@ -1,4 +1,4 @@
-"""Commands out of rows: the very ones that intake published when it wrote them."""
+"""Commands rebuilt from rows; they equal the commands that intake published for these rows."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -23,10 +23,10 @@ from orders.commands.build import place_command, place_list_command
 from orders.commands.columns import TERMS_JSON, terms_from_row
 from orders.commands.words import LIST_KINDS, SELF_TRADES, SIDES, TIMES_IN_FORCE
 
-# What reading a row raises that does not hold what it should.
+# Exceptions that reading a malformed row raises.
 UNREADABLE: Final = (AssertionError, ArithmeticError, LookupError, TypeError, ValueError)
 
-# What command_from_order_row reads.
+# The columns that command_from_order_row reads.
 ORDER_COLUMNS: Final = f"""
 id, account_id, symbol_id, side, type, time_in_force, post_only, self_trade, price, bound_price,
 quantity, quote_amount, list_id, group_id, owner_tag, {TERMS_JSON} AS terms"""
@@ -35,9 +35,9 @@ log = structlog.get_logger(__name__)
 
 
 def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
-    """The command that enters an order, from its row (see ORDER_COLUMNS).
+    """Return the command that enters an order, from its row (see ORDER_COLUMNS).
 
-    An amended order's row gives the command that would enter it as it is now.
+    The row of an amended order gives the command that would enter the order as amended.
     """
     is_market = row["type"] not in LIMIT_TYPES
     quantity: Decimal | None = row["quantity"]
@@ -62,7 +62,7 @@ def command_from_order_row(row: Mapping[str, Any], units: SymbolUnits) -> Place:
 
 
 def list_from_rows(kind: str, rows: Sequence[Mapping[str, Any]], units: SymbolUnits) -> PlaceList:
-    """The command that enters a list, from the rows of its orders in the order of their ids."""
+    """Return the command that enters a list, from the rows of its orders by ascending id."""
     first = rows[0]
     assert len(rows) == (3 if kind == ListKind.OTOCO else 2)
     assert len({(row["account_id"], row["symbol_id"]) for row in rows}) == 1
@@ -77,13 +77,13 @@ def list_from_rows(kind: str, rows: Sequence[Mapping[str, Any]], units: SymbolUn
 def command_from_row(
     command_id: int, symbol_id: int, order_id: int | None, payload: bytes
 ) -> Command:
-    """The command that a row of orders_command holds, or the refusal of one that holds none."""
+    """Return the command of a row of orders_command, or a RefuseFaulty if it is unreadable."""
     try:
         command = decode_command(payload)
         assert (command.command_id, command.symbol_id) == (command_id, symbol_id)
         assert not isinstance(command, Place | PlaceList | Expire | Continue), "it has no such row"
     except UNREADABLE as error:
-        # A raise here would stop the whole partition at every start, for this one row.
+        # An exception here would stop the whole partition at every start because of one row.
         log.critical("matching.command_unreadable", command_id=command_id, error=repr(error))
         time_ms = id_time_ms(command_id)
         return RefuseFaulty(command_id, time_ms, symbol_id, order_id or 0, False)
@@ -91,7 +91,7 @@ def command_from_row(
 
 
 def _budget_ticklots(quote_amount: Decimal | None, units: SymbolUnits) -> int:
-    """Tick-lots that a quote amount pays for, rounded down: never more than was reserved."""
+    """Return the tick-lots a quote amount pays for, rounded down: never more than was reserved."""
     if quote_amount is None:
         return 0
     atoms = int(quote_amount.scaleb(units.quote_scale))

@@ -1,4 +1,4 @@
-"""The words of rows and API beside the integers that the engine has for them. One table each."""
+"""Tables between the words of rows and of the API and the integers of the engine."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from exchange.domain.enums import (
 from matching.engine import messages
 
 SIDES: Final = {Side.BUY: messages.BUY, Side.SELL: messages.SELL}
-# A gtd order is a gtc one with a time: to the engine the time alone makes the difference.
+# To the engine a gtd order is a gtc order with an expiry time.
 TIMES_IN_FORCE: Final = {
     TimeInForce.GTC: messages.GTC,
     TimeInForce.GTD: messages.GTC,
