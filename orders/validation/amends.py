@@ -1,6 +1,6 @@
-"""What an amend may ask of an order. Pure; the engine's answer is final.
+"""Rules for amends of an order. Pure; the engine's answer is final.
 
-Units: prices in ticks, quantities in lots; 0 is what stays as it is.
+Units: prices in ticks, quantities in lots; 0 leaves a term as it is.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ _ENDING: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
 class AmendTerms(NamedTuple):
-    """New terms on the grid. `price_ticks` of what trades as a market order is its bound."""
+    """New terms on the grid. `price_ticks` is the bound if the order trades as a market order."""
 
     price_ticks: int = 0
     quantity_lots: int = 0
@@ -41,7 +41,7 @@ class AmendTerms(NamedTuple):
     display_lots: int = 0
 
     def is_reduction(self, price_ticks: int, quantity_lots: int) -> bool:
-        """Whether an order of this price and quantity gets smaller, and nothing else changes."""
+        """Return whether the terms only make an order of this price and quantity smaller."""
         is_pure = self.price_ticks in (0, price_ticks)
         is_pure = is_pure and not self.stop_ticks and not self.display_lots
         return is_pure and 0 < self.quantity_lots < quantity_lots
@@ -49,22 +49,22 @@ class AmendTerms(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AmendedOrder:
-    """What an amend has to know of the order as its row stands."""
+    """The columns of an order's row that an amend is checked against."""
 
     side: Side
     type: OrderType
     time_in_force: TimeInForce
     status: OrderStatus
     is_listed: bool
-    quantity_lots: int  # 0: by quote amount
+    quantity_lots: int  # 0 for an order by quote amount
     display_lots: int
     stop_ticks: int
     bound_ticks: int
-    price_ticks: int = 0  # of its limit
+    price_ticks: int = 0  # the limit; 0 for none
 
     @property
     def meets_the_book(self) -> bool:
-        """Whether it is in the book, or comes into it with its very next step."""
+        """Return whether the order is in the book or enters the book at its next step."""
         if self.status in RESTING_STATUSES:
             return True
         is_new = self.status is OrderStatus.NEW
@@ -72,7 +72,7 @@ class AmendedOrder:
 
 
 def amended_order(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
-    """The order of a row of orders_order."""
+    """Read an AmendedOrder from a row of orders_order."""
 
     def ticks(name: str) -> int:
         return 0 if row[name] is None else units.price_ticks(row[name])
@@ -95,13 +95,13 @@ def amended_order(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
 
 
 def amend_terms(request: AmendRequest, rules: SymbolRules) -> AmendTerms:
-    """The new terms on the symbol's grid; raises DomainError."""
+    """Return the new terms on the symbol's grid. Raises DomainError."""
     price, quantity = request.price, request.quantity
     stop, display = request.stop_price, request.display_quantity
     if price is None and quantity is None and stop is None and display is None:
         raise DomainError(Code.ORDER_AMEND_EMPTY)
     others = (price, stop, display)
-    if request.keep_priority and (quantity is None or any(one is not None for one in others)):
+    if request.keep_priority and (quantity is None or any(term is not None for term in others)):
         raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
     return AmendTerms(
         0 if price is None else price_ticks_of(price, rules),
@@ -112,7 +112,7 @@ def amend_terms(request: AmendRequest, rules: SymbolRules) -> AmendTerms:
 
 
 def amend_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> None:
-    """Raise when an order of this kind cannot take these terms."""
+    """Raise DomainError if an order of this type cannot take these terms."""
     if terms.price_ticks and order.type not in LIMIT_TYPES:
         raise DomainError(Code.ORDER_PRICE_FORBIDDEN, field="price")
     if terms.stop_ticks:
@@ -127,7 +127,7 @@ def amend_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> N
 
 
 def is_more(terms: AmendTerms, order: AmendedOrder) -> bool:
-    """Whether the amend asks for what a new order would: another price, or a larger quantity."""
+    """Return whether the amend asks for another price, another stop or a larger quantity."""
     return (
         terms.price_ticks not in (0, order.price_ticks)
         or terms.stop_ticks not in (0, order.stop_ticks)
@@ -136,16 +136,16 @@ def is_more(terms: AmendTerms, order: AmendedOrder) -> bool:
 
 
 def bound_ticks_after(order: AmendedOrder, usual_ticks: int, new_usual_ticks: int) -> int:
-    """The bound that a new stop price brings with it, or 0 where it stays.
+    """Return the new bound of an order that gets a new stop price, or 0 if the bound stays.
 
-    A bound that stands where the old stop price put it (`usual_ticks`) moves with the stop price.
-    One that the client named stays.
+    The usual bound of the old stop price (`usual_ticks`) moves with the stop price. A bound that
+    the client named stays.
     """
     return new_usual_ticks if order.bound_ticks == usual_ticks else 0
 
 
 def bound_check(terms: AmendTerms, order: AmendedOrder, rules: SymbolRules) -> None:
-    """Raise when a bound that stays would keep the order from trading at its new stop price."""
+    """Raise order.bound_price_invalid if the bound bars trades at the new stop price."""
     bound_ticks = terms.price_ticks or order.bound_ticks
     bound_side_check(bound_ticks, order.side, terms.stop_ticks, rules, "stop_price")
 

@@ -1,4 +1,4 @@
-"""Whether two requests ask for the same order, however they spell it. Pure."""
+"""The fingerprint of an order request, equal for all spellings of the same order. Pure."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -14,11 +14,11 @@ FINGERPRINT_BYTES: Final = 16
 
 
 def fingerprint_of(request: OrderRequest) -> str:
-    """Two requests with one fingerprint ask for the same order.
+    """Return the request's fingerprint as hex; requests for the same order have the same.
 
-    Decimals and times may be spelled in several ways, defaults may be left out. Of what the user
-    has set for all orders nothing is in it: a request sent again is the same one whatever was
-    changed meanwhile.
+    The spelling of decimals and times does not matter, nor whether a default is left out. The
+    user's own settings are not part of it, so a repeated request keeps its fingerprint when these
+    settings change.
     """
     parts = [
         request.symbol,
@@ -53,7 +53,7 @@ def _time(text: str | None) -> str:
     return text if time_ms is None else str(time_ms)
 
 
-# How the terms that are no decimals are spelled.
+# How to spell the terms that are not decimals.
 _TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
     "trigger_source": lambda source: source or "last",
     "trail_bps": str,

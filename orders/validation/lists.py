@@ -1,6 +1,6 @@
-"""What a list of orders may be: pure, over the orders as their client words them.
+"""Rules for a list of linked orders, as its client words them. Pure.
 
-Each order is checked alone as well (orders/validation/orders.py); here is only what the list adds.
+This module has only the rules of the list; orders/validation/orders.py checks each order alone.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ _KINDS: Final = {kind.value: kind for kind in ListKind}
 
 
 def list_kind_of(word: str) -> ListKind:
-    """The kind of a list, or request.field_invalid."""
+    """Return the kind of a list. Raises request.field_invalid for an unknown word."""
     return word_of(_KINDS, word, "type")
 
 
 def list_size_check(kind: ListKind, size: int) -> None:
-    """Raise unless a list of this kind has so many orders."""
+    """Raise order.list_invalid unless a list of this kind has `size` orders."""
     if size != ORDERS_OF[kind]:
         raise _invalid("orders", f"an {kind} has {ORDERS_OF[kind]} orders")
 
@@ -38,10 +38,10 @@ def list_size_check(kind: ListKind, size: int) -> None:
 def list_check(
     kind: ListKind, orders: Sequence[OrderTermsRequest], *, self_trade: SelfTradePrevention
 ) -> None:
-    """Raise order.list_invalid, naming what cannot be; `self_trade` is the usual mode.
+    """Raise order.list_invalid, naming the field; `self_trade` is the user's default mode.
 
-    Every order can wait: it is gtc and no plain market order. Of a pair, of which one cancels the
-    other, at least one has a trigger, or both would stand in the book at once.
+    Every order must be able to wait, so it is gtc and not a plain market order. In a pair, where
+    one order cancels the other, at least one has a trigger: otherwise both would be in the book.
     """
     client_ids: set[str] = set()
     for index, order in enumerate(orders):
@@ -59,27 +59,27 @@ def list_check(
 
 
 def in_list(error: DomainError, index: int) -> DomainError:
-    """The refusal of one order of a list, naming the field where the list has it."""
+    """Return the refusal of one order of a list, with the field's path in the list's request."""
     field = error.field
-    of_list = field == "symbol" and error.code is not Code.REQUEST_FIELD_UNKNOWN
-    if field is None or of_list:  # nothing of one order alone
+    is_of_list = field == "symbol" and error.code is not Code.REQUEST_FIELD_UNKNOWN
+    if field is None or is_of_list:  # the refusal concerns the whole list
         return error
     return DomainError(error.code, field=f"orders.{index}.{field}", **error.params)
 
 
 def _parent_check(parent: OrderTermsRequest, self_trade: SelfTradePrevention) -> None:
-    # It would shrink without a fill, and bring in less than what waits for it was promised.
+    # A decremented parent shrinks without a fill and brings in too little for its children.
     if (parent.self_trade_prevention or self_trade) == SelfTradePrevention.DECREMENT:
         rule = "the order that the others wait for cannot be decremented"
         raise _invalid("orders.0.self_trade_prevention", rule)
 
 
 def _pair_check(orders: Sequence[OrderTermsRequest]) -> None:
-    one, other = orders[-2:]
-    if one.side != other.side:
+    first, second = orders[-2:]
+    if first.side != second.side:
         last = len(orders) - 1
         raise _invalid(f"orders.{last}.side", "both orders of the pair are on one side")
-    if one.type not in TRIGGER_TYPES and other.type not in TRIGGER_TYPES:
+    if first.type not in TRIGGER_TYPES and second.type not in TRIGGER_TYPES:
         raise _invalid("orders", "at least one order of the pair has a trigger")
 
 

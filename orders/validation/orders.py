@@ -1,8 +1,8 @@
-"""What an order may be, checked without asking anyone: pure, cheap checks first, first one wins.
+"""Rules for a new order. Pure: cheap checks come first, and the first refusal wins.
 
-Every refusal is a DomainError with its own code, naming the field it is about. What needs the
-market's prices, the user or the book's size is in risk/pretrade/rules.py; values, market states and
-the terms that only some orders have are in the modules named after them.
+Every refusal is a DomainError with its own code and names its field. Rules that need the market's
+prices, the user or the number of open orders are in risk/pretrade/rules.py; values, market states
+and the terms that only some orders have are in the modules named after them.
 
 Units: prices in ticks, quantities in lots, money in atoms of the quote asset.
 """
@@ -57,7 +57,7 @@ _TYPES: Final = {kind.value: kind for kind in OrderType}
 _TIMES_IN_FORCE: Final = {word.value: word for word in TimeInForce}
 _SELF_TRADES: Final = {word.value: word for word in SelfTradePrevention}
 _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
-# How long a stop that trades as a market order waits; a market order waits for nothing.
+# A stop that trades as a market order may wait; a market order itself never waits.
 _TIMES_OF: Final = {
     kind: frozenset(TimeInForce)
     if kind in LIMIT_TYPES
@@ -74,10 +74,10 @@ def draft_build(
     *,
     self_trade: SelfTradePrevention = SelfTradePrevention.CANCEL_INCOMING,
 ) -> OrderDraft:
-    """The order on its symbol's grid, or the DomainError that names what is wrong with it.
+    """Return the order on its symbol's grid. Raises DomainError of the first rule it breaks.
 
-    `self_trade` is the mode of an order that names none. What trades as a market order has
-    `price_ticks` 0 unless its client names a bound: the usual one depends on the market.
+    `self_trade` is the mode of an order that names none. An order that trades as a market order
+    has `price_ticks` 0 unless its client names a bound, since the usual bound depends on prices.
     """
     client_order_id_check(request.client_order_id)
     side = word_of(_SIDES, request.side, "side")
@@ -114,30 +114,30 @@ def draft_build(
 
 
 def client_order_id_check(client_order_id: str) -> None:
-    """Raise unless the id is 1 to 64 of the allowed characters."""
+    """Raise order.client_id_invalid unless the id is 1 to 64 of the allowed characters."""
     if not is_client_order_id(client_order_id):
         raise DomainError(Code.ORDER_CLIENT_ID_INVALID, field="client_order_id")
 
 
 def is_client_order_id(text: str) -> bool:
-    """Whether a text can be a client order id."""
+    """Return whether a text can be a client order id."""
     return _CLIENT_ORDER_ID(text) is not None
 
 
 def time_in_force_default(kind: str) -> TimeInForce:
-    """The time in force of an order that names none."""
+    """Return the time in force of an order that names none: ioc for a market order, else gtc."""
     return TimeInForce.IOC if kind == OrderType.MARKET else TimeInForce.GTC
 
 
 def notional_check(price_ticks: int, quantity_lots: int, rules: SymbolRules) -> None:
-    """Raise unless price times quantity reaches the symbol's minimum."""
+    """Raise order.notional_below_min unless price times quantity reaches the symbol's minimum."""
     if rules.units.notional_atoms(price_ticks, quantity_lots) < rules.notional_atoms_min:
         minimum = plain(rules.units.quote_decimal(rules.notional_atoms_min))
         raise DomainError(Code.ORDER_NOTIONAL_BELOW_MIN, field="quantity", minimum=minimum)
 
 
 def budget_ticklots(quote_atoms: int, rules: SymbolRules) -> int:
-    """What a quote amount buys at most, in whole tick-lots: the rest of the amount is released."""
+    """Return the whole tick-lots that a quote amount can buy; the rest of it is released."""
     return quote_atoms // rules.units.quote_atoms_per_ticklot
 
 
@@ -161,7 +161,7 @@ def _self_trade(word: str | None, default: SelfTradePrevention) -> SelfTradePrev
 def _size(
     request: OrderTermsRequest, kind: OrderType, side: Side, rules: SymbolRules
 ) -> tuple[int, int, int]:
-    """(limit price in ticks, lots, quote atoms); 0 for what the order does not have."""
+    """Return limit price in ticks, lots and quote atoms; 0 for each that the order lacks."""
     if kind is OrderType.MARKET:
         return _market_size(request, side, rules)
     if request.quote_amount is not None:

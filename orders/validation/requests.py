@@ -1,7 +1,7 @@
 """Orders and amends as a client words them: decimals and times are still text.
 
-The API's description comes out of these structs. What the annotations say is description alone:
-decoding checks types and names, and validation the rest, with refusals of its own.
+The API's description is generated from these structs. The annotations only describe: decoding
+checks types and names, and validation checks the rest with refusals of its own.
 """
 
 from enum import StrEnum
@@ -12,13 +12,13 @@ from msgspec import Meta, Struct
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce, TriggerSource
 from exchange.domain.grammar import DecimalText
 
-TRAIL_BPS_MAX: Final = 9_999  # 100 % of the price is no distance
-# An incoming order may take all parts of an iceberg at once, each with a trade of its own.
+TRAIL_BPS_MAX: Final = 9_999  # a trail of 100 % would reach price 0
+# An incoming order may take all parts of an iceberg at once, with one trade for each part.
 ICEBERG_PARTS_MAX: Final = 100
 
 
 def _one_of(kind: type[StrEnum]) -> Meta:
-    """The description of a text that is one of these words."""
+    """Describe a text that is one of the words of an enum."""
     return Meta(extra_json_schema={"enum": [word.value for word in kind]})
 
 
@@ -100,7 +100,7 @@ class OrderTermsRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     ] = None
 
 
-# What only some orders have, in the order that a stored fingerprint goes by
+# Fields that only some orders have. Stored fingerprints depend on their order
 # (orders/validation/fingerprint.py).
 TERM_FIELDS: Final = OrderTermsRequest.__struct_fields__[
     OrderTermsRequest.__struct_fields__.index("stop_price") :

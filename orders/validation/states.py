@@ -1,7 +1,7 @@
-"""What a symbol's market state takes, told before the engine is asked. Pure.
+"""Rules for which requests a market state takes, checked before the engine is asked. Pure.
 
-The state known here may be seconds old: these are early answers, the engine's is final. They are
-the engine's own (matching/engine/entry.py, rules 10 and 20); a test compares the two tables.
+The state known here may be seconds old, so the engine's answer is final. The rules are those of the
+engine (matching/engine/entry.py, rules 10 and 20); a test compares the two tables.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ assert set(CODES) == set(SymbolState) - {SymbolState.OPEN}
 _GATHERING: Final = frozenset(
     {SymbolState.PRE_OPEN, SymbolState.AUCTION, SymbolState.AUCTION_CUTOFF}
 )
-# Here a limit order meets the book at once.
+# States in which a limit order meets the book at once.
 _MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
 _AMENDING: Final = _MEETING | {SymbolState.PRE_OPEN, SymbolState.AUCTION}
 _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
@@ -40,7 +40,7 @@ def entry_check(
     post_only: bool,
     by_quote_amount: bool,
 ) -> None:
-    """Raise when the symbol takes no such order in its state."""
+    """Raise the state's refusal if the symbol takes no such order now."""
     state = rules.state
     if state is SymbolState.OPEN:
         return
@@ -57,25 +57,25 @@ def entry_check(
 
 
 def amend_state_check(rules: SymbolRules) -> None:
-    """Raise when nothing can be amended in the symbol's state."""
+    """Raise the state's refusal if the symbol takes no amends now."""
     if rules.state not in _AMENDING:
         raise refusal(rules)
 
 
 def cancel_state_check(rules: SymbolRules) -> None:
-    """Raise when nobody can cancel in the symbol's state: shortly before an auction's end.
+    """Raise symbol.in_auction shortly before an auction's end, when the symbol takes no cancels.
 
-    A halted symbol may refuse cancels as well, where it is set so; only the engine knows.
+    A halted symbol may be set to refuse cancels too; only the engine knows that.
     """
     if in_cutoff((rules,)):
         raise refusal(rules)
 
 
 def in_cutoff(symbols: Iterable[SymbolRules]) -> bool:
-    """Whether any of the symbols takes no cancels now."""
+    """Return whether any of the symbols is shortly before an auction's end: no cancels."""
     return any(rules.state is SymbolState.AUCTION_CUTOFF for rules in symbols)
 
 
 def refusal(rules: SymbolRules) -> DomainError:
-    """The refusal of a state that is not open."""
+    """Return the refusal for the symbol's state, which must not be open."""
     return DomainError(CODES[rules.state], field="symbol", symbol=rules.units.code)

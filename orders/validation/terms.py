@@ -1,6 +1,6 @@
-"""What only some orders have: triggers, trails, icebergs, expiry, repricing, bounds. Pure.
+"""Rules for the terms of some orders: triggers, trails, icebergs, expiry, repricing, bounds. Pure.
 
-Each type takes some of these fields and refuses the others by name.
+Each order type takes some of these fields and refuses the others by name.
 Units: prices and distances in ticks, quantities in lots, times in Unix milliseconds.
 """
 
@@ -43,7 +43,7 @@ _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
 def is_plain(request: OrderTermsRequest) -> bool:
-    """Whether a request names none of the fields that this module is about."""
+    """Return whether a request names none of TERM_FIELDS."""
     return _named(request) == _NONE_NAMED
 
 
@@ -59,7 +59,7 @@ def terms_build(
     quantity_lots: int,
     rules: SymbolRules,
 ) -> Terms | None:
-    """The terms of an order, or None where it has none; what its type does not take is refused."""
+    """Return an order's terms or None. Raises DomainError if its type refuses a field."""
     expire_ms = _expire_ms(request.expires_at, time_in_force)
     if request.reprice and not request.post_only:
         raise DomainError(Code.ORDER_REPRICE_INVALID, field="reprice")
@@ -86,12 +86,12 @@ def terms_build(
 
 
 def _reprice_limit_ticks(side: Side, rules: SymbolRules) -> int:
-    """The last price that a post-only order may be moved to: the static limits hold always."""
+    """Return the static limit, beyond which repricing never moves a post-only order."""
     return rules.price_ticks_min if side is Side.BUY else rules.price_ticks_max
 
 
 def expiry_check(draft: OrderDraft, now_ms: int) -> None:
-    """Raise when the order's time is over before it begins."""
+    """Raise order.expires_at_invalid if the order's expiry is not in the future."""
     if draft.terms is not None and 0 < draft.terms.expire_ms <= now_ms:
         raise DomainError(
             Code.ORDER_EXPIRY_INVALID, field="expires_at", rule="it must lie in the future"
@@ -101,9 +101,10 @@ def expiry_check(draft: OrderDraft, now_ms: int) -> None:
 def bound_ticks_of(
     text: str | None, kind: OrderType, side: Side, stop_ticks: int, rules: SymbolRules
 ) -> int:
-    """The protective price that the client names, or 0; only what trades as a market order may.
+    """Return the protective price that the client names, or 0.
 
-    One that is better than the price which triggers the order would keep it from trading there.
+    Only an order that trades as a market order may name one. A bound better than the stop price is
+    refused, because the order could not trade at the price that triggers it.
     """
     if text is None:
         return 0
@@ -117,7 +118,7 @@ def bound_ticks_of(
 def bound_side_check(
     bound_ticks: int, side: Side, stop_ticks: int, rules: SymbolRules, field: str
 ) -> None:
-    """Raise when a bound is on the wrong side of the stop price; there may be none of the two."""
+    """Raise order.bound_price_invalid if a bound is better than the stop price; 0 is none."""
     if not bound_ticks or not stop_ticks:
         return
     if (bound_ticks - stop_ticks) * (1 if side is Side.BUY else -1) < 0:
@@ -127,7 +128,7 @@ def bound_side_check(
 
 
 def display_lots_parse(text: str, rules: SymbolRules) -> int:
-    """A displayed quantity on the grid; its size beside the order's is for display_check."""
+    """Return a displayed quantity in lots; display_check compares it with the order's quantity."""
     try:
         display_lots = rules.units.quantity_lots(decimal_parse(text, field="display_quantity"))
     except NotExact as error:
@@ -139,14 +140,14 @@ def display_lots_parse(text: str, rules: SymbolRules) -> int:
 
 
 def display_check(display_lots: int, quantity_lots: int, rules: SymbolRules) -> None:
-    """Raise unless it shows a part of the quantity, and not too small a one."""
+    """Raise unless the displayed quantity is less than the quantity, but not too small a part."""
     if display_lots >= quantity_lots:
         raise _display_refusal("less than the quantity")
     parts_check(display_lots, quantity_lots, rules)
 
 
 def parts_check(display_lots: int, quantity_lots: int, rules: SymbolRules) -> None:
-    """Raise when an iceberg would come in more parts than there may be; 0 shows all of it."""
+    """Raise if an iceberg would have more than ICEBERG_PARTS_MAX parts; `display_lots` 0: none."""
     if display_lots and quantity_lots > display_lots * ICEBERG_PARTS_MAX:
         least_lots = -(-quantity_lots // ICEBERG_PARTS_MAX)
         least = plain(rules.units.quantity(least_lots))
@@ -208,11 +209,11 @@ def _source(text: str | None, kind: OrderType) -> int:
 
 
 def _trail(request: OrderTermsRequest, kind: OrderType, rules: SymbolRules) -> tuple[int, int, int]:
-    """(trail_ticks, trail_ppm, activation_ticks): of a trailing stop one of the first two."""
+    """Return trail_ticks, trail_ppm and activation_ticks; a trailing stop has one trail."""
     amount, bps, activation = request.trail_amount, request.trail_bps, request.activation_price
     if kind is not OrderType.TRAILING_STOP:
-        given = {"trail_amount": amount, "trail_bps": bps, "activation_price": activation}
-        for field, value in given.items():
+        values = {"trail_amount": amount, "trail_bps": bps, "activation_price": activation}
+        for field, value in values.items():
             if value is not None:
                 raise DomainError(Code.ORDER_TRAIL_FORBIDDEN, field=field)
         return 0, 0, 0

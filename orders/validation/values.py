@@ -1,4 +1,4 @@
-"""Single values out of their text: words, decimals on a symbol's grid, times. Pure.
+"""Parsers of single values from text: words, decimals on a symbol's grid, times. Pure.
 
 Units: prices in ticks, quantities in lots, money in atoms of the quote asset, times in Unix
 milliseconds. Every refusal names its field.
@@ -30,7 +30,7 @@ W = TypeVar("W")
 
 
 def word_of(words: Mapping[str, W], text: str, field: str) -> W:
-    """What a word stands for; raises request.field_invalid listing the words there are."""
+    """Return the value of a word. Raises request.field_invalid with the list of known words."""
     word = words.get(text)
     if word is None:
         raise DomainError(
@@ -40,7 +40,7 @@ def word_of(words: Mapping[str, W], text: str, field: str) -> W:
 
 
 def decimal_parse(text: str, *, field: str) -> Decimal:
-    """A decimal in plain notation, 0 or more; raises request.field_invalid naming the field."""
+    """Parse a decimal in plain notation, 0 or more. Raises request.field_invalid for the field."""
     if _DECIMAL(text) is None:
         raise DomainError(
             Code.REQUEST_FIELD_INVALID,
@@ -51,7 +51,7 @@ def decimal_parse(text: str, *, field: str) -> Decimal:
 
 
 def price_ticks_of(text: str, rules: SymbolRules, field: str = "price") -> int:
-    """A price on the grid and inside the symbol's static limits, in ticks."""
+    """Parse a price on the grid and inside the symbol's static limits, in ticks."""
     price = decimal_parse(text, field=field)
     units = rules.units
     try:
@@ -68,7 +68,7 @@ def price_ticks_of(text: str, rules: SymbolRules, field: str = "price") -> int:
 
 
 def quantity_lots_of(text: str, rules: SymbolRules) -> int:
-    """An order's quantity, in lots."""
+    """Parse an order's quantity inside the symbol's limits, in lots."""
     quantity = decimal_parse(text, field="quantity")
     units = rules.units
     try:
@@ -87,7 +87,7 @@ def quantity_lots_of(text: str, rules: SymbolRules) -> int:
 
 
 def quote_atoms_of(text: str, rules: SymbolRules) -> int:
-    """What a market buy may spend, in quote atoms."""
+    """Parse the quote amount that a market buy may spend, in quote atoms."""
     amount = decimal_parse(text, field="quote_amount")
     units = rules.units
     try:
@@ -109,9 +109,9 @@ def quote_atoms_of(text: str, rules: SymbolRules) -> int:
 
 
 def time_ms_parse(text: str) -> int | None:
-    """Unix milliseconds of an RFC 3339 time with a zone, or of such milliseconds as digits.
+    """Parse an RFC 3339 time with a zone, or Unix milliseconds as digits, to Unix milliseconds.
 
-    What is finer than a millisecond is cut off. None for any other text.
+    Fractions of a millisecond are cut off. Returns None for any other text.
     """
     if _UNIX_MS(text) is not None:
         return int(text)
@@ -119,6 +119,6 @@ def time_ms_parse(text: str) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:  # a month 13, an hour 24
+    except ValueError:  # for example month 13 or hour 24
         return None
     return (moment - _UNIX) // _MILLISECOND
