@@ -1,6 +1,6 @@
-"""Writes of orders: what a request means, and what intake is asked to do for it.
+"""Placing, cancelling and amending orders: each checked request becomes a job of intake.
 
-Everything here ends in a row before it is answered. Refusals are DomainErrors.
+Every accepted request is a committed row before it is answered. Refusals are DomainErrors.
 """
 
 import time
@@ -56,7 +56,7 @@ from risk.pretrade.services import draft_check, price_check
 
 
 class UnderWay(NamedTuple):
-    """A command that is durable, and the order that it is about, as it stands still."""
+    """A durable command that the engine has not applied yet, and its order as the row stands."""
 
     command_id: int
     order: Mapping[str, Any]
@@ -64,7 +64,7 @@ class UnderWay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An order as its row stands; `is_replay` when it was accepted by an earlier request."""
+    """An order as its row stands; `is_replay` if an earlier request was accepted for it."""
 
     order: Mapping[str, Any]
     symbol: str
@@ -72,10 +72,10 @@ class Placed:
 
 
 def order_place(principal: Principal, request: OrderRequest) -> Placed:
-    """Accept an order durably, or return the one that its client id already has.
+    """Accept an order durably, or return the order that already has its client order id.
 
-    Raises the first refusal, order.client_id_conflict for an id with other parameters, and what
-    Intake.submit raises.
+    Raises the first refusal, order.client_id_conflict if the order of that id has other parameters,
+    and what Intake.submit raises.
     """
     asked = _place_begin(principal, request)
     if isinstance(asked, Placed):
@@ -84,7 +84,7 @@ def order_place(principal: Principal, request: OrderRequest) -> Placed:
 
 
 async def order_place_on_loop(principal: Principal, request: OrderRequest) -> Placed:
-    """The same on an event loop."""
+    """Do what order_place does, on an event loop."""
     asked = await here_or_thread(_place_begin, principal, request)
     if isinstance(asked, Placed):
         return asked
@@ -92,7 +92,7 @@ async def order_place_on_loop(principal: Principal, request: OrderRequest) -> Pl
 
 
 def _place_begin(principal: Principal, request: OrderRequest) -> PlaceJob | Placed:
-    """The checked order as a job, or what stands already."""
+    """Return the job of the checked order, or the order accepted earlier with its client id."""
     client_order_id_check(request.client_order_id)
     account_id = account_of(principal)
     fingerprint = fingerprint_of(request)
@@ -116,9 +116,9 @@ def _place_end(job: PlaceJob, outcome: Accepted | Replayed) -> Placed:
 def draft_of(
     principal: Principal, request: OrderRequest, rules: SymbolRules, *, is_pending: bool = False
 ) -> OrderDraft:
-    """The checked draft of a request, with its protective price where it has one.
+    """Return the checked draft of a request, with its protective price if it has one.
 
-    `is_held`: it waits for another order of its list, and does not meet the book now.
+    `is_pending`: the order waits for its parent's fill and does not meet the book now.
     """
     draft = draft_build(request, rules, self_trade=principal.self_trade)
     if draft.terms is not None:
@@ -135,7 +135,7 @@ def draft_of(
 def place_job(
     principal: Principal, *, draft: OrderDraft, rules: SymbolRules, fingerprint: str
 ) -> PlaceJob:
-    """The job of a checked draft, with the fees that its account pays here from now on."""
+    """Return the job of a checked draft, with the fee rates that the order keeps for its life."""
     fees = catalogue().fee_rates(tier_id=principal.tier_id, symbol_id=draft.symbol_id)
     return PlaceJob(
         account_id=account_of(principal),
@@ -153,7 +153,7 @@ def place_job(
 def _repeated(
     account_id: int, client_order_id: str, fingerprint: str, refusal: DomainError
 ) -> Placed:
-    """What was accepted once stays so, even where the market would refuse it now."""
+    """Return the order of a repeated request, which the market may refuse now; else raise."""
     known = client_order_find(account_id=account_id, client_order_id=client_order_id)
     if known is None:
         raise refusal
@@ -163,7 +163,7 @@ def _repeated(
 
 
 def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
-    """Send a cancel on its way.
+    """Accept a cancel of an order durably.
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
@@ -171,7 +171,7 @@ def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
 
 
 async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderWay:
-    """The same on an event loop."""
+    """Do what order_cancel does, on an event loop."""
     job = await here_or_thread(_cancel_begin, principal, order_id)
     return _under_way(await _submit_on_loop(job))
 
@@ -179,14 +179,14 @@ async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderW
 def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     account_id = account_of(principal)
     symbols = catalogue().symbols_by_id.values()
-    if in_cutoff(symbols):  # rare: only then it is worth asking which symbol it is
+    if in_cutoff(symbols):  # rare, so the order's symbol is read only here
         order = order_of_account(order_id=order_id, account_id=account_id)
         cancel_state_check(symbol_by_id(order["symbol_id"]))
     return cancel_job(order_id, account_id=account_id, requested_by=principal.user_id)
 
 
 async def _submit_on_loop(job: PlaceJob | CommandJob) -> Accepted | Replayed:
-    started = await here_or_thread(intake)  # the first one asks for this process's number
+    started = await here_or_thread(intake)  # the first call gets this process's number
     return await started.submit_on_loop(job)
 
 
@@ -203,12 +203,11 @@ def orders_cancel_all(
     side: str | None = None,
     own_key: bool = False,
 ) -> dict[str, int]:
-    """Send a cancel-all for each symbol in which the account has orders.
+    """Accept a cancel-all for `symbol`, or for each symbol in which the account has orders.
 
-    Returns the ids of the commands by symbol.
-
-    `own_key`: only of orders that the same API key placed. Shortly before an auction's end a
-    symbol takes no cancels: refused when it is named, else left out.
+    Returns the ids of the commands by symbol. `own_key` limits them to orders that the same API key
+    placed. Shortly before an auction's end a symbol takes no cancels: a named symbol is then
+    refused, any other is left out.
     """
     account_id = account_of(principal)
     side_code = _side_code(side)
@@ -254,7 +253,7 @@ def _side_code(side: str | None) -> int:
 
 
 def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
-    """Reserve what new terms may need and send the amend on its way.
+    """Reserve what new terms may need and accept the amend durably.
 
     Raises account.suspended, order.not_found, order.not_open, order.amend_pending, what
     validation refuses, and funds.insufficient.
@@ -281,7 +280,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
 
 
 def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:
-    """The checked terms; with a new stop price goes the bound that stood at the old one."""
+    """Return the checked terms; a new stop price moves the usual bound of the old stop price."""
     terms = amend_terms(request, rules)
     amend_check(terms, order, rules)
     if terms.price_ticks and order.meets_the_book:
@@ -297,7 +296,7 @@ def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules)
 
 
 def account_of(principal: Principal) -> int:
-    """The account that a principal trades for; raises account.missing where there is none."""
+    """Return the account that a principal trades for. Raises account.missing if it has none."""
     if not principal.account_id:
         raise DomainError(Code.ACCOUNT_MISSING)
     return principal.account_id
