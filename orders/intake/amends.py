@@ -1,6 +1,6 @@
-"""Whether an open order may get new terms, and what it must hold for them. No I/O.
+"""Rules for amends in intake, and what an amend must reserve. No I/O.
 
-What is known here may be a moment old: the engine decides again when the amend's turn comes.
+The rows read here may be a moment old, so the engine decides again when it applies the amend.
 Prices in ticks, quantities in lots, money in atoms.
 """
 
@@ -19,12 +19,12 @@ from orders.lifecycle import is_final
 from orders.validation.orders import notional_check
 from wallets.fees import amend_extra_atoms
 
-POOL_SIZE: Final = 2  # orders that hold together
+POOL_SIZE: Final = 2  # orders that share one reservation
 
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A locked reservation, as far as an amend has to know it."""
+    """The columns of a locked reservation that an amend is checked against."""
 
     pending_amend_id: int | None
     pool_id: int | None
@@ -40,26 +40,26 @@ class Linked:
 
 
 def pending_check(order_id: int, reservations: Mapping[int, Reserved]) -> int:
-    """What may have one amend under way at a time: the order's id, or that of its pool.
+    """Return the id that allows one pending amend at a time: the pool's, or else the order's.
 
-    Raises order.amend_pending, and Deferred when a reservation that counts is locked: a live
-    order always has one, and the other of its pool has one, too.
+    Raises order.amend_pending, and Deferred if a reservation is missing: each live order of a pool
+    has one, so a missing one is locked.
     """
     own = reservations.get(order_id)
     if own is None:
         raise Deferred
     together: Sequence[Reserved] = [own]
     if own.pool_id is not None:
-        together = [one for one in reservations.values() if one.pool_id == own.pool_id]
+        together = [row for row in reservations.values() if row.pool_id == own.pool_id]
         if len(together) < POOL_SIZE:
             raise Deferred
-    if any(one.pending_amend_id is not None for one in together):
+    if any(row.pending_amend_id is not None for row in together):
         raise DomainError(Code.ORDER_AMEND_PENDING)
     return own.pool_id or order_id
 
 
 def linked_check(reserved: Reserved, linked: Linked | None) -> None:
-    """Raise for an order whose fills are to pay for others, or one that waits to be paid."""
+    """Raise order.list_amend_not_allowed for a funded order or a parent with live children."""
     if reserved.funded_by is not None:
         raise DomainError(Code.ORDER_LIST_AMEND)
     if linked is None or linked.kind is ListKind.OCO:
@@ -70,15 +70,15 @@ def linked_check(reserved: Reserved, linked: Linked | None) -> None:
 
 
 def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
-    """Atoms to reserve for an amend of this order, whatever fills before it; or a DomainError.
+    """Return the extra atoms to reserve for an amend, enough for any fills before it is applied.
 
-    What trades as a market order holds for its bound: with a new stop price its `price_ticks` is
-    a new bound, or 0 where the bound stays. For an order of a pool the extra of the order alone is
-    enough: the pool holds what the order needs, or more.
+    Raises DomainError for terms that the order cannot take. An order that trades as a market order
+    reserves for its bound; with a new stop price, `price_ticks` is a new bound, or 0 if the bound
+    stays. For an order of a pool its own extra is enough: the pool reserves at least its need.
     """
     units = job.rules.units
     kind = OrderType(order["type"])
-    if kind is OrderType.MARKET:  # it never rests: the engine would find it ended
+    if kind is OrderType.MARKET:  # it never rests, so the engine would find it finished
         raise DomainError(Code.ORDER_NOT_OPEN, order_status=order["status"])
     price_ticks = units.price_ticks(order["price" if kind in LIMIT_TYPES else "bound_price"])
     quantity_lots = units.quantity_lots(order["quantity"])
@@ -110,9 +110,9 @@ def amend_extra(job: AmendJob, order: Mapping[str, Any]) -> int:
 
 
 def _rest_check(worth_ticks: int, quantity_lots: int, filled_lots: int, rules: SymbolRules) -> None:
-    """Raise when a smaller quantity would leave less open than a new order may be.
+    """Raise if a smaller quantity leaves less open than the minimum of a new order.
 
-    Where fills made the rest that small the order stays as it is, and may get another price.
+    An order whose rest is that small because of fills may still get another price.
     """
     left_lots = quantity_lots - filled_lots
     if left_lots < rules.quantity_lots_min:
@@ -124,14 +124,14 @@ def _rest_check(worth_ticks: int, quantity_lots: int, filled_lots: int, rules: S
 def _priority_check(
     job: AmendJob, order: Mapping[str, Any], price_ticks: int, quantity_lots: int
 ) -> None:
-    """Raise unless it is a pure reduction of an order that has a place to keep."""
+    """Raise unless the amend only reduces an order that has a place in the book to keep."""
     is_reduction = job.terms.is_reduction(price_ticks, quantity_lots)
     if not is_reduction or order["status"] == OrderStatus.WAITING:
         raise DomainError(Code.ORDER_PRIORITY_NEEDS_REDUCTION, field="keep_priority")
 
 
 def _stop_ticks(job: AmendJob, order: Mapping[str, Any]) -> int:
-    """The stop price that will count, or 0: a trailing stop moves its own."""
+    """Return the stop price after the amend, or 0; a trailing stop moves its own stop price."""
     stop_price = order["stop_price"]
     return job.terms.stop_ticks or (
         0 if stop_price is None else job.rules.units.price_ticks(stop_price)

@@ -27,7 +27,7 @@ _NO_ORDER: Final[dict[str, Any]] = {"list_id": None}
 Connection = psycopg.Connection[Any]
 Cursor = psycopg.Cursor[Any]
 
-# By whether to wait for the locks of others.
+# Keyed by whether to wait for locks of other transactions.
 _LOCK_BALANCES: Final = {
     False: locks.LOCK_BALANCES.format(skip_locked=locks.SKIP_LOCKED),
     True: locks.LOCK_BALANCES.format(skip_locked=""),
@@ -39,10 +39,10 @@ _LOCK_AMENDED: Final = {
 
 
 class CommandPublisher(Protocol):
-    """Where commands go after their commit. Losing them is allowed: the worker sweeps."""
+    """Publishes commands after their commit. It may lose some: the worker sweeps for them."""
 
     def publish(self, entries: Sequence[StreamEntry]) -> None:
-        """Send in order. Must not raise for trouble on the way: the commit has happened."""
+        """Send entries in order. Must not raise if sending fails: the commit has happened."""
 
 
 class CommitUnknown(Exception):
@@ -103,10 +103,10 @@ def _commit(connection: Connection) -> None:
 
 
 def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> BatchReads:
-    """Claim, lock and look up all that the batch needs, in one round trip."""
+    """Claim, lock and read everything that the batch needs, in one round trip."""
     places = _places(jobs)
     amends = [job for job in jobs if isinstance(job, AmendJob)]
-    # All that a list holds is of the asset that its first order pays with.
+    # A list reserves only the asset that its first order pays with.
     first = [job.places[0] if isinstance(job, ListJob) else job for job in jobs]
     funded = [job for job in first if isinstance(job, PlaceJob | AmendJob)]
     wanted = {BalanceKey(job.account_id, job.reserved_asset_id) for job in funded}
@@ -150,7 +150,7 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
 
 
 def _places(jobs: Sequence[Job]) -> list[PlaceJob]:
-    """The orders that the jobs want to enter, those of lists included."""
+    """Return the new orders of the jobs, including the orders of lists."""
     places: list[PlaceJob] = []
     for job in jobs:
         if isinstance(job, PlaceJob):
@@ -161,7 +161,7 @@ def _places(jobs: Sequence[Job]) -> list[PlaceJob]:
 
 
 def _linked(connection: Connection, order_ids: list[int], known: BatchReads) -> dict[int, Linked]:
-    """The lists of amended orders: read only where there is one, in a round trip of its own."""
+    """Read the lists of amended orders, in an extra round trip only if there are any."""
     in_lists = [
         order_id for order_id in order_ids if known.orders.get(order_id, _NO_ORDER)["list_id"]
     ]
@@ -169,13 +169,13 @@ def _linked(connection: Connection, order_ids: list[int], known: BatchReads) -> 
     if in_lists:
         found = connection.execute(sql.LISTS, (in_lists,), prepare=True)
         for own_id, kind, order_id, status in found:
-            one = linked.setdefault(own_id, Linked(ListKind(kind), {}))
-            one.statuses[order_id] = OrderStatus(status)
+            own_list = linked.setdefault(own_id, Linked(ListKind(kind), {}))
+            own_list.statuses[order_id] = OrderStatus(status)
     return linked
 
 
 def _claims(places: Sequence[PlaceJob]) -> list[ClaimRow]:
-    """One claim for each client id; the first job that asks for an id is the one to have it."""
+    """Return one claim for each client id, for the first job that names the id."""
     claims: dict[tuple[int, str], ClaimRow] = {}
     for job in places:
         key = client_key(job)
@@ -185,13 +185,13 @@ def _claims(places: Sequence[PlaceJob]) -> list[ClaimRow]:
 
 
 def _present(connection: Connection, missing: list[BalanceKey]) -> set[AssetKey]:
-    """Which balances exist, of those that could not be locked."""
+    """Return the keys of the balances that exist among those that could not be locked."""
     found = _ask(connection, reserving.BALANCES_PRESENT, missing)
     return {(row[0], row[1]) for row in _rows(found)}
 
 
 def _write(connection: Connection, decisions: Decisions) -> None:
-    """Write what was decided and look up the orders that were asked for again: one round trip."""
+    """Write the decisions and read the orders of repeated requests, in one round trip."""
     repeated = decisions.repeated
     with connection.pipeline():
         _ask(connection, sql.UNCLAIM, decisions.unclaims)
@@ -223,7 +223,7 @@ def _ask(
     rows: Sequence[Any],
     row_factory: Any = tuple_row,
 ) -> Cursor | None:
-    """Send a statement for these rows, prepared; nothing when there are none."""
+    """Send a prepared statement for these rows; without rows, send nothing."""
     if not rows:
         return None
     cursor = connection.cursor(row_factory=row_factory)

@@ -1,6 +1,6 @@
-"""What the intake thread is given, and what comes of it. A job is one client's request.
+"""The jobs of intake and their outcomes. A job is one client's request.
 
-A job carries everything that was decided before it was queued; a batch fills in `outcome`.
+A job carries everything that was decided before it was queued; a batch sets its `outcome`.
 Money is in atoms, prices in ticks, quantities in lots.
 """
 
@@ -25,7 +25,7 @@ SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The request is durable. `order` has the columns of orders_order; none for a cancel-all."""
+    """A durable request. `order` has the columns of orders_order, or is None for a cancel-all."""
 
     command_id: int
     order: Mapping[str, Any] | None
@@ -33,14 +33,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The same order was accepted before: this is it, as it stands now."""
+    """A repeated request: `order` was accepted earlier and is given as it stands now."""
 
     order: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedList:
-    """A list of orders that is durable; `orders` as their rows stand, in the list's order."""
+    """A durable list of orders; `orders` are their rows, in the list's order."""
 
     list_id: int
     kind: ListKind
@@ -52,7 +52,7 @@ Outcome = Accepted | AcceptedList | Replayed | Exception
 
 
 class Job:
-    """Common to all jobs: who waits for it, until when, and what came of it."""
+    """Base of all jobs: the outcome, the thread or loop that waits for it, and the deadline."""
 
     __slots__ = (
         "_done", "command_id", "deferrals", "expires_at", "future", "outcome", "settled_at",
@@ -60,32 +60,32 @@ class Job:
 
     def __init__(self) -> None:
         self.outcome: Outcome | None = None
-        # By partition: what must be settled before a refusal is believed (intake/deferred).
+        # By partition, the sequence to settle before a refusal is final (intake/deferred).
         self.settled_at: Mapping[int, int] | None = None
         self.command_id = 0
         self.deferrals = 0
         self.expires_at = 0.0
-        self.future: asyncio.Future[Outcome] | None = None  # of a loop, where one waits
+        self.future: asyncio.Future[Outcome] | None = None  # None unless an event loop waits
         # A bare lock as a one-shot event: a tenth of the cost of threading.Event.
         self._done = _thread.allocate_lock()
         self._done.acquire()
 
     def resolve(self) -> None:
-        """Wake the thread that waits; `outcome` is set and will not change."""
+        """Wake the waiting thread; `outcome` must be set and will not change."""
         assert self.outcome is not None
         self._done.release()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the outcome is there, waiting at most so long."""
+        """Wait at most `timeout_s` seconds; return whether the outcome is there."""
         return self._done.acquire(timeout=timeout_s)
 
     def is_expired(self) -> bool:
-        """Whether its client has stopped waiting: nothing may be begun for it any more."""
+        """Return whether the client has stopped waiting, so that the job must not begin."""
         return bool(self.expires_at) and time.monotonic() > self.expires_at
 
 
 class PlaceJob(Job):
-    """Enter an order: its draft, the fees frozen for it and what it has to hold.
+    """Enter an order, with its draft, its fixed fee rates and its reservation.
 
     `group_id` is the user's account group and `owner_tag` the API key, 0 for none.
     """
@@ -140,12 +140,12 @@ class PlaceJob(Job):
 
     @property
     def is_market(self) -> bool:
-        """Whether it trades as a market order, at once or when it is triggered."""
+        """Return whether the order trades as a market order, at once or when it is triggered."""
         return self.draft.type not in LIMIT_TYPES
 
 
 def order_reservation_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm: int) -> int:
-    """Atoms a new order has to hold; of the quote asset for a buy, of the base for a sell."""
+    """Return the atoms to reserve for a new order: quote asset for a buy, base for a sell."""
     if draft.quote_atoms:
         return reservation_for_quote_amount(draft.quote_atoms, taker_fee_ppm=taker_fee_ppm)
     return reservation_atoms(
@@ -159,7 +159,7 @@ def order_reservation_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm
 
 
 class ListJob(Job):
-    """Enter orders with a linked life, all or none; a parent stands first.
+    """Enter linked orders, all or none; a parent stands first.
 
     The fingerprint of each order covers the whole list and its place in it.
     """
@@ -179,7 +179,7 @@ class ListJob(Job):
 
     @property
     def parent(self) -> PlaceJob | None:
-        """The order that the others wait for; none in an OCO pair."""
+        """The order that the other orders wait for; None in an OCO."""
         return None if self.kind is ListKind.OCO else self.places[0]
 
     @property
@@ -189,24 +189,24 @@ class ListJob(Job):
 
     @property
     def pair(self) -> list[PlaceJob]:
-        """The two orders of which one cancels the other; none in a plain OTO."""
+        """The two orders that cancel each other; empty in an OTO."""
         if self.kind is ListKind.OTO:
             return []
         return self.places[-2:]
 
 
 class Build(Protocol):
-    """Makes a command of its id and its symbol."""
+    """A function that builds a command from its id and its symbol."""
 
     def __call__(self, *, command_id: int, symbol_id: int) -> Command: ...
 
 
 class CommandJob(Job):
-    """Whatever is no new order and reserves nothing: cancels, cancel-afters, market settings.
+    """Send a command that reserves nothing: a cancel, a cancel-after or a market setting.
 
-    `build` makes the command once its id and its symbol are known: one of the functions of
-    orders/commands/build.py, with all that it needs besides. A cancel names an order alone; its
-    symbol and partition are read with the order.
+    `build` is a function of orders/commands/build.py with all other arguments bound; it is called
+    once the command's id and symbol are known. A cancel names only an order; its symbol and
+    partition are read with the order.
     """
 
     __slots__ = (
@@ -249,7 +249,7 @@ class CommandJob(Job):
 def cancel_job(
     order_id: int, *, account_id: int | None = None, requested_by: int | None = None
 ) -> CommandJob:
-    """The job that cancels one order; `account_id` None takes the order of any account."""
+    """Return the job that cancels one order; `account_id` None allows any account's order."""
     return CommandJob(
         CommandKind.CANCEL,
         partial(cancel_command, order_id=order_id),
@@ -260,7 +260,7 @@ def cancel_job(
 
 
 class AmendJob(Job):
-    """Give an order new terms; 0 leaves each of them as it is."""
+    """Give an order new terms; a term of 0 stays as it is."""
 
     __slots__ = (
         "account_id", "keep_priority", "order_id", "reserved_asset_id", "rules", "side", "terms",

@@ -1,6 +1,6 @@
-"""From an accepted job to its rows and its command. The ids are set by then.
+"""The rows and the command of an accepted job, whose ids are set.
 
-The worker builds the same command of a new order from its row (orders/commands/from_rows.py): both
+The worker rebuilds a new order's command from its row (orders/commands/from_rows.py); both commands
 must be equal.
 """
 
@@ -23,7 +23,7 @@ from orders.validation.orders import budget_ticklots
 
 
 def order_row(job: PlaceJob) -> OrderRow:
-    """The rows of an accepted order; `command_id` is its id."""
+    """Build the row of an accepted order and its reservation; `command_id` is the order's id."""
     draft, units = job.draft, job.rules.units
     price = plain(units.price(draft.price_ticks))
     is_market = job.is_market
@@ -62,7 +62,7 @@ def _price_or_none(price_ticks: int, units: SymbolUnits) -> str | None:
 
 
 def list_rows(job: ListJob) -> list[OrderRow]:
-    """The rows of an accepted list's orders, in their order; all ids are set."""
+    """Build the rows of an accepted list's orders, in the list's order."""
     rows = []
     for place, reservation in zip(job.places, list_reservations(job), strict=True):
         row = order_row(place)
@@ -76,14 +76,14 @@ def list_rows(job: ListJob) -> list[OrderRow]:
 
 
 def list_row(job: ListJob) -> ListRow:
-    """The row of an accepted list."""
+    """Build the row of an accepted list."""
     list_id = job.command_id
     symbol_id = job.places[0].draft.symbol_id
     return ListRow(list_id, job.account_id, symbol_id, job.kind, time_text(list_id))
 
 
 def place_of(job: PlaceJob) -> Place:
-    """The command of an accepted order."""
+    """Build the command of an accepted order."""
     draft = job.draft
     is_market = job.is_market
     return place_command(
@@ -105,7 +105,7 @@ def place_of(job: PlaceJob) -> Place:
 
 
 def place_list_of(job: ListJob) -> PlaceList:
-    """The command of an accepted list."""
+    """Build the command of an accepted list."""
     return place_list_command(
         list_id=job.command_id,
         symbol_id=job.places[0].draft.symbol_id,
@@ -115,14 +115,14 @@ def place_list_of(job: ListJob) -> PlaceList:
 
 
 def command_built(job: CommandJob, symbol_id: int) -> Command:
-    """The command of an accepted job; `symbol_id` is its order's where the job names an order."""
+    """Build an accepted job's command; the symbol of a cancel is that of its order."""
     command = job.build(command_id=job.command_id, symbol_id=symbol_id)
     assert (command.command_id, command.symbol_id) == (job.command_id, symbol_id)
     return command
 
 
 def command_row(job: CommandJob, symbol_id: int, partition_id: int, payload: bytes) -> CommandRow:
-    """The row of an accepted command."""
+    """Build the row of an accepted command."""
     return CommandRow(
         job.command_id,
         partition_id,
@@ -138,7 +138,7 @@ def command_row(job: CommandJob, symbol_id: int, partition_id: int, payload: byt
 
 
 def amend_built(job: AmendJob) -> Amend:
-    """The command of an accepted amend."""
+    """Build the command of an accepted amend."""
     return amend_command(
         command_id=job.command_id,
         symbol_id=job.rules.units.symbol_id,
@@ -149,7 +149,7 @@ def amend_built(job: AmendJob) -> Amend:
 
 
 def amend_row(job: AmendJob, payload: bytes, extra: str) -> CommandRow:
-    """The row of an accepted amend; `extra` is what it reserves on top."""
+    """Build the row of an accepted amend; `extra` is the amount it reserves additionally."""
     return CommandRow(
         job.command_id,
         job.rules.partition_id,

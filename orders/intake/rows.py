@@ -1,6 +1,6 @@
-"""The rows that a batch writes, as they travel to Postgres: one JSON array a statement.
+"""The rows that a batch sends to Postgres, as one JSON array for each statement.
 
-Decimals are text in plain notation, so that nothing on the way can round them.
+Decimals are text in plain notation, so that no conversion can round them.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class ClaimRow(Struct):
-    """A client order id on its way into orders_clientorderid."""
+    """A row for orders_clientorderid: one client order id and its order."""
 
     account_id: int
     client_order_id: str
@@ -28,28 +28,28 @@ class ClaimRow(Struct):
 
 
 class BalanceKey(Struct, frozen=True):
-    """Which balance an order needs."""
+    """The key of a balance that an order reserves from."""
 
     account_id: int
     asset_id: int
 
 
 class OpenOrdersKey(Struct, frozen=True):
-    """Whose open orders are counted, and where."""
+    """The account and symbol whose open orders are counted."""
 
     account_id: int
     symbol_id: int
 
 
 class TakenRow(Struct):
-    """What a batch reserves of one balance."""
+    """The amount that a batch reserves from one balance."""
 
     id: int
     amount: str
 
 
 class AmendReservationRow(Struct):
-    """What an amend reserves on top, before it is sequenced."""
+    """The amount that an amend reserves additionally, before it is sequenced."""
 
     order_id: int
     command_id: int
@@ -118,13 +118,13 @@ class OrderRow(Struct, omit_defaults=True):
     terms: dict[str, Any] | None = None
 
     def flat(self) -> dict[str, Any]:
-        """The row with its terms beside its other columns, to be encoded."""
+        """Return the row as one dict, with its terms as columns beside the others."""
         row: dict[str, Any] = msgspec.to_builtins(self)
         row |= row.pop("terms", None) or {}
         return row
 
     def columns(self) -> dict[str, Any]:
-        """The order as a reader of orders_order will find it."""
+        """Return the columns of orders_order as a later read will return them."""
         columns = {
             "id": self.id,
             "account_id": self.account_id,
@@ -160,20 +160,20 @@ class OrderRow(Struct, omit_defaults=True):
 
 
 def encode_rows(rows: list[Any]) -> str:
-    """The rows as one JSON parameter."""
+    """Encode rows as one JSON parameter."""
     return _encoder.encode(rows).decode()
 
 
 def time_text(command_id: int) -> str:
-    """When an id was made, as RFC 3339 UTC text with milliseconds."""
+    """Return the time in an id as RFC 3339 UTC text with milliseconds."""
     return time_ms_text(id_time_ms(command_id))
 
 
 def amount_text(atoms: int, scale: int) -> str:
-    """Atoms as the decimal text that a NUMERIC column takes."""
+    """Format atoms as decimal text for a NUMERIC column."""
     return plain(atoms_to_decimal(atoms, scale))
 
 
 def command_payload(command: Command) -> bytes:
-    """The bytes that travel, and that orders_command keeps."""
+    """Encode a command as the bytes that are published and stored in orders_command."""
     return encode_command(command)

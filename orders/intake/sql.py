@@ -1,9 +1,9 @@
-"""The statements of an intake batch over the tables of orders, and the one that also reserves.
+"""SQL of an intake batch on the tables of orders, with the INSERT that also reserves.
 
-Each takes the whole batch as one JSON parameter. Those over reservations and balances are in
-wallets/locks.py and wallets/reserving.py.
+Each statement takes the whole batch as one parameter. Statements on reservations and balances are
+in wallets/locks.py and wallets/reserving.py.
 
-Locks are taken in one order by everyone: client ids, then reservations, then balances; rows of a
+All transactions take locks in one order: client ids, then reservations, then balances; rows of a
 table in key order. Settlement takes reservations and balances in the same order.
 
 Plans of these statements are kept for the life of a connection, so each statement is written such
@@ -18,8 +18,8 @@ from orders.commands.columns import TERMS_NAMES, TERMS_RECORD, TERMS_VALUES
 from wallets.fragments import reservations_insert
 from wallets.locks import lock_amended
 
-# A claim that another transaction holds makes this wait for its end: of two requests with one
-# client id, in whatever processes, exactly one inserts.
+# The INSERT waits for another transaction that claims the same id, so exactly one of two requests
+# with one client id inserts, in any processes.
 CLAIM: Final = """
 INSERT INTO orders_clientorderid (account_id, client_order_id, order_id, fingerprint)
 SELECT account_id, client_order_id, order_id, decode(fingerprint, 'hex')
@@ -40,7 +40,7 @@ WHERE claim.account_id = ANY(ARRAY[gone.account_id])
 # Takes `skip_locked` by `format`.
 LOCK_AMENDED: Final = lock_amended("SELECT id, list_id FROM orders_order")
 
-# A cancel knows the order alone: which worker takes it depends on the symbol.
+# A cancel names only an order; the order's symbol decides the partition.
 ORDERS: Final = """
 SELECT placed.*, symbol.partition_id
 FROM unnest(%s::bigint[]) AS want(order_id)
@@ -51,7 +51,7 @@ CROSS JOIN LATERAL (
 ) AS symbol
 """
 
-# The lists of these orders, with what became of each of their orders.
+# The lists of these orders, with the status of each order in them.
 LISTS: Final = """
 SELECT own.id, list.kind, other.id, other.status
 FROM unnest(%s::bigint[]) AS want(order_id)
@@ -82,7 +82,7 @@ _ORDER_RECORD: Final = """
         quantity numeric, quote_amount numeric, maker_fee_ppm integer, taker_fee_ppm integer,
         created_at timestamptz, asset_id bigint, price_ticks bigint, reserved numeric,
         reference_price numeric, group_id bigint, owner_tag bigint"""
-# What only some orders have: their terms, and what ties them to a list.
+# Columns that only some orders have: their terms and their links to a list.
 _SPECIAL_RECORD: Final = (
     f", {TERMS_RECORD}, list_id bigint, pool_id bigint, funded_by bigint, left_lots bigint"
 )
@@ -111,7 +111,7 @@ WITH batch AS MATERIALIZED (
 {reservations_insert("batch", is_linked=is_linked)}"""  # noqa: S608 - column names of ours
 
 
-# Nearly all orders are plain, and each column that is looked for in their JSON costs them time.
+# Nearly all orders are plain, and each further column to find in their JSON would cost time.
 INSERT_ORDERS: Final = _insert_orders("", "", "", is_linked=False)
 INSERT_SPECIAL_ORDERS: Final = _insert_orders(
     _SPECIAL_RECORD, f", {TERMS_NAMES}, list_id", f", {TERMS_VALUES}, list_id", is_linked=True
