@@ -1,25 +1,28 @@
-"""Reservations of linked orders: one sum for a pair, funds that another order brings in.
+"""Reservations of linked orders: one amount for a pair, and funds that a parent's fills bring in.
 
-**Pool.** Two orders of which one ends the other hold one sum, on whichever of the two rows: the
-larger of their needs. With the first trade or the end of one of them the pool dissolves: the order
-that trades, or the one that is left, gets the sum and keeps what it alone needs. Where one was
-triggered, or traded, the engine ends the other one in the same command's events.
+**Pool.** A pair is two orders of which one ends the other. They share one reservation: the larger
+of the two amounts that each needs. Either of the two rows has it. The pool dissolves with the
+first trade, or with the end of one order. Then the order that traded, or that still lives, gets
+the reservation and keeps what it needs alone. The engine ends the other order in the same
+command's events.
 
-**Funded.** Orders that pay with what another one, their parent, brings in hold nothing at first.
-Each fill of the parent pays into them, in the same fold, up to what they require (a pair: the
-larger of the two): what the fill credited is reserved before anybody can spend it, so it is always
-there. What they hold is therefore min(required, all that the parent's fills brought in). With its
-last fill the parent has brought in at least what is required; they are ordinary orders then. An
-order trades or is triggered only after that: the engine releases orders behind the fill. A parent
-that ends otherwise ends them by events, and what was paid in is released.
+**Funded.** A funded order pays with what its parent's fills bring in. It reserves nothing at
+first. Each fill of the parent adds to its reservation, in the same fold, up to what the order
+requires (a pair requires the larger of its two amounts). What the fill credited is reserved before
+anybody can spend it, so the reservation is always min(required, all that the parent's fills
+brought in). With its last fill the parent has brought in at least what is required, and its
+children become ordinary orders. A child trades or is triggered only after that: the engine
+releases it behind the fill. A parent that ends otherwise ends its children by events, and what was
+paid in is released.
 
-**A pending amend freezes a release.** Intake reserved what the amend may need on top of what the
-order held *then*. Were a part of that released because the order got other terms meanwhile
-(decremented, repriced, alone now), the amend could need it again: its quantity is a total. So the
-reservation of such an order, and of a pool with such an order, only pays for fills until the amend
-is answered, and the answer brings it to exactly what is required. It holds at least required +
-extra in between. This is for linked orders and those decremented or repriced meanwhile; `left_lots`
-tells the answer what is open. All other pending amends keep reservation = required + extra.
+**A pending amend freezes a release.** Intake reserved what the amend may need on top of the
+reservation at that time. If settlement released a part of it meanwhile (the order was decremented
+or repriced, or its pool dissolved), the amend could need that part again, because its quantity is
+a total. So until the amend is answered the reservation of such an order, and of its pool, only
+pays for fills. The answer brings it to exactly what is required; in between it is at least
+required + extra. This holds for linked orders and for orders decremented or repriced meanwhile;
+`left_lots` tells the answer how much is open. Every other order with a pending amend keeps
+reservation = required + extra.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,7 +88,7 @@ class Links:
             self.trim(reservation)
 
     def ended(self, reservation: OrderReservation) -> None:
-        """End an order's links: its pool's other order gets its reservation."""
+        """End an order's links: its parent funds it no longer, its pool's other order gets all."""
         if reservation.funded_by is not None:
             children = self.funded[reservation.funded_by]
             children.remove(reservation)
@@ -97,7 +100,10 @@ class Links:
             self.trim(other)
 
     def trim(self, reservation: OrderReservation) -> None:
-        """Reduce an order's or its pool's reservation to the need, unless an amend is pending."""
+        """Reduce an order's or its pool's reservation to what it needs, unless an amend is pending.
+
+        A funded order needs no more than its parent's fills have paid in so far.
+        """
         members = (
             [reservation] if reservation.pool_id is None else self._members(reservation.pool_id)
         )

@@ -2,6 +2,6 @@
 
 Enters: integers of an accepted request, or its rows. Leaves: a command of the engine.
 Transaction: none.
-Invariants: both ways give equal commands; one table per word list maps it to engine integers.
+Invariants: both ways give equal commands; each list of words has one table of engine integers.
 Healed by: an unreadable row becomes a refusal of its order or command, or its symbol halts.
 """

@@ -42,8 +42,8 @@ class Linked:
 def pending_check(order_id: int, reservations: Mapping[int, Reserved]) -> int:
     """Return the id that allows one pending amend at a time: the pool's, or else the order's.
 
-    Raises order.amend_pending, and Deferred if a reservation is missing: each live order of a pool
-    has one, so a missing one is locked.
+    Raises order.amend_pending, and Deferred if a reservation is missing: each live order has one,
+    so another transaction has locked the missing one.
     """
     own = reservations.get(order_id)
     if own is None:
@@ -59,7 +59,10 @@ def pending_check(order_id: int, reservations: Mapping[int, Reserved]) -> int:
 
 
 def linked_check(reserved: Reserved, linked: Linked | None) -> None:
-    """Raise order.list_amend_not_allowed for a funded order or a parent with live children."""
+    """Raise order.list_amend_not_allowed where fills are to pay for orders of the list.
+
+    That is a funded order, and every order of a list whose parent and one child are live.
+    """
     if reserved.funded_by is not None:
         raise DomainError(Code.ORDER_LIST_AMEND)
     if linked is None or linked.kind is ListKind.OCO:
