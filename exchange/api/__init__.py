@@ -1,4 +1,4 @@
-"""The ground of the HTTP API: authentication, admission, errors, cursors, schema, reference data.
+"""Foundation of the HTTP API: authentication, admission, errors, cursors, schema, reference data.
 
 Enters: a complete request. Leaves: a principal for the view, and JSON or problem+json.
 Transaction: the view's service opens it. Admission costs one round trip to Redis at most.

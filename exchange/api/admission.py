@@ -1,4 +1,4 @@
-"""Lets a request pass or tells it when to come again, and says on every answer what is left.
+"""Rate limits: admit a request or refuse it with a time to retry; report the rest on answers.
 
 The headers are those of the IETF draft on rate limits: `RateLimit-Policy` names the bucket with its
 size (`q` tokens in `w` seconds), `RateLimit` what is left in it (`r`) and when it is full (`t`).
@@ -28,11 +28,12 @@ BURST_SECONDS: Final = {
 }
 PAGE_WEIGHT: Final = 2
 PAGE: Final = Cost(Bucket.PUBLIC, PAGE_WEIGHT)
-# Keys in META: what the answer tells, and what the network paid for somebody unknown.
+# Keys in META: the bucket's state for the answer's headers, and the tokens that a network paid for
+# a request without a known session.
 _STATE: Final = "takas.rate"
 _PAID: Final = "takas.paid"
 
-# What each network has left, and each session that was right lately.
+# The tokens left to each network and to each user of a known session.
 public_buckets: Final = LocalBuckets(now_ms)
 
 
@@ -43,19 +44,22 @@ class _State(NamedTuple):
 
 
 def request_cost(request: HttpRequest) -> Cost:
-    """What this request takes, by the address that it was sent to."""
+    """Return the tokens that this request costs, by its method and its route."""
     match = request.resolver_match
     return cost_of(request.method or "", match.url_name if match is not None else None)
 
 
 def networks_forget() -> None:
-    """Begin anew (between tests)."""
+    """Forget all buckets and known sessions (between tests)."""
     public_buckets.forget()
     known_sessions.forget()
 
 
 def request_admit(request: HttpRequest) -> None:
-    """Count what authenticates nobody; then refuse what this address does not take."""
+    """Count an unauthenticated request, then check its parameters and body against its route.
+
+    Raises request.rate_limited and the refusals of `parameters_check`.
+    """
     _unauthenticated_admit(request)
     try:
         parameters_check(request)
@@ -65,19 +69,19 @@ def request_admit(request: HttpRequest) -> None:
 
 
 def refused_admit(request: HttpRequest) -> None:
-    """Count what is refused before anybody looked at who sent it. Raises request.rate_limited."""
+    """Count a request that is refused before authentication. Raises request.rate_limited."""
     if _STATE in request.META or strangers.knows(request.META.get("HTTP_X_TAKAS_KEY")):
         return
     _charge(request, NOTHING_THERE)
 
 
 def page_admit(request: HttpRequest) -> None:
-    """Count a page, by the network or the known session that asks. Raises request.rate_limited."""
+    """Count a page for its network or its known session. Raises request.rate_limited."""
     _charge(request, PAGE, "page:")
 
 
 def session_settle(request: HttpRequest) -> None:
-    """What a page found out of its session, if it looked."""
+    """Remember whether a page's session was valid, if the page read its session."""
     session = getattr(request, "session", None)
     if session is None or not session.accessed:
         return
@@ -88,9 +92,9 @@ def session_settle(request: HttpRequest) -> None:
 
 
 def session_right(request: HttpRequest, user_id: int) -> None:
-    """A session was right: it is known from now on, and its network gets back what it paid.
+    """Remember a valid session and give its network back the tokens that it paid.
 
-    Who has just signed in has nothing back: the password was work.
+    A request that has just signed in gets nothing back: checking the password was work.
     """
     key = request.session.session_key
     if key is None:
@@ -103,7 +107,7 @@ def session_right(request: HttpRequest, user_id: int) -> None:
 
 
 def session_wrong(request: HttpRequest) -> None:
-    """A session was nobody's: its network pays for the look where it did not before."""
+    """Forget an invalid session; charge its network for the look-up unless it has paid already."""
     was_known = known_sessions.user_of(request) is not None
     known_sessions.drop(request)
     rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
@@ -114,7 +118,7 @@ def session_wrong(request: HttpRequest) -> None:
 def user_admit(
     request: HttpRequest, user_id: int, limits: RateLimits, signature: str, *, times: int = 1
 ) -> None:
-    """Count a request of a user, its weight so many times.
+    """Count a user's request at `times` its weight.
 
     Raises auth.replayed, and risk.order_rate or request.rate_limited.
     """
@@ -125,7 +129,7 @@ def user_admit(
 async def user_admit_on_loop(
     request: HttpRequest, user_id: int, limits: RateLimits, signature: str
 ) -> None:
-    """The same on an event loop."""
+    """Do the same as `user_admit` with `times` 1, on an event loop."""
     cost, ticket = _user_ticket(request, user_id, limits, signature, 1)
     _settle(request, cost, ticket.rate, await guard.check_on_loop(ticket))
 
@@ -142,7 +146,7 @@ def _user_ticket(
 
 
 def rate_headers(request: HttpRequest) -> dict[str, str]:
-    """What an answer says of the bucket that its request took from; nothing without a limit."""
+    """Return the rate limit headers of an answer; none where nothing limits its request."""
     state: _State | None = request.META.get(_STATE)
     if state is None:
         return {}
@@ -155,16 +159,16 @@ def rate_headers(request: HttpRequest) -> dict[str, str]:
 
 
 def rate_headers_add(request: HttpRequest, response: HttpResponseBase) -> None:
-    """Say it on an answer."""
+    """Add the rate limit headers of the request to its answer."""
     for name, value in rate_headers(request).items():
         response.headers[name] = value
 
 
 def _unauthenticated_admit(request: HttpRequest) -> None:
-    """Count a request by its network, before it is known whether anybody sent it.
+    """Charge a public or unauthenticated request before authentication.
 
-    What is signed is counted by its key (exchange/api/strangers.py), and then by its user; so is
-    what names a session that was right lately.
+    Other requests pass: a signed one is charged to its key (exchange/api/strangers.py) and then to
+    its user, one with a known session to its user.
     """
     cost = request_cost(request)
     if cost.bucket is not Bucket.PUBLIC:
@@ -175,15 +179,15 @@ def _unauthenticated_admit(request: HttpRequest) -> None:
 
 
 def _charge(request: HttpRequest, cost: Cost, kind: str = "") -> None:
-    """Take from the bucket of the known session's user, or of the network."""
+    """Take the cost from the bucket of the known session's user, or else of the network."""
     rate = _rate(Bucket.PUBLIC, settings.PUBLIC_WEIGHT_PER_SECOND)
     if rate is UNLIMITED:
-        return  # nothing is counted, nor looked up
+        return  # unlimited: the session need not be looked up either
     user_id = known_sessions.user_of(request)
-    who = f"user:{user_id}" if user_id is not None else network_of(client_address(request))
-    verdict = public_buckets.take(f"{kind}{who}", rate, cost.weight)
+    payer = f"user:{user_id}" if user_id is not None else network_of(client_address(request))
+    verdict = public_buckets.take(f"{kind}{payer}", rate, cost.weight)
     if user_id is None and verdict.wait_ms <= 0:
-        request.META[_PAID] = (f"{kind}{who}", rate, cost.weight)
+        request.META[_PAID] = (f"{kind}{payer}", rate, cost.weight)
     _settle(request, cost, rate, verdict)
 
 

@@ -1,4 +1,4 @@
-"""The ground of the views that are not hot: Django REST framework with this API's conventions."""
+"""Base of the views off the hot path: Django REST framework with this API's conventions."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from exchange.domain.errors import DomainError
 
 
 class JsonAlone(BaseContentNegotiation):
-    """Every answer is JSON, whatever was asked for, as those of the plain views are."""
+    """Content negotiation that always chooses JSON, as the plain views do."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))
@@ -42,9 +42,12 @@ View = Callable[..., HttpResponseBase]
 
 
 class ApiView(APIView):
-    """A public view; one that sets `scope` is for principals who have it."""
+    """Base of a view: public, or for principals with its `scope` where it sets one.
 
-    # Authentication is ours (exchange.api.keys): these lists say that DRF adds none of its own.
+    `session_only` refuses API keys with auth.scope_missing.
+    """
+
+    # exchange.api.keys authenticates: empty lists keep DRF from adding checks of its own.
     authentication_classes: ClassVar[list[type[BaseAuthentication]]] = []  # type: ignore[misc]
     permission_classes: ClassVar[list[type[BasePermission]]] = []  # type: ignore[misc]
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [JSONRenderer]  # type: ignore[misc]
@@ -55,7 +58,7 @@ class ApiView(APIView):
     principal: Principal
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Before DRF, which replaces the session's user by nobody as it has no authenticators.
+        # Authenticate before DRF: without authenticators it replaces the session's user by nobody.
         request_admit(request._request)
         if self.scope is not None:
             self.principal = authenticate(request._request, self.scope)
@@ -75,14 +78,14 @@ class ApiView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """DRF exempts its views from CSRF checks; ours are checked by the middleware like pages."""
+        """Return a view that the middleware checks for CSRF like pages; DRF would exempt it."""
         view = super().as_view(**initkwargs)
         view.csrf_exempt = False
         return view
 
 
 def documented_by(documentation: type[APIView]) -> Callable[[View], View]:
-    """Let a plain view appear in the schema as this class describes it; it never serves."""
+    """Describe a plain view in the schema by this class, which never serves a request."""
 
     def attach(view: View) -> View:
         view.cls = documentation  # type: ignore[attr-defined]  # what the schema generator reads

@@ -1,7 +1,7 @@
-"""Bodies of requests in the API's description, out of the structs that decode them.
+"""Request bodies in the API's description, derived from the structs that decode them.
 
-msgspec writes JSON Schema of 2020, the description is OpenAPI 3.0: what is null by default may be
-left out, and that is all that is said of it.
+msgspec writes JSON Schema 2020-12, but the description is OpenAPI 3.0. So a field that is null by
+default is described as optional, without the null.
 """
 
 from collections.abc import Mapping
@@ -24,8 +24,8 @@ _REF: Final = "#/components/schemas/{name}"
 class Body:
     """The body of a request: its published name, and the struct that decodes it.
 
-    `parts` are structs that are decoded later, one for each item of a field: by the field, the name
-    that the struct is published under, and the struct. drf-spectacular sets `partial` for PATCH.
+    `parts` maps a list field to the published name and the struct of its items, which are decoded
+    later, one by one. drf-spectacular sets `partial` for PATCH.
     """
 
     name: str
@@ -47,22 +47,22 @@ class BodyExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call
 
     def map_serializer(self, auto_schema: AutoSchema, direction: str) -> Schema:
         schema = struct_schema(self.target.struct)
-        for of_field, (name, struct) in self.target.parts.items():
+        for list_field, (name, struct) in self.target.parts.items():
             part = ResolvedComponent(  # type: ignore[no-untyped-call]
                 name, ResolvedComponent.SCHEMA, schema=struct_schema(struct), object=name
             )
             auto_schema.registry.register_on_missing(part)
-            schema["properties"][of_field]["items"] = {"$ref": _REF.format(name=name)}
+            schema["properties"][list_field]["items"] = {"$ref": _REF.format(name=name)}
         return schema
 
 
 def struct_schema(struct: type[Struct]) -> Schema:
-    """The struct as an OpenAPI 3.0 schema."""
+    """Return the struct as an OpenAPI 3.0 schema."""
     _, schemas = msgspec.json.schema_components([struct], ref_template=_REF)
     made = schemas[struct.__name__]
     properties = {
-        name: _field_schema(_words_inlined(one, schemas))
-        for name, one in made["properties"].items()
+        name: _field_schema(_enum_inlined(field_schema, schemas))
+        for name, field_schema in made["properties"].items()
     }
     closed = {"additionalProperties": False} if made.get("additionalProperties") is False else {}
     required = {"required": sorted(made["required"])} if made["required"] else {}
@@ -71,21 +71,21 @@ def struct_schema(struct: type[Struct]) -> Schema:
     return described | required | closed
 
 
-def _words_inlined(of_field: Schema, schemas: Mapping[str, Schema]) -> Schema:
-    """The field with its enum of words in place; drf-spectacular names the enums itself."""
-    named = of_field.get("items", {}).get("$ref", "").rpartition("/")[2]
+def _enum_inlined(field_schema: Schema, schemas: Mapping[str, Schema]) -> Schema:
+    """Return a list field with its items' enum inlined: drf-spectacular names the enums itself."""
+    named = field_schema.get("items", {}).get("$ref", "").rpartition("/")[2]
     if "enum" not in schemas.get(named, {}):
-        return of_field
-    return {**of_field, "items": {"type": "string", "enum": schemas[named]["enum"]}}
+        return field_schema
+    return {**field_schema, "items": {"type": "string", "enum": schemas[named]["enum"]}}
 
 
-def _field_schema(of_field: Schema) -> Schema:
-    """One field; a choice between one type and null becomes that type."""
-    choices = [one for one in of_field.get("anyOf", []) if one != {"type": "null"}]
+def _field_schema(written: Schema) -> Schema:
+    """Return a field as OpenAPI 3.0: a choice between one type and null becomes that type."""
+    choices = [choice for choice in written.get("anyOf", []) if choice != {"type": "null"}]
     if not choices:
-        return of_field
+        return written
     (only,) = choices
-    outer = {name: value for name, value in of_field.items() if name not in ("anyOf", "default")}
-    texts = [one["description"] for one in (outer, only) if "description" in one]
+    outer = {name: value for name, value in written.items() if name not in ("anyOf", "default")}
+    texts = [part["description"] for part in (outer, only) if "description" in part]
     merged: Schema = only | outer | ({"description": " ".join(texts)} if texts else {})
     return merged

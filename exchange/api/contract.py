@@ -1,6 +1,6 @@
-"""What the API's description says of every operation: who may ask, and how texts look.
+"""The parts of the API's description that all operations share: credentials and forms of texts.
 
-Names have one meaning each, so a text's form goes by its name, wherever it stands.
+A name has one meaning everywhere, so the form of a text follows from the name of its field.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def _text(form: str, length_max: int) -> Schema:
 
 _ID: Final = _text(grammar.ID, 19)
 _TIME: Final = _text(f"{grammar.UNIX_MS}|{grammar.RFC_3339}", grammar.TIME_LENGTH_MAX)
-# How a text looks, by the name of the field or parameter.
+# The form of a text by the name of its field or parameter.
 TEXTS: Final[dict[str, Schema]] = {
     "symbol": _text(grammar.SYMBOL, grammar.SYMBOL_LENGTH_MAX),
     "client_order_id": _text(grammar.CLIENT_ORDER_ID, 64),
@@ -43,7 +43,7 @@ TEXTS: Final[dict[str, Schema]] = {
 
 
 class Operation(AutoSchema):
-    """An operation says which proof of who asks it takes."""
+    """An operation in the description, with the credentials that it accepts."""
 
     def get_auth(self) -> list[dict[str, list[str]]]:
         if getattr(self.view, "session_only", False):
@@ -52,7 +52,10 @@ class Operation(AutoSchema):
 
 
 def contract_complete(result: Schema, **_: Any) -> Schema:
-    """Close what clients send, bound its texts, and say how clients prove who they are."""
+    """Complete the description: no unknown fields in bodies, bounded texts, security schemes.
+
+    drf-spectacular calls this with its finished `result`.
+    """
     result["components"]["securitySchemes"] = _schemes()
     schemas: dict[str, Schema] = result["components"]["schemas"]
     for schema in schemas.values():
@@ -67,9 +70,9 @@ def contract_complete(result: Schema, **_: Any) -> Schema:
 
 
 def requested(result: Schema) -> set[str]:
-    """The names of all schemas that are, or are in, the body of a request."""
+    """Return the names of the schemas that request bodies are, or contain."""
     found: set[str] = set()
-    waiting = [one for operation in _operations(result) for one in _references(
+    waiting = [name for operation in _operations(result) for name in _references(
         operation.get("requestBody", {}))]  # fmt: skip
     while waiting:
         name = waiting.pop()
@@ -93,11 +96,11 @@ def _operations(result: Schema) -> Iterator[Schema]:
 
 def _references(node: Any) -> list[str]:
     if isinstance(node, list):
-        return [name for one in node for name in _references(one)]
+        return [name for item in node for name in _references(item)]
     if not isinstance(node, dict):
         return []
     own = [str(node["$ref"]).rpartition("/")[2]] if "$ref" in node else []
-    return own + [name for one in node.values() for name in _references(one)]
+    return own + [name for value in node.values() for name in _references(value)]
 
 
 def _schemes() -> Schema:

@@ -1,6 +1,6 @@
 """The API's description and its reference page: made once a process, served as bytes.
 
-Making the description takes half a second of the processor, which no stranger may ask for twice.
+Making the description costs half a second of processor time, so strangers must not repeat it.
 """
 
 import gzip
@@ -21,7 +21,7 @@ AGE_S: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Bytes that are the same for everybody, and the same compressed."""
+    """A document that is the same for everybody, plain and gzipped."""
 
     content_type: str
     body: bytes
@@ -36,7 +36,7 @@ def _document(content_type: str, body: bytes) -> Document:
 
 @cache
 def schema_document() -> Document:
-    """The OpenAPI description, as JSON."""
+    """Return the OpenAPI description, as JSON."""
     described = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     body: bytes = OpenApiJsonRenderer().render(described, renderer_context={})
     return _document("application/vnd.oai.openapi+json; charset=utf-8", body)
@@ -44,23 +44,25 @@ def schema_document() -> Document:
 
 @cache
 def reference_document() -> Document:
-    """The page that shows it."""
+    """Return the reference page, which shows the description."""
     return _document("text/html; charset=utf-8", render_to_string("api/docs.html").encode())
 
 
 def documents_make() -> None:
-    """Make both now, so that no request has to."""
+    """Make both documents now, so that no request waits for them."""
     schema_document()
     reference_document()
 
 
 @require_safe
 def schema(request: HttpRequest) -> HttpResponse:
+    """Serve the OpenAPI description."""
     return _answer(request, schema_document)
 
 
 @require_safe
 def reference(request: HttpRequest) -> HttpResponse:
+    """Serve the reference page."""
     return _answer(request, reference_document)
 
 

@@ -1,4 +1,4 @@
-"""The one place that turns refusals and faults into HTTP: problem+json (RFC 9457), always."""
+"""The one place that turns refusals and faults into HTTP answers: problem+json (RFC 9457)."""
 
 import functools
 import sys
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
 LOGGED_CHARACTERS_MAX: Final = 100
-RETRY_AFTER_S: Final = 1  # where the refusal names no time: queues drain in far less
+RETRY_AFTER_S: Final = 1  # default where a refusal names no time: queues drain in far less
 TITLES: Final = {
     400: "Bad request",
     401: "Not authenticated",
@@ -70,12 +70,12 @@ log = structlog.get_logger(__name__)
 
 
 def problem(error: DomainError, request: HttpRequest) -> dict[str, Any]:
-    """The body of a refusal."""
+    """Return the body of a refusal."""
     return problem_of(error, request_id(request))
 
 
 def problem_of(error: DomainError, instance: str) -> dict[str, Any]:
-    """The same for a request that no view has seen."""
+    """Return the body of a refusal; `instance` is the id of the refused request."""
     status, detail, code = error.http_status, error.detail, error.code.value
     body: dict[str, Any] = {
         "type": f"/errors/{code}",
@@ -93,7 +93,7 @@ def problem_of(error: DomainError, instance: str) -> dict[str, Any]:
 
 
 def headers(error: DomainError) -> dict[str, str]:
-    """Headers that go with a refusal: when to come back, how to authenticate."""
+    """Return the headers of a refusal: when to retry, or how to authenticate."""
     if error.http_status in (429, 503):
         return {"Retry-After": str(error.params.get("retry_after_s", RETRY_AFTER_S))}
     if error.http_status == 401:
@@ -102,7 +102,7 @@ def headers(error: DomainError) -> dict[str, str]:
 
 
 def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
-    """The answer that refuses a request."""
+    """Return the answer that refuses a request."""
     return HttpResponse(
         _encode(problem(error, request)),
         status=error.http_status,
@@ -114,7 +114,7 @@ def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
 def json_response(
     body: object, status: int = 200, headers: dict[str, str] | None = None
 ) -> HttpResponse:
-    """An answer of the plain (hot) views."""
+    """Return a JSON answer of the plain (hot) views."""
     return HttpResponse(
         _encode(body), status=status, content_type="application/json", headers=headers
     )
@@ -158,7 +158,7 @@ def api_view(
 def loop_view(
     view: Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]],
 ) -> Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]]:
-    """The same for a view on an event loop; it is called with its own method alone."""
+    """Give a view on an event loop the API's errors; its route lets only its own method in."""
 
     @functools.wraps(view)
     async def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
@@ -174,7 +174,7 @@ def loop_view(
 
 
 def _failed(error: Exception, request: HttpRequest) -> HttpResponse:
-    """What a view raised, as an answer of the documented shape."""
+    """Return the answer in the documented shape for an error that a view raised."""
     if isinstance(error, DomainError):
         return problem_response(error, request)
     if isinstance(error, SuspiciousOperation):
@@ -186,7 +186,7 @@ def _failed(error: Exception, request: HttpRequest) -> HttpResponse:
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
-    """Django REST framework's EXCEPTION_HANDLER."""
+    """Answer an error of a DRF view; this is its EXCEPTION_HANDLER."""
     request: HttpRequest = context["request"]._request
     if isinstance(error, DATABASE_AWAY):
         error = _database_away(error, request)
@@ -205,7 +205,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 
 
 def _database_away(error: Exception, request: HttpRequest) -> DomainError:
-    """Postgres went away under a request: a reader may come again, a writer has to ask first."""
+    """Return the refusal for a lost Postgres: clients may repeat reads, but must check writes."""
     log.warning("api.database_away", path=request.path, error=str(error))
     is_reader = request.method in ("GET", "HEAD", "OPTIONS")
     return DomainError(Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN)
@@ -224,7 +224,7 @@ def _drf_refusal(error: Exception) -> DomainError:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """What Django could not read: one line of bounded size, as strangers can send it."""
+    """Answer a request that Django could not read; log one short line: strangers can cause many."""
     path = request.path_info[:LOGGED_CHARACTERS_MAX]
     stranger_told("http.bad_request", kind=type(exception).__name__, path=path)
     if request.path_info.startswith(API_PREFIX):
@@ -233,19 +233,21 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer a request for which PermissionDenied was raised."""
     if request.path_info.startswith(API_PREFIX):
         return problem_response(DomainError(Code.AUTH_REQUIRED), request)
     return defaults.permission_denied(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """Answer a request to an address that does not exist."""
     if request.path_info.startswith(API_PREFIX):
         return problem_response(DomainError(Code.REQUEST_NOT_FOUND), request)
     return defaults.page_not_found(request, exception or Http404())
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """What a view or a middleware raised. Postgres away is no fault of ours, and no traceback."""
+    """Answer an error of a view or a middleware; a lost Postgres is no fault, so no traceback."""
     error = sys.exc_info()[1]
     if isinstance(error, DATABASE_AWAY):
         return _away_answer(_database_away(error, request), request)
@@ -257,16 +259,16 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 def _away_answer(refusal: DomainError, request: HttpRequest) -> HttpResponse:
     if request.path_info.startswith(API_PREFIX):
         response = problem_response(refusal, request)
-    else:  # nothing of it may need Postgres again
+    else:  # a fixed page: a template could need Postgres again
         response = HttpResponse(AWAY_PAGE, status=refusal.http_status, headers=headers(refusal))
     response.headers["Cache-Control"] = "no-store"
-    # Django logs a traceback of what is answered above 500, unless it was told of already.
+    # Django logs a traceback for each answer from 500 on, unless the answer is marked as logged.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponseBase:
-    """settings.CSRF_FAILURE_VIEW."""
+    """Answer a request that failed the CSRF check (settings.CSRF_FAILURE_VIEW)."""
     if request.path_info.startswith(API_PREFIX):
         return _csrf_problem(request)
     from django.views.csrf import csrf_failure as page

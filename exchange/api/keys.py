@@ -1,7 +1,7 @@
-"""Who asks: a signed API key, or the session of a page. The rest of the API sees a Principal.
+"""Authentication by a signed API key or by a page's session; both give a Principal.
 
-A signature is the hex HMAC-SHA256 over timestamp, method, path with query as they are sent and the
-hash of the body, one a line (string_to_sign, docs/authentication.md).
+A signature is the hexadecimal HMAC-SHA256 over four lines: timestamp, method, path with query as
+sent, and the hash of the body (string_to_sign, docs/authentication.md).
 """
 
 import hashlib
@@ -46,7 +46,7 @@ WINDOW_MAX_MS: Final = 60_000
 FUTURE_MAX_MS: Final = 1_000
 KEY_PREFIX: Final = "tk_"
 LABEL_MAX: Final = 60
-KEYS_PER_USER_MAX: Final = 20  # live ones
+KEYS_PER_USER_MAX: Final = 20  # keys that are not revoked
 
 _KEY: Final = re.compile(grammar.KEY, re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
@@ -56,11 +56,11 @@ _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 def authenticate(
     request: HttpRequest, scope: Scope, *, times: Callable[[], int] | None = None
 ) -> Principal:
-    """The Principal of a request that has this scope; raises the auth refusals of the contract.
+    """Return the request's Principal, which has this scope; raises the auth refusals.
 
-    The request is counted against the user's rates: its weight once, or so many times as `times`
-    says once the signature is known to be right. A session was checked against CSRF by the
-    middleware before any view ran.
+    The request counts against the user's rates, at its weight multiplied by `times()`; `times` is
+    called only after the signature was verified. For sessions, the middleware has checked CSRF
+    before any view runs.
     """
     principal, signature = _identify(request)
     _scope_check(principal, scope)
@@ -70,7 +70,7 @@ def authenticate(
 
 
 async def authenticate_on_loop(request: HttpRequest, scope: Scope) -> Principal:
-    """The same on an event loop."""
+    """Do the same as `authenticate`, on an event loop and at the weight once."""
     principal, signature = await here_or_thread(_identify, request)
     _scope_check(principal, scope)
     await user_admit_on_loop(request, principal.user_id, principal.limits, signature)
@@ -78,9 +78,9 @@ async def authenticate_on_loop(request: HttpRequest, scope: Scope) -> Principal:
 
 
 def _identify(request: HttpRequest) -> tuple[Principal, str]:
-    """Who asks, and by which signature ("": by a session)."""
+    """Return the Principal and its signature; "" stands for a session."""
     key_id = request.META.get("HTTP_X_TAKAS_KEY")
-    return _signed(request, key_id) if key_id is not None else (_of_session(request), "")
+    return _by_key(request, key_id) if key_id is not None else (_by_session(request), "")
 
 
 def _scope_check(principal: Principal, scope: Scope) -> None:
@@ -89,7 +89,7 @@ def _scope_check(principal: Principal, scope: Scope) -> None:
 
 
 def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes:
-    """What a client signs; `path` includes the query."""
+    """Return the bytes that a client signs; `path` includes the query."""
     digest = hashlib.sha256(body).hexdigest()
     return f"{timestamp}\n{method}\n{path}\n{digest}".encode()
 
@@ -105,9 +105,9 @@ def verify(
     network: str,
     window: str = "",
 ) -> Principal:
-    """The Principal of a signature that was never used before; raises the auth refusals.
+    """Return the Principal of a signature that is used for the first time.
 
-    For requests that are not HTTP, such as the feed's login.
+    Serves requests that are not HTTP, such as the feed's login. Raises the auth refusals.
     """
     signed = string_to_sign(timestamp, method, path, body)
     principal = _signature_check(key_id, timestamp, window, signature, signed, network)
@@ -116,8 +116,8 @@ def verify(
 
 
 def head_check(environ: Mapping[str, Any]) -> None:
-    """What the head of a signed request tells by itself, for refusals before its body is read."""
-    _words_check(
+    """Refuse a signed request by its head alone, before its body is read; raises auth refusals."""
+    _parts_check(
         environ["HTTP_X_TAKAS_KEY"],
         environ.get("HTTP_X_TAKAS_TIMESTAMP", ""),
         environ.get("HTTP_X_TAKAS_WINDOW", ""),
@@ -126,7 +126,7 @@ def head_check(environ: Mapping[str, Any]) -> None:
     )
 
 
-def _words_check(
+def _parts_check(
     key_id: str, timestamp: str, window: str, signature: str, network: Callable[[], str]
 ) -> None:
     try:
@@ -143,7 +143,7 @@ def _words_check(
 def _signature_check(
     key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
 ) -> Principal:
-    _words_check(key_id, timestamp, window, signature, lambda: network)
+    _parts_check(key_id, timestamp, window, signature, lambda: network)
     with strangers.attempt(key_id, network):
         kept = principal_of_key(key_id)
         expected = hmac.digest(kept.secret, signed, "sha256").hex()
@@ -157,7 +157,7 @@ def _signature_check(
     return kept.principal
 
 
-def _signed(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
+def _by_key(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
     meta = request.META
     timestamp = meta.get("HTTP_X_TAKAS_TIMESTAMP", "")
     signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
@@ -172,7 +172,7 @@ def _timestamp_check(timestamp: str, window: str) -> None:
     server_ms = time.time_ns() // 1_000_000
     window_ms = WINDOW_DEFAULT_MS
     if window:
-        # One that is no number admits nothing, not even a request of this very millisecond.
+        # A window that is no number admits no request, not even one of this very millisecond.
         window_ms = min(int(window), WINDOW_MAX_MS) if _NUMBER(window) else -FUTURE_MAX_MS - 1
     if not _NUMBER(timestamp) or not -FUTURE_MAX_MS <= server_ms - int(timestamp) <= window_ms:
         raise DomainError(
@@ -180,8 +180,8 @@ def _timestamp_check(timestamp: str, window: str) -> None:
         )
 
 
-def _of_session(request: HttpRequest) -> Principal:
-    # Requests without cookies take a way without session middleware: then there is no user.
+def _by_session(request: HttpRequest) -> Principal:
+    # Requests without cookies skip the session middleware, so they have no `user`.
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         session_wrong(request)
@@ -193,7 +193,10 @@ def _of_session(request: HttpRequest) -> Principal:
 
 @transaction.atomic
 def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:
-    """Make a key that may read and perhaps trade; return it and its secret, shown this once."""
+    """Create a key that may read, and trade if `can_trade`; return it and its secret.
+
+    Only this call ever returns the secret.
+    """
     secret = secrets.token_urlsafe(32)
     key = ApiKey.objects.create(
         key_id=f"{KEY_PREFIX}{secrets.token_urlsafe(16)}",
@@ -215,9 +218,9 @@ def api_key_create(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey
 
 
 def api_key_add(*, user_id: int, label: str, can_trade: bool) -> tuple[ApiKey, str]:
-    """Make a key of a user who asks for it; raises auth.keys_max.
+    """Create a key that its user asked for; raises auth.keys_max.
 
-    The user's row is locked first: of any number of requests at once, none counts too few.
+    The lock on the user's row makes concurrent requests count all keys.
     """
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=user_id)

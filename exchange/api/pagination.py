@@ -1,4 +1,4 @@
-"""Keyset cursors: opaque, signed, valid for the list and the account they were made for."""
+"""Keyset cursors: opaque, signed, and valid only for the list and account they were made for."""
 
 import base64
 import binascii
@@ -21,13 +21,13 @@ def _key() -> bytes:
 
 
 def cursor_make(last_id: int, *, scope: str) -> str:
-    """The cursor after an item; `scope` names the list, such as orders of an account."""
+    """Return the cursor after an item; `scope` names the list, such as orders of an account."""
     data = last_id.to_bytes(_ID_BYTES, "big")
     return base64.urlsafe_b64encode(data + _tag(data, scope)).decode().rstrip("=")
 
 
 def cursor_read(text: str | None, *, scope: str) -> int | None:
-    """The id that a cursor stands for; None without one. Raises request.field_invalid."""
+    """Return the id in a cursor; None where `text` is None. Raises request.field_invalid."""
     if text is None:
         return None
     refusal = DomainError(Code.REQUEST_FIELD_INVALID, field="cursor", rule="a cursor of this list")

@@ -1,4 +1,4 @@
-"""Bodies and parameters of requests, into typed values: bounded, strict, with clear refusals."""
+"""Decode bodies and parameters of requests into typed values: bounded, strict, refused clearly."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
 from exchange.domain.grammar import DecimalText
 
-BODY_BYTES_MAX: Final = 8 * 1024  # an order is a few hundred
+BODY_BYTES_MAX: Final = 8 * 1024  # an order takes a few hundred bytes
 ID_MAX: Final = (1 << 63) - 1
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
 
 
 def body_of(request: HttpRequest) -> bytes:
-    """The body, refused before it is read when it is too large."""
+    """Return the body; raises request.too_large before reading a body that is too large."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
         raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=BODY_BYTES_MAX)
@@ -35,7 +35,7 @@ def body_of(request: HttpRequest) -> bytes:
 
 
 def body_decode(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
-    """The JSON body as the decoder's type; refusals name the field."""
+    """Decode the JSON body into the decoder's type; refusals name the field."""
     if request.content_type != "application/json":
         raise DomainError(Code.REQUEST_UNSUPPORTED_MEDIA)
     body = body_of(request)
@@ -45,7 +45,7 @@ def body_decode(request: HttpRequest, decoder: "msgspec.json.Decoder[T]") -> T:
 
 
 def json_decode(data: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T:
-    """JSON, or a part of a body that was kept raw, as the decoder's type; refusals name fields."""
+    """Decode JSON, or the raw part of a body, into the decoder's type; refusals name the field."""
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -55,7 +55,7 @@ def json_decode(data: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -
 
 
 def _refusal(text: str, body: Any) -> DomainError:
-    """What msgspec found, as a refusal. Its texts are pinned by tests."""
+    """Translate msgspec's error text into a refusal; tests pin msgspec's texts."""
     for pattern, code in (
         (_MISSING, Code.REQUEST_FIELD_MISSING),
         (_UNKNOWN, Code.REQUEST_FIELD_UNKNOWN),
@@ -74,7 +74,7 @@ def _refusal(text: str, body: Any) -> DomainError:
 
 @cache
 def _decimals(body: Any) -> frozenset[str]:
-    """The fields of a body's struct that are decimals in strings."""
+    """Return the fields of a body's struct that carry decimals as strings."""
     hints = get_type_hints(body, include_extras=True) if isinstance(body, type) else {}
     return frozenset(name for name, hint in hints.items() if _is_decimal(hint))
 
@@ -84,14 +84,14 @@ def _is_decimal(hint: Any) -> bool:
 
 
 def order_id_of(text: str) -> int:
-    """An id from a path; what cannot be one is simply not there."""
+    """Return the order id in a path; raises order.not_found for text that cannot be an id."""
     if _ID(text) is None or int(text) > ID_MAX:
         raise DomainError(Code.ORDER_NOT_FOUND)
     return int(text)
 
 
 def limit_of(request: HttpRequest, *, default: int, maximum: int) -> int:
-    """The `limit` parameter."""
+    """Return the `limit` parameter, or `default` without it; raises request.field_invalid."""
     text = request.GET.get("limit")
     if text is None:
         return default
@@ -103,7 +103,10 @@ def limit_of(request: HttpRequest, *, default: int, maximum: int) -> int:
 
 
 def time_ms_of(request: HttpRequest, name: str) -> int | None:
-    """A time parameter as Unix milliseconds: RFC 3339 with a zone, or milliseconds."""
+    """Return a time parameter in Unix milliseconds; None without it.
+
+    Clients send RFC 3339 with a zone, or milliseconds. Raises request.field_invalid.
+    """
     text = request.GET.get(name)
     if text is None:
         return None
@@ -119,4 +122,4 @@ def time_ms_of(request: HttpRequest, name: str) -> int | None:
             field=name,
             rule="an RFC 3339 time with a zone, or milliseconds since 1970",
         )
-    return (moment - _UNIX) // _MILLISECOND  # whole numbers; no year is too early or too late
+    return (moment - _UNIX) // _MILLISECOND  # floats would lose milliseconds far from 1970

@@ -1,8 +1,8 @@
-"""What every request of the API weighs, in which bucket, and what it may bring besides its path.
+"""The weight and bucket of every API request, and the parameters and body that its route takes.
 
-This is the one place that says so. A bucket belongs to a user, or to a network where nobody signed;
-docs/limits.md tells it to clients. What an address does not take is refused, also a parameter that
-stands twice: what is overlooked could widen an answer, or cancel more than was meant.
+A bucket belongs to a user, or to a network for unsigned requests; docs/limits.md explains the
+limits to clients. Unknown and repeated parameters are refused: ignoring one could widen an answer,
+or cancel more orders than the client meant.
 """
 
 import re
@@ -21,7 +21,7 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]").search
 
 
 class Bucket(StrEnum):
-    """What is counted together."""
+    """Requests that share one limit."""
 
     ORDERS = "orders"
     CANCELS = "cancels"
@@ -30,15 +30,15 @@ class Bucket(StrEnum):
 
 
 class Cost(NamedTuple):
-    """Tokens that a request takes. `is_once`: the same signed request is refused a second time."""
+    """Tokens that a request costs; `is_once` refuses the same signed request a second time."""
 
     bucket: Bucket
     weight: int
     is_once: bool = False
 
 
-# By method and name of the address. Placing is idempotent by its client order id, and cancelling
-# by itself; only what would do its work again is taken once.
+# By method and route name. Placing is idempotent by its client order id, and cancelling by itself;
+# only requests that would do their work again are `is_once`.
 COSTS: Final[dict[tuple[str, str], Cost]] = {
     ("POST", "api-orders"): Cost(Bucket.ORDERS, 1),
     ("GET", "api-orders"): Cost(Bucket.READS, 5),
@@ -63,12 +63,12 @@ COSTS: Final[dict[tuple[str, str], Cost]] = {
     ("GET", "api-depth"): Cost(Bucket.PUBLIC, 2),
     ("GET", "api-trades"): Cost(Bucket.PUBLIC, 5),
 }
-# A method that an address does not take, and whatever is no address: refused, but not for nothing.
+# The cost of a request to an unknown route, or with a method that its route does not take.
 NOTHING_THERE: Final = Cost(Bucket.PUBLIC, 1)
 
 
 class Takes(NamedTuple):
-    """Parameters that may stand once, those that may stand several times, and whether a body."""
+    """The parameters that a route takes once or several times, and whether it takes a body."""
 
     once: frozenset[str] = frozenset()
     several: frozenset[str] = frozenset()
@@ -100,15 +100,15 @@ TAKES: Final[Mapping[tuple[str, str], Takes]] = {
 
 
 def cost_of(method: str, name: str | None) -> Cost:
-    """What a request takes."""
+    """Return the cost of a request; HEAD costs as much as GET."""
     known = COSTS.get(("GET" if method == "HEAD" else method, name or ""))
     return known if known is not None else NOTHING_THERE
 
 
 def weights_check(patterns: Iterable[Any]) -> None:
-    """Raise unless every method of every address is in COSTS: called when addresses are read.
+    """Assert that COSTS has every method of every route; called when the routes are loaded.
 
-    `patterns` are those of Django's addresses.
+    `patterns` are Django's URL patterns.
     """
     for pattern in patterns:
         inner = getattr(pattern, "url_patterns", None)
@@ -122,7 +122,10 @@ def weights_check(patterns: Iterable[Any]) -> None:
 
 
 def parameters_check(request: HttpRequest) -> None:
-    """Refuse what this address does not take: parameters, repetitions of them, and a body."""
+    """Refuse parameters, repetitions and bodies that the route does not take.
+
+    Raises request.body_unexpected, field_unknown, duplicate_field and field_invalid.
+    """
     meta = request.META
     has_body = meta.get("CONTENT_LENGTH") not in (None, "", "0")
     has_query = bool(meta.get("QUERY_STRING"))

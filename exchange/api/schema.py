@@ -1,6 +1,4 @@
-"""What the schema says of shapes that several addresses share. Documentation only: nothing here
-serves a request.
-"""
+"""Shapes in the API's description that several routes share; nothing here serves a request."""
 
 from typing import Any, Final
 
@@ -15,7 +13,7 @@ ID: Final = "64-bit id, as a string."
 
 
 def decimal(**options: Any) -> serializers.CharField:
-    """A decimal as it travels: a string."""
+    """Return the description of a decimal, which travels as a string."""
     pattern, longest = f"^(?:{grammar.DECIMAL})$", grammar.DECIMAL_LENGTH_MAX
     return serializers.RegexField(
         pattern, **{"help_text": DECIMAL, "max_length": longest, **options}
@@ -47,7 +45,7 @@ PROBLEM: Final = OpenApiResponse(ProblemSerializer, description="Refused: see `c
 
 
 def responses(*, ok: int = 200, body: Any, refusals: tuple[int, ...] = ()) -> dict[Any, Any]:
-    """The answers of one operation; every refusal is a problem."""
+    """Return the answers of one operation; every refusal is a problem."""
     answers: dict[Any, Any] = {ok: body}
     for status in refusals:
         answers[(status, "application/problem+json")] = PROBLEM
@@ -55,7 +53,7 @@ def responses(*, ok: int = 200, body: Any, refusals: tuple[int, ...] = ()) -> di
 
 
 def listed(name: str, item: serializers.Serializer[Any], *, paged: bool) -> Any:
-    """A list answer: `items`, and `next` where there are pages."""
+    """Return the description of a list answer: `items`, and `next` where it is paged."""
     fields: dict[str, Any] = {"items": item}
     if paged:
         fields["next"] = serializers.CharField(
@@ -65,7 +63,7 @@ def listed(name: str, item: serializers.Serializer[Any], *, paged: bool) -> Any:
 
 
 def query(name: str, text: str, **options: Any) -> OpenApiParameter:
-    """A query parameter that is a string."""
+    """Return the description of a query parameter that is a string."""
     return OpenApiParameter(name, OpenApiTypes.STR, description=text, **options)
 
 
@@ -73,7 +71,7 @@ CURSOR: Final = query("cursor", "`next` of the page before.")
 
 
 def counted(name: str, maximum: int, text: str) -> OpenApiParameter:
-    """A query parameter that is a number from 1 on."""
+    """Return the description of a query parameter from 1 to `maximum`."""
     return OpenApiParameter(
         name, {"type": "integer", "minimum": 1, "maximum": maximum}, description=text
     )

@@ -1,7 +1,7 @@
-"""Keys that nobody has, and signatures that are wrong: counted by network, within this process.
+"""Limit on unknown keys and wrong signatures: counted by network, within this process.
 
-A network that sent too many of them is refused before anything is read or computed, but a key that
-was right before is still looked at: a stranger behind the same address cannot shut its owner out.
+A network over the limit is refused before anything is read or computed. A proven key, which was
+right before, is still checked: a stranger behind the same address cannot shut its owner out.
 """
 
 import threading
@@ -15,13 +15,13 @@ from exchange.domain.errors import DomainError
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.throttling import now_ms
 
-BAD_KEYS: Final = Rate(per_second=5, burst=50)  # a network
+BAD_KEYS: Final = Rate(per_second=5, burst=50)  # for each network
 PROVEN_KEYS_MAX: Final = 20_000
 _WRONG: Final = (Code.AUTH_KEY_UNKNOWN, Code.AUTH_SIGNATURE_INVALID)
 
 
 class Strangers:
-    """Which keys were right, and how many tries each network has left."""
+    """The keys that were right before, and the attempts left to each network."""
 
     def __init__(self) -> None:
         self.buckets = LocalBuckets(now_ms)
@@ -30,10 +30,10 @@ class Strangers:
 
     @contextmanager
     def attempt(self, key_id: str, network: str) -> Iterator[None]:
-        """Look at a key within this. A refusal counts; raises auth.too_many_attempts.
+        """Count a failed check of a key in this block; raises auth.too_many_attempts.
 
-        A key that was never right is counted before it is looked at, so that many at once cannot
-        pass the limit either.
+        An unproven key is counted before its check, and gets its token back if it is right: so
+        many concurrent checks cannot exceed the limit either.
         """
         is_proven = key_id in self._proven
         wait_ms = 0 if is_proven else self._take(network)
@@ -43,7 +43,7 @@ class Strangers:
             yield
         except Exception as error:
             if not isinstance(error, DomainError) or error.code not in _WRONG:
-                self._give_back(network, is_proven)  # Postgres is away: nothing was looked at
+                self._give_back(network, is_proven)  # such as Postgres away: no key was checked
             elif is_proven:
                 self._failed(key_id, network, error)
             raise
@@ -51,17 +51,17 @@ class Strangers:
         self._prove(key_id)
 
     def knows(self, key_id: str | None) -> bool:
-        """Whether a key was right before."""
+        """Return whether a key was right before."""
         return key_id in self._proven
 
     def misspelt(self, key_id: str, network: str) -> None:
-        """Count what no key could be right with. Raises auth.too_many_attempts."""
+        """Count a request whose parts no key could be right with. Raises auth.too_many_attempts."""
         wait_ms = 0 if self.knows(key_id) else self._take(network)
         if wait_ms:
             raise _too_many(wait_ms)
 
     def forget(self) -> None:
-        """Begin anew (between tests)."""
+        """Forget all keys and networks (between tests)."""
         self.buckets = LocalBuckets(now_ms)
         self._proven.clear()
 

@@ -1,5 +1,5 @@
-"""The addresses under /api/v1/. Orders and wallets bring their own; layers above are named, not
-imported.
+"""Routes under /api/v1/. Those of orders and wallets are included by name: layers above this one
+are not imported.
 """
 
 from django.urls import include, path, re_path
@@ -16,4 +16,4 @@ urlpatterns = [
     path("keys/<str:key>", views.KeyView.as_view(), name="api-key"),
     re_path(r"^.*$", views.unknown_address),
 ]
-weights_check(urlpatterns)  # an address that nobody weighed is not served
+weights_check(urlpatterns)  # a route without a weight is not served

@@ -65,7 +65,7 @@ class SymbolSerializer(serializers.Serializer[Any]):
 
 
 def symbol_json(rules: SymbolRules) -> dict[str, Any]:
-    """A symbol as the API shows it."""
+    """Return a symbol as the API shows it; decimals are plain strings."""
     units = rules.units
     base, _, quote = units.code.partition("-")
     fees = catalogue().fee_rates(tier_id=None, symbol_id=units.symbol_id)
@@ -113,7 +113,7 @@ class SymbolsView(ApiView):
         django_request = plain_request(request)
         code = django_request.GET.get("symbol")
         shown = catalogue().symbols.values() if code is None else [symbol_known(code)]
-        return Response({"items": [symbol_json(one) for one in shown]})
+        return Response({"items": [symbol_json(rules) for rules in shown]})
 
 
 class TimeSerializer(serializers.Serializer[Any]):
@@ -150,7 +150,7 @@ class KeyCreatedSerializer(KeySerializer):
 class KeyRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A new key: `read` always, `trade` if asked for."""
 
-    # The decoder takes any length: the view refuses with a code of its own.
+    # The decoder takes any length: the view refuses a long label with a stable code.
     label: Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_MAX})] = ""
     scopes: Annotated[tuple[Scope, ...], Meta(extra_json_schema={"maxItems": len(Scope)})] = (
         Scope.READ,
@@ -161,7 +161,7 @@ _key_decoder: Final = msgspec.json.Decoder(KeyRequest)
 
 
 def key_json(key: ApiKey) -> dict[str, Any]:
-    """A key as the API shows it: without its secret."""
+    """Return a key as the API shows it: without its secret."""
     scopes = {Scope.READ: key.can_read, Scope.TRADE: key.can_trade}
     return {
         "key": key.key_id,
@@ -175,7 +175,7 @@ def key_json(key: ApiKey) -> dict[str, Any]:
 
 
 class KeysView(ApiView):
-    """For people at a page: a key can neither make nor see keys."""
+    """Keys of a user with a page's session: a key can neither create nor list keys."""
 
     scope = Scope.TRADE
     session_only = True
@@ -232,5 +232,5 @@ class KeyView(ApiView):
 
 @api_view(ANY_METHOD)
 def unknown_address(request: HttpRequest) -> HttpResponseBase:
-    """Whatever the API has nothing at."""
+    """Refuse an unknown address with request.not_found."""
     raise DomainError(Code.REQUEST_NOT_FOUND)
