@@ -1,4 +1,4 @@
-"""What became of a command, over HTTP, and the documented contract of that address."""
+"""The state of a command over HTTP, and the documented contract of that address."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -54,7 +54,7 @@ class CommandsSentSerializer(serializers.Serializer[Any]):
 
 
 def commands_json(commands: Mapping[str, int]) -> dict[str, Any]:
-    """The commands that were sent, by symbol."""
+    """Return the JSON of the commands that were sent, by symbol code."""
     sent = [{"symbol": code, "command_id": str(one)} for code, one in commands.items()]
     return {"symbols": list(commands), "commands": sent}
 

@@ -22,7 +22,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
 from orders.api.commands import COMMAND_ID
-from orders.api.refusals import refusals_told
+from orders.api.refusals import refusals_recorded
 from orders.api.schema import OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
@@ -48,7 +48,7 @@ class ListRequest(Struct, frozen=True, forbid_unknown_fields=True):
     with (a buy, and then sells), these reserve nothing before, and it must bring in enough.
     """
 
-    # Neither words nor lengths are checked by the decoder: validation has refusals of its own.
+    # The decoder checks neither words nor lengths: validation has refusals of its own for these.
     type: Annotated[
         str,
         Meta(description=_KINDS, extra_json_schema={"pattern": _KIND_PATTERN, "maxLength": 5}),
@@ -152,9 +152,9 @@ def order_list(request: HttpRequest, list_id: str) -> HttpResponseBase:
 
 def _place(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE, times=lambda: _orders_in(request))
-    with refusals_told(principal, "order_list") as wish:
+    with refusals_recorded(principal, "order_list") as summary:
         body = body_decode(request, _list_decoder)
-        wish.symbol = body.symbol
+        summary.symbol = body.symbol
         kind = list_kind_of(body.type)
         list_size_check(kind, len(body.orders))
         orders = [_order(index, raw) for index, raw in enumerate(body.orders)]
@@ -166,7 +166,7 @@ def _place(request: HttpRequest) -> HttpResponse:
 
 
 def _orders_in(request: HttpRequest) -> int:
-    """How many orders the request is counted as: each of its list, and one where there is none."""
+    """Return how many orders the request counts as: those of its list, or one without a list."""
     try:
         orders = body_decode(request, _list_decoder).orders
     except DomainError:
@@ -190,7 +190,7 @@ def _all(request: HttpRequest) -> HttpResponse:
     limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
     scope = f"order-lists:{principal.account_id}"
     before_id = cursor_read(request.GET.get("cursor"), scope=scope)
-    # One more tells whether there is a next page.
+    # One list more than the page holds tells whether there is a next page.
     found = lists_of_account(principal.account_id, before_id=before_id, limit=limit + 1)
     more = len(found) > limit
     found = found[:limit]

@@ -29,7 +29,7 @@ DEPTH_MAX: Final = 1_000
 
 
 class StoredDepth(Struct):
-    """What of the worker's snapshot frame this address passes on."""
+    """The fields of the worker's snapshot frame that GET /depth returns."""
 
     sequence: int
     time: str
@@ -69,7 +69,7 @@ class DepthDocumentation(ApiView):
 @documented_by(DepthDocumentation)
 @api_view(("GET",))
 def depth(request: HttpRequest) -> HttpResponseBase:
-    """Served from what the worker keeps in Redis: no query, nothing computed but the cut."""
+    """Return the depth frame that the worker keeps in Redis, cut to `limit` levels; no query."""
     code = symbol_code_of(request)
     limit = limit_of(request, default=DEPTH_DEFAULT, maximum=DEPTH_MAX)
     data = _book(code)
@@ -100,7 +100,7 @@ def _book(code: str) -> bytes | None:
 
 
 def symbol_code_of(request: HttpRequest) -> str:
-    """The `symbol` parameter, which must name a symbol that exists."""
+    """Return the `symbol` parameter. Raises request.field_missing and symbol.unknown."""
     code = request.GET.get("symbol")
     if code is None:
         raise DomainError(Code.REQUEST_FIELD_MISSING, field="symbol")

@@ -1,4 +1,4 @@
-"""What self-trade prevention did not let happen, over HTTP."""
+"""Prevented matches over HTTP: trades that self-trade prevention did not let happen."""
 
 import re
 from typing import Any, Final

@@ -1,7 +1,8 @@
-"""A refused order has no row: a counter by code, and a line in the log with who and why.
+"""The record of refused orders, which have no row: a counter by code, and lines in the log.
 
-The lines are bounded, for an account and for the process, so that nobody who is refused a thousand
-times a second fills a disk or drowns the refusals of others. What is left out is counted.
+The log's lines are bounded for each account and for the process: a client that is refused a
+thousand times a second neither fills the disk nor hides the refusals of others. Lines that are left
+out are counted.
 """
 
 import time
@@ -38,33 +39,33 @@ _buckets = _buckets_make()
 
 
 def lines_forget() -> None:
-    """Let every account have its lines again (between tests)."""
+    """Give every account its full allowance of log lines again (between tests)."""
     global _buckets
     _buckets = _buckets_make()
 
 
 @dataclass(slots=True)
-class Wish:
-    """What is known of a request by the time it is refused."""
+class RefusedRequest:
+    """The fields of a request that are known when it is refused."""
 
     symbol: str | None = None
     order_id: int | None = None
 
 
 @contextmanager
-def refusals_told(principal: Principal, what: str) -> Iterator[Wish]:
-    """Put a refusal inside the block on record; `what` is order, order_list or amend."""
-    wish = Wish()
+def refusals_recorded(principal: Principal, what: str) -> Iterator[RefusedRequest]:
+    """Count and log a refusal raised inside the block; `what` is order, order_list or amend."""
+    summary = RefusedRequest()
     try:
-        yield wish
+        yield summary
     except DomainError as error:
         if what != "amend":
             ORDERS_REFUSED.labels(error.code.value).inc()
-        _tell(principal, what, wish, error)
+        _record(principal, what, summary, error)
         raise
 
 
-def _tell(principal: Principal, what: str, wish: Wish, error: DomainError) -> None:
+def _record(principal: Principal, what: str, summary: RefusedRequest, error: DomainError) -> None:
     account = f"account:{principal.account_id}:{principal.user_id}"
     is_over = _buckets.take(account, LINES_OF_ACCOUNT, 1).wait_ms > 0
     if is_over or _buckets.take(ALL, LINES_OF_ALL, 1).wait_ms > 0:
@@ -78,6 +79,6 @@ def _tell(principal: Principal, what: str, wish: Wish, error: DomainError) -> No
             user_id=principal.user_id,
             account_id=principal.account_id,
             key_id=principal.key_id,
-            symbol=None if wish.symbol is None else wish.symbol[:SYMBOL_SHOWN_MAX],
-            order_id=wish.order_id,
+            symbol=None if summary.symbol is None else summary.symbol[:SYMBOL_SHOWN_MAX],
+            order_id=summary.order_id,
         )

@@ -1,4 +1,4 @@
-"""The addresses of orders and markets: Django's, and those that an event loop answers itself."""
+"""The addresses of orders and markets: Django's, and those that the event loop answers itself."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ urlpatterns = [
     ),
 ]
 
-# What programs send most (exchange/web/on_loop.py).
+# The requests that programs send most (exchange/web/on_loop.py).
 ON_LOOP: Final = (
     Route("POST", "/api/v1/orders", "api-orders", views.place_on_loop),
     Route("DELETE", "/api/v1/orders/(?P<order_id>[0-9]{1,19})", "api-order", views.cancel_on_loop),

@@ -1,7 +1,7 @@
 """Orders over HTTP: a view parses, asks one service or selector, and answers.
 
-Plain Django views with msgspec: they carry nearly all requests. Their contract stands in
-orders/api/schema.py, beside the rest of the documented API.
+They are plain Django views with msgspec, because they carry nearly all requests. Their documented
+contract stands in orders/api/schema.py.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import symbol_by_id, symbol_known
 from orders.api.commands import commands_json
-from orders.api.refusals import refusals_told
+from orders.api.refusals import refusals_recorded
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
 from orders.reads import orders as selectors
 from orders.reads.commands import command_json
@@ -57,9 +57,9 @@ def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
 
 def _place(request: HttpRequest) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    with refusals_told(principal, "order") as wish:
+    with refusals_recorded(principal, "order") as summary:
         wanted = body_decode(request, _place_decoder)
-        wish.symbol = wanted.symbol
+        summary.symbol = wanted.symbol
         placed = services.order_place(principal, wanted)
     return _placed(placed)
 
@@ -68,9 +68,9 @@ def _place(request: HttpRequest) -> HttpResponse:
 async def place_on_loop(request: HttpRequest) -> HttpResponse:
     """POST /orders on an event loop (exchange/web/on_loop.py)."""
     principal = await authenticate_on_loop(request, Scope.TRADE)
-    with refusals_told(principal, "order") as wish:
+    with refusals_recorded(principal, "order") as summary:
         wanted = body_decode(request, _place_decoder)
-        wish.symbol = wanted.symbol
+        summary.symbol = wanted.symbol
         placed = await services.order_place_on_loop(principal, wanted)
     return _placed(placed)
 
@@ -112,7 +112,7 @@ def _list(request: HttpRequest) -> HttpResponse:
 
 
 def _statuses(words: Sequence[str]) -> frozenset[OrderStatus] | None:
-    """All statuses that the words name together; None without a word: whatever they are."""
+    """Return all statuses that the words name together; None without a word: any status."""
     if not words:
         return None
     known = selectors.STATUS_WORDS
@@ -186,22 +186,22 @@ async def cancel_on_loop(request: HttpRequest, order_id: str) -> HttpResponse:
     try:
         # The order's symbol may be newer than the catalogue of this process: read in a thread.
         body = await here_or_thread(_under_way, sent)
-    except DomainError as busy:  # there was no thread for it: the cancel stands all the same
+    except DomainError as busy:  # no thread was free; the cancel stands all the same
         raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
     return json_response(body, 202)
 
 
 def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
     principal = authenticate(request, Scope.TRADE)
-    with refusals_told(principal, "amend") as wish:
-        wish.order_id = order_id_of(order_id)
+    with refusals_recorded(principal, "amend") as summary:
+        summary.order_id = order_id_of(order_id)
         wanted = body_decode(request, _amend_decoder)
-        sent = services.order_amend(principal, order_id=wish.order_id, request=wanted)
+        sent = services.order_amend(principal, order_id=summary.order_id, request=wanted)
     return json_response(_under_way(sent), 202)
 
 
 def _under_way(sent: services.UnderWay) -> dict[str, Any]:
-    """The order as it stands while its command is on its way to the engine."""
+    """Return the JSON of an order whose command is still on its way to the engine."""
     symbol = symbol_by_id(sent.order["symbol_id"]).units.code
     return {**selectors.order_json(sent.order, symbol), "command_id": str(sent.command_id)}
 
