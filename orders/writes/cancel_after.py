@@ -26,7 +26,7 @@ SCOPE_KEY: Final = "key"
 
 @dataclass(frozen=True, slots=True)
 class CancelAfterSet:
-    """When the orders are cancelled (Unix milliseconds; 0: not any more), and where."""
+    """When the orders are cancelled (Unix milliseconds; 0: cleared), and in which symbols."""
 
     due_ms: int
     commands: Mapping[str, int]  # by symbol
@@ -37,9 +37,9 @@ def cancel_after_set(
 ) -> CancelAfterSet:
     """Set the cancel-after of an account, or of the API key that asks, in one symbol or in all.
 
-    It moves one that is set; 0 clears it. A cancel-after for a key runs apart from the account's
-    and cancels only what was placed with that key. Each symbol has its own: where one of them could
-    not be set this raises, and the same request again sets them all.
+    A new timeout replaces the earlier one; 0 clears it. A cancel-after of a key runs apart from the
+    account's and cancels only orders placed with that key. Each symbol has its own
+    cancel-after: where one could not be set this raises, and the same request again sets them all.
     """
     account_id = account_of(principal)
     if timeout_ms and not TIMEOUT_MIN_MS <= timeout_ms <= TIMEOUT_MAX_MS:
@@ -79,7 +79,7 @@ def _owner_tag(principal: Principal, scope: str | None) -> int:
 
 
 def _symbols(account_id: int, symbol: str | None) -> list[SymbolRules]:
-    """The symbol named; or all that are listed, and those where the account still has orders."""
+    """Return the named symbol; or all listed ones and those in which the account has orders."""
     if symbol is not None:
         return [symbol_known(symbol)]
     ids = {one.units.symbol_id for one in catalogue().symbols.values()}

@@ -40,10 +40,10 @@ class PlacedList(NamedTuple):
 def list_place(
     principal: Principal, *, kind: ListKind, symbol: str, orders: Sequence[OrderTermsRequest]
 ) -> PlacedList:
-    """Accept all orders of a list durably, or none; or return what this request was before.
+    """Accept all orders of a list durably, or none; or return the list accepted before for it.
 
     Raises the first refusal, its field named as `orders.N.field`; order.client_id_conflict where
-    a client id is in use by anything but this same list; and what Intake.submit_list raises.
+    a client order id is in use by anything but this same list; and what Intake.submit_list raises.
     """
     accepted = _place(principal, kind, symbol, orders)
     if not accepted.is_replay:
@@ -77,9 +77,10 @@ def _with_symbol(order: OrderTermsRequest, symbol: str) -> OrderRequest:
 
 
 def list_fingerprints(kind: ListKind, requests: Sequence[OrderRequest]) -> list[str]:
-    """A fingerprint for each order, of the whole list and the order's place in it.
+    """Return one fingerprint an order, taken over the whole list and the order's place in it.
 
-    So a single order, another list, or the same orders in another sequence are never the same.
+    So the fingerprints of a single order, of another list, and of the same orders in another
+    sequence all differ.
     """
     whole = [kind.value, *(fingerprint_of(one) for one in requests)]
     return [
@@ -134,7 +135,7 @@ def _repeated(
     fingerprints: Sequence[str],
     refusal: DomainError,
 ) -> AcceptedList:
-    """What was accepted once stays so, even where the market would refuse it now."""
+    """Return the list of a repeated request, which the market may refuse now; else raise."""
     account_id = account_of(principal)
     known = [
         client_order_find(account_id=account_id, client_order_id=one.client_order_id)
@@ -150,17 +151,17 @@ def _repeated(
 
 
 class ListUnderWay(NamedTuple):
-    """Cancels that are durable, and the list that they are about, as it stands still."""
+    """Durable cancels that the engine has not applied yet, and their list as its rows stand."""
 
     command_ids: Sequence[int]
     found: ListOfOrders
 
 
 def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
-    """Send a cancel of each order of the list that lives on its way.
+    """Accept a cancel of each live order of the list durably.
 
-    Each one, although the end of one mostly ends the others: which of them live is known here a
-    moment late, and none may be left. Raises order.list_not_found, order.not_open when all have
+    Each order gets a cancel, although the end of one mostly ends the others: the rows are a moment
+    late, and no order may be left. Raises order.list_not_found, order.not_open when all orders have
     ended, and symbol.in_auction shortly before an auction's end.
     """
     account_id = account_of(principal)
