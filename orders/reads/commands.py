@@ -1,4 +1,4 @@
-"""What an account asked the engine for besides orders, and what came of it."""
+"""Reads of commands: what an account asked the engine for besides orders, and its outcome."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,7 +11,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
 from exchange.realtime.publish import time_text
 
-# What a client can ask for. The house's own commands are nobody else's business.
+# The kinds that a client can send. The house's own commands are shown to no client.
 OWN_KINDS: Final = (
     CommandKind.CANCEL,
     CommandKind.AMEND,
@@ -26,7 +26,7 @@ WHERE asked.id = %s AND asked.account_id = %s AND asked.kind = ANY(%s::text[])
 
 
 def command_of_account(*, command_id: int, account_id: int) -> dict[str, Any]:
-    """The account's command; raises command.not_found, the same for somebody else's."""
+    """Return the account's command. Raises command.not_found, also for another account's."""
     kinds = [kind.value for kind in OWN_KINDS]
     with connection.cursor() as cursor:
         cursor.execute(_COMMAND, (command_id, account_id, kinds))
@@ -38,7 +38,7 @@ def command_of_account(*, command_id: int, account_id: int) -> dict[str, Any]:
 
 
 def command_json(row: Mapping[str, Any], symbol: str) -> dict[str, Any]:
-    """A command as the API and the feed show it, from its row."""
+    """Return a command as the API and the feed show it, from its row."""
     order_id = row["order_id"]
     return {
         "id": str(row["id"]),

@@ -1,6 +1,6 @@
-"""One order with its fills and its last amend: one statement, so that all of it agrees.
+"""The read of one order with its fills and its last amend, in one statement.
 
-Two statements would see two moments: an order that shows nothing filled, and the fill beside it.
+Two statements would see two moments: an order that shows nothing filled, beside its first fill.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from wallets.fees import fee_of_fill
 FILLS_DEFAULT: Final = 100
 FILLS_MAX: Final = 1_000
 
-# A fill's number is its place among the order's fills. They only grow at the end, so that a number
-# is as good as an id. What an order accrued before a fill decides how that fill's fee is rounded.
+# A fill's number is its place among the order's fills. New fills only come at the end, so a number
+# is as stable as an id. What an order accrued before a fill decides how that fill's fee is rounded.
 _DETAIL: Final = """
 SELECT placed.*, symbol.code AS symbol,
     amend.id AS amend_id, amend.kind AS amend_kind, amend.order_id AS amend_order_id,
@@ -64,7 +64,7 @@ class OrderDetail:
 
     @property
     def last_number(self) -> int | None:
-        """The number of the last of these fills where there are more after it."""
+        """Return the number of the last of these fills; None where no fill comes after it."""
         if not self.fills or self.fills[-1]["number"] == self.fills_total:
             return None
         return int(self.fills[-1]["number"])
@@ -73,7 +73,7 @@ class OrderDetail:
 def order_detail(
     *, order_id: int, account_id: int, after: int = 0, limit: int = FILLS_DEFAULT
 ) -> OrderDetail:
-    """The account's order with its fills after a number; raises order.not_found."""
+    """Return the account's order with its fills after number `after`. Raises order.not_found."""
     assert 0 < limit <= FILLS_MAX
     params = {
         "order_id": order_id,
@@ -101,18 +101,18 @@ def _amend_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def fills_scope(order_id: int) -> str:
-    """What a cursor among an order's fills is signed for."""
+    """Return the scope that a cursor among an order's fills is signed for."""
     return f"fills:{order_id}"
 
 
 def next_fills(detail: OrderDetail) -> str | None:
-    """The cursor of the fills after these, or None."""
+    """Return the cursor of the fills after these, or None."""
     number = detail.last_number
     return None if number is None else cursor_make(number, scope=fills_scope(detail.order["id"]))
 
 
 def fill_json(row: Mapping[str, Any], units: SymbolUnits) -> dict[str, Any]:
-    """A fill as the API shows it, with the fee it paid (see wallets/fees.py)."""
+    """Return a fill as the API shows it, with the fee it paid (wallets/fees.py)."""
     fee_atoms, _ = fee_of_fill(
         _atoms(row["accrued"], units), _atoms(row["for_quote"], units), row["fee_ppm"]
     )

@@ -1,4 +1,4 @@
-"""Reads of lists of orders. Everything is asked for with the account that it belongs to."""
+"""Reads of lists of orders. Every statement names the account that the list belongs to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ListOfOrders:
     orders: Sequence[Mapping[str, Any]]
 
 
-# The ids of a list's orders are above its own: older partitions need not be looked into.
+# The ids of a list's orders are above the list's id: older partitions need not be read.
 _LISTS: Final = """
 SELECT list.id AS of_list, list.kind, placed.*, symbol.code AS symbol
 FROM (
@@ -38,7 +38,7 @@ ORDER BY list.id DESC, placed.id
 
 
 def list_json(one: ListOfOrders) -> dict[str, Any]:
-    """A list as the API shows it."""
+    """Return a list as the API shows it."""
     return {
         "id": str(one.id),
         "type": one.kind,
@@ -48,7 +48,7 @@ def list_json(one: ListOfOrders) -> dict[str, Any]:
 
 
 def list_of_account(*, list_id: int, account_id: int) -> ListOfOrders:
-    """The account's list; raises order.list_not_found, the same for somebody else's."""
+    """Return the account's list. Raises order.list_not_found, also for another account's."""
     found = _lists("= %s", account_id, list_id, 1)
     if not found:
         raise DomainError(Code.ORDER_LIST_NOT_FOUND)
@@ -56,7 +56,7 @@ def list_of_account(*, list_id: int, account_id: int) -> ListOfOrders:
 
 
 def lists_of_account(account_id: int, *, before_id: int | None, limit: int) -> list[ListOfOrders]:
-    """The account's lists, newest first, at most `limit`."""
+    """Return the account's lists, newest first, at most `limit`."""
     assert 0 < limit <= LIMIT_MAX + 1
     return _lists("< %s", account_id, ID_MAX if before_id is None else before_id, limit)
 

@@ -1,4 +1,4 @@
-"""Reads of orders and trades. Everything that belongs to an account is asked for with it."""
+"""Reads of orders and trades. Every read of an account's orders names the account."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ LIMIT_MAX: Final = 500
 # Orders and trades get their ids by the clocks of two processes, which may differ by this much.
 CLOCK_SLACK: Final = 10_000 << TIME_SHIFT
 
-# What a filter word stands for. `open` is what a trader means by it: still in play.
+# The statuses that a filter word stands for. `open` means what a trader means: not ended.
 STATUS_WORDS: Final[Mapping[str, frozenset[OrderStatus]]] = {
     **{status.value: frozenset({status}) for status in OrderStatus},
     "open": LIVE_STATUSES,
@@ -39,7 +39,7 @@ STATUS_WORDS: Final[Mapping[str, frozenset[OrderStatus]]] = {
 
 @dataclass(frozen=True, slots=True)
 class OrderFilter:
-    """Which of an account's orders; newest first, below `before_id`."""
+    """Conditions on an account's orders, which come newest first, below `before_id`."""
 
     symbol_id: int | None = None
     statuses: frozenset[OrderStatus] | None = None
@@ -51,10 +51,10 @@ class OrderFilter:
 
 
 def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, Any]:
-    """An order as the API and the feed show it, from the columns of orders_order.
+    """Return an order as the API and the feed show it, from the columns of orders_order.
 
     The symbol's code comes as `symbol`, or in the row under that name. Columns that only some
-    orders fill (order_texts.RARE) may be missing from the row.
+    orders fill (orders.reads.texts.RARE) may be missing from the row.
     """
     quantity, filled = row["quantity"], row["filled"]
     status, reason = row["status"], row["reason"]
@@ -95,7 +95,7 @@ WHERE """
 
 
 def order_of_account(*, order_id: int, account_id: int) -> dict[str, Any]:
-    """The account's order; raises order.not_found, the same for one that is somebody else's."""
+    """Return the account's order. Raises order.not_found, also for another account's."""
     rows = _select(_ORDERS + "placed.id = %s AND placed.account_id = %s", (order_id, account_id))
     if not rows:
         raise DomainError(Code.ORDER_NOT_FOUND)
@@ -103,7 +103,7 @@ def order_of_account(*, order_id: int, account_id: int) -> dict[str, Any]:
 
 
 def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, Any]]:
-    """The account's orders, newest first, at most `limit`.
+    """Return the account's orders, newest first, at most `limit`.
 
     Dates bound the id, so that only the partitions of those months are read.
     """
@@ -128,7 +128,7 @@ def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, An
         conditions.append("placed.id < %s")
         params.append(min(upper))
     if wanted.statuses is not None and wanted.statuses <= LIVE_STATUSES:
-        # By what live orders hold: an account may have millions that ended, between few that live.
+        # Through the reservations of live orders: an account may have millions of ended orders.
         conditions.append(f"placed.id = ANY(ARRAY({live_orders_of()})::bigint[])")
         params.append(account_id)
     statement = f"{_ORDERS} {' AND '.join(conditions)} ORDER BY placed.id DESC LIMIT %s"
@@ -136,12 +136,12 @@ def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, An
 
 
 def _floor(time_ms: int) -> int:
-    """The id of a time, within what an id can be: beyond, no index and no partition would fit."""
+    """Return the lowest id of a time, clamped to the range of ids so that an index serves it."""
     return min(id_floor(time_ms), ID_MAX)
 
 
 def _by_client_order_id(account_id: int, client_order_id: str) -> list[dict[str, Any]]:
-    """The order that has this client id now: through the gate, which has an index for it."""
+    """Return the order that has this client order id now, by the index of orders_clientorderid."""
     return _select(
         """
         SELECT placed.*, symbol.code AS symbol, claim.fingerprint
@@ -166,13 +166,13 @@ def _matches(row: Mapping[str, Any], wanted: OrderFilter) -> bool:
 
 
 def client_order_find(*, account_id: int, client_order_id: str) -> dict[str, Any] | None:
-    """The order under this client id with its fingerprint, or None."""
+    """Return the order under this client order id with its fingerprint, or None."""
     rows = _by_client_order_id(account_id, client_order_id)
     return rows[0] if rows else None
 
 
 def symbols_with_open_orders(account_id: int) -> list[int]:
-    """Ids of the symbols in which the account has something to cancel."""
+    """Return the ids of the symbols in which the account has orders to cancel."""
     rows = _select(f"{SYMBOLS_OF_LIVE_ORDERS} ORDER BY 1", (account_id,))
     return [row["symbol_id"] for row in rows]
 
@@ -180,7 +180,7 @@ def symbols_with_open_orders(account_id: int) -> list[int]:
 def trades_of_symbol(
     symbol_id: int, *, limit: int, before_id: int | None = None
 ) -> list[dict[str, Any]]:
-    """The symbol's public trades, newest first."""
+    """Return the symbol's public trades, newest first."""
     assert 0 < limit <= LIMIT_MAX + 1
     rows = _select(
         """
@@ -202,7 +202,7 @@ def trades_of_symbol(
 
 
 def _select(statement: str, params: Sequence[Any]) -> list[dict[str, Any]]:
-    """Rows as dicts over Django's connection, without models: these are hot."""
+    """Return rows as dicts over Django's connection, without models: these reads are hot."""
     with connection.cursor() as cursor:
         cursor.execute(statement, params)
         names = [column.name for column in cursor.description]

@@ -1,4 +1,4 @@
-"""Matches that self-trade prevention did not let happen, as each side may see them."""
+"""Reads of prevented matches: trades that self-trade prevention did not let happen."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -10,7 +10,7 @@ from exchange.domain.ids import ID_MAX
 from exchange.domain.units import plain
 from orders.reads.orders import LIMIT_MAX
 
-# Each side by its own index, newest first; a match of two orders of one account is in both.
+# Each side is read by its own index, newest first. A match of two orders of one account is in both.
 _MATCHES: Final = """
 SELECT match.*, symbol.code AS symbol
 FROM (
@@ -38,7 +38,10 @@ def prevented_matches_of(
     order_id: int | None = None,
     before_id: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The account's own, newest first. Of the other side nothing is told but its part in it."""
+    """Return the account's prevented matches as JSON values, newest first, at most `limit`.
+
+    The other side's order is shown only where it belongs to the same account.
+    """
     assert 0 < limit <= LIMIT_MAX + 1
     params = {
         "account_id": account_id,
@@ -70,5 +73,5 @@ def _match_json(row: Mapping[str, Any], account_id: int) -> dict[str, Any]:
 
 
 def _own(row: Mapping[str, Any], side: str, account_id: int) -> str | None:
-    """The order of this side, or None where it is another account's of the same group."""
+    """Return this side's order id, or None where another account of the group placed it."""
     return str(row[f"{side}_order_id"]) if row[f"{side}_account_id"] == account_id else None

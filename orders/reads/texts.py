@@ -1,6 +1,7 @@
 """Parts of an order as the API and the feed show it, from the columns of orders_order. Pure.
 
-Decimals come as Decimal from the database and as text from intake, which knows them before.
+Decimals come as Decimal from the database, and as text from intake, which has them before
+the row is written.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ SLIPPAGE_PLACES: Final = 6
 _AVERAGE_STEP: Final = Decimal(1).scaleb(-MONEY_SCALE_MAX)
 _SLIPPAGE_STEP: Final = Decimal(1).scaleb(-SLIPPAGE_PLACES)
 
-# Columns of what only some orders have. All are empty in most rows, which are the hot path.
+# Columns that only some orders fill. All are empty in most rows, which are the hot path.
 RARE: Final = (
     "bound_price",
     "stop_price",
@@ -47,7 +48,7 @@ ENDED_EARLY: Final = frozenset({OrderStatus.EXPIRED, OrderStatus.CANCELLED})
 
 
 def terms_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands in place of NO_TERMS for a row that fills any of the RARE columns."""
+    """Return the terms of a row that fills any RARE column; other rows show NO_TERMS."""
     read = row.get
     trail_ppm, expires_at, list_id = read("trail_ppm"), read("expires_at"), read("list_id")
     return {
@@ -71,16 +72,16 @@ def terms_json(row: Mapping[str, Any]) -> dict[str, Any]:
 def _display_text(
     display_quantity: Decimal | str | None, quantity: Decimal | str | None
 ) -> str | None:
-    """What an iceberg shows at most: never more than it is, though it was made smaller since."""
+    """Return the most that an iceberg shows; never more than a quantity that was made smaller."""
     if display_quantity is None or quantity is None:
         return decimal_text(display_quantity)
     return decimal_text(min(display_quantity, quantity, key=Decimal))
 
 
 def slippage_text(row: Mapping[str, Any]) -> str | None:
-    """By how much the average price is worse than the reference, as a fraction; below 0: better.
+    """Return by what fraction the average price is worse than the reference; below 0: better.
 
-    Rounded half even to SLIPPAGE_PLACES; from the exact average, not from the one that is shown.
+    It is computed from the exact average and rounded half even to SLIPPAGE_PLACES.
     """
     reference, filled = row.get("reference_price"), row["filled"]
     if not reference or filled == "0" or not Decimal(filled):
@@ -92,12 +93,12 @@ def slippage_text(row: Mapping[str, Any]) -> str | None:
 
 
 def decimal_text(value: Decimal | str | None) -> str | None:
-    """A decimal as JSON carries it: plain notation in a string."""
+    """Return a decimal as JSON carries it: plain notation in a string."""
     return value if value is None or isinstance(value, str) else plain(value)
 
 
 def left_text(quantity: Decimal | str | None, filled: Decimal | str) -> str | None:
-    """What of the quantity is not filled."""
+    """Return the unfilled quantity; None for an order bounded by a quote amount."""
     if quantity is None:  # bounded by a quote amount: what is left has no size
         return None
     if filled == "0":
@@ -106,7 +107,7 @@ def left_text(quantity: Decimal | str | None, filled: Decimal | str) -> str | No
 
 
 def average_text(filled: Decimal | str, filled_quote: Decimal | str) -> str | None:
-    """Quote per base over all fills, rounded half even: only this and slippage are rounded."""
+    """Return quote per base over all fills, rounded half even; only slippage is rounded too."""
     if filled == "0" or not Decimal(filled):
         return None
     average = Decimal(filled_quote) / Decimal(filled)
