@@ -2,6 +2,6 @@
 
 Enters: acts of staff, the clock, an alarm. Leaves: commands for the engine, never an UPDATE.
 Transaction: intake's; a schedule commits its mark with its command; a suspension is its own.
-Invariants: one asker at a time for a symbol's state; a schedule never ends a halt.
-Healed by: beat sends what is due, what differs, and what a suspension's cancels missed.
+Invariants: one request at a time for a symbol's state; a schedule never ends a halt.
+Healed by: beat sends due schedules, rules that differ, and cancels that a suspension missed.
 """

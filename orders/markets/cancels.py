@@ -1,7 +1,7 @@
 """Cancels by the house: all orders of a symbol, of a user, or of one API key.
 
-One command a symbol, in the engine's sequence. Orders of a symbol as a whole end in every market
-state; those of one account only where its owner could cancel them, too.
+Each symbol gets one command in the engine's sequence. A cancel of all orders of a symbol works in
+every market state; a cancel for one account only where its owner could cancel, too.
 """
 
 from functools import partial
@@ -27,9 +27,9 @@ def symbol_orders_cancel(symbol_id: int, *, requested_by: int | None, note: str)
 def account_orders_cancel(
     account_id: int, *, owner_tag: int = ANY_OWNER, requested_by: int | None, note: str
 ) -> list[str]:
-    """Send a cancel-all for each symbol in which the account has orders; return their codes.
+    """Send a cancel-all for each symbol in which the account has orders; return the symbols' codes.
 
-    With `owner_tag`, the number of an API key, only what was placed with it ends.
+    With `owner_tag`, the number of an API key, only orders placed with that key end.
     """
     symbol_ids = symbols_with_open_orders(account_id)
     return _send(symbol_ids, account_id, owner_tag, requested_by, note)
@@ -38,7 +38,7 @@ def account_orders_cancel(
 def _send(
     symbol_ids: list[int], account_id: int, owner_tag: int, requested_by: int | None, note: str
 ) -> list[str]:
-    known = catalogue_read().symbols_by_id  # rare: a symbol made just now counts too
+    known = catalogue_read().symbols_by_id  # read afresh: a symbol may be new
     build = partial(cancel_all_command, account_id=account_id, owner_tag=owner_tag)
     for symbol_id in symbol_ids:
         intake().submit(

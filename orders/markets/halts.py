@@ -1,4 +1,4 @@
-"""The one place that halts a symbol without a person's word: after faults, doubts and breaches."""
+"""Halts that no person asked for: after faults, doubtful restarts and breaches of an invariant."""
 
 import time
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from orders.markets.state_rows import (
     state_ends_by_itself,
 )
 
-# How long a halt waits for whoever asks for the symbol's states at this moment.
+# How many times a halt tries the lock of the symbol's states before it goes on without the lock.
 STATE_LOCK_TRIES: Final = 20
 STATE_LOCK_PAUSE_S: Final = 0.05
 
@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 
 
 def halts_in_order(connection: psycopg.Connection, symbol_id: int) -> None:
-    """Wait until nobody else asks for the symbol's states, so that a halt comes after.
+    """Take the lock of the symbol's states, so that the halt is sequenced after earlier requests.
 
-    Not for ever: a halt that comes at the same time as a schedule is better than none.
+    The wait is bounded: a halt at the same time as a schedule is better than no halt.
     """
     for _ in range(STATE_LOCK_TRIES):
         found = connection.execute(STATE_LOCK_TRY, (STATE_LOCK_CLASS, symbol_id)).fetchone()
@@ -52,7 +52,7 @@ def halt_request(
 ) -> None:
     """Write the command that halts a symbol; the worker finds it as any unsequenced row.
 
-    In a transaction: a schedule that looks meanwhile must see it, or have been before it.
+    The caller has a transaction open: a schedule sees the halt, or has sent its command before it.
     """
     halts_in_order(connection, symbol_id)
     state_command_insert(
@@ -68,9 +68,9 @@ def halt_request(
 def symbols_halt(
     connection: psycopg.Connection, ids: IdGenerator, codes: Iterable[str], note: str
 ) -> list[str]:
-    """Halt those of these symbols that are not halted or closed, nor about to be; return them.
+    """Halt the symbols that are not, nor will be, closed or in a lasting halt; return their codes.
 
-    In one transaction of its own.
+    All halts are written in one transaction.
     """
     halted = []
     with connection.transaction():

@@ -1,8 +1,8 @@
-"""The rules that the engine itself goes by: price bands, limits of orders, switches of behaviour.
+"""The rules that the engine itself applies: price bands, limits of orders, switches of behaviour.
 
-Rows of the back office say what should hold; the engine goes by the commands that it was sent.
-Both are compared here, and only what differs is sent: a repetition sends nothing, and what was
-saved while commands could not be taken goes out with the next look (a task looks every minute).
+Rows of the back office say which rules should hold; the engine applies those it was sent as
+commands. This module compares both and sends only the differences. A repetition sends nothing.
+Rules saved while no command could be taken are sent by a task that compares every minute.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,23 +33,23 @@ from orders.intake.thread import intake
 from risk.models import OrderLimit
 from wallets.selectors import account_ids_of
 
-# In the order in which the engine obeyed, or will. The kinds stand here because there is an index
-# over just these.
-_TOLD = """
+# In the engine's order, unsequenced commands last. The kinds are literals because a partial index
+# covers just these.
+_LATEST_COMMANDS = """
 SELECT payload FROM orders_command
 WHERE symbol_id = %s AND partition_id = %s AND kind IN ('set_band', 'set_limits', 'set_feature')
 ORDER BY engine_seq NULLS LAST, id
 """
 CLOCK_NOTE: Final = "sent by the clock"
 
-# What a setting replaces. The number is an account of limits, a feature, or 0.
+# Settings of one key replace each other. The number is an account of limits, a feature, or 0.
 Key = tuple[CommandKind, int]
 
 log = structlog.get_logger(__name__)
 
 
 class Setting(NamedTuple):
-    """One thing that the engine should know: in words, and as the command of an id."""
+    """One rule that the engine should apply: in words, and as the builder of its command."""
 
     words: str
     build: Build
@@ -58,44 +58,44 @@ class Setting(NamedTuple):
 def symbol_rules_send(
     symbol_id: int, requested_by: int | None = None, *, note: str = "", again: bool = False
 ) -> list[str]:
-    """Send what the engine was not told yet of a symbol's rules; return what was sent, in words.
+    """Send the rules of a symbol that the engine was not sent yet; return them in words.
 
-    These are the report of prevented matches, the price band, the limits of everyone, and those of
-    each account that has, or had, its own. `again` sends what was sent before, too. Raises what
-    Intake.submit raises, and request.field_invalid for a band that cannot be.
+    The rules are the report of prevented matches, the price band, the limits of everyone, and the
+    limits of each account that has, or had, its own. `again` sends all of them. Raises what
+    Intake.submit raises, and request.field_invalid for a band as wide as the price.
     """
     symbol = Symbol.objects.get(pk=symbol_id)
-    told = _told(symbol)
-    settings = _settings(symbol, told)
+    latest = _latest_commands(symbol)
+    settings = _settings(symbol, latest)
     if again:
-        told = {}
-    return _send(symbol, settings, told, requested_by, note)
+        latest = {}
+    return _send(symbol, settings, latest, requested_by, note)
 
 
 def order_limit_send(limit: OrderLimit, requested_by: int | None = None) -> list[str]:
-    """Send what now holds for the limit's account: its row, or where that is gone, the symbol's.
+    """Send the limits that now hold for the account: its row's, or the symbol's without a row.
 
-    The engine cannot forget an account's own limits, and own ones of 0 are no limit at all. So an
-    account that loses its row is told what everyone has, and hears of each change from then on.
+    The engine cannot forget an account's own limits, and own limits of 0 mean no limit at all. So
+    an account that loses its row is sent the limits of everyone as its own, also after each change.
     """
     symbol = Symbol.objects.get(pk=limit.symbol_id)
-    told = _told(symbol)
+    latest = _latest_commands(symbol)
     accounts = account_ids_of([limit.user_id])
     settings = {
         key: setting
-        for key, setting in _settings(symbol, told).items()
+        for key, setting in _settings(symbol, latest).items()
         if key[0] is CommandKind.SET_LIMITS and key[1] in accounts
     }
-    return _send(symbol, settings, told, requested_by, "")
+    return _send(symbol, settings, latest, requested_by, "")
 
 
 def symbol_rules_converge() -> int:
-    """Send what the engine was not told of any symbol; return how many commands that took."""
+    """Send the rules of all symbols that the engine was not sent; return the number of commands."""
     sent = 0
     for symbol_id in Symbol.objects.order_by("pk").values_list("pk", flat=True):
         try:
             sent += len(symbol_rules_send(symbol_id, note=CLOCK_NOTE))
-        except DomainError as error:  # the next look may be luckier; the others have theirs now
+        except DomainError as error:  # other symbols go on; the next run tries again
             log.warning("symbol_rules.not_sent", symbol_id=symbol_id, error=error.detail)
     return sent
 
@@ -103,13 +103,15 @@ def symbol_rules_converge() -> int:
 def _send(
     symbol: Symbol,
     settings: Mapping[Key, Setting],
-    told: Mapping[Key, Command],
+    latest: Mapping[Key, Command],
     requested_by: int | None,
     note: str,
 ) -> list[str]:
     sent = []
     for (kind, number), setting in settings.items():
-        if _is_told(setting.build(command_id=0, symbol_id=symbol.pk), told.get((kind, number))):
+        if _is_in_force(
+            setting.build(command_id=0, symbol_id=symbol.pk), latest.get((kind, number))
+        ):
             continue
         is_of_account = kind is CommandKind.SET_LIMITS and number != ALL_ACCOUNTS
         intake().submit(
@@ -132,13 +134,13 @@ def _send(
 # --- what was sent
 
 
-def _told(symbol: Symbol) -> dict[Key, Command]:
-    """The latest command of each kind that was sent to the symbol's engine, obeyed yet or not.
+def _latest_commands(symbol: Symbol) -> dict[Key, Command]:
+    """Return the latest command by key that was sent to the symbol's engine, applied or not.
 
-    One that the engine refused counts, too: sent again every minute it would fail every minute.
+    A refused command counts as sent: sent again every minute, it would fail every minute.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_TOLD, (symbol.pk, symbol.partition_id))
+        cursor.execute(_LATEST_COMMANDS, (symbol.pk, symbol.partition_id))
         commands = [decode_command(bytes(payload)) for (payload,) in cursor.fetchall()]
     return {_key(command): command for command in commands}
 
@@ -154,9 +156,12 @@ def _key(command: Command) -> Key:
             return CommandKind.SET_BAND, 0
 
 
-def _is_told(wanted: Command, told: Command | None) -> bool:
-    """Whether the engine goes by this already; untold, it has no band and no limits of everyone."""
-    if told is None:
+def _is_in_force(wanted: Command, latest: Command | None) -> bool:
+    """Tell whether the engine applies this rule already.
+
+    Without any command it has no band and no limits of everyone.
+    """
+    if latest is None:
         match wanted:
             case SetBand(band_ppm=0):
                 return True
@@ -164,17 +169,17 @@ def _is_told(wanted: Command, told: Command | None) -> bool:
                 return account_id == ALL_ACCOUNTS
             case _:
                 return False
-    if isinstance(told, SetBand):
-        told = replace(told, reference_ticks=0)  # a reference is moved by hand, or by the market
-    return replace(told, command_id=wanted.command_id, time_ms=wanted.time_ms) == wanted
+    if isinstance(latest, SetBand):
+        latest = replace(latest, reference_ticks=0)  # staff or the market move the reference
+    return replace(latest, command_id=wanted.command_id, time_ms=wanted.time_ms) == wanted
 
 
 # --- what should hold
 
 
-def _settings(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
+def _settings(symbol: Symbol, latest: Collection[Key]) -> dict[Key, Setting]:
     if symbol.state == SymbolState.CLOSED:
-        return {}  # for ever: nothing will go by it
+        return {}  # closing is final: no rule applies any more
     feature = Setting(
         "prevented matches are reported",
         partial(
@@ -186,12 +191,12 @@ def _settings(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
     return {
         (CommandKind.SET_FEATURE, FEATURE_REPORT_PREVENTED): feature,
         (CommandKind.SET_BAND, 0): _band(symbol),
-        **_limits(symbol, told),
+        **_limits(symbol, latest),
     }
 
 
 def _band(symbol: Symbol) -> Setting:
-    """The price band. Without one, the rest of its fields says nothing and is sent as 0."""
+    """Return the setting of the price band. Without a band all of its fields are sent as 0."""
     if symbol.band_ppm >= PPM:
         rule = f"below {PPM}, the whole price"
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="band_ppm", rule=rule)
@@ -214,10 +219,10 @@ def _band(symbol: Symbol) -> Setting:
     return Setting(f"a price band of {symbol.band_ppm} ppm{sides} {pauses} interruptions", build)
 
 
-def _limits(symbol: Symbol, told: Collection[Key]) -> dict[Key, Setting]:
-    """Of everyone, of the accounts with limits of their own, and of those that had some."""
+def _limits(symbol: Symbol, latest: Collection[Key]) -> dict[Key, Setting]:
+    """Return the limits of everyone, and of accounts that have, or had, limits of their own."""
     limits = {ALL_ACCOUNTS: (symbol.open_orders_max, symbol.stop_orders_max)}
-    for kind, number in told:
+    for kind, number in latest:
         if kind is CommandKind.SET_LIMITS:
             limits[number] = limits[ALL_ACCOUNTS]
     own = OrderLimit.objects.filter(symbol=symbol).values_list(

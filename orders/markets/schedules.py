@@ -1,8 +1,8 @@
 """Market states by the clock: which occurrence is due, and the command that it becomes.
 
-Times are UTC. An occurrence is sent once: the command and the schedule's mark of it stand or fall
-together. A schedule never ends a halt that somebody asked for, and nothing ends a closing: such an
-occurrence passes.
+Times are UTC. An occurrence is sent once: one transaction writes the command and the schedule's
+mark. A schedule ends neither a halt that somebody asked for nor a closing: such an occurrence
+passes.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from orders.markets.state_rows import (
     states_held,
 )
 
-# An occurrence that nobody could send for so long passes: the market it was meant for is gone.
+# An occurrence that could not be sent for so long passes: the market it was meant for is gone.
 SCHEDULE_GRACE_S: Final = 600
 WEEK_DAYS: Final = 7
 
@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 class Schedule(NamedTuple):
-    """One row of orders_scheduledstate. `weekdays` has digits, 1 is Monday, or there is a date."""
+    """One row of orders_scheduledstate: on `weekdays` (digits, 1 is Monday) or on one date."""
 
     id: int
     symbol_id: int
@@ -60,21 +60,21 @@ class Schedule(NamedTuple):
         return str(day.isoweekday()) in self.weekdays
 
     def newest(self, now: datetime) -> datetime | None:
-        """The newest occurrence that is not after `now`; weekdays look back a week."""
+        """Return the newest occurrence that is not after `now`; weekdays look back a week."""
         today = now.astimezone(UTC).date()
         days = [self.on_date] if self.on_date else _days(today, -1, WEEK_DAYS + 1)
         past = (_moment(day, self.at) for day in days if self.occurs_on(day))
         return next((moment for moment in past if moment <= now), None)
 
     def coming(self, now: datetime, count: int) -> list[datetime]:
-        """The next occurrences after `now`, soonest first."""
+        """Return the next occurrences after `now`, soonest first."""
         today = now.astimezone(UTC).date()
         days = [self.on_date] if self.on_date else _days(today, 1, WEEK_DAYS * (count + 1))
         moments = (_moment(day, self.at) for day in days if self.occurs_on(day))
         return [moment for moment in moments if moment > now][:count]
 
     def unmarked(self, now: datetime) -> datetime | None:
-        """The newest occurrence that has neither been sent nor been let pass."""
+        """Return the newest occurrence that was neither sent nor passed over."""
         newest = self.newest(now)
         if newest is None or (self.last_due_at is not None and newest <= self.last_due_at):
             return None
@@ -96,10 +96,10 @@ def _moment(day: date, at: time) -> datetime:
 def schedules_run(
     connection: psycopg.Connection, ids: IdGenerator, publisher: CommandPublisher, now: datetime
 ) -> int:
-    """Send what is due of all schedules; return how many commands that took.
+    """Send the due occurrences of all schedules, oldest first; return the number of commands.
 
-    May run several times at once: the schedules' rows are locked before they are believed, the
-    symbols before their state is. Due occurrences go out oldest first.
+    Several runs at once are safe: each schedule's row is locked before it is read again, and each
+    symbol's states before the state ahead is read.
     """
     due = [one for one in _read(connection, _ACTIVE) if one.unmarked(now)]
     if not due:
@@ -108,7 +108,7 @@ def schedules_run(
         with connection.transaction():
             locked = _read(connection, _LOCKED, [one.id for one in due])
             entries = _send_all(connection, ids, locked, now)
-        # At once, not by the worker's sweep: a halt that is asked for next must come after it.
+        # Published at once, not left to the worker's sweep: a halt requested next must come after.
         publisher.publish(entries)
     return len(entries)
 
@@ -129,7 +129,7 @@ def _send_all(
     for moment, _, schedule in due:
         connection.execute(_MARK, (moment, schedule.id))
         if (now - moment).total_seconds() > SCHEDULE_GRACE_S:
-            report = log.warning if schedule.last_due_at else log.info  # a new one missed nothing
+            report = log.warning if schedule.last_due_at else log.info  # new: it missed nothing
             report("schedule.missed", schedule=schedule.id, due_at=moment.isoformat())
             continue
         entry = _send(connection, ids, schedule)
@@ -146,7 +146,7 @@ def _send(
     assert row is not None
     ahead, wanted = state_ahead_of(row[0], row[2]), SymbolState(schedule.state)
     if row[2] is None and state_ends_by_itself(connection, schedule.symbol_id):
-        ahead = SymbolState.OPEN  # a market must not go on all night for a pause at its end
+        ahead = SymbolState.OPEN  # a pause must not keep a market open past its end
     if ahead in KEPT or ahead is wanted:
         log.info("schedule.passed", schedule=schedule.id, state=wanted.value, is_in=ahead.value)
         return None

@@ -1,8 +1,8 @@
-"""A symbol's market states as Postgres knows them: which one is ahead, who may ask, what is asked.
+"""A symbol's market states in Postgres: the state ahead, the lock for requests, the command's row.
 
-Who looks at the state ahead and then asks for another one holds the symbol's lock meanwhile, so
-that who looks first also comes first. Otherwise a schedule that looked before a halt could be
-sequenced after it, and end it.
+A request reads the state ahead and inserts its command under the symbol's lock, so that requests
+are sequenced in the order of their reads. Without the lock a schedule that read before a halt could
+be sequenced after the halt, and end it.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from matching.state.codec import decode_command, encode_command
 from orders.commands.build import set_state_command
 from orders.commands.words import STATE_TEXTS, STATES
 
-# What no program ends: a halt waits for a person, a closing for nobody.
+# The states that no program ends: a halt waits for a person, and closing is final.
 KEPT: Final = frozenset({SymbolState.HALT, SymbolState.CLOSED})
-# What the engine enters by itself after a sharp move, and leaves by itself.
+# The states that the engine enters by itself after a sharp move, and leaves by itself.
 _OF_INTERRUPTIONS: Final = frozenset({SymbolState.HALT, SymbolState.AUCTION})
 
-# One statement, one snapshot: a state that is on its way is seen in one place or in the other.
+# One statement, one snapshot: a change of state is seen as a waiting command or in the row.
 STATE_AHEAD: Final = """
 SELECT symbol.state, symbol.partition_id, (
     SELECT waiting.payload FROM orders_command AS waiting
@@ -45,13 +45,13 @@ INSERT INTO orders_command
     (id, partition_id, kind, symbol_id, payload, reserved_extra, note, created_at)
 VALUES (%s, %s, 'set_state', %s, %s, 0, %s, clock_timestamp())
 """
-# Both take STATE_LOCK_CLASS and the symbol's id, and end with the transaction.
+# Both locks take STATE_LOCK_CLASS and the symbol's id, and end with the transaction.
 STATE_LOCK: Final = "SELECT pg_advisory_xact_lock(%s, %s)"
 STATE_LOCK_TRY: Final = "SELECT pg_try_advisory_xact_lock(%s, %s)"
 
 
 def state_ahead_of(state: str, waiting: bytes | None) -> SymbolState:
-    """The state that a row of STATE_AHEAD tells."""
+    """Return the state ahead: the waiting SetState command's, or else the row's `state`."""
     if waiting is None:
         return SymbolState(state)
     command = decode_command(bytes(waiting))
@@ -60,10 +60,11 @@ def state_ahead_of(state: str, waiting: bytes | None) -> SymbolState:
 
 
 def state_ends_by_itself(raw: psycopg.Connection, symbol_id: int) -> bool:
-    """Whether the symbol is in a step of an interruption: its pause, or the auction after it.
+    """Tell whether the symbol is in a step of an interruption: its pause, or the auction after it.
 
-    Nobody asked for that state, and trading goes on after it without anybody's word. For a symbol
-    of which nothing is on its way.
+    The engine entered that state by itself, and trading goes on after it by itself. The answer
+    holds
+    for a symbol without a change of state on its way.
     """
     row = raw.execute(_STATE_ASKED, (symbol_id,)).fetchone()
     assert row is not None
@@ -94,7 +95,7 @@ def state_command_insert(
 
 @contextmanager
 def states_held(connection: psycopg.Connection, symbol_ids: set[int]) -> Iterator[None]:
-    """Hold these symbols' states, over several transactions: until what is sent is on its way."""
+    """Hold the state locks of these symbols over several transactions, on the session."""
     held = []
     try:
         for symbol_id in sorted(symbol_ids):

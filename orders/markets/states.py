@@ -1,6 +1,6 @@
-"""Which market state a symbol is in, will be in, and who asks for another one.
+"""Requests for another market state of a symbol, and the state that a symbol will be in.
 
-A state is a command to the engine, never an UPDATE: the symbol's row follows the engine.
+A change of state is a command to the engine, never an UPDATE: the symbol's row follows the engine.
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,11 @@ def symbol_state_request(
 ) -> int:
     """Ask the engine to move a symbol to another market state; return the command's id.
 
-    The symbol's row changes when the engine has obeyed, in its sequence. Raises symbol.closed
-    where the symbol is closed, or about to be: that is final.
+    The symbol's row changes when the engine has applied the command. Raises symbol.closed where the
+    symbol is closed, or about to be: closing is final.
     """
-    rules = catalogue_read().symbols_by_id[symbol_id]  # rare: a symbol made just now counts too
-    with _in_order(symbol_id):
+    rules = catalogue_read().symbols_by_id[symbol_id]  # read afresh: the symbol may be new
+    with _state_lock_held(symbol_id):
         if symbol_state_ahead(symbol_id) is SymbolState.CLOSED:
             raise DomainError(Code.SYMBOL_CLOSED, symbol=rules.units.code)
         job = CommandJob(
@@ -50,7 +50,7 @@ def symbol_state_request(
 
 
 def symbol_state_ahead(symbol_id: int) -> SymbolState:
-    """The state a symbol will be in when the engine has obeyed all that was asked for."""
+    """Return the state of a symbol once the engine has applied every command sent to it."""
     with connection.cursor() as cursor:
         cursor.execute(STATE_AHEAD, (symbol_id,))
         row = cursor.fetchone()
@@ -59,8 +59,8 @@ def symbol_state_ahead(symbol_id: int) -> SymbolState:
 
 
 @contextmanager
-def _in_order(symbol_id: int) -> Iterator[None]:
-    """One at a time asks for a symbol's states (orders/markets/state_rows.py)."""
+def _state_lock_held(symbol_id: int) -> Iterator[None]:
+    """Hold the lock under which a symbol's states are requested (orders/markets/state_rows.py)."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(STATE_LOCK, (STATE_LOCK_CLASS, symbol_id))
         yield

@@ -1,10 +1,10 @@
-"""Users who may not trade: suspended, who still sign in, read and cancel; deactivated, who do not.
+"""Users who may not trade: a suspended user still reads and cancels, a deactivated cannot.
 
-Both end the user's sockets and, unless staff say otherwise, every live order. Intake reads whether
-an account is barred after it has locked what an order pays with; whoever bars locks all of these
-before: so an order was accepted before and is seen here, or it is refused there. The cancels are
-commands of the engine. Whatever they missed is sent again by a task: an order that came to the
-engine after them, a symbol that takes no cancels just now, a process that died in between.
+Both acts end the user's sockets and, unless staff say otherwise, every live order. Each act locks
+all balances of the account first, and intake reads the bar under the lock of the balance that an
+order pays with: so an order is accepted before and seen here, or refused by intake. The cancels are
+commands of the engine. A task sends again what they missed: an order that reached the engine after
+them, a symbol that took no cancels at that moment, a process that died in between.
 """
 
 import time
@@ -26,7 +26,7 @@ from wallets.fragments import LIVE_ORDERS_OF_USERS
 from wallets.locks import account_funds_lock
 from wallets.selectors import account_id_of
 
-RESEND_MS: Final = 30_000  # a cancel that the engine may still have before it is not repeated
+RESEND_MS: Final = 30_000  # a younger cancel is not repeated: the engine may not have applied it
 ACCOUNTS_PER_RUN_MAX: Final = 200
 BARRED_NOTE: Final = "the user is suspended or deactivated"
 
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 def user_suspend(*, user_id: int, actor_id: int | None, reason: str, cancels: bool = True) -> int:
     """Keep a user from placing and amending; return in how many symbols cancels are on their way.
 
-    `cancels`: every live order of theirs ends. They may still read, cancel and revoke keys.
+    `cancels`: every live order of the user ends. The user may still read, cancel and revoke keys.
     """
     return _bar(user_id, SecurityKind.SUSPENDED, actor_id, reason, cancels, is_suspended=True)
 
@@ -44,7 +44,7 @@ def user_suspend(*, user_id: int, actor_id: int | None, reason: str, cancels: bo
 def user_deactivate(
     *, user_id: int, actor_id: int | None, reason: str, cancels: bool = True
 ) -> int:
-    """Keep a user out altogether: nobody signs in as them, and their keys do not work."""
+    """Keep a user out altogether: no sign-in, and no API key works; else as user_suspend."""
     return _bar(user_id, SecurityKind.DEACTIVATED, actor_id, reason, cancels, is_active=False)
 
 
@@ -78,7 +78,7 @@ def _bar(
         return 0
     try:
         codes = account_orders_cancel(account_id, requested_by=actor_id, note=reason)
-    except DomainError as error:  # the task sends what did not go out
+    except DomainError as error:  # the task sends the cancels that were not sent
         log.warning("suspension.cancel_later", account_id=account_id, code=error.code.value)
         return 0
     return len(codes)
@@ -97,7 +97,7 @@ def _readmit(
         transaction.on_commit(principals_forget)
 
 
-# Symbols in the last moments of an auction take no cancels of users; they are asked again later.
+# A symbol in an auction's cut-off takes no cancels of users; a later run sends them.
 _LEFT: Final = f"""
 SELECT DISTINCT live.account_id
 FROM exchange_user AS person
@@ -114,14 +114,14 @@ WHERE person.orders_end AND (person.is_suspended OR NOT person.is_active)
         WHERE sent.id > %(recent)s AND sent.kind = %(cancel_all)s
             AND sent.account_id = live.account_id AND sent.symbol_id = live.symbol_id)
 ORDER BY live.account_id LIMIT %(limit)s
-"""  # noqa: S608 - a piece of ours
+"""  # noqa: S608 - a constant of ours
 
 
 def barred_orders_cancel() -> int:
     """Send the cancels that orders of barred users still need; return for how many accounts.
 
-    One that is on its way, or went out just now, is not sent again: an engine that stands still
-    does not pile them up.
+    A cancel that is on its way, or was sent within RESEND_MS, is not sent again: cancels do not
+    pile up before an engine that stands still.
     """
     values: dict[str, str | int] = {
         "cutoff": SymbolState.AUCTION_CUTOFF.value,
