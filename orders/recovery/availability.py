@@ -1,8 +1,8 @@
-"""Which partitions have an engine at work, and how long what was accepted for them waits.
+"""Which partitions an engine serves, and how long accepted orders wait for a sequence.
 
-A worker touches its partition's row every second. The rows are read at most once in READ_EVERY_S by
-a process, whatever the number of orders: an order pays no round trip for the answer. A worker that
-restarts costs nobody an order; a partition that nobody serves would swallow them (docs/adr/0004).
+A worker touches its partition's row every second. A process reads the rows at most once in
+READ_EVERY_S, however many orders come: an order pays no round trip for the answer. A worker that
+restarts costs nobody an order; a partition without any worker would swallow them (docs/adr/0004).
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ from orders.recovery.lease import SILENCES
 
 READ_EVERY_S: Final = 1.0
 RETRY_AFTER_S: Final = 10
-# The oldest rows tell every partition's age, unless one partition's alone are so many.
+# The oldest rows show every partition's age, unless one partition alone has so many.
 WAITING_LOOK_MAX: Final = 10_000
 
 _WAITING: Final = """
@@ -41,14 +41,14 @@ SELECT id FROM orders_enginepartition UNION SELECT partition_id FROM exchange_sy
 
 
 def silence_of(partition_id: int) -> float | None:
-    """Seconds since an engine served the partition, READ_EVERY_S late; None: none ever did."""
+    """Return seconds since an engine served the partition, READ_EVERY_S late; None if never."""
     silences, age_s = silences_copy.reading()
     silence = silences.get(partition_id)
     return None if silence is None else silence + age_s
 
 
 def silences_read() -> dict[int, float]:
-    """Seconds since an engine served each partition, from the database."""
+    """Return the seconds since an engine served each partition, from the database."""
     with connection.cursor() as cursor:
         cursor.execute(SILENCES)
         return dict(cursor.fetchall())
@@ -58,20 +58,20 @@ silences_copy: Final = Copy(silences_read, age_max_s=READ_EVERY_S)
 
 
 def served_forget() -> None:
-    """Read afresh (after a change in this process, and between tests)."""
+    """Drop the cached answer (after a change in this process, and between tests)."""
     silences_copy.forget()
 
 
 def is_served(partition_id: int) -> bool:
-    """Whether an engine is at work, or was a moment ago: one that restarts is back at once."""
+    """Tell whether an engine serves the partition, or did a moment ago and may be restarting."""
     silence_s = silence_of(partition_id)
     return silence_s is not None and silence_s <= SILENCE_MAX_S
 
 
 def served_check(rules: SymbolRules) -> None:
-    """Raise engine.not_serving where what is accepted would wait for an engine that is not there.
+    """Raise engine.not_serving where no engine serves the symbol's partition.
 
-    For what reserves funds. Cancels are always taken: they are durable, and reserve nothing.
+    Only requests that reserve funds are checked. Cancels are always taken: they reserve nothing.
     """
     if not is_served(rules.partition_id):
         raise DomainError(
@@ -80,7 +80,7 @@ def served_check(rules: SymbolRules) -> None:
 
 
 def symbol_taking(code: str) -> SymbolRules:
-    """The rules of a symbol that takes new orders now.
+    """Return the rules of a symbol that takes new orders now.
 
     Raises symbol.unknown, symbol.not_listed and engine.not_serving.
     """
@@ -90,9 +90,9 @@ def symbol_taking(code: str) -> SymbolRules:
 
 
 def unsequenced_ages(raw: psycopg.Connection, now_ms: int) -> dict[int, float]:
-    """Seconds that the oldest order or command waits for a sequence, by partition; 0: none does.
+    """Return by partition the seconds that the oldest unsequenced order or command waits; 0: none.
 
-    Of every partition that has symbols or rows, whether anybody serves it or not.
+    Every partition that has symbols or rows is in the answer, whether an engine serves it or not.
     """
     oldest: dict[int, int] = dict(raw.execute(_WAITING, {"most": WAITING_LOOK_MAX}).fetchall())
     partitions = {row[0] for row in raw.execute(_PARTITIONS)} | oldest.keys()

@@ -1,9 +1,9 @@
 """An engine as the last committed batch left it: from a snapshot and the journal, or from rows.
 
-Without any snapshot there never was advanced state, and the rows of open orders are all there is to
-know. With one, the newest that can be loaded is followed by the journal after it: each command is
-applied again and must give the events it gave. Where no snapshot will do, all of the journal is
-tried. Only an engine with the checkpoint's state hash is believed (B3, D1).
+Without any snapshot there never was advanced state, and the rows of open orders hold the whole
+state. Otherwise the newest snapshot that can be loaded is taken, and the journal after it is
+applied again: each command must give the events it gave before. Where no snapshot serves, the whole
+journal is tried. Only an engine with the checkpoint's state hash is trusted (B3, D1).
 """
 
 import time
@@ -30,7 +30,7 @@ from orders.recovery.snapshots import engines_kept, has_snapshots
 
 JOURNAL_ROWS_PER_FETCH: Final = 200
 PROGRESS_EVERY_S: Final = 2.0
-# A load may take longer than a lease. Dead loaders are noticed at once all the same.
+# A load may take longer than a lease. A dead loader is still noticed at once, by its session.
 LOADING_LEASE_S: Final = 120
 
 _JOURNAL = """
@@ -42,12 +42,12 @@ log = structlog.get_logger(__name__)
 
 
 class JournalBroken(Exception):
-    """The journal does not lead from where the engine stands to the checkpoint."""
+    """The journal does not lead from the engine's sequence to the checkpoint."""
 
 
 @dataclass(slots=True)
 class Restored:
-    """An engine, and what has to be doubted of it."""
+    """A restored engine, and its doubtful symbols."""
 
     engine: Engine
     hash: StateHash
@@ -61,7 +61,7 @@ def engine_restore(
     units: Mapping[int, SymbolUnits],
     states: Mapping[int, SymbolState],
 ) -> Restored:
-    """Bring the partition's engine back. Raises LeaseLost."""
+    """Restore the partition's engine and name its doubtful symbols. Raises LeaseLost."""
     lease_keep(connection, lease)
     if not has_snapshots(connection, lease.partition_id, lease.last_seq):
         return _from_rows(connection, lease, units, states)
@@ -79,13 +79,13 @@ def engine_restore(
 
 
 def lease_keep(connection: psycopg.Connection, lease: Lease) -> None:
-    """Hold on to the partition while it is loaded. Raises LeaseLost."""
+    """Extend the lease while the partition is loaded. Raises LeaseLost."""
     if not lease_extend(connection, lease, seconds=LOADING_LEASE_S):
         raise LeaseLost(lease.epoch)
 
 
 def hash_of(engine: Engine, kept: StateHash) -> str:
-    """The state hash that a checkpoint of this engine has."""
+    """Return the state hash that a checkpoint of this engine has."""
     states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
     return kept.hexdigest(engine.sequence, states, advanced_hash(engine))
 
@@ -104,7 +104,7 @@ def _from_rows(
     doubtful = _symbols_add(engine, units, states)
     doubtful |= books_fill(connection, engine, units)
     kept = StateHash.of(engine)
-    if doubtful:  # the difference from the checkpoint is known, and where it lies
+    if doubtful:  # the differing symbols are known: no hash needed
         return Restored(engine, kept, doubtful, "an open order here cannot be read")
     if not _is_hash_equal(engine, kept, lease):
         note = "the rebuilt book differs from the checkpoint"
@@ -118,7 +118,7 @@ def _rescued(
     units: Mapping[int, SymbolUnits],
     states: Mapping[int, SymbolState],
 ) -> Restored:
-    """Nothing leads to the checkpoint: keep what rows tell, so that orders can be cancelled."""
+    """Take the orders from rows, so that they can be cancelled: nothing leads to the checkpoint."""
     log.critical(
         "matching.engine_lost",
         partition=lease.partition_id,
@@ -140,13 +140,13 @@ def _rescued(
 def _symbols_add(
     engine: Engine, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
 ) -> set[int]:
-    """Books for symbols that the engine does not know; return those with a strange state."""
+    """Add books for symbols new to the engine; return those whose state needs a snapshot."""
     strange = set()
     for symbol_id in units:
         if symbol_id in engine.books:
             continue
         state = STATES[states[symbol_id]]
-        # Other states need advanced state, so a snapshot tells of them.
+        # Every other state needs advanced state, so a snapshot holds it.
         engine.book(symbol_id).state = state if state in (OPEN, HALT) else OPEN
         if state not in (OPEN, HALT):
             strange.add(symbol_id)
@@ -169,7 +169,7 @@ def _states_differ(
 
 
 def _from_snapshots(connection: psycopg.Connection, lease: Lease) -> Restored | None:
-    """The first engine that ends at the checkpoint; or one whose hash alone differs; or None."""
+    """Return the first engine that ends at the checkpoint, else one that differs by hash alone."""
     second_best: Restored | None = None
     for engine in _beginnings(connection, lease):
         begun_seq = engine.sequence
@@ -202,7 +202,7 @@ def _beginnings(connection: psycopg.Connection, lease: Lease) -> Iterator[Engine
 
 
 def _follow(connection: psycopg.Connection, lease: Lease, engine: Engine) -> None:
-    """Apply the journal up to the checkpoint. Raises JournalBroken, LeaseLost."""
+    """Apply the journal up to the checkpoint. Raises JournalBroken and LeaseLost."""
     begun_seq, told_at = engine.sequence, time.monotonic()
     while engine.sequence < lease.last_seq:
         position = (lease.partition_id, engine.sequence, lease.last_seq, JOURNAL_ROWS_PER_FETCH)

@@ -1,7 +1,7 @@
-"""Where each symbol's public feed stands, and what of it outlives the worker.
+"""The state of each symbol's public feed, and the part of it that outlives the worker.
 
-It is kept in the partition's checkpoint: the depth sequence by symbol id, and under a word of its
-own what the last auctions gave, which no row and no snapshot of the engine says.
+The partition's checkpoint keeps the depth sequence by symbol id, and under a key of its own the
+results of the last auctions, which are in no row and no snapshot of the engine.
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ UNCROSSED: Final = "uncrossed"
 
 @dataclass(slots=True)
 class SymbolFeed:
-    """Where a symbol's public feed stands."""
+    """The state of a symbol's public feed."""
 
     sequence: int = 0  # of its depth channel
     last_ticks: int = 0  # price of the last trade, 0 before the first
-    market: MarketState = PLAIN_MARKET  # what its state channel told last
+    market: MarketState = PLAIN_MARKET  # last frame of its state channel
 
 
 def feeds_kept(feeds: Mapping[int, SymbolFeed]) -> dict[str, Any]:
-    """What the checkpoint keeps."""
+    """Return the part of the feeds that the checkpoint keeps."""
     kept: dict[str, Any] = {str(symbol_id): feed.sequence for symbol_id, feed in feeds.items()}
     uncrossed = {
         str(symbol_id): [feed.market.uncross_ticks, feed.market.uncross_lots]
@@ -36,7 +36,7 @@ def feeds_kept(feeds: Mapping[int, SymbolFeed]) -> dict[str, Any]:
 
 
 def feed_of(kept: Mapping[str, Any], symbol_id: int) -> SymbolFeed:
-    """The feed of a symbol as a checkpoint left it; the engine adds what it knows itself."""
+    """Return the feed of a symbol from a checkpoint; the engine adds the rest of its state."""
     key = str(symbol_id)
     ticks, lots = kept.get(UNCROSSED, {}).get(key, (0, 0))
     market = PLAIN_MARKET._replace(uncross_ticks=ticks, uncross_lots=lots)

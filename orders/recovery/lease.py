@@ -1,9 +1,10 @@
 """Who may write a partition: an epoch in Postgres, and a lease by the database's clock.
 
-The epoch is the fence: every write of a worker carries `WHERE epoch = mine`, so one that was
+The epoch is the fence: every write of a worker carries `WHERE epoch = mine`, so a worker that was
 paused, cut off or replaced changes nothing and notices. The lease only decides when a standby may
-take over. It ends when nobody renewed it in time, or at once when the owner's database session is
-gone: the owner holds a session advisory lock named after its epoch, which dies with the process.
+take over. The lease ends when it is not renewed in time, or at once when the owner's database
+session ends: the owner holds a session advisory lock named after its epoch, which ends with the
+process.
 (The lock needs a direct connection: a transaction pooler in between would hide the session.)
 """
 
@@ -23,18 +24,18 @@ INSERT INTO orders_enginepartition
 VALUES (%(id)s, 0, '', 0, 0, '0-0', '', '{}', clock_timestamp())
 ON CONFLICT (id) DO NOTHING
 """
-# With the partition comes the cursor that settles it.
+# Every partition has a settlement cursor.
 _ENSURE_CURSOR = """
 INSERT INTO orders_settlementcursor (partition_id, last_seq, updated_at)
 VALUES (%(id)s, 0, clock_timestamp()) ON CONFLICT (partition_id) DO NOTHING
 """
-# Seconds since anybody served each partition; negative while a lease runs.
+# Seconds since a worker served each partition; negative while a lease runs.
 SILENCES: Final = """
 SELECT id, extract(epoch FROM clock_timestamp() - greatest(updated_at, lease_until))::float8
 FROM orders_enginepartition
 """
-# The advisory lock is tried last, and only while the lease still runs: it must not be taken
-# for nothing. It is freed by the owner's session end, never by us.
+# The advisory lock is tried last, only while the lease still runs: otherwise it need not be taken.
+# The end of the owner's session frees that lock; this statement never does.
 _TAKE = """
 UPDATE orders_enginepartition
 SET epoch = epoch + 1, owner = %(owner)s, updated_at = clock_timestamp(),
@@ -62,7 +63,7 @@ _LET_GO = "SELECT pg_advisory_unlock(%(space)s, %(key)s)"
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A partition taken over, and where the worker before left it."""
+    """A partition taken over, and the position at which the worker before left it."""
 
     partition_id: int
     epoch: int
@@ -72,11 +73,11 @@ class Lease:
     stream_position: str
     state_hash: str
     feed_sequences: dict[str, Any]  # see orders/recovery/feeds.py
-    is_after_failure: bool = False  # the owner before did not give it back
+    is_after_failure: bool = False  # the owner before did not release it
 
 
 def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: str) -> Lease | None:
-    """Take the partition over if nobody holds it; None while somebody does. Never waits."""
+    """Take the partition over if no worker has its lease, else return None. Never waits."""
     space = _LOCK_SPACE + partition_id
     params = {"id": partition_id, "owner": owner, "space": space, "lease_s": LEASE_S}
     with connection.transaction():
@@ -87,7 +88,7 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
         if row is None:
             return None
         epoch, last_seq, published_seq, position, state_hash, feed_sequences = row
-        # Nobody else can hold the lock of an epoch that has only just begun.
+        # No other session can hold the lock of an epoch that has only just begun.
         connection.execute(_HOLD, {"space": space, "key": epoch % 2147483647})
     return Lease(
         partition_id=partition_id,
@@ -103,9 +104,9 @@ def lease_acquire(connection: psycopg.Connection, *, partition_id: int, owner: s
 
 
 def lease_extend(connection: psycopg.Connection, lease: Lease, *, seconds: int) -> bool:
-    """Keep the partition for so long without another word, for instance while it is loaded.
+    """Extend the lease by `seconds` from now, for instance while the partition is loaded.
 
-    A standby still takes over at once when the owner dies. False when it is no longer ours.
+    A standby still takes over at once when the owner dies. Returns False when the lease is lost.
     """
     key = {"id": lease.partition_id, "epoch": lease.epoch, "seconds": seconds}
     return connection.execute(_EXTEND, key).rowcount == 1
@@ -114,9 +115,9 @@ def lease_extend(connection: psycopg.Connection, lease: Lease, *, seconds: int) 
 def lease_release(
     connection: psycopg.Connection, lease: Lease, *, published_seq: int, stream_position: str
 ) -> bool:
-    """Give the partition back on a clean stop, so that a standby starts at once.
+    """Release the partition on a clean stop, so that a standby starts at once.
 
-    Return False when it was no longer ours.
+    Returns False when the lease was lost before.
     """
     key = {"space": _LOCK_SPACE + lease.partition_id, "key": lease.epoch % 2147483647}
     with connection.transaction():

@@ -1,8 +1,8 @@
-"""A partition after a restart: its engine, its feeds, its faults, and what has to be halted.
+"""A partition after a restart: its engine, its feeds, its faults, and the symbols to halt.
 
-A loaded engine must have the very state hash that the last committed batch left, and its open
-orders must be those of the rows. Where they are not, symbols are halted before anything else is
-applied: better no trade than one on a wrong book.
+A loaded engine must have the state hash that the last committed batch left, and its open orders
+must equal those of the rows. Where they differ, symbols are halted before any other command is
+applied: no trade is better than a trade on a wrong book.
 """
 
 import time
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 FAULTS_MAX: Final = 10_000
 
-# So many faults of the worker's own commands within this time: trying again only fails again.
+# After so many faults of the worker's own commands within this time a retry would only fail again.
 OWN_FAULTS_MAX: Final = 2
 OWN_FAULTS_WITHIN_S: Final = 600
 
@@ -65,15 +65,15 @@ class Loaded:
     feeds: dict[int, SymbolFeed]
     faulty_ids: frozenset[int]
     urgent: list[Command] = field(default_factory=list)
-    is_hash_equal: bool = True  # nothing of what was brought back is in doubt
-    set_aside: frozenset[int] = frozenset()  # symbols: the worker makes no commands of its own
-    blocked: frozenset[int] = frozenset()  # those of them of which no command can be applied
+    is_hash_equal: bool = True  # no symbol is in doubt
+    set_aside: frozenset[int] = frozenset()  # symbols for which the worker makes no commands
+    blocked: frozenset[int] = frozenset()  # those of set_aside for which no command can be applied
 
 
 def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerator) -> Loaded:
-    """Bring a partition back as its last batch left it. Raises LeaseLost.
+    """Load a partition as its last batch left it. Raises LeaseLost.
 
-    Symbols of which anything is in doubt are halted before anything else is applied.
+    Doubtful symbols are halted before any other command is applied.
     """
     started = time.monotonic()
     symbols = symbols_of_partition(connection, lease.partition_id)
@@ -106,10 +106,11 @@ def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerato
 
 
 def _set_aside(connection: psycopg.Connection, loaded: Loaded, lease: Lease) -> None:
-    """Leave symbols alone of which the worker's own commands failed again and again.
+    """Set aside the symbols for which the worker's own commands failed again and again.
 
-    They have no row that could be refused. Without them nothing expires; and where the work that
-    failed still is to be done, nothing else of the symbol can be.
+    The worker's own commands have no row that could be refused. Without them nothing of the symbol
+    expires. Where unfinished work of the engine failed, no other command of the symbol can be
+    applied.
     """
     rows = connection.execute(_OWN_FAULTS, (lease.partition_id, OWN_FAULTS_WITHIN_S))
     loaded.set_aside = frozenset(symbol_id for symbol_id, count in rows if count >= OWN_FAULTS_MAX)
@@ -138,7 +139,7 @@ def _feeds(
 
 
 def _ticks_or_none(price: Decimal, units: SymbolUnits) -> int:
-    """The price in ticks, or 0 where the grid it stood on is gone: then there is no last price."""
+    """Return the price in ticks, or 0 (no last price) where it is off the symbol's present grid."""
     try:
         return units.price_ticks(price)
     except NotExact as error:
@@ -175,7 +176,7 @@ def _halt(
 
 
 def _stays_halted(book: Book) -> bool:
-    """Whether only a command ends the halt: not an interruption, nor an opening under way."""
+    """Tell whether only a command ends the halt: not an interruption, nor an opening under way."""
     advanced = book.advanced
     if book.state != HALT or advanced is None:
         return book.state == HALT
@@ -184,10 +185,10 @@ def _stays_halted(book: Book) -> bool:
 
 
 def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Command]:
-    """Halts that are not in force yet: they go before every order that waits.
+    """Return the halts that are not in force yet: they are applied before every waiting order.
 
-    With a halt go the changes of its symbol that were asked for before it: a resume that waits
-    longer than the halt must not undo it.
+    Earlier changes of the same symbol's state come with a halt: an older resume must not be applied
+    after the halt and undo it.
     """
     waiting = _states_waiting(connection, partition_id)
     halts = {
@@ -197,6 +198,6 @@ def _halts_waiting(connection: psycopg.Connection, partition_id: int) -> list[Co
 
 
 def _states_waiting(connection: psycopg.Connection, partition_id: int) -> list[Command]:
-    """Changes of market states that were asked for and have no sequence yet, by age."""
+    """Return the unsequenced changes of market states, oldest first."""
     rows = connection.execute(_STATES_WAITING, (partition_id,))
     return [command_from_row(*row) for row in rows]

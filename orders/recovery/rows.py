@@ -1,7 +1,7 @@
-"""Open orders as their rows tell them: to fill books from, or to compare books with.
+"""Open orders from their rows: to fill books with, or to compare books with.
 
-A row that cannot be an open order must not stop the partition at every start: it is left out,
-loudly, and its symbol is halted before anything trades on the book that lacks it.
+A row that cannot be an open order must not stop the partition at every start. The order is left out
+and logged as critical, and its symbol is halted before anything trades on the incomplete book.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ from wallets.fragments import LIVE_ORDERS_OF_SYMBOLS
 ROWS_PER_FETCH: Final = 10_000
 TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
 
-# By the reservations: they are the live orders, however many million ended ones there are.
-# A reservation may outlive its order until it is settled; the status tells.
+# Found through reservations, which only live orders have: ended orders may number millions. A
+# reservation outlives its order until settlement; the status tells.
 _OPEN_ORDERS = f"""
 SELECT {ORDER_COLUMNS}, status, filled, priority_seq FROM orders_order
 WHERE id IN ({LIVE_ORDERS_OF_SYMBOLS})
@@ -41,20 +41,20 @@ log = structlog.get_logger(__name__)
 
 
 class Doubts:
-    """Symbols whose rows and books do not agree, and how many orders of each."""
+    """Symbols whose rows and books differ, and the number of differing orders of each."""
 
     def __init__(self, units: Mapping[int, SymbolUnits]) -> None:
         self.orders: Counter[int] = Counter()
         self._units = units
 
     def add(self, symbol_id: int, order_id: int, error: str) -> None:
-        """Count an order, and name the first ones."""
+        """Count a doubtful order; log the first TOLD_MAX of each symbol by id."""
         self.orders[symbol_id] += 1
         if self.orders[symbol_id] <= TOLD_MAX:
             log.critical("matching.open_order_doubtful", order_id=order_id, error=error)
 
     def symbol_ids(self) -> set[int]:
-        """Tell of the doubtful symbols and return them."""
+        """Log the doubtful symbols and return their ids."""
         for symbol_id, count in self.orders.items():
             code = self._units[symbol_id].code
             log.critical("matching.symbol_doubtful", symbol=code, orders=count)
@@ -68,11 +68,11 @@ def books_fill(
     *,
     is_rescue: bool = False,
 ) -> set[int]:
-    """Put the open orders into empty books; return the symbols of which some are left out.
+    """Put the open orders into empty books; return the ids of the symbols that are incomplete.
 
-    What waits for a trigger or a list, and what has terms that advanced state keeps, is not to be
-    had from rows alone: such orders are taken in, so that they can be cancelled, and their symbol
-    is among those returned. A `rescue` gives every book advanced state, and so the next batch its
+    Rows alone do not hold the state of orders that wait, or whose terms advanced state keeps. Such
+    orders are put in, so that they can be cancelled, and their symbol counts as incomplete.
+    `is_rescue` gives every book advanced state, so that the next batch is committed with a
     snapshot.
     """
     doubts = Doubts(units)
@@ -125,8 +125,8 @@ def books_differ(
 def _open_rows(
     connection: psycopg.Connection, units: Mapping[int, SymbolUnits]
 ) -> Iterator[dict[str, Any]]:
-    """Rows of open orders, in the order of their priority."""
-    # The whole set is wanted: here a sequential scan or a hash join is the right plan.
+    """Yield the rows of open orders, in the order of their priority."""
+    # All rows are read: here a sequential scan or a hash join is the right plan.
     with connection.transaction():
         for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
             connection.execute(f"SET LOCAL {setting} = on")
@@ -171,7 +171,7 @@ def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
 
 
 def _difference(book: Book, row: Row, units: SymbolUnits) -> str:
-    """What the engine has that the row says otherwise; nothing: they agree."""
+    """Return how the engine's order differs from its row, in words; empty where they agree."""
     order = open_order(book, row["id"])
     if order is None:
         return "the engine does not have it"
@@ -200,7 +200,7 @@ def _values(place: Place) -> tuple[object, ...]:
         place.self_trade,
         place.group_id,
         place.owner_tag,
-        place.terms or NO_TERMS,  # unset, or none: the same
+        place.terms or NO_TERMS,  # unset terms equal NO_TERMS
     )
 
 
@@ -208,7 +208,7 @@ def _resting_values(order: RestingOrder, is_market: bool) -> tuple[object, ...]:
     return (
         order.account_id,
         order.side,
-        0 if is_market else order.price_ticks,  # a bound may have been moved into the band
+        0 if is_market else order.price_ticks,  # the band may have moved its bound
         order.quantity_lots,
         order.left_lots + order.hidden_lots,
         order.post_only,

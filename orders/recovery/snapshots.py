@@ -1,9 +1,8 @@
-"""Snapshots of the engine: what brings a partition back that order rows alone cannot (ADR 0014).
+"""Snapshots of the engine: they restore the state that order rows alone do not hold (ADR 0014).
 
 Trailing stops, lists, cancel-afters and queues are not in rows. From the first advanced state on, a
-snapshot of the whole engine is written from time to time, in the transaction of a batch; the
-journal after it does the rest. A partition without advanced state has no snapshots and pays
-nothing.
+snapshot of the whole engine is written from time to time, in the transaction of a batch; recovery
+applies the journal after it. A partition without advanced state has no snapshots and pays nothing.
 """
 
 import time as clock
@@ -33,7 +32,7 @@ DELETE FROM orders_engineimage WHERE partition_id = %(id)s AND last_seq < (
         SELECT last_seq FROM orders_engineimage WHERE partition_id = %(id)s
         ORDER BY last_seq DESC LIMIT %(kept)s) AS newest)
 """
-# One by one: nearly always the first one will do, and a snapshot may be large.
+# Snapshots are read one by one: nearly always the newest serves, and a snapshot may be large.
 _POSITIONS: Final = """
 SELECT last_seq FROM orders_engineimage WHERE partition_id = %s AND last_seq <= %s
 ORDER BY last_seq DESC
@@ -50,10 +49,10 @@ class SnapshotWriter:
         self._last_seq: int | None = None  # of the last snapshot that this process wrote
 
     def due(self, engine: Engine) -> bool:
-        """Whether the batch that the engine stands after has to be committed with a snapshot.
+        """Tell whether the batch just applied has to be committed with a snapshot.
 
-        The batch whose commands made the first advanced state has to, and with advanced state a
-        process's first.
+        A process's first batch with advanced state is, and then one every SNAPSHOT_EVERY_COMMANDS
+        commands.
         """
         if self._last_seq is not None:
             return engine.sequence - self._last_seq >= SNAPSHOT_EVERY_COMMANDS
@@ -62,7 +61,7 @@ class SnapshotWriter:
     def write(
         self, connection: psycopg.Connection, partition_id: int, engine: Engine, time: datetime
     ) -> None:
-        """Write a snapshot where one is due; part of the batch's transaction, before its COMMIT."""
+        """Write a snapshot where one is due, in the batch's transaction, before its COMMIT."""
         if not self.due(engine):
             return
         started = clock.monotonic()
@@ -80,14 +79,14 @@ class SnapshotWriter:
 
 
 def has_snapshots(connection: psycopg.Connection, partition_id: int, last_seq: int) -> bool:
-    """Whether a snapshot was ever written: then rows alone do not tell the engine's state."""
+    """Tell whether a snapshot was ever written: then rows alone do not hold the engine's state."""
     return connection.execute(_POSITIONS, (partition_id, last_seq)).fetchone() is not None
 
 
 def engines_kept(
     connection: psycopg.Connection, partition_id: int, last_seq: int
 ) -> Iterator[Engine]:
-    """The engines of the kept snapshots, newest first; one that is refused is logged, left out."""
+    """Yield the engines of the kept snapshots, newest first; log and skip refused snapshots."""
     positions = connection.execute(_POSITIONS, (partition_id, last_seq)).fetchall()
     for (position,) in positions:
         row = connection.execute(_SNAPSHOT, (partition_id, position)).fetchone()
