@@ -46,11 +46,11 @@ from orders.settlement.task import SettlementNotifier
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25
 STEP_SILENCE_MAX_S: Final = 10.0
-# A wall clock so far ahead of the steady one, for so long, is believed.
+# A wall clock that stays so far ahead of the steady clock for so long is followed.
 JUMP_NS: Final = 1_000_000_000
 JUMP_STANDS_NS: Final = 30_000_000_000
 GAUGES_EVERY_S: Final = 2.0
-# How a worker that must not go on says why; its supervisor starts the next one.
+# Exit codes of a worker that must not go on; its supervisor starts the next worker.
 EXIT_LEASE_LOST: Final = 3
 EXIT_ENGINE_FAILED: Final = 4
 EXIT_DATABASE: Final = 5
@@ -75,7 +75,7 @@ log = structlog.get_logger(__name__)
 
 
 def steady_ns() -> int:
-    """The steady clock, which goes on while the machine is suspended where the system has one."""
+    """Return the steady clock; where the system has CLOCK_BOOTTIME it runs during a suspension."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
 
@@ -83,9 +83,9 @@ def steady_ns() -> int:
 class SystemClock:
     """Unix time in milliseconds as it was at the start, moved on by the steady clock.
 
-    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race. One that stays
-    ahead is followed, as a restart would: a virtual machine was stopped and goes on, and orders
-    that are due must not wait for the next start. The time never goes backwards.
+    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race. A wall clock
+    that stays ahead is followed, as after a restart: a virtual machine that was stopped goes on,
+    and due orders must not wait for the next start. The time never goes backwards.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class SystemClock:
 
 
 class Stop:
-    """Set by SIGTERM and SIGINT: the batch under way is finished, then the lease is given back."""
+    """Set by SIGTERM and SIGINT: the worker finishes its batch, then releases the lease."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -141,7 +141,7 @@ class Command(BaseCommand):
 
 
 class MatchingProcess:
-    """Waits for the lease, loads the partition, and runs the worker's loop until it has to end."""
+    """Waits for the lease, loads the partition, and runs the worker's loop to its end."""
 
     def __init__(self, partition_id: int, stop: Stop) -> None:
         self.partition_id = partition_id
@@ -152,7 +152,7 @@ class MatchingProcess:
         self._gauges_at = 0.0
 
     def health_serve(self) -> None:
-        """Answer probes; a worker that stands by is ready, one that hangs is not alive."""
+        """Serve probes: a worker that stands by is ready, a worker that hangs is not alive."""
         stepped = recency_check(
             lambda: self.stepped_at, limit_seconds=STEP_SILENCE_MAX_S, what="turn of the loop"
         )
@@ -165,7 +165,7 @@ class MatchingProcess:
         )
 
     def run(self) -> int:
-        """Return the exit code: 0 after a clean stop."""
+        """Run to the end and return the exit code: 0 after a clean stop."""
         LEASE_HELD.labels(self._label).set(0)
         try:
             with connect("matching") as connection:
@@ -182,7 +182,7 @@ class MatchingProcess:
             return EXIT_DATABASE
 
     def _lease_wait(self, connection: psycopg.Connection) -> Lease | None:
-        """Stand by until the partition is ours; None when told to stop first."""
+        """Stand by until this process has the lease; None when it is told to stop first."""
         is_told = False
         while not self.stop.is_set:
             self.stepped_at = time.monotonic()
@@ -198,7 +198,7 @@ class MatchingProcess:
     def _lead(self, connection: psycopg.Connection, lease: Lease) -> int:
         log.info("matching.lease_taken", partition_id=self.partition_id, epoch=lease.epoch)
         clock = SystemClock()
-        # By the wall clock, as orders get theirs: a trade must not seem older than its orders.
+        # Ids by the wall clock, like those of orders: a trade must not seem older than its orders.
         ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
         loaded = partition_load(connection, lease, ids)
         client = redis_client()

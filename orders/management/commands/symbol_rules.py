@@ -1,4 +1,4 @@
-"""`manage.py symbol_rules`: tell the engine what symbols are set to, where it does not know yet."""
+"""`manage.py symbol_rules`: send the engine those rules of symbols that it was not sent yet."""
 
 from argparse import ArgumentParser
 from typing import Any
