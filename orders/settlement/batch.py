@@ -2,8 +2,8 @@
 
 One batch is one transaction: read after the cursor, fold (orders/settlement/fold.py), append the
 entries, rewrite reservations, move the cursor, and touch the balances in the last statement before
-the commit. The cursor moves with the money, so an event is settled exactly once whatever dies (S1):
-settlement is idempotent by its position, not by looking for duplicates.
+the commit. The cursor moves with the money, so an event is settled exactly once, whatever process
+dies (S1): the position makes settlement idempotent, no search for duplicates does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ from wallets.reservations import OrderReservation
 from wallets.selectors import house_account_id
 
 # A batch ends with the journal row that reaches this many events: about 256 trades. Larger batches
-# settle a little faster but keep the balances' locks longer.
+# settle a little faster but hold the locks of balances longer.
 EVENTS_PER_SETTLEMENT: Final = 512
 ROWS_PER_SETTLEMENT: Final = 128
 
@@ -60,7 +60,7 @@ _ABOUT_ONE_ORDER: Final = (
 
 
 class StreamGap(Exception):
-    """The journal does not go on where the cursor stands: a row is missing. Nothing is settled."""
+    """A journal row is missing after the cursor. Nothing is settled."""
 
     def __init__(self, *, partition_id: int, expected: int, found: int) -> None:
         super().__init__(f"partition {partition_id}: expected {expected}, found {found}")
@@ -73,12 +73,12 @@ class Idle(Enum):
     """Why a run settled nothing."""
 
     SETTLED = "settled"  # there is nothing after the cursor
-    LOCKED = "locked"  # another run is at it at this moment
+    LOCKED = "locked"  # another run has locked the cursor
 
 
 @dataclass(frozen=True, slots=True)
 class SettledBatch:
-    """What one transaction settled. `balances` are those it changed, as they are now."""
+    """The result of one transaction. `balances` are the changed ones, with their new amounts."""
 
     partition_id: int
     first_seq: int
@@ -102,15 +102,15 @@ class _Batch:
 def settle_batch(connection: psycopg.Connection, partition_id: int) -> SettledBatch | None:
     """Settle the next events of a partition in one transaction; None when there was nothing to do.
 
-    The connection is in autocommit mode. Raises StreamGap, and AssertionError for a bug: nothing
-    is changed then, and the cursor stays where it was.
+    The connection is in autocommit mode. Raises StreamGap, and AssertionError for a bug; then
+    nothing is changed, the cursor included.
     """
     outcome = settle_next(connection, partition_id)
     return None if isinstance(outcome, Idle) else outcome
 
 
 def settle_next(connection: psycopg.Connection, partition_id: int) -> SettledBatch | Idle:
-    """As `settle_batch`, and tell whether nothing was left or another run holds the cursor."""
+    """Settle as `settle_batch` does; Idle says whether nothing was left or the cursor is locked."""
     with connection.transaction():
         cursor = connection.execute(_CURSOR, (partition_id,)).fetchone()
         if cursor is None:
@@ -178,10 +178,10 @@ def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) ->
 
 
 def orders_touched(rows: Iterable[Sequenced]) -> set[int]:
-    """Return the orders that the rows name and whose reservations they may change.
+    """Return the ids of the orders that the rows name and whose reservations they may change.
 
-    What is linked to these may change with them: the other one of a pool, and the orders that one
-    of these pays for (wallets.locks.reservations_locked finds them).
+    Linked orders may change with them: the other order of a pool, and the orders that a named
+    order's fills pay for (wallets.locks.reservations_locked finds both).
     """
     touched: set[int] = set()
     for row in rows:
@@ -235,7 +235,7 @@ def _amend_extras(
 def amends_refused(
     rows: Iterable[Sequenced], reservations: Mapping[int, OrderReservation]
 ) -> list[int]:
-    """Return the command ids of refused amends for which an order still holds extra funds."""
+    """Return the command ids of refused amends for which extra funds are still reserved."""
     pending = {one.pending_amend_id for one in reservations.values()} - {None}
     return [
         event.command_id

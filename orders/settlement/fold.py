@@ -1,12 +1,12 @@
-"""What engine events do to money: a pure fold over one batch, atoms in, changes out.
+"""The effect of engine events on money: a pure fold over one batch, atoms in, changes out.
 
-Settlement (orders/settlement/batch.py) reads what the fold needs, runs it, and writes what came
-out. A reservation that would go below zero, an event for an order that holds nothing: these are
-bugs and crash here, before anything is written. Nothing is ever clamped.
+Settlement (orders/settlement/batch.py) reads the fold's input, runs it, and writes its changes. A
+reservation that would go below zero and an event for an order without a reservation are bugs: they
+crash here, before anything is written. Nothing is ever clamped.
 
-A live order holds what it needs with what it has open: `reservation_atoms` at its limit, or at the
-bound it trades within as a market order. Who waits for a trigger holds from its acceptance on, an
-iceberg holds for what it hides, too. Orders with a linked life: wallets/linked.py.
+A live order's reservation covers its open quantity: `reservation_atoms` at its limit, or at its
+bound as a market order. An order with a trigger reserves from its acceptance on, an iceberg also
+for its hidden quantity. Linked orders: wallets/linked.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -62,7 +62,7 @@ class Fold:
         trade_ids: Iterable[int],
         amend_extras: Mapping[int, int],
     ) -> None:
-        """`amend_extras`: for refused amends, by command id, what was reserved for them."""
+        """`amend_extras`: atoms reserved on top for refused amends, by command id."""
         self.changes = SettlementChanges()
         self._reservations = reservations
         self._units = units
@@ -70,11 +70,11 @@ class Fold:
         self._trade_ids: Iterator[int] = iter(trade_ids)
         self._amend_extras = amend_extras
         self._links = Links(reservations.values(), units, self.changes)
-        # Whom self-trade prevention takes lots off: their next OrderAmended answers no command.
+        # Orders that self-trade prevention decrements: their next OrderAmended answers no command.
         self._decremented: set[int] = set()
 
     def apply(self, rows: Iterable[Sequenced]) -> SettlementChanges:
-        """Fold all rows; every trade id must be used up by them."""
+        """Fold all rows; they must use up all trade ids."""
         for row in rows:
             for event in row.events:
                 _HANDLERS[type(event)](self, row, event)
@@ -99,8 +99,9 @@ class Fold:
             self._links.stands_alone(maker)
         if taker.left_lots is not None:
             self._links.stands_alone(taker)
-        # A taker by quote amount is bounded by money, not lots. Only its own command enters it:
-        # whom its trades trigger takes in the same row, and is bounded by lots.
+        # A taker by quote amount is bounded by money, not lots, and is entered by its own command
+        # alone. Orders that its trades trigger take liquidity in the same row, and are bounded by
+        # lots.
         command = row.command
         by_budget = (
             type(command) is Place
@@ -134,7 +135,7 @@ class Fold:
     def _brought_in(
         self, event: Trade, reservation: OrderReservation, proceeds_atoms: int, left_lots: int
     ) -> None:
-        """Pass on what a fill brought in: base to a buyer, what is left of the fee to a seller."""
+        """Fund linked orders: with the base of a buyer, or the quote less the fee of a seller."""
         units = self._units[reservation.symbol_id]
         base_atoms = event.quantity_lots * units.base_atoms_per_lot
         credit_atoms = base_atoms if reservation.side == BUY else proceeds_atoms
@@ -149,10 +150,11 @@ class Fold:
         left_lots: int | None,
         units: SymbolUnits,
     ) -> int:
-        """Charge one side of a trade; take what it paid and no longer needs off its reservation.
+        """Charge one side of a trade and return its fee; unreserve what it paid and no longer
+        needs.
 
-        `left_lots` None: a taker by quote amount. It is trimmed when it ends, which it does in this
-        very command.
+        `left_lots` None: a taker by quote amount. Its reservation is trimmed at its end, which
+        comes in the same command.
         """
         before = None
         if left_lots is not None and reservation.left_lots is None:
@@ -161,8 +163,7 @@ class Fold:
         paid = notional_atoms + fee if reservation.side == BUY else lots * units.base_atoms_per_lot
         if before is not None:
             assert left_lots is not None
-            # The difference of two reservations keeps whatever is reserved on top for an amend on
-            # its way.
+            # The difference of two requirements leaves the extra of an amend on its way untouched.
             freed = before - reservation.required(left_lots, units)
             assert freed >= paid, (
                 f"order {reservation.order_id} pays more than it has: a trade outside its limit"
@@ -188,7 +189,7 @@ class Fold:
     def _accepted(self, row: Sequenced, event: OrderAccepted) -> None:
         command = row.command
         if type(command) is Place and command.price_ticks == event.price_ticks:
-            return  # nearly always
+            return  # the hot path
         if is_repriced(command, event):
             reservation = self._live(event.order_id)
             self._new_terms(reservation, event.price_ticks, event.quantity_lots)
@@ -201,12 +202,12 @@ class Fold:
         self._end(reservation)
 
     def _rejected(self, _row: Sequenced, event: OrderRejected) -> None:
-        # An id is sequenced once; releasing here would strip the order that has the id.
+        # An id is sequenced once; releasing here would empty the other order's reservation.
         assert event.code != DUPLICATE_ORDER_ID, f"order {event.order_id} was sequenced twice"
         self._end(self._live(event.order_id))
 
     def _prevented(self, _row: Sequenced, event: SelfTradePrevented) -> None:
-        # Who has nothing left of it ends instead, and is never asked for here again.
+        # An order decremented to nothing ends instead: its id stays here without effect.
         is_decrement = event.mode == STP_DECREMENT
         self._decremented = {event.maker_order_id, event.taker_order_id} if is_decrement else set()
 

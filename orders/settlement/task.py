@@ -1,8 +1,8 @@
 """When settlement runs: the matching worker asks for it, and one Celery task settles until idle.
 
-Whoever commits events leaves a flag in Redis and, if there was none, sends the task. The task takes
-the flag away before it looks, and looks again where the flag came back meanwhile. Without Redis
-nobody asks: beat sends the task every second.
+The worker sets a flag in Redis after it has committed events and, if the flag was not set, sends
+the task. The task clears the flag before it reads the journal, and reads again where the flag was
+set meanwhile. Without Redis there is no flag: beat sends the task every second.
 """
 
 import os
@@ -25,9 +25,9 @@ from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
 from exchange.realtime.publish import Frame, Publisher, balance_frame, encode_frames
 from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
 
-TASK: Final = "orders.tasks.settle_partition"  # its name from before: what waits is still found
+TASK: Final = "orders.tasks.settle_partition"  # an earlier name: queued tasks carry it
 SETTLE_RUN_SECONDS: Final = 5.0
-# A flag that was set for a run that died must not hold up the next one for long.
+# A flag that was set for a run that died must not delay the next run for long.
 FLAG_LIFE_MS: Final = 2_000
 IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 NOTIFY_FAILED: Final = Counter("takas_nudge_failed", "Settlement tasks that could not be sent")
@@ -36,17 +36,17 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
 class SettlementNotifier:
-    """Sends the settlement task of a partition whenever asked, at most one at a time.
+    """Sends the settlement task of a partition when notified, at most one at a time.
 
-    The matching worker never waits for a broker: one that is down can hold up whoever sends a task
-    for minutes. A thread of its own sends them; the worker only leaves word.
+    A broker that is down can block a sender for minutes, and the matching worker must never wait.
+    So a thread sends the tasks, and the worker only sets an event.
     """
 
     def __init__(self, publisher: Publisher, partition_id: int) -> None:
         self._publisher = publisher
         self._partition_id = partition_id
         self._is_wanted = threading.Event()
-        # A client of its own: this process runs no tasks and is not the Celery application.
+        # A separate client: this process runs no tasks and is not the Celery application.
         self._celery = Celery("takas-nudge", set_as_current=False)
         self._celery.config_from_object("django.conf:settings", namespace="CELERY")
         self._thread = threading.Thread(target=self._run, name="settlement-nudge", daemon=True)
@@ -59,7 +59,7 @@ class SettlementNotifier:
         self._is_wanted.set()
 
     def send(self) -> bool:
-        """Send the task unless one is on its way already; return whether it was sent."""
+        """Send the task unless the flag says that one is on its way; return whether it was sent."""
         if not self._publisher.settlement_flag_set(self._partition_id):
             return False
         self._celery.send_task(TASK, args=(self._partition_id,), retry=False)
@@ -78,17 +78,17 @@ class SettlementNotifier:
 
 
 class SettlementFlag(Protocol):
-    """How a run of settlement learns that something was committed after it looked."""
+    """Tells a run of settlement that events were committed after it read the journal."""
 
     def set(self) -> None:
-        """Say that there may be work."""
+        """Set the flag: there may be work."""
 
     def clear(self) -> bool:
-        """Take the flag down; True where it was set."""
+        """Clear the flag; return whether it was set."""
 
 
 class RedisSettlementFlag:
-    """The flag of a partition in Redis. Without Redis nobody sets it: beat looks every second."""
+    """The flag of a partition in Redis. Without Redis it is never set, and beat sends the task."""
 
     def __init__(self, client: redis.Redis, partition_id: int) -> None:
         self._client = client
@@ -117,10 +117,10 @@ def settle_until_idle(
 ) -> bool:
     """Settle batch after batch; return whether time ran out with work left.
 
-    No commit is missed. Whoever commits events sets the flag and, if it was not set, sends a task.
-    A run clears the flag before it looks, and looks again when the flag was set meanwhile. A run
-    that finds the cursor locked sets the flag and tries once more: if the cursor is locked still,
-    the run that locked it has yet to look at the flag.
+    No commit is missed. The worker sets the flag after a commit and, if it was not set, sends a
+    task. A run clears the flag before it reads, and reads again when the flag was set meanwhile. A
+    run that finds the cursor locked sets the flag and tries once more: if the cursor is still
+    locked, the run that locked it has yet to read the flag.
     """
     flag.clear()
     while True:
@@ -142,11 +142,11 @@ _connections: dict[int, psycopg.Connection] = {}
 
 
 def settlement_connection() -> psycopg.Connection:
-    """This process' own connection for settlement, opened anew when it broke."""
+    """Return this process' connection for settlement, opened anew when it broke."""
     pid = os.getpid()
     connection = _connections.get(pid)
     if connection is not None and connection.info.transaction_status is not IDLE:
-        connection.close()  # a task was interrupted in the middle of a statement
+        connection.close()  # a task was interrupted during a statement
     if connection is None or connection.closed:
         connection = _connections[pid] = connect("settlement")
     return connection
@@ -161,7 +161,7 @@ def connection_close() -> None:
 
 @shared_task(name=TASK)
 def settle_partition(partition_id: int) -> None:
-    """Settle what is after the partition's cursor, for SETTLE_RUN_SECONDS at most, then go on."""
+    """Settle for SETTLE_RUN_SECONDS at most; send the next task where work is left."""
     client = redis_client()
     until = time.monotonic() + SETTLE_RUN_SECONDS
     try:
@@ -176,8 +176,8 @@ def settle_partition(partition_id: int) -> None:
         log.critical("settlement.stopped", partition_id=partition_id, exc_info=True)
         raise
     except BaseException:
-        # A time limit strikes anywhere, in the middle of a statement too: a connection that waits
-        # for an answer nobody reads would fail every later task of this process.
+        # A task's time limit may strike during a statement: a connection with an unread answer
+        # would fail every later task of this process.
         connection_close()
         raise
     finally:
@@ -213,7 +213,7 @@ def _after_commit(client: redis.Redis, batch: SettledBatch) -> None:
 
 
 def balance_frames(batch: SettledBatch) -> list[Frame]:
-    """What the users whose balances changed are told."""
+    """Return the `balances` frames of the users whose balances changed."""
     return [
         balance_frame(
             row.account_id,
