@@ -30,11 +30,11 @@ assert {status for status, targets in NEXT.items() if not targets} == FINAL_STAT
 
 
 def advance(current: OrderStatus, target: OrderStatus) -> OrderStatus:
-    """Return target, or crash: the table knows every move there is."""
+    """Return `target`. Raises AssertionError for a move that is not in the table."""
     assert target in NEXT[current], f"{current} -> {target}"
     return target
 
 
 def is_final(status: OrderStatus) -> bool:
-    """Whether nothing can happen to the order any more."""
+    """Tell whether the status is final: nothing happens to such an order any more."""
     return not NEXT[status]

@@ -1,8 +1,8 @@
 """Orders, commands, trades and the engine's journal: shape and constraints only.
 
-Written by orders alone: intake inserts (orders/intake), the worker's results update
-(orders/recording/results.py). Orders and trades are partitioned by ranges of their time-ordered
-ids, so nothing has a real foreign key into them.
+Only the package orders writes these tables: intake inserts (orders/intake), the worker's results
+update (orders/recording/results.py). Orders and trades are partitioned by ranges of their
+time-ordered ids, so no foreign key can point to them.
 """
 
 from django.contrib.postgres.fields import ArrayField
@@ -27,7 +27,7 @@ from exchange.models import money_field, word_check
 
 _LIMITS = sorted(str(kind) for kind in LIMIT_TYPES)
 _GTD = str(TimeInForce.GTD)
-# Of an order, where it has them at all.
+# Columns of an order that are positive where they are not null.
 _POSITIVE = (
     "price",
     "bound_price",
@@ -58,7 +58,7 @@ class Order(models.Model):
     post_only = models.BooleanField(default=False)
     self_trade = models.CharField(max_length=16)
     price = money_field(null=True)  # limit price; a market order has none
-    bound_price = money_field(null=True)  # protective price of what trades as a market order
+    bound_price = money_field(null=True)  # protective price of an order without a limit
     reference_price = money_field(null=True)  # best opposite price when a market order came
     quantity = money_field(null=True)  # none for a market order by quote amount
     quote_amount = money_field(null=True)
@@ -69,14 +69,14 @@ class Order(models.Model):
     trail_amount = money_field(null=True)
     trail_ppm = models.IntegerField(null=True)
     activation_price = money_field(null=True)
-    bound_trail_ppm = models.IntegerField(null=True)  # its bound is so far from its stop price
-    # Where a trailing stop stood when that was last told (orders/recording/trailing.py).
+    bound_trail_ppm = models.IntegerField(null=True)  # distance of the bound from the stop price
+    # A trailing stop's position when it was last published (orders/recording/trailing.py).
     trail_stop_price = money_field(null=True)
     trail_bound_price = money_field(null=True)
     display_quantity = money_field(null=True)
     expires_at = models.DateTimeField(null=True)
     reprice = models.BooleanField(db_default=False, default=False)
-    reprice_limit = money_field(null=True)  # the last price that it may be moved to
+    reprice_limit = money_field(null=True)  # the last price it may be moved to
     list_id = models.BigIntegerField(null=True)  # of orders_orderlist
     group_id = models.BigIntegerField(db_default=0, default=0)  # exchange_accountgroup, 0: none
     owner_tag = models.BigIntegerField(db_default=0, default=0)  # exchange_apikey, 0: a session
@@ -107,7 +107,7 @@ class Order(models.Model):
             word_check("time_in_force", TimeInForce, "order_time_in_force_known"),
             word_check("self_trade", SelfTradePrevention, "order_self_trade_known"),
             word_check("trigger_source", TriggerSource, "order_trigger_source_known"),
-            # A limit order has a price, what trades as a market order a bound instead.
+            # A limit order has a price; an order that trades as a market order has a bound instead.
             models.CheckConstraint(
                 condition=Q(type__in=_LIMITS, price__isnull=False, bound_price__isnull=True)
                 | Q(~Q(type__in=_LIMITS), price__isnull=True, bound_price__isnull=False),
@@ -118,7 +118,7 @@ class Order(models.Model):
                 | (~Q(time_in_force=_GTD) & Q(expires_at__isnull=True)),
                 name="order_expires_iff_gtd",
             ),
-            # Least passes over what an order has not; one expression costs each insert less.
+            # least() ignores nulls; one expression costs each insert less than many.
             models.CheckConstraint(
                 condition=GreaterThan(Least(*_POSITIVE), 0), name="order_amounts_positive"
             ),
@@ -180,7 +180,7 @@ class ClientOrderId(models.Model):
 
 
 class OrderList(models.Model):
-    """Orders with a linked life. Its orders name it; in the order of their ids."""
+    """A list of linked orders. Its orders name it by `list_id`; their ids give their sequence."""
 
     id = models.BigIntegerField(primary_key=True)  # also the id of the command that enters it
     account_id = models.BigIntegerField()
@@ -197,7 +197,7 @@ class OrderList(models.Model):
 
 
 class Command(models.Model):
-    """Whatever travels to the engine and is no new order, and what came of it."""
+    """A command to the engine that is no new order, and its outcome."""
 
     id = models.BigIntegerField(primary_key=True)
     partition_id = models.IntegerField()
@@ -218,7 +218,7 @@ class Command(models.Model):
             models.Index(
                 fields=["id"], condition=Q(engine_seq__isnull=True), name="command_unsequenced"
             ),
-            # The last one of an order is at its end.
+            # An order's last command is at the end of its range.
             models.Index(fields=["order_id", "id"], name="command_of_order"),
         ]
         constraints = [
@@ -269,7 +269,7 @@ class Trade(models.Model):
 
 
 class EnginePartition(models.Model):
-    """The one writer of a group of symbols: who it is, until when, and where it stands."""
+    """The one writer of a group of symbols: its owner, its lease and its checkpoint."""
 
     id = models.IntegerField(primary_key=True)
     epoch = models.BigIntegerField(default=0)
@@ -287,9 +287,9 @@ class EnginePartition(models.Model):
 
 
 class EngineJournal(models.Model):
-    """One batch of the engine: its commands and events, what was published, and the state after.
+    """One batch of the engine: its commands and events, its frames, and the state hash after it.
 
-    Settlement reads it in order; republishing after a crash and replays read it too.
+    Settlement reads the rows in order; republishing after a crash and replays read them too.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -316,9 +316,10 @@ class EngineJournal(models.Model):
 
 
 class EngineImage(models.Model):
-    """The whole state of a partition's engine after a sequence (matching/state/snapshot.py).
+    """A snapshot: a partition's whole engine state after a sequence (matching/state/snapshot.py).
 
-    Written where order rows alone could not bring the engine back; the journal after it can.
+    It is written where order rows alone do not hold that state. The journal after it is applied to
+    it.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -337,7 +338,7 @@ class EngineImage(models.Model):
 
 
 class PreventedMatch(models.Model):
-    """A match that self-trade prevention did not let happen; kept for compliance."""
+    """A match that self-trade prevention did not let happen, kept for compliance."""
 
     id = models.BigIntegerField(primary_key=True)
     symbol_id = models.BigIntegerField()
@@ -381,7 +382,7 @@ class ScheduledState(models.Model):
     )
     on_date = models.DateField(null=True, blank=True, help_text="Once, on this day.")
     is_active = models.BooleanField(default=True)
-    last_due_at = models.DateTimeField(null=True, editable=False)  # what was sent last
+    last_due_at = models.DateTimeField(null=True, editable=False)  # sent or passed last
 
     class Meta:
         constraints = [
@@ -401,7 +402,7 @@ class ScheduledState(models.Model):
 
 
 class EngineFault(models.Model):
-    """A command that made the engine raise: it is refused from then on, with this on record."""
+    """A command that made the engine raise. The engine refuses it from then on."""
 
     command_id = models.BigIntegerField(primary_key=True)
     partition_id = models.IntegerField()
@@ -414,7 +415,7 @@ class EngineFault(models.Model):
 
 
 class SettlementCursor(models.Model):
-    """Up to which sequence a partition's events are in the ledger."""
+    """The sequence up to which a partition's events are in the ledger."""
 
     partition_id = models.IntegerField(primary_key=True)
     last_seq = models.BigIntegerField(default=0)

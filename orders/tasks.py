@@ -1,7 +1,7 @@
-"""Celery tasks of orders: what is due by the clock, and what has done its duty and is forgotten.
+"""Celery tasks of orders: work that is due by the clock, and the deletion of rows past their use.
 
-Settlement has its own (orders/settlement/task.py); here beat looks after it. Every task may run
-twice, at the same time as itself, or die anywhere.
+Settlement has its own task (orders/settlement/task.py); beat's safety net for it is here. Every
+task may run twice, at the same time as itself, or die anywhere.
 """
 
 import time
@@ -51,7 +51,7 @@ SELECT id, 0, now() FROM orders_enginepartition ON CONFLICT DO NOTHING
 
 @shared_task
 def settle_all() -> None:
-    """Measure every partition, served or not, and settle those with a lag: beat's safety net."""
+    """Measure the lag of every partition, served or not, and settle those that have one."""
     connection = settlement_connection()
     connection.execute(_CURSORS_MISSING)
     for partition_id, age_s in unsequenced_ages(connection, time.time_ns() // 1_000_000).items():
@@ -65,7 +65,7 @@ def settle_all() -> None:
 
 @shared_task
 def symbols_freeze(codes: list[str], note: str) -> int:
-    """Halt these symbols by command, those not halted or closed yet; return how many."""
+    """Halt by command those of these symbols that are not yet halted or closed; return how many."""
     frozen = symbols_halt(settlement_connection(), process_ids(), codes, note[:NOTE_LENGTH_MAX])
     if frozen:
         log.critical("symbols.frozen", symbols=frozen, note=note)
@@ -80,13 +80,13 @@ def schedules_run_now() -> int:
             settlement_connection(), process_ids(), RedisPublisher(), datetime.now(UTC)
         )
     except BaseException:
-        connection_close()  # as in settle_partition; symbols held for a schedule are free with it
+        connection_close()  # as in settle_partition; it frees the state locks too
         raise
 
 
 @shared_task
 def symbol_rules_send_all() -> int:
-    """Send the rules of symbols that the engine was not told yet; return how many."""
+    """Send the rules of symbols that the engine was not sent yet; return how many."""
     return symbol_rules_converge()
 
 
@@ -118,7 +118,10 @@ def forget_client_order_ids() -> int:
 
 
 def client_order_ids_forget(connection: psycopg.Connection, now_ms: int) -> int:
-    """Walk the ids oldest first, a page a transaction, up to orders too young to have ended."""
+    """Free ids oldest first, a page a transaction, up to orders younger than the time to keep.
+
+    Returns how many ids were freed. `now_ms`: Unix milliseconds.
+    """
     young = id_floor(now_ms - CLIENT_ORDER_ID_KEEP_MS)
     last_id = forgotten = 0
     for _ in range(DELETES_PER_RUN_MAX):
@@ -153,7 +156,7 @@ ORDER BY journal.id LIMIT %s
 
 @shared_task
 def journal_trim() -> int:
-    """Delete engine journal rows past their retention: published, settled and audited ones only."""
+    """Delete journal rows past their retention that are published, settled and audited."""
     with (
         connect("trim") as connection,
         periodic_lock(connection, PeriodicTask.JOURNAL_RETENTION) as held,
@@ -165,7 +168,7 @@ def journal_trim() -> int:
 
 
 def journal_rows_trim(connection: psycopg.Connection, keep_days: int) -> int:
-    """Delete batch after batch; the last row always stays, so that positions can be compared."""
+    """Delete rows in bounded transactions; return how many. Each partition's last row stays."""
     assert keep_days > 0
     trimmed = 0
     for _ in range(DELETES_PER_RUN_MAX):
