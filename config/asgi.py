@@ -10,7 +10,7 @@ from django.core.asgi import get_asgi_application
 from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
-get_asgi_application()  # loads the apps: what follows imports models
+get_asgi_application()  # loads the apps, whose models the next imports need
 
 from exchange.infra import health  # noqa: E402
 from exchange.realtime.channels import websocket_urlpatterns  # noqa: E402
@@ -20,7 +20,7 @@ PROBES = ("/livez", "/readyz")
 
 
 async def probes(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer what a load balancer asks; anything else is not here."""
+    """Answer the probes of a load balancer, and no other address."""
     path = scope["path"] if scope["method"] in ("GET", "HEAD") else ""
     asked = path if path in PROBES else ""
     status, body, content_type = await sync_to_async(WS.answer)(asked)

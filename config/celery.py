@@ -1,8 +1,8 @@
 """The Celery app: `celery -A config.celery worker|beat`, with logs and probes like all roles.
 
 The worker's parent answers the probes; its children leave their metrics in files
-(PROMETHEUS_MULTIPROC_DIR). A worker or beat that hangs on a broken broker connection looks alive to
-everybody else: here it is alive only while tasks keep passing, and beat sends one each second.
+(PROMETHEUS_MULTIPROC_DIR). A worker or beat that hangs on a broken broker connection would look
+alive. So the probe calls it alive only while tasks keep passing; beat sends one each second.
 """
 
 import os
@@ -17,7 +17,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.dev")
 
 SILENCE_MAX_SECONDS: Final = 60.0
 
-# A worker under root is only dangerous with pickle: ours takes JSON alone (settings/parts/redis).
+# A worker under root is dangerous with pickle only; this one takes JSON alone
+# (settings/parts/redis).
 warnings.simplefilter("ignore", SecurityWarning)
 
 app = Celery("takas")
@@ -29,7 +30,7 @@ _last_task: list[float] = [time.monotonic()]
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Django has configured it; a receiver here is what keeps Celery from doing it again."""
+    """Keep Celery from configuring logging, which Django has configured: a receiver is enough."""
 
 
 @signals.task_received.connect

@@ -1,4 +1,4 @@
-"""Every environment variable, read here and nowhere else: typed, checked, with a way to fix it.
+"""Every environment variable, read here and nowhere else: typed, checked, with a hint to fix it.
 
 Precedence: the process environment, then `.env`, then (development only) the file that a running
 `manage.py stack` leaves in its data folder, so that `manage.py audit` in a second terminal finds
@@ -27,7 +27,7 @@ ROLES: Final = ("web", "ws", "matching", "worker", "beat", "command")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 PROD_SECRET_LENGTH_MIN: Final = 50
 
-# What somebody set on purpose, as opposed to what a stack left in its file.
+# Names of variables that somebody set on purpose; values from a stack's file are not among them.
 given: Final[set[str]] = set()
 
 
@@ -231,7 +231,7 @@ def environment_read(mode: Mode) -> Environment:
         env.read_env(BASE_DIR / ".env", overwrite=False)
     given.update(os.environ)
     if mode == "dev":
-        # Not into os.environ: a stack started from here must not take them for given.
+        # Not into os.environ: a stack started from here must not treat them as set on purpose.
         left = pairs_read(stack_env_path(os.environ.get("DATA_DIR", ".data")))
         env.ENVIRON = {**left, **os.environ}
     values: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Commands whose code is in tests/lab: only a checkout of the repository has it."""
+"""Commands whose code is in tests/lab, which only a checkout of the repository has."""
 
 from argparse import ArgumentParser
 from importlib import import_module
@@ -17,7 +17,7 @@ class LabCommand(BaseCommand):
         return self._behind().create_parser(prog_name, subcommand, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The command behind the door adds its own."""
+        """Add nothing: the command behind the door adds its own arguments."""
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Run the command behind the door."""

@@ -1,4 +1,4 @@
-"""HTTP: granian serves this, one event loop a process. It answers orders, threads the rest."""
+"""The HTTP application for granian: an event loop a process answers orders, threads the rest."""
 
 import gc
 
@@ -21,7 +21,7 @@ def _health_serve() -> None:
     try:
         health.serve("web", settings.METRICS_PORT, WEB.ready, tolerated=WEB.tolerated)
     except OSError as error:
-        # Another process of this role has the port. It is better to serve unmeasured than not.
+        # Another process of this role has the port. Serving unmeasured is better than not serving.
         log.error(
             "web.health_port_taken",
             port=settings.METRICS_PORT,
@@ -31,11 +31,11 @@ def _health_serve() -> None:
 
 
 documents_make()
-wait_page(0)  # made before the first who needs it
+wait_page(0)  # made before the first request that needs it
 application = Door(django, threads=settings.WEB_THREADS, routes=ON_LOOP)
 _health_serve()
 if not settings.TRUST_PROXY:
     connections_watch(not_ports={settings.METRICS_PORT})
-# What is there now stays: without it every look for garbage in all of it stops the loop for 80 ms.
+# Freeze the objects made so far: else each full collection stops the event loop for 80 ms.
 gc.collect()
 gc.freeze()

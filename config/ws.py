@@ -1,8 +1,8 @@
 """WebSockets: `python -m config.ws` is daphne without bodies.
 
-daphne writes the body of a request into a file before it asks anybody. Here a request with a body
-is refused by its head, and so is one for a host name that is not ours; a head has a deadline, and a
-connection has one request: it becomes a WebSocket (config/ws_protocol.py), or it ends.
+daphne writes the body of a request into a file before any check. Here the head decides: a request
+with a body is refused, and a request for a host name that is not ours. A head has a deadline. A
+connection has one request: it becomes a WebSocket (config/ws_protocol.py), or the connection ends.
 """
 
 import sys
@@ -19,13 +19,13 @@ from twisted.web.http import HTTPChannel
 from config.ws_protocol import SocketProtocol
 
 HEAD_SECONDS: Final = 15
-PROBES: Final = (b"/livez", b"/readyz")  # a probe asks by address
+PROBES: Final = (b"/livez", b"/readyz")  # probes send an address as Host
 _BODY: Final = b"413 Request Entity Too Large"
 _HOST: Final = b"400 Bad Request"
 
 
 def host_allowed(host: str) -> bool:
-    """Whether `web` would take a request with this Host header."""
+    """Tell whether `web` would take a request with this Host header."""
     request = HttpRequest()
     request.META = {"HTTP_HOST": host}
     try:
@@ -41,14 +41,14 @@ class SocketRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
     refused = False
 
     def gotLength(self, length: int | None) -> None:
-        """The head is complete, none of the body was read. None: the body is a chunked one."""
+        """Refuse by the head, before any of the body is read. `length` None: a chunked body."""
         super().gotLength(0)
         self.channel.persistent = False
         if length != 0:
             self._refuse(_BODY)
 
     def handleContentChunk(self, data: bytes) -> None:
-        """What of a refused body was on its way already is dropped."""
+        """Drop the part of a refused body that was already on its way."""
 
     def process(self) -> Any:
         if not self.refused and self.path not in PROBES and not self._is_for_us():
@@ -67,10 +67,10 @@ class SocketRequest(WebRequest):  # type: ignore[misc]  # daphne has no types
 
 
 class SocketChannel(HTTPChannel):
-    """A connection until it is a WebSocket. Its time is counted from its beginning."""
+    """A connection before it is a WebSocket; its deadline counts from the connection's start."""
 
     def resetTimeout(self) -> None:
-        """Bytes that trickle in give a head no more time."""
+        """Do nothing: bytes that trickle in give a head no more time."""
 
 
 class SocketFactory(HTTPFactory):  # type: ignore[misc]
@@ -87,7 +87,7 @@ class SocketFactory(HTTPFactory):  # type: ignore[misc]
 
 
 class SocketServer(Server):  # type: ignore[misc]
-    """daphne's server around our factories: its `run` names them, and nothing else does."""
+    """daphne's server with our factories: the setters replace those that its `run` assigns."""
 
     @property
     def http_factory(self) -> SocketFactory:

@@ -1,8 +1,8 @@
 """One WebSocket of the ws role: daphne's protocol with a bound on everything that a client causes.
 
-The consumer bounds messages and what the feed holds for a socket. Here is bounded what it never
+The consumer bounds messages and a socket's send queue. This protocol bounds what the consumer never
 sees: control frames and their answers, pieces of messages, bytes before the handshake is answered,
-and the time that an end may take. Names of methods are those that daphne and autobahn call.
+and the time that a close may take. daphne and autobahn prescribe the names of the methods.
 """
 
 import time
@@ -38,7 +38,7 @@ class SocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # daphne has no 
     # --- what comes in ----------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes that come while the handshake waits for its answer wait too: one read of them."""
+        """Keep bytes that come before the handshake is answered: one read of them, then no more."""
         if self._deaf:
             self.transport.pauseProducing()
         elif self.state == self.STATE_CONNECTING and hasattr(self, "handshake_deferred"):
@@ -55,21 +55,21 @@ class SocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # daphne has no 
         return super().processData() and not self._deaf
 
     def onFrameBegin(self) -> None:
-        """Each frame counts: a message, a piece of one, a ping, a pong nobody asked for."""
+        """Count each frame: a message, a piece of a message, a ping, an unsolicited pong."""
         if self._bucket.take(time.monotonic()):
             super().onFrameBegin()
         else:
             self._end(int(CloseCode.TOO_MANY_MESSAGES))
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """After our close frame nobody takes messages."""
+        """Drop messages that come after our close frame."""
         if self.state == self.STATE_OPEN:
             super().onMessage(payload, isBinary)
 
     # --- what goes out ----------------------------------------------------------------------
 
     def onPing(self, payload: bytes) -> None:
-        """Answer it; while the client does not read, the newest pong waits and the others go."""
+        """Answer a ping; while the client does not read, only the newest pong is kept."""
         if self.transport.producerPaused:
             self._pong_due = payload
         else:
@@ -77,7 +77,7 @@ class SocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # daphne has no 
             self.sendPong(payload)
 
     def serverSend(self, content: Any, binary: bool = False) -> None:
-        """Send a frame of the send queue: there is room, so a pong that is due goes before it."""
+        """Send a frame of the send queue: there is room now, so a waiting pong goes before it."""
         if self._pong_due is not None:
             self.sendPong(self._pong_due)
             self._pong_due = None
@@ -86,21 +86,21 @@ class SocketProtocol(WebSocketProtocol):  # type: ignore[misc]  # daphne has no 
     # --- how it ends ------------------------------------------------------------------------
 
     def _fail_connection(self, code: int = 1001, reason: str = "") -> None:
-        """A message that is too large, or that breaks the protocol: say so, then end."""
+        """Close after a message that is too large or breaks the protocol, with the reason."""
         self.failedByMe = True
         self.wasClean = False
         self.wasNotCleanReason = reason
         self._end(code)
 
     def _end(self, code: int) -> None:
-        """Say why and read nothing more; in CLOSE_SECONDS the transport is aborted."""
-        self.sendCloseFrame(code=code)  # once: it does nothing on a socket that is closing
+        """Send a close frame, read nothing more, and abort the transport after CLOSE_SECONDS."""
+        self.sendCloseFrame(code=code)  # does nothing on a socket that is closing
         self._deaf = True
         self.data = b""
         self.transport.pauseProducing()
 
     def _closeConnection(self, abort: bool = False) -> None:
-        """What is still to be written has a deadline: a client that reads nothing holds nothing."""
+        """Give unsent data a deadline, so that a client that reads nothing keeps no connection."""
         super()._closeConnection(abort)
         if not abort:
             self.transport.reactor.callLater(CLOSE_SECONDS, self.transport.abortConnection)

@@ -1,4 +1,4 @@
-"""Django as a WSGI application. It is served through config/web.py, behind the door."""
+"""Django as a WSGI application, which config/web.py serves behind its door."""
 
 import os
 

@@ -89,6 +89,6 @@ def keys_write(path: Path, keys: Mapping[str, Credentials]) -> None:
 
 
 def keys_read(path: Path) -> dict[str, Credentials]:
-    """Read what `keys_write` wrote; raises OSError, or ValueError where it is something else."""
+    """Read the file of `keys_write`. Raises OSError, or ValueError for any other content."""
     content = msgspec.json.decode(path.read_bytes(), type=dict[str, tuple[str, str]])
     return {name: Credentials(key, secret) for name, (key, secret) in content.items()}

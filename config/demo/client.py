@@ -33,7 +33,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class ClientError(Exception):
-    """The exchange could not be asked, or what it answered is not HTTP."""
+    """The exchange could not be asked, or its answer is not HTTP."""
 
 
 class NotSent(ClientError):
@@ -89,7 +89,7 @@ class Response:
         try:
             body = _DECODE(self.body)
         except msgspec.DecodeError:
-            return ""  # a proxy's error page: the status says all there is
+            return ""  # a proxy's error page: only the status says anything
         return str(body.get("code", "")) if isinstance(body, dict) else ""
 
 
@@ -289,7 +289,7 @@ class Client:
         self._parser = ResponseParser()
 
     def get(self, path: str) -> Response:
-        """GET a path; asks once more where an idle connection had been closed meanwhile."""
+        """GET a path; send it once more where the idle connection had been closed meanwhile."""
         try:
             return self.request("GET", path)
         except OutcomeUnknown:

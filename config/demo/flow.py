@@ -186,7 +186,7 @@ def _cell(value: object) -> str:
 
 @dataclass(slots=True)
 class FlowExtent:
-    """What must be known of a flow before it can be replayed. Amounts in quote or base units."""
+    """Totals and grid of a flow, needed before its replay. Amounts in quote or base units."""
 
     commands: int = 0
     orders: int = 0
@@ -194,7 +194,7 @@ class FlowExtent:
     price_max: Decimal = Decimal(0)
     quantity_max: Decimal = Decimal(0)
     quantity_total: Decimal = Decimal(0)  # of sells
-    notional_bound: Decimal = Decimal(0)  # of all buys: no order can hold more
+    notional_bound: Decimal = Decimal(0)  # of all buys: reservations never exceed it
     tick: Decimal = Decimal(1)  # the greatest power of ten, at most 1, that divides every price
     lot: Decimal = Decimal(1)  # likewise for quantities
     _cancelled: "array[int]" = field(default_factory=lambda: array("Q"), repr=False)
@@ -239,7 +239,7 @@ def flow_measure(path: Path) -> FlowExtent:
 
 
 def _places(value: Decimal) -> int:
-    """Decimal places that matter: 1.50 has one."""
+    """Return the number of significant decimal places: 1 for 1.50."""
     exponent = value.normalize().as_tuple().exponent
     assert isinstance(exponent, int)
     return max(0, -exponent)

@@ -1,4 +1,4 @@
-"""A seeded market: what many small traders around a wandering price would send. Pure.
+"""A seeded market: the commands of many small traders around a wandering price. Pure.
 
 The price reverts to its mean; most orders are passive and near the touch, many are cancelled,
 some take a level, a few sweep several. The generator keeps its own book
@@ -25,7 +25,7 @@ BOOK_FULL_SHARE: Final = 0.6  # below this share of the open-order limit, only p
 
 @dataclass(frozen=True, slots=True)
 class MarketShape:
-    """What one symbol's market looks like. Prices in quote units, sizes in base units."""
+    """The parameters of one symbol's market. Prices in quote units, sizes in base units."""
 
     price: Decimal
     tick: Decimal
@@ -52,7 +52,7 @@ class MarketGenerator:
 
     @property
     def price_ticks(self) -> int:
-        """Where the wandering price stands now."""
+        """Return the present wandering price, in ticks."""
         return max(2, round(float(self._mean_ticks) * math.exp(self._drift)))
 
     def forget(self, order_id: int) -> None:
@@ -91,14 +91,14 @@ class MarketGenerator:
         distance = shape.spread_ppm + random.expovariate(1 / shape.depth_ppm)
         away = max(1, round(mid * distance / 1e6))
         price_ticks = max(1, mid - away if side == "buy" else mid + away)
-        # One in eight is an ordinary limit order: where the price has run away, it trades.
+        # One in eight is an ordinary limit order: it trades where the price has moved past it.
         kind = "limit" if random.randrange(8) == 0 else "post_only"
         if kind == "post_only" and self.book.crosses(side, price_ticks):
-            kind = "limit"  # the price moved through resting orders: somebody takes them
+            kind = "limit"  # the price moved through resting orders: take them
         return self._order(time_ms, side, kind, price_ticks, self._lots(1.0))
 
     def _take(self, time_ms: int, *, sweep: bool) -> FlowCommand:
-        """Take from the side that the wandering price leans on."""
+        """Return an order that takes from either side; with `sweep`, from several levels."""
         random = self._random
         side = random.choice(("buy", "sell"))
         other = "sell" if side == "buy" else "buy"

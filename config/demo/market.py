@@ -1,8 +1,8 @@
 """The living market of a demonstration: makers that trade with each other through the public API.
 
-Each symbol has a seeded generator. It keeps a picture of its own open orders; every so often that
-picture is compared with what the exchange says, so that whatever else trades here, or a process
-that was killed, leaves no orders behind.
+Each symbol has a seeded generator with a list of its own open orders. From time to time that list
+is compared with the exchange's, so that trades of others, or a process that was killed, leave no
+stray orders behind.
 """
 
 import logging
@@ -31,7 +31,7 @@ assert len(SYMBOL_WEIGHTS) == len(SYMBOLS)
 
 @dataclass(slots=True)
 class _Market:
-    """One symbol: its generator, and where the generator's orders are on the exchange."""
+    """One symbol: its generator, and the exchange's ids of the generator's orders."""
 
     symbol: DemoSymbol
     generator: MarketGenerator
@@ -66,7 +66,7 @@ class DemoMarket:
         self.sent = 0
 
     def run(self, seconds: float = 0.0) -> None:
-        """Trade for that long, or until `is_stopping`. Failures are waited out."""
+        """Trade for `seconds`, or until `is_stopping`; 0: without end. Failures are waited out."""
         end = time.monotonic() + seconds if seconds else float("inf")
         next_at = time.monotonic()
         reconcile_at = 0.0  # at once: an earlier run may have left orders
@@ -96,7 +96,7 @@ class DemoMarket:
         if command.action == "cancel":
             known = market.placed.pop(command.order_id, None)
             if known is not None:
-                # A refusal says that it has traded: then it is gone, which is what was wanted.
+                # A refusal means that the order has ended, which is as good.
                 self._ask(known[1], "DELETE", f"/api/v1/orders/{known[0]}")
             return
         maker = self._random.randrange(len(self._clients))
@@ -108,7 +108,7 @@ class DemoMarket:
             return
         if command.type != "market":
             market.placed[command.order_id] = (str(response.json()["id"]), maker)
-        # What the simple book has filled will never be cancelled by the generator.
+        # The generator never cancels an order that the simple book has filled.
         for trade in market.generator.trades:
             for order_id in (trade.buy_order_id, trade.sell_order_id):
                 if order_id not in market.generator.book.orders:
@@ -153,7 +153,7 @@ class DemoMarket:
         return None
 
     def _reconcile(self) -> None:
-        """Make picture and exchange agree: cancel what is not in the picture, drop what is gone."""
+        """Cancel open orders that the generator does not have; drop those that have ended."""
         for market in self._markets:
             ours = {place[0]: order_id for order_id, place in market.placed.items()}
             open_ids: set[str] = set()

@@ -1,4 +1,4 @@
-"""What the demonstration exchange lists, who trades on it and with what: data only."""
+"""The demonstration's symbols, people, fees and funds: data only."""
 
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -28,8 +28,8 @@ TRADER_FUNDS: Final = {"BTC": Decimal(1), "ETH": Decimal(20), "USDT": Decimal(50
 MAKER_FUNDS: Final = {"BTC": Decimal(500), "ETH": Decimal(8_000), "USDT": Decimal(30_000_000)}
 
 
-# The generator's price stays within half a percent of its mean: its own trades never come near this
-# band, but who empties one side of a book on purpose sees an interruption, and does not wait long.
+# The generator's price stays within half a percent of its mean, so its own trades never come near
+# this band. A visitor who empties one side of a book sees an interruption, a short one.
 RULES: Final = {
     "band_ppm": 100_000,
     "interruption_limit_s": 15,

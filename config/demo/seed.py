@@ -49,9 +49,9 @@ def reference_seed() -> None:
 
 
 def rules_seed() -> None:
-    """Tell the engine what the demonstration's symbols are set to, where it does not know yet.
+    """Send the engine those rules of the demonstration's symbols that it was not sent yet.
 
-    Outside any transaction: what is sent must find the symbols committed.
+    To be called outside any transaction: the commands must find the symbols committed.
     """
     codes = [symbol.code for symbol in SYMBOLS]
     for symbol_id in Symbol.objects.filter(code__in=codes).values_list("pk", flat=True):
@@ -59,7 +59,7 @@ def rules_seed() -> None:
 
 
 def maker_tier_ensure() -> Tier:
-    """The tier without an order-rate limit; its users may trade with themselves if they ask."""
+    """Return the tier without an order-rate limit; its users may ask for no self-trade check."""
     tier, _ = Tier.objects.get_or_create(
         name=MAKER_TIER, defaults={"orders_per_second": 0, "may_self_trade": True}
     )
@@ -107,7 +107,7 @@ def makers_seed(data: Path) -> None:
 
 
 def _is_good(credentials: Credentials | None, user: User) -> bool:
-    """Whether the exchange still knows these keys, and can read their secret."""
+    """Tell whether the exchange still has this key, and can decrypt its secret."""
     if credentials is None:
         return False
     key = ApiKey.objects.filter(user=user, key_id=credentials.key, revoked_at=None).first()
@@ -120,7 +120,7 @@ def _is_good(credentials: Credentials | None, user: User) -> bool:
 
 
 def _keys_kept(path: Path) -> dict[str, Credentials]:
-    """The keys of an earlier seed; none where the file is missing or spoilt: it is made anew."""
+    """Return the keys of an earlier seed; none where the file is missing or unreadable."""
     try:
         return keys_read(path)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A plain book that says what a price-time venue would do: the generator's own truth.
+"""A plain book with price-time priority, by which the generator knows its own market.
 
 Deliberately obvious (dicts of lists, best price by min and max) and independent of matching/, so
 that generated recordings are a second opinion on the engine. Prices in ticks, quantities in lots.

@@ -1,4 +1,4 @@
-"""What all environments share; topics are in `parts/`."""
+"""The settings that all environments share; `parts/` has one module a topic."""
 
 from pathlib import Path
 
@@ -46,7 +46,7 @@ MIDDLEWARE = [
     "exchange.infra.http.request_id.RequestIdMiddleware",
     "exchange.web.middlewares.HostMiddleware",
     "exchange.infra.http.shortcut.ShortcutMiddleware",
-    # What follows is the long way: pages, and API requests that a cookie may authenticate.
+    # The middlewares below serve pages, and API requests that a cookie may authenticate.
     "exchange.web.middlewares.ProbesMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "django.middleware.security.SecurityMiddleware",

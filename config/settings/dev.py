@@ -1,4 +1,4 @@
-"""Development and `make demo`: readable, on this machine only."""
+"""Settings of development and `make demo`: readable logs, on this machine only."""
 
 from config.settings.base import *  # noqa: F403 - settings are names
 

@@ -3,8 +3,8 @@
     python child.py SIGNAL PARENT_PID COMMAND...
 
 Run as a script with `-S -E` (nothing but the standard library), so that it costs milliseconds. The
-kernel keeps the wish over exec, but drops it when a process changes its user: `setpriv` has an
-option of its own for that case (config/stack/servers.py).
+kernel keeps the parent-death signal over exec, but clears it when a process changes its user:
+`setpriv` has an option of its own for that case (config/stack/servers.py).
 """
 
 import ctypes
@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(getattr(signal, signal_name)))
     if os.getppid() != int(parent_pid):
-        sys.exit(1)  # the parent died before the wish was made
+        sys.exit(1)  # the parent died before the signal was set
     os.execvp(command[0], command)  # noqa: S606 # nosec B606 - the purpose
 
 

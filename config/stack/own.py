@@ -1,7 +1,7 @@
 """A stack of one's own in a temporary folder: for tools that find none running, and for tests.
 
-The stack is a child process (`manage.py stack`), so that what is measured or killed is what an
-operator runs. It ends with this process, whatever ends this process.
+The stack is a child process (`manage.py stack`), so that tools measure or kill the processes that
+an operator runs. It ends with this process, whatever ends this process.
 """
 
 import os
@@ -27,7 +27,7 @@ from config.stack.state import (
     state_read,
 )
 
-# The stack gives up itself where nothing moves (config/stack/patience.py): for one that hangs.
+# Only for a stack that hangs: a stack whose roles do not move gives up (config/stack/patience.py).
 READY_SECONDS_MAX: Final = 1_800.0
 STOP_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
@@ -48,15 +48,15 @@ class RunningStack:
     ws_url: str
 
     def state(self) -> dict[str, Any]:
-        """What the stack says about itself now: pids and states by role."""
+        """Return the stack's present state: pids and states by role."""
         return state_read(self.data)
 
     def environment(self) -> dict[str, str]:
-        """The environment of commands that belong to this stack."""
+        """Return the environment of commands that belong to this stack."""
         return {**os.environ, "DATA_DIR": str(self.data)}
 
     def manage(self, *words: str) -> int:
-        """Run a management command on this stack, its output on ours; return its status."""
+        """Run a management command on this stack with our output; return its exit status."""
         command = [sys.executable, str(BASE_DIR / "manage.py"), *words]
         return subprocess.run(  # our own manage.py
             child_command(command, signal.SIGTERM), env=self.environment(), check=False
@@ -64,7 +64,7 @@ class RunningStack:
 
 
 def running_stack(data: Path) -> RunningStack | None:
-    """The stack that runs in this folder and is ready, if there is one."""
+    """Return the stack that runs in this folder and is ready, or None."""
     state = state_read(data)
     if not state.get("ready") or process_birth(int(state["pid"])) is None:
         return None
@@ -80,7 +80,7 @@ def own_stack(*words: str, data: Path | None = None) -> Iterator[RunningStack]:
     folder = data or Path(tempfile.mkdtemp(prefix="takas-"))
     # Postgres may run as another user than ours and has to pass through.
     folder.chmod(0o711)
-    # Being asked to end must run the `finally` below, like Ctrl-C does.
+    # SIGTERM must run the `finally` below, as Ctrl-C does.
     before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     process = _started(folder, words)
     try:
@@ -93,7 +93,7 @@ def own_stack(*words: str, data: Path | None = None) -> Iterator[RunningStack]:
 
 
 def log_tail(folder: Path) -> str:
-    """The end of a stack's log."""
+    """Return the end of a stack's log."""
     content = (folder / LOG_NAME).read_bytes()
     return content[-LOG_TAIL_BYTES:].decode(errors="replace")
 

@@ -1,7 +1,7 @@
-"""How long a role that is not ready yet is waited for: as long as something moves, with a bound.
+"""The wait for a role that is not ready yet: it goes on while the role moves, with a bound.
 
-A machine may be slow and busy with other things, so no fixed time tells a role that hangs from one
-that is still at work. What it prints and the processor time that it uses do.
+A machine may be slow and busy with other things, so no fixed time tells a role that hangs from a
+role that still works. Its printed lines and its processor time do.
 """
 
 import time
@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-QUIET_SECONDS: Final = 90.0  # nothing printed and next to nothing computed for so long: it hangs
-READY_SECONDS_MAX: Final = 900.0  # and no role is waited for longer than this, whatever it does
-# Less than this is what a process uses that only waits and answers that it is not ready.
+QUIET_SECONDS: Final = 90.0  # without a line and almost no processor time: it hangs
+READY_SECONDS_MAX: Final = 900.0  # the bound of the wait, whatever the role does
+# A process that only waits, and answers that it is not ready, uses less than this.
 CPU_SECONDS_PER_SIGN: Final = 2.0
 TICKS_PER_SECOND: Final = 100  # of /proc: USER_HZ, the same on every Linux
 
 
 @dataclass(slots=True)
 class Patience:
-    """Is told what a role has done so far, and says when it has been waited for long enough."""
+    """Follows a role's lines and processor time, and says when the wait for it is over."""
 
     quiet_seconds: float
     seconds_max: float
@@ -33,13 +33,13 @@ class Patience:
         self._began = self._moved = self.now()
 
     def look(self, lines: int, cpu_seconds: float) -> None:
-        """Take note of how many lines it has printed and how long it has computed, in all."""
+        """Note the role's total of printed lines and of processor seconds."""
         if lines > self._lines or cpu_seconds >= self._cpu_seconds + CPU_SECONDS_PER_SIGN:
             self._moved = self.now()
             self._lines, self._cpu_seconds = lines, cpu_seconds
 
     def ended_why(self) -> str | None:
-        """Why it is not waited for any longer; None: it is."""
+        """Return why the wait is over, in words; None while it goes on."""
         now = self.now()
         if now - self._began >= self.seconds_max:
             return f"it had {self.seconds_max:g} s"
@@ -53,7 +53,7 @@ class Patience:
 
 
 def group_cpu_seconds(group: int) -> float:
-    """Processor time of all processes of a group, and of their children that have ended."""
+    """Return the processor seconds of a group's processes and of their ended children."""
     return sum(_cpu_ticks(entry, group) for entry in Path("/proc").iterdir()) / TICKS_PER_SECOND
 
 
@@ -63,6 +63,7 @@ def _cpu_ticks(entry: Path, group: int) -> int:
     try:
         after_name = (entry / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0  # it ended while we looked
-    # After the name: state, parent, group; user and system time, and those of ended children.
+        return 0  # the process ended meanwhile
+    # Fields after the name: 0 to 2 are state, parent, group; 11 to 14 user and system time, own and
+    # of ended children.
     return sum(map(int, after_name[11:15])) if int(after_name[2]) == group else 0

@@ -1,4 +1,4 @@
-"""The roles of a stack: their commands, the order they start in, how they are asked and stopped."""
+"""The roles of a stack: their commands, the order of their start, their probes and stop signals."""
 
 import asyncio
 import signal
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from config.env import BASE_DIR, ENV
 from config.stack.servers import Server, child_command
 
-# A kept-alive connection holds its place: well above the clients that stay connected at once.
+# A kept-alive connection holds its place, so the limit is well above the clients connected at once.
 WEB_CONNECTIONS_MAX: Final = 4_096
 WEB_BACKLOG: Final = 2_048
-# For the whole head of a request, and for the wait between two on one connection.
+# Bounds the whole head of a request, and the wait between two requests on one connection.
 WEB_HEAD_TIMEOUT_MS: Final = 15_000
 WEB_HEAD_BUFFER_BYTES: Final = 64 * 1024
 WORKER_PROCESSES: Final = 2
@@ -143,17 +143,17 @@ def _web(layout: Layout, workers: int) -> list[str]:
         "--http", "1", "--no-ws", "--http1-header-read-timeout", str(WEB_HEAD_TIMEOUT_MS),
         "--http1-buffer-size", str(WEB_HEAD_BUFFER_BYTES),
         "--backpressure", str(WEB_CONNECTIONS_MAX), "--backlog", str(WEB_BACKLOG),
-        # While it waits between dead and new worker granian forgets that it was asked to stop.
+        # While it waits to replace a dead worker, granian ignores a request to stop.
         "--respawn-failed-workers", "--respawn-interval", "0.1",
-        # One that is still starting does not hear that it is to stop.
+        # A worker that is still starting ignores a request to stop.
         "--workers-kill-timeout", "10",
         "--log-level", "error",
     ]  # fmt: skip
 
 
 def _ws(layout: Layout) -> list[str]:
-    # Without --proxy-headers: exchange/infra/http/address.py reads what the proxy says, for both
-    # doors.
+    # Without --proxy-headers: exchange/infra/http/address.py reads the proxy's headers, for web
+    # too.
     return [
         sys.executable, "-m", "config.ws", "-b", layout.host, "-p", str(layout.ws_port),
         "--verbosity", "0", "--no-server-name",
@@ -161,7 +161,7 @@ def _ws(layout: Layout) -> list[str]:
 
 
 def traffic_role(name: str, words: Sequence[str], *, once: bool) -> Role:
-    """A management command that sends orders through the public API."""
+    """Return the role of a management command that sends orders through the public API."""
     return Role(
         name=name,
         command=child_command(manage(*words), signal.SIGTERM),
@@ -171,7 +171,7 @@ def traffic_role(name: str, words: Sequence[str], *, once: bool) -> Role:
 
 
 def folder_empty(folder: Path) -> None:
-    """Make a folder, without what an earlier process left in it."""
+    """Make a folder, or empty it of an earlier process' files."""
     folder.mkdir(exist_ok=True)
     for path in folder.iterdir():
         path.unlink()

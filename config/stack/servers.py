@@ -1,8 +1,8 @@
 """Postgres and Redis out of wheels, as plain child processes: for the stack and for the tests.
 
 Both listen on unix sockets in a folder of mode 0700 and nowhere else. Postgres refuses to run as
-root: then it runs as `nobody`, who may not be able to enter the folders above a clone (/root), so
-it is given the one capability to pass through them instead of any folder being opened up.
+root, so root runs it as `nobody`. That user may not enter the folders above a clone (/root). So
+Postgres gets the one capability to pass through them, and no folder's mode is changed.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ READY_SECONDS_MAX: Final = (
 )
 STOP_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02
-# In order of preference: CAP_DAC_READ_SEARCH is enough, some containers only have the other.
+# In order of preference: CAP_DAC_READ_SEARCH is enough, but some containers lack it.
 PASSING_CAPABILITIES: Final = ((2, "dac_read_search"), (1, "dac_override"))
 
 
@@ -42,7 +42,7 @@ class ServerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How one server is started, asked whether it is ready, and stopped."""
+    """The commands that start and stop one server, and the probe of its readiness."""
 
     name: str
     command: list[str]
@@ -67,7 +67,7 @@ def socket_folder(data: Path) -> Path:
 
 
 def private_folder(path: Path, *, owner: int | None = None) -> Path:
-    """Make a folder of mode 0700; refuse one that belongs to somebody else."""
+    """Make a folder of mode 0700; refuse a folder that belongs to another user."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     allowed = {os.getuid(), owner if owner is not None else os.getuid()}
     if path.stat().st_uid not in allowed:
@@ -140,8 +140,8 @@ def _become(programs: Path, *folders: Path) -> list[str]:
             f"{UNPRIVILEGED_USER} (PostgreSQL does not run as root) cannot reach {programs} or "
             f"{folders[0]}: move the clone, use --data, or set DATABASE_URL to a server"
         )
-    # Postgres asks access(2) about its own programs, which looks at capabilities of a user that is
-    # not root only with this bit. All other capabilities are gone at the exec.
+    # Postgres calls access(2) on its own programs. For a user that is not root, access(2) respects
+    # capabilities only with this bit. All other capabilities are gone at the exec.
     passing = [f"--inh-caps=-all,+{capability}", f"--ambient-caps=-all,+{capability}"]
     return [*plain, "--securebits=+no_setuid_fixup", *passing]
 
@@ -184,7 +184,7 @@ def _write_postgres_conf(data: Path, sockets: Path, *, durable: bool) -> None:
         "fsync": on,
         "full_page_writes": on,
         "synchronous_commit": on,
-        "autovacuum": on,  # tests would see plans change under them
+        "autovacuum": on,  # off in tests: it would change plans during them
         "jit": "off",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",

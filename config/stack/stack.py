@@ -1,4 +1,4 @@
-"""The whole exchange in one command: servers, schema, demo data, roles; and the end of it all."""
+"""One run of the stack: it starts servers, schema, demo data and roles, and stops them all."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ DEMO_LOGINS: Final = "ada, boris, cem (traders), admin (back office); password t
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for on the command line."""
+    """The options of the command line."""
 
     data: Path
     host: str
@@ -50,7 +50,7 @@ class Stack:
     ready: bool = False
 
     def main(self) -> int:
-        """Run until stopped; raise StackRefused or ServerUnavailable if it cannot start."""
+        """Run until stopped. Raises StackRefused or ServerUnavailable if the stack cannot start."""
         options = self.options
         state.folder_prepare(options.data)
         lock = state.lock_take(options.data)  # open until this process ends
@@ -78,7 +78,7 @@ class Stack:
             await starting
             return await self._serve(interrupted)
         except state.StackRefused as refused:
-            say(f"cannot start: {refused}")  # whatever the stopping has to say after it
+            say(f"cannot start: {refused}")  # before the output of the stopping
             raise
         finally:
             say("stopping")
@@ -117,7 +117,7 @@ class Stack:
         for words in steps:
             if not self.supervisor.stopping.is_set():
                 await self.supervisor.run(words[0], roles.manage(*words))
-        # The engine first: who is asked before it runs would only answer "degraded".
+        # The engine first: the other roles would only report "degraded" before it runs.
         engine, *others = roles.exchange_roles(self.layout)
         for group in ([engine], others):
             await self._start_together(group)
@@ -125,7 +125,7 @@ class Stack:
             self.ready = True
             self._publish()
             self._announce()
-        # Who sends orders is a client: it comes when the exchange is open.
+        # The senders of orders are clients: they start when the exchange is open.
         await self._start_together(self._traffic())
 
     async def _start_together(self, group: list[roles.Role]) -> None:
@@ -135,7 +135,7 @@ class Stack:
         await self.supervisor.start_all(wanted)
 
     async def _server_roles(self) -> list[roles.Role]:
-        """Check the servers that were given; return roles for those that were not."""
+        """Check the configured servers; return roles for those that are not configured."""
         embedded = []
         if "DATABASE_URL" in env.given:
             _database_answers(env.ENV.database_url)
@@ -169,7 +169,7 @@ class Stack:
         return {**chosen, **settings}
 
     def _leave_addresses(self) -> None:
-        """For commands in a second terminal, and for the next start: it needs the same secrets."""
+        """Write stack.env, for commands in a second terminal and for the next start's secrets."""
         own = {k: v for k, v in self.addresses.items() if k not in env.given}
         state.stack_env_write(self.options.data, {**self.secrets, **own, "DEMO": self._demo_word()})
 

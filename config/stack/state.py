@@ -1,4 +1,4 @@
-"""What a stack keeps in its data folder: one lock, its secrets, and where everything runs.
+"""The files of a stack's data folder: its lock, its secrets, and the addresses of its processes.
 
 `stack.lock`  held by the one stack that uses the folder; the kernel lets go of it when that dies
 `stack.env`   addresses and secrets, read by later commands and by the next start (config/env.py)
@@ -24,14 +24,14 @@ from config.env import pairs_read
 
 FREE_BYTES_MIN: Final = 512 * 1024 * 1024
 LEFTOVER_STOP_SECONDS: Final = 10
-# Below those that the kernel gives to connections going out (32768 and above).
+# Below the ports that the kernel gives to outgoing connections (32768 and above).
 PORTS_FROM: Final = 20_000
 PORTS_TO: Final = 32_000
 PORTS_EACH: Final = 64
 POLL_SECONDS: Final = 0.05
 
 _ports_tried = itertools.count()
-_ports_held: list[int] = []  # their locks
+_ports_held: list[int] = []  # descriptors of their locks
 
 
 class StackRefused(Exception):
@@ -39,7 +39,7 @@ class StackRefused(Exception):
 
 
 def folder_prepare(folder: Path) -> None:
-    """Make the data folder; refuse one that cannot be written or has no room."""
+    """Make the data folder. Raises StackRefused if it is not writable or has no room."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".write-test"
@@ -58,7 +58,7 @@ def folder_prepare(folder: Path) -> None:
 
 
 def lock_take(folder: Path) -> int:
-    """Become the only stack of this folder; return the lock's descriptor, to be kept open."""
+    """Take the lock of this folder; return its descriptor, which the caller keeps open."""
     descriptor = os.open(folder / "stack.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,7 +73,7 @@ def lock_take(folder: Path) -> int:
 
 
 def port_check(host: str, port: int, option: str) -> None:
-    """Refuse a port that somebody listens on."""
+    """Raise StackRefused for a port on which this process cannot listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,11 +87,11 @@ def port_check(host: str, port: int, option: str) -> None:
 
 
 def ports_free(count: int) -> list[int]:
-    """Return ports that nobody listens on now, and that nobody else will be given.
+    """Return free ports that no other process will be given.
 
-    Every process begins in a place of its own and keeps what it was given until it ends: what
-    starts at the same time does not meet. No connection going out takes one before it is listened
-    on. Raises StackRefused when there are not so many.
+    Every process begins its search at a port of its own and locks its ports until it ends, so that
+    processes that start together get different ports. Outgoing connections use other ports. Raises
+    StackRefused when there are not so many.
     """
     ports: list[int] = []
     for _ in range(PORTS_TO - PORTS_FROM):
@@ -107,7 +107,7 @@ def ports_free(count: int) -> list[int]:
 
 
 def _port_hold(port: int) -> int:
-    """Take the port's lock for as long as this process lives. Raises OSError: somebody has it."""
+    """Take the port's lock until this process ends. Raises OSError when another process has it."""
     folder = Path(tempfile.gettempdir()) / f"takas-ports-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     fd = os.open(folder / str(port), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -123,9 +123,9 @@ def _port_hold(port: int) -> int:
 
 
 def secrets_load(folder: Path) -> dict[str, str]:
-    """Return this folder's secrets, made at its first start: its database is encrypted with them.
+    """Return this folder's secrets, which are made at its first start.
 
-    The Fernet key encrypts API secrets at rest, so it must stay with the data.
+    The Fernet key encrypts API secrets in the database, so it must stay with the data.
     """
     kept = pairs_read(folder / "stack.env")
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -136,7 +136,7 @@ def secrets_load(folder: Path) -> dict[str, str]:
 
 
 def stack_env_write(folder: Path, values: dict[str, str]) -> None:
-    """Leave addresses and secrets for later commands, readable by the owner alone."""
+    """Write addresses and secrets for later commands, readable by the owner alone."""
     lines = "".join(f"{name}={value}\n" for name, value in values.items())
     _replace(folder / "stack.env", "# Written by `manage.py stack`.\n" + lines)
 
@@ -145,7 +145,7 @@ def stack_env_write(folder: Path, values: dict[str, str]) -> None:
 
 
 def state_read(folder: Path) -> dict[str, Any]:
-    """Return what the stack in this folder says about itself, or an empty table."""
+    """Return the contents of this folder's stack.json, or an empty dict."""
     try:
         state = json.loads((folder / "stack.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -154,7 +154,7 @@ def state_read(folder: Path) -> dict[str, Any]:
 
 
 def state_write(folder: Path, state: dict[str, Any]) -> None:
-    """Publish the state in one step: a reader never sees half of it."""
+    """Write stack.json in one step, so that a reader never sees half of it."""
     _replace(folder / "stack.json", json.dumps(state, indent=2) + "\n")
 
 
@@ -187,14 +187,14 @@ def process_birth(pid: int) -> int | None:
 
 
 def leftovers_stop(folder: Path) -> list[str]:
-    """End what a killed stack left running; return the names of the roles that were ended."""
+    """End the roles that a killed stack left running; return their names."""
     roles = state_read(folder).get("roles", {})
     left = {
         name: role["pid"]
         for name, role in roles.items()
         if role.get("pid") and process_birth(role["pid"]) == role.get("birth")
     }
-    # Postgres is not killed if it can be helped: it would have to recover.
+    # SIGINT first: a killed Postgres would have to recover.
     for sign in (signal.SIGINT, signal.SIGKILL):
         for pid in left.values():
             group_signal(pid, sign)
@@ -206,7 +206,7 @@ def leftovers_stop(folder: Path) -> list[str]:
 
 
 def group_signal(group: int, sign: signal.Signals) -> None:
-    """Signal a role and all it started; it may be gone already."""
+    """Signal a role's process group, which may be gone already."""
     try:
         os.killpg(group, sign)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Starts roles in order, watches them, starts again what dies, and stops them in reverse.
+"""The supervisor starts roles in order, watches and restarts them, and stops them in reverse.
 
 Everything here runs in one asyncio loop on the main thread: a child's wish to die with its parent
 (config/stack/child.py) is bound to the thread that started it.
@@ -20,20 +20,20 @@ from config.stack.state import StackRefused, group_signal, process_birth
 from exchange.infra.event_loop import tasks_end
 
 READY_POLL_SECONDS: Final = 0.1
-LOOK_SECONDS: Final = 1.0  # between two looks at whether a role that is not ready still moves
-STILL_SECONDS: Final = 30.0  # between two lines about what takes long
+LOOK_SECONDS: Final = 1.0  # between two checks that a starting role still moves
+STILL_SECONDS: Final = 30.0  # between two lines about a slow start
 LIVE_POLL_SECONDS: Final = 5.0
 LIVE_FAILURES_MAX: Final = 3
 BACK_OFF_FIRST_SECONDS: Final = 0.25
 BACK_OFF_MAX_SECONDS: Final = 10.0
 STEADY_SECONDS: Final = 30.0  # after this long the back-off begins anew
-START_FAILURES_MAX: Final = 3  # before the stack was ready once: then something is plainly wrong
+START_FAILURES_MAX: Final = 3  # before the stack was ever ready; then it gives up
 LINE_BYTES_MAX: Final = 256 * 1024
 NAME_WIDTH: Final = 11
 
 
 def say(text: str, name: str = "stack") -> None:
-    """Print lines behind the name of who says them."""
+    """Print lines, each behind the name of the role that says it."""
     for line in text.splitlines() or [""]:
         sys.stdout.write(f"{name:<{NAME_WIDTH}}| {line}\n")
     sys.stdout.flush()
@@ -49,8 +49,8 @@ class Child:
     restarts: int = 0
     done: bool = False
     ready: bool = False
-    lines: int = 0  # that it has printed
-    given_up: str = ""  # why it was not waited for any longer
+    lines: int = 0  # printed so far
+    given_up: str = ""  # why the wait for it ended
     reader: asyncio.Task[None] | None = None
 
 
@@ -65,7 +65,7 @@ class Supervisor:
     _watchers: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start_all(self, roles: Sequence[Role]) -> None:
-        """Start roles together; when one does not get there, no other is being started any more.
+        """Start roles together; when a role does not become ready, the other starts are cancelled.
 
         Raises StackRefused.
         """
@@ -80,7 +80,7 @@ class Supervisor:
         raise StackRefused(reasons)
 
     async def start(self, role: Role) -> None:
-        """Start a role and wait until it is ready; raise StackRefused if it does not get there."""
+        """Start a role and wait until it is ready. Raises StackRefused if it never is."""
         child = Child(role)
         self.children.append(child)
         started = time.monotonic()
@@ -98,7 +98,7 @@ class Supervisor:
         )
 
     async def run(self, name: str, command: Sequence[str]) -> None:
-        """Run a command to its end; raise StackRefused if it fails."""
+        """Run a command to its end. Raises StackRefused if it fails."""
         child = Child(Role(name=name, command=list(command)))
         self.children.append(child)
         await self._spawn(child)
@@ -163,7 +163,7 @@ class Supervisor:
         while True:
             try:
                 line = await process.stdout.readline()
-            except ValueError:  # longer than the limit: what was read of it is gone
+            except ValueError:  # longer than the limit: the line is dropped
                 continue
             if not line:
                 return
@@ -171,7 +171,7 @@ class Supervisor:
             say(line.decode(errors="replace").rstrip(), child.role.name)
 
     async def _until_over(self, child: Child, process: asyncio.subprocess.Process) -> int:
-        """Wait for the end of a step, however long it takes: nobody else may cut a migration."""
+        """Wait for the end of a step without a time limit: a migration must not be cut short."""
         began = time.monotonic()
         while True:
             try:
@@ -180,7 +180,7 @@ class Supervisor:
                 say(f"{child.role.name} is still at work after {time.monotonic() - began:.0f} s")
 
     async def _became_ready(self, child: Child) -> bool:
-        """Wait until a role is ready, as long as it moves (config/stack/patience.py)."""
+        """Wait for a role while it moves (config/stack/patience.py); return whether it is ready."""
         assert child.process is not None
         process = child.process
         waiting = Patience(patience.QUIET_SECONDS, patience.READY_SECONDS_MAX)
@@ -227,9 +227,9 @@ class Supervisor:
             back_off = await self._restart(child, back_off)
 
     async def _restart(self, child: Child, back_off: float) -> float:
-        """Start a dead role again and again until it is ready; return the next pause.
+        """Start a dead role again and again until it is ready; return the next pause in seconds.
 
-        What it needs may be down as well (Postgres was killed too): it comes back when that does.
+        A server that the role needs may be down as well: the role comes back when that server does.
         """
         died = time.monotonic()
         while True:
@@ -245,7 +245,7 @@ class Supervisor:
             say(f"{child.role.name} did not become ready: trying again in {back_off:g} s")
 
     async def _until_dead(self, child: Child, process: asyncio.subprocess.Process) -> str:
-        """Wait until the process ends or is found not to work any more; return why."""
+        """Wait until the process ends or no longer answers as alive; return why, in words."""
         failures = 0
         while True:
             try:
@@ -273,18 +273,18 @@ class Supervisor:
         await self.end_group(child)
 
     async def end_group(self, child: Child) -> None:
-        """Leave nothing of a role behind, whatever it had started itself."""
+        """End a role's whole process group, whatever the role started itself."""
         if child.process is not None:
             group_signal(child.process.pid, signal.SIGKILL)
             await child.process.wait()
         await self._forget(child)
 
     async def _forget(self, child: Child) -> None:
-        # Taken before anything is waited for: whoever comes meanwhile finds nothing left to end.
+        # Taken before the first await: a second caller finds nothing left to end.
         reader, child.reader = child.reader, None
         child.process, child.birth, child.ready = None, None, False
         if reader is not None:
-            # A grandchild outside the group may hold the pipe: its last words are not waited for.
+            # A grandchild outside the group may hold the pipe: the wait for its output is bounded.
             await asyncio.wait([reader], timeout=1)
             reader.cancel()
         self.changed()

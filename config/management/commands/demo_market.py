@@ -20,7 +20,7 @@ SEED: Final = 2024
 
 class Command(BaseCommand):
     help = "Trade on the demonstration's symbols until stopped, or play a recording (--flow)."
-    requires_system_checks: list[str] = []  # it speaks HTTP only: no database is asked
+    requires_system_checks: list[str] = []  # HTTP only: it needs no database
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument

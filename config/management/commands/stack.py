@@ -17,7 +17,7 @@ from config.stack.state import StackRefused
 
 class Command(BaseCommand):
     help = "Start Postgres, Redis, web, ws, matching, worker and beat; Ctrl-C stops them all"
-    requires_system_checks: list[str] = []  # the database they may ask is not up yet
+    requires_system_checks: list[str] = []  # the database is not up yet
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         add = parser.add_argument

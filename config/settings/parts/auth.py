@@ -8,7 +8,7 @@ LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
 SECRETS_KEY = ENV.secrets_key
 
-# The only one: whoever asks for a password passes the throttle.
+# The only backend, so that every check of a password passes the throttle.
 AUTHENTICATION_BACKENDS = ["exchange.signin.backend.ThrottledBackend"]
 
 PASSWORD_HASHERS = [

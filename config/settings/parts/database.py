@@ -12,19 +12,18 @@ POOL_CONNECTION_LIFE_SECONDS: Final = 1_800
 CONNECT_TIMEOUT_SECONDS: Final = 5
 IDLE_IN_TRANSACTION_MS: Final = 60_000
 # A server behind a black hole (a host that lost its power, a firewall that forgot the connection)
-# answers nothing, ever. After these a connection is broken instead of waited for: a silent one is
-# asked from KEEPALIVE_IDLE on, one that was sent something must confirm it in UNCONFIRMED. A Unix
-# socket takes no notice. https://www.postgresql.org/docs/current/libpq-connect.html
+# never answers. These times end the wait: a silent connection is probed after KEEPALIVE_IDLE, and
+# sent data must be confirmed within UNCONFIRMED, or the connection is broken. Unix sockets ignore
+# them. https://www.postgresql.org/docs/current/libpq-connect.html
 KEEPALIVE_IDLE_SECONDS: Final = 10
 KEEPALIVE_INTERVAL_SECONDS: Final = 5
 KEEPALIVE_PROBES: Final = 3
 UNCONFIRMED_MS: Final = 20_000
 
-# Only the processes that answer people are cut off early; a migration or an audit may take long.
+# Only processes that answer people have a short time limit; a migration or an audit may take long.
 ANSWERS_PEOPLE: Final = ENV.role in ("web", "ws")
 
-# Of the raw connections on the hot paths (exchange/infra/database.py): short statements in every
-# role.
+# For the raw connections of the hot paths (exchange/infra/database.py), in every role.
 STATEMENT_TIMEOUT_MS = ENV.db_statement_timeout_ms
 
 
@@ -36,7 +35,7 @@ def _session_settings() -> str:
     if ANSWERS_PEOPLE:
         settings["statement_timeout"] = ENV.db_statement_timeout_ms
         settings["lock_timeout"] = ENV.db_lock_timeout_ms
-    if ENV.database_role and ENV.role != "command":  # commands migrate: they stay the owner
+    if ENV.database_role and ENV.role != "command":  # commands migrate as the owner
         settings["role"] = ENV.database_role
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
@@ -51,7 +50,7 @@ def _pool() -> dict[str, Any]:
 
 
 def _keepalives() -> dict[str, Any]:
-    """What libpq gives each TCP connection, Django's and the raw ones."""
+    """Return libpq's keepalive options for each TCP connection, Django's and the raw ones."""
     return {
         "keepalives": 1,
         "keepalives_idle": KEEPALIVE_IDLE_SECONDS,

@@ -11,10 +11,10 @@ CACHE_SECONDS: Final = 300
 CACHE_SOCKET_TIMEOUT_SECONDS: Final = 1
 LAYER_SOCKET_TIMEOUT_SECONDS: Final = 2
 LAYER_CONNECT_TIMEOUT_SECONDS: Final = 1
-LAYER_HEALTH_SECONDS: Final = 15  # a connection that died in silence is noticed
+LAYER_HEALTH_SECONDS: Final = 15  # so that a silently dead connection is noticed
 TASK_SOFT_SECONDS: Final = 50
 TASK_HARD_SECONDS: Final = 60
-# Above the hard limit: an unacknowledged task comes again only when its worker is surely gone.
+# Above the hard limit: an unacknowledged task is sent again only when its worker is surely gone.
 VISIBILITY_SECONDS: Final = 120
 
 STREAMS_URL: str = ENV.redis_streams_url
@@ -37,7 +37,7 @@ CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
         "CONFIG": {
-            # Timeouts are said: redis-py's own defaults changed from none to 5 s.
+            # Timeouts are explicit: redis-py's defaults changed from none to 5 s.
             "hosts": [
                 {
                     "address": ENV.redis_channels_url,
@@ -85,7 +85,7 @@ CELERY_TASK_SOFT_TIME_LIMIT = TASK_SOFT_SECONDS
 CELERY_TASK_TIME_LIMIT = TASK_HARD_SECONDS
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_DEFAULT_QUEUE = "takas"
-# In memory: a schedule file would be one more thing that a kill can tear.
+# The schedule stays in memory: a kill could corrupt a schedule file.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 # A beat that was away must not flood the queue: a late tick of a frequent task is dropped.
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

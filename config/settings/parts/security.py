@@ -12,13 +12,13 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# An order is a few hundred bytes; uploads do not exist.
+# An order is a few hundred bytes, and there are no uploads.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 
-# Only a proxy that we were told of may say that a request came over TLS.
+# Only a configured proxy may say that a request came over TLS.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if ENV.trust_proxy else None
 TRUST_PROXY = ENV.trust_proxy
 
-# Where browsers open the WebSocket; exchange/infra/http/security.py lets the page connect there.
+# The URL of the WebSocket for browsers; exchange/infra/http/security.py allows pages to use it.
 WS_URL = ENV.ws_url
