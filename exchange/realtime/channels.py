@@ -1,4 +1,4 @@
-"""Where WebSockets enter, and who may open one."""
+"""ASGI entry of WebSockets, with checks of each handshake's rate and Origin."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,9 +24,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class OriginCheck:
-    """Let a browser in only from a page of ours: the session cookie would go along from any page.
+    """Refuses handshakes from foreign pages, as browsers send the session cookie from any page.
 
-    Programs send no Origin and are let in; without one, no browser is behind the cookie.
+    A handshake without an Origin passes: it comes from a program, never from a browser.
     """
 
     def __init__(self, application: Application) -> None:
@@ -37,7 +37,7 @@ class OriginCheck:
         origin = headers.get(b"origin", b"").decode("latin1")
         host = headers.get(b"host", b"").decode("latin1")
         if not origin or origin_is_ours(origin, host):
-            # The server's own `send`: the session middleware hides it behind one of its own.
+            # Pass the server's own `send` on: the session middleware wraps it.
             await self._application({**scope, SERVER_SEND: send}, receive, send)
             return
         ORIGINS_REFUSED.inc()
@@ -46,7 +46,7 @@ class OriginCheck:
 
 
 class HandshakeCheck:
-    """Bounds how many handshakes a network makes: what follows may read a session."""
+    """Bounds the handshakes of a network, because each may read a session."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -61,7 +61,7 @@ class HandshakeCheck:
 
 
 async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    """Any other address: refused without a word."""
+    """Refuse a WebSocket at any other address."""
     await _refuse(receive, send)
 
 
@@ -72,7 +72,7 @@ async def _refuse(receive: Receive, send: Send) -> None:
 
 
 def origin_is_ours(origin: str, host: str) -> bool:
-    """Same host name as the one asked for (the port may differ), or named in the settings."""
+    """Return whether the origin has the requested host's name, on any port, or is a trusted one."""
     if origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
     try:

@@ -1,7 +1,7 @@
-"""How many sockets one process holds: in all, of strangers, of a network and of a user.
+"""Limits on the sockets of one process: in all, of strangers, of a network and of a user.
 
-Who is signed in takes a slot of their own and none of their network's: strangers behind the same
-address cannot shut them out, nor take all slots of the process.
+A signed-in user's socket counts for the user and not for its network: strangers behind the same
+address cannot shut users out, nor take all slots of the process.
 """
 
 from collections import Counter
@@ -12,12 +12,12 @@ from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.throttling import now_ms
 from exchange.realtime.protocol import CloseCode
 
-SOCKETS_MAX: Final = 5_000  # a process
-STRANGERS_MAX: Final = 4_000  # of these, sockets that nobody signed in on
-SOCKETS_PER_NETWORK_MAX: Final = 200  # of strangers
+SOCKETS_MAX: Final = 5_000  # in one process
+STRANGERS_MAX: Final = 4_000  # of SOCKETS_MAX, sockets without a login
+SOCKETS_PER_NETWORK_MAX: Final = 200  # counts strangers only
 SOCKETS_PER_USER_MAX: Final = 50
-HANDSHAKES: Final = Rate(per_second=20, burst=400)  # a network: each reads a session, if it has one
-FIRST_SUBSCRIPTION_S: Final = 30.0  # a stranger who subscribes to nothing is let go after this
+HANDSHAKES: Final = Rate(per_second=20, burst=400)  # of a network; each may read a session
+FIRST_SUBSCRIPTION_S: Final = 30.0  # a stranger's socket without one is closed then
 
 
 @dataclass(eq=False, slots=True)
@@ -29,7 +29,7 @@ class SocketSlot:
 
 
 class SocketSlots:
-    """The slots of one process. Everything happens on one event loop: no locks."""
+    """The slots of one process. All calls come from one event loop, so there are no locks."""
 
     def __init__(self) -> None:
         self._slots: set[SocketSlot] = set()
@@ -41,11 +41,11 @@ class SocketSlots:
         return len(self._slots)
 
     def handshake_refused(self, network: str) -> bool:
-        """Count a handshake; whether there were too many."""
+        """Count a handshake; return whether its network made too many."""
         return self.handshakes.take(network, HANDSHAKES, 1).wait_ms > 0
 
     def refusal(self, network: str, user_id: int | None) -> CloseCode | None:
-        """Why there is no slot for such a socket; None: there is one."""
+        """Return why such a socket gets no slot; None where it gets one."""
         if len(self._slots) >= SOCKETS_MAX:
             return CloseCode.FULL
         if user_id is not None:
@@ -57,14 +57,14 @@ class SocketSlots:
         return None if has_room else CloseCode.TOO_MANY_SOCKETS
 
     def enter(self, network: str, user_id: int | None) -> SocketSlot:
-        """Take a slot that `refusal` said there is."""
+        """Take a slot; the caller has seen that `refusal` is None."""
         slot = SocketSlot(network, user_id)
         self._slots.add(slot)
         self._count(slot, 1)
         return slot
 
     def sign_in(self, slot: SocketSlot, user_id: int) -> bool:
-        """The stranger in this slot turned out to be a user; False when they have too many."""
+        """Give a stranger's slot to the user who logged in; False where the user has too many."""
         if self.users[user_id] >= SOCKETS_PER_USER_MAX:
             return False
         self._count(slot, -1)
@@ -73,7 +73,7 @@ class SocketSlots:
         return True
 
     def leave(self, slot: SocketSlot) -> None:
-        """The socket is gone."""
+        """Free the slot of a socket that is gone."""
         if slot in self._slots:
             self._slots.discard(slot)
             self._count(slot, -1)

@@ -1,4 +1,4 @@
-"""One WebSocket connection: what the client says in, what its send queue holds out."""
+"""One WebSocket connection: takes the client's messages, sends the frames of its send queue."""
 
 import asyncio
 import time
@@ -39,8 +39,8 @@ MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Speaks `exchange.realtime.protocol`; the hub fills the send queue, one task empties it."""
 
-    # Frames come through the feed, which every process reads once, and the ends of logins through
-    # one queue for the whole process: a layer here would add a Redis subscription per socket.
+    # A channel layer would add a Redis subscription per socket. Frames come through the feed, and
+    # the ends of logins through one queue, each read once a process.
     channel_layer_alias = "none"
 
     hub: FeedHub
@@ -48,6 +48,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
     send_queue: SendQueue
 
     async def connect(self) -> None:
+        """Accept the socket, take a slot for it, and start to send its frames."""
         self.hub = hub_running()
         self.logins = logins_running()
         self.send_queue = SendQueue()
@@ -62,20 +63,22 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         self._refused = 0
         await self.accept()
         BackPressure(self.send_queue).attach(self.scope.get(SERVER_SEND))
-        self._take_place()
+        self._take_slot()
         self.hub.join(self.send_queue)
         if self.send_queue.login is not None:
             self.logins.watch(self.send_queue)
         self._writer = asyncio.create_task(self._write())
 
     async def disconnect(self, code: int) -> None:
+        """Free the slot and leave the hub and the logins."""
         if hasattr(self, "_writer"):
-            self._leave_place()
+            self._leave_slot()
             self.hub.leave(self.send_queue)
             self.logins.drop(self.send_queue)
             self._writer.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Handle one message: text within the size and rate limits; others are refused."""
         if text_data is None or len(text_data.encode()) > protocol.MESSAGE_BYTES_MAX:
             self.send_queue.close(CloseCode.MESSAGE_INVALID)
             return
@@ -95,10 +98,10 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         except DomainError as error:
             self.send_queue.put(protocol.answer_error(error, message_id))
 
-    # --- its place --------------------------------------------------------------------------
+    # --- slot -------------------------------------------------------------------------------
 
-    def _take_place(self) -> None:
-        """Take a place for this socket, or close it when there is none."""
+    def _take_slot(self) -> None:
+        """Take a slot for this socket, or close the socket when there is none."""
         self._slot: SocketSlot | None = None
         refusal = slots.refusal(self._network, self.send_queue.user_id)
         if refusal is not None:
@@ -108,7 +111,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         loop = asyncio.get_running_loop()
         self._idle = loop.call_later(FIRST_SUBSCRIPTION_S, self._close_if_idle)
 
-    def _leave_place(self) -> None:
+    def _leave_slot(self) -> None:
         if self._slot is not None:
             self._idle.cancel()
             slots.leave(self._slot)
@@ -117,7 +120,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         if self.send_queue.user_id is None and not self.send_queue.topics:
             self.send_queue.close(CloseCode.IDLE)
 
-    # --- what clients ask -------------------------------------------------------------------
+    # --- messages of the client -------------------------------------------------------------
 
     async def _handle(self, message: protocol.Message) -> None:
         match message:
@@ -132,7 +135,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
                 self.send_queue.put(protocol.answer("pong", message_id=message.id, time_ms=time_ms))
 
     async def _subscribe(self, message: protocol.Subscribe) -> None:
-        """All of the channels, or none of them."""
+        """Subscribe to all of the channels, or refuse all of them."""
         wanted = set(message.channels)
         held = {topic for topic in self.send_queue.topics if "@" in topic} | self.send_queue.private
         if len(wanted | held) > protocol.SUBSCRIPTIONS_MAX:
@@ -140,13 +143,13 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         unknown = await self._unknown({channel for channel in wanted if self._is_public(channel)})
         if unknown:
             raise protocol.channel_unknown(min(unknown))
-        # Answered first: a snapshot must not come before the word that it was asked for.
+        # Answer first: a snapshot must not come before the answer to its subscription.
         self.send_queue.put(protocol.answer_channels("subscribed", wanted, message.id))
         for channel in sorted(wanted - held):
             self._follow(channel)
 
     def _is_public(self, channel: str) -> bool:
-        """Whether anybody may follow it; raises for what is no channel, or not this client's."""
+        """Return whether a channel is public; raises where this client may not follow it."""
         if protocol.channel_symbol(channel) is not None:
             return True
         if self.send_queue.user_id is None:
@@ -156,7 +159,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         return False
 
     async def _unknown(self, channels: set[str]) -> set[str]:
-        """Those of symbols that do not exist. The catalogue is kept: hardly a statement."""
+        """Return the channels of unknown symbols; the catalogue is cached, so queries are rare."""
         if not channels:
             return channels
         known = (await database_sync_to_async(catalogue)()).symbols_by_code
@@ -179,7 +182,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         self.send_queue.put(protocol.answer_channels("unsubscribed", message.channels, message.id))
 
     async def _login(self, message: protocol.Login) -> None:
-        """Sign in with an API key; once a connection, and never over a session's user."""
+        """Log in with an API key: once a connection, and never over a session's user."""
         if self.send_queue.user_id is not None:
             raise DomainError(Code.FEED_MESSAGE_INVALID)
         principal = await database_sync_to_async(_login_verify)(message, self._network)
@@ -199,10 +202,10 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         error = DomainError(Code.FEED_TOO_MANY_MESSAGES, limit=protocol.MESSAGES_PER_SECOND)
         self.send_queue.put(protocol.answer_error(error))
 
-    # --- what goes out ----------------------------------------------------------------------
+    # --- frames to the client ---------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Send what the send queue holds, no faster than the client reads."""
+        """Send the frames of the send queue, no faster than the client reads."""
         while True:
             frame = await self.send_queue.next()
             if frame is None:
@@ -212,7 +215,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             self._inbound.bound(protocol.MESSAGE_BYTES_MAX)
         assert self.send_queue.close_code is not None
         log.info("ws_closed", code=self.send_queue.close_code.name, user_id=self.send_queue.user_id)
-        await self.close(code=int(self.send_queue.close_code))  # autobahn takes no subclass
+        await self.close(code=int(self.send_queue.close_code))  # autobahn takes a plain int only
 
     async def _principal_from_session(self) -> None:
         user = self.scope.get("user")
@@ -232,7 +235,7 @@ def _principal_fill(send_queue: SendQueue, user: User, session: SessionBase | No
 
 
 def _login_verify(message: protocol.Login, network: str) -> Principal:
-    """The key's Principal, or the same refusals as a signed request gets."""
+    """Return the key's Principal; raises the refusals of a signed request."""
     principal = keys.verify(
         key_id=message.key,
         timestamp=str(message.timestamp),

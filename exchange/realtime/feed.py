@@ -1,8 +1,8 @@
-"""One process's view of the feed: a replica per symbol and all the sockets that follow.
+"""The feed within one process: a book replica per symbol, and the sockets that follow each topic.
 
-A frame is serialized once by its publisher, decoded to text once here and put into the send queue
-of every socket that wants it. Losing Redis makes replicas stale and says so to the clients; sockets
-stay open. Nothing here reads money, and nothing here waits.
+The publisher serializes a frame once; the hub decodes it to text once and puts it into the send
+queue of each follower. When Redis is lost, replicas become stale, clients are told, and sockets
+stay open. The hub reads no money and never waits.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from exchange.realtime.send_queue import SendQueue
 
 log = structlog.get_logger(__name__)
 
-OLDER_ACCEPTED_S: Final = 12.0  # the worker rewrites every book in 5 s: past this, history is gone
+# The worker rewrites every book within 5 s. A book stale for longer takes even an older snapshot.
+OLDER_ACCEPTED_S: Final = 12.0
 
 CLOSED = Counter("takas_ws_closed", "Connections the server ended", ["code"])
 RESYNCS = Counter("takas_feed_resyncs", "Books rebuilt from a snapshot after a gap", ["symbol"])
@@ -34,7 +35,7 @@ _batch_decode = msgspec.msgpack.Decoder(list[tuple[str, bytes]]).decode
 
 
 class _AccountFrame(msgspec.Struct):
-    """All the hub looks at in a private frame: which of the two private channels it is."""
+    """The only field that the hub reads of a private frame: which private channel it is for."""
 
     channel: str
 
@@ -43,12 +44,12 @@ _account_decode = msgspec.json.Decoder(_AccountFrame).decode
 
 
 class FeedHub:
-    """All sockets of one process. Everything happens on one event loop: no locks."""
+    """All sockets of one process. All calls come from one event loop, so there are no locks."""
 
     def __init__(self) -> None:
         self._send_queues: set[SendQueue] = set()
         self._topics: dict[str, set[SendQueue]] = {}
-        self._waiting: dict[str, set[SendQueue]] = {}  # topic -> sockets owed a snapshot
+        self._waiting: dict[str, set[SendQueue]] = {}  # by topic: they want its first frame
         self._replicas: dict[str, BookReplica] = {}
         self._stale_since: dict[str, float] = {}
         self._states: dict[str, str] = {}  # symbol -> the newest frame of its state channel
@@ -58,10 +59,12 @@ class FeedHub:
     # --- sockets ----------------------------------------------------------------------------
 
     def join(self, send_queue: SendQueue) -> None:
+        """Add a socket, which gets heartbeats from now on."""
         self._send_queues.add(send_queue)
         FEED_CONNECTIONS.set(len(self._send_queues))
 
     def leave(self, send_queue: SendQueue) -> None:
+        """Remove a socket and end all that it follows."""
         for topic in list(send_queue.topics):
             self.unfollow(send_queue, topic)
         self._send_queues.discard(send_queue)
@@ -70,10 +73,11 @@ class FeedHub:
             CLOSED.labels(send_queue.close_code.name.lower()).inc()
 
     def follow(self, send_queue: SendQueue, topic: str) -> None:
-        """Send `topic` to this socket. A book begins with a snapshot and a market's state with its
-        newest frame, at once or when there is one.
+        """Send the frames of `topic` to this socket from now on.
 
-        No await between the snapshot and joining the followers: nothing can fall between (W1).
+        A book begins with a snapshot, a market state with its newest frame: at once, or as soon as
+        there is one. Nothing awaits between the first frame and the joining, so no frame is lost
+        between them (W1).
         """
         send_queue.topics.add(topic)
         is_known, first = self._first_frame(topic)
@@ -86,7 +90,7 @@ class FeedHub:
             self.resync.set()
 
     def _first_frame(self, topic: str) -> tuple[bool, str | None]:
-        """Whether a socket can follow the topic at once, and the frame that it begins with."""
+        """Return whether a socket can follow the topic at once, and the topic's first frame."""
         if topic.endswith(STATE_SUFFIX):
             frame = self._states.get(topic.removesuffix(STATE_SUFFIX))
             return frame is not None, frame
@@ -97,6 +101,7 @@ class FeedHub:
         return replica.is_live, replica.snapshot().decode() if replica.is_live else None
 
     def unfollow(self, send_queue: SendQueue, topic: str) -> None:
+        """Send the frames of `topic` to this socket no more."""
         send_queue.topics.discard(topic)
         for followers in (self._topics, self._waiting):
             if topic in followers:
@@ -105,12 +110,13 @@ class FeedHub:
                     del followers[topic]
 
     def users(self) -> set[int]:
-        return {box.user_id for box in self._send_queues if box.user_id is not None}
+        """Return the ids of the users with a socket here."""
+        return {queue.user_id for queue in self._send_queues if queue.user_id is not None}
 
     # --- frames -----------------------------------------------------------------------------
 
     def dispatch(self, message: bytes) -> None:
-        """Take one feed message: a list of topic and frame. What cannot be read is skipped."""
+        """Forward one feed message, a list of (topic, frame); unreadable frames are skipped."""
         try:
             batch = _batch_decode(message)
         except msgspec.DecodeError:
@@ -135,7 +141,7 @@ class FeedHub:
             return
         if topic.startswith("account:"):
             channel = _account_decode(frame).channel
-            _send([box for box in followers if channel in box.private], frame, "private")
+            _send([queue for queue in followers if channel in queue.private], frame, "private")
         else:
             _send(followers, frame, "public")
 
@@ -147,7 +153,7 @@ class FeedHub:
         return replica
 
     def _replica_apply(self, symbol: str, frame: bytes) -> bool:
-        """Keep the replica; True when the sockets may have this delta."""
+        """Apply a delta to the replica; return whether it may be forwarded."""
         result = self._replica(symbol).apply(frame)
         if result is DeltaResult.GAP:
             log.warning("feed_gap", symbol=symbol)
@@ -155,7 +161,7 @@ class FeedHub:
         return result is DeltaResult.APPLIED
 
     def _stale(self, symbol: str) -> None:
-        """Move the book's followers to those who wait for a snapshot."""
+        """Make the book's followers wait for a snapshot."""
         self._stale_since[symbol] = time.monotonic()
         self._followers_wait(f"{symbol}@depth")
 
@@ -166,16 +172,16 @@ class FeedHub:
         self.resync.set()
 
     def _waiting_join(self, topic: str) -> set[SendQueue]:
-        """Let those who waited for the topic's first frame follow it; return them."""
+        """Make the sockets that waited for the topic's first frame followers; return them."""
         waiting = self._waiting.pop(topic, set())
         if waiting:
             self._topics.setdefault(topic, set()).update(waiting)
         return waiting
 
-    # --- the feed behind us -----------------------------------------------------------------
+    # --- the connection to Redis ------------------------------------------------------------
 
     def connected(self) -> None:
-        """Subscribed (again): what was published meanwhile is lost, so no replica is trusted."""
+        """Note a new subscription: frames before it may be lost, so all replicas become stale."""
         self.is_connected = True
         CONNECTED.set(1)
         for symbol, replica in self._replicas.items():
@@ -188,17 +194,18 @@ class FeedHub:
         log.info("feed_connected")
 
     def disconnected(self) -> None:
+        """Note the loss of the subscription and tell every socket."""
         if self.is_connected:
             self.is_connected = False
             CONNECTED.set(0)
             self.heartbeat()
 
     def wanting(self) -> list[str]:
-        """The symbols whose replica wants a stored snapshot."""
+        """Return the symbols whose replica wants a stored snapshot."""
         return [symbol for symbol, replica in self._replicas.items() if replica.wants_snapshot]
 
     def load(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
-        """Offer stored snapshots; one that does not fit yet is asked for again."""
+        """Load stored snapshots, by symbol; a replica still wants one where none fits yet."""
         for symbol, frame in stored:
             replica = self._replicas[symbol]
             if frame is None or not replica.wants_snapshot:
@@ -221,7 +228,7 @@ class FeedHub:
             _send(waiting, replica.snapshot(), "snapshot")
 
     def wanting_states(self) -> list[str]:
-        """The symbols for whose stored state some socket waits."""
+        """Return the symbols for whose market state a socket waits."""
         return [
             topic.removesuffix(STATE_SUFFIX)
             for topic in self._waiting
@@ -229,7 +236,7 @@ class FeedHub:
         ]
 
     def load_states(self, stored: Iterable[tuple[str, bytes | None]]) -> None:
-        """Take over stored states; what came over the feed meanwhile is newer."""
+        """Take over stored market states, except where the feed has brought a newer one."""
         for symbol, frame in stored:
             if frame is None or symbol in self._states:
                 continue
@@ -242,7 +249,7 @@ class FeedHub:
             _send(self._waiting_join(f"{symbol}{STATE_SUFFIX}"), frame, "snapshot")
 
     def heartbeat(self) -> None:
-        """Tell every socket that we live, and whether the feed behind us does."""
+        """Send every socket a heartbeat, which says whether this process gets the feed."""
         feed = "live" if self.is_connected else "stale"
         frame = answer("heartbeat", time=_now(), feed=feed)
         for send_queue in self._send_queues:

@@ -1,4 +1,4 @@
-"""What Postgres says of the logins that sockets stand on: until when, and whether still."""
+"""Login states read from Postgres: whether each socket's login is still good, and until when."""
 
 import hashlib
 from collections.abc import Collection
@@ -13,20 +13,20 @@ from exchange.realtime.send_queue import SocketLogin
 
 
 def mark_of(user: User) -> str:
-    """What a session was made under: it changes with the password, and when all are ended."""
+    """Return the mark of a user's sessions; a new password, or ending all sessions, changes it."""
     return hashlib.sha256(f"{user.password}:{user.session_epoch}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class LoginStates:
-    """What Postgres says of logins: the marks of users, and until when sessions and keys hold."""
+    """Marks of active users, and the expiry of valid sessions and keys; None means never."""
 
     users: dict[int, str]
     sessions: dict[str, datetime]
     keys: dict[int, datetime | None]
 
     def is_valid(self, login: SocketLogin) -> bool:
-        """Whether this login is still good."""
+        """Return whether this login is still good."""
         mark = self.users.get(login.user_id)
         if mark is None:
             return False
@@ -35,7 +35,7 @@ class LoginStates:
         return mark == login.mark and login.session_key in self.sessions
 
     def expires_at_s(self, login: SocketLogin) -> float | None:
-        """When it runs out by itself, as epoch seconds."""
+        """Return the expiry of a valid login in epoch seconds; None where it never expires."""
         if login.session_key is None:
             ends = self.keys[login.key_number]
             return None if ends is None else ends.timestamp()
@@ -58,7 +58,7 @@ WHERE revoked_at IS NULL AND can_read AND (expires_at IS NULL OR expires_at > no
 
 
 def login_states_read(logins: Collection[SocketLogin]) -> LoginStates:
-    """Read what has become of these logins: three statements, however many there are."""
+    """Read the states of these logins, in at most three statements for any number of logins."""
     with connection.cursor() as cursor:
 
         def rows(statement: str, ids: set[Any]) -> dict[Any, Any]:

@@ -1,9 +1,9 @@
-"""On which login each private socket stands, and its end when that login ends.
+"""The login of each private socket: the socket ends when its login ends.
 
-Whoever ends a login says so to a group of the channel layer: a user's, a session's or a key's.
-Every process holds a place in the groups of its own sockets, one queue for all of them. A message
-may be lost with Redis, and somebody may end a login without a word: so a socket's login is looked
-up in Postgres when its groups are joined, and again every RECHECK_S.
+Code that ends a login tells a group of the channel layer: a user's, a session's or a key's. Each
+process joins the groups of its own sockets, with one queue for all groups. Redis may lose such a
+message, and a login may end without one: so a socket's login is looked up in Postgres when its
+groups are joined, and again every RECHECK_S.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ from exchange.realtime.send_queue import SendQueue, SocketLogin
 
 log = structlog.get_logger(__name__)
 
-RECHECK_S: Final = 10.0  # what nobody told of is found within this
-TICK_S: Final = 1.0  # a session that runs out ends its sockets within this
+RECHECK_S: Final = 10.0  # an end without a message is found within this
+TICK_S: Final = 1.0  # an expired login ends its sockets within this
 RETRY_S: Final = 1.0
 
 ENDED: Final = Counter("takas_ws_logins_ended", "Sockets ended with their login", ["found_by"])
 
 
 def groups_of(login: SocketLogin) -> tuple[str, ...]:
-    """The groups whose end is this login's end."""
+    """Return the groups whose messages end this login."""
     if login.session_key is None:
         return user_group(login.user_id), key_group(login.key_number)
     return (
@@ -52,13 +52,13 @@ def groups_of(login: SocketLogin) -> tuple[str, ...]:
 
 
 class Logins:
-    """The private sockets of one process by the groups that end them. One event loop: no locks."""
+    """The private sockets of one process, by group. One event loop calls it, so it has no locks."""
 
     def __init__(self, *, recheck_s: float = RECHECK_S) -> None:
         self.recheck_s = recheck_s
         self.send_queues: set[SendQueue] = set()
-        self.by_group: dict[str, set[SendQueue]] = {}  # by group
-        self._changed: set[str] = set()  # groups that sockets came to, or left
+        self.by_group: dict[str, set[SendQueue]] = {}
+        self._changed: set[str] = set()  # groups to join or to leave
         self._unchecked: set[SendQueue] = set()
         self._wake = asyncio.Event()
         self._checked_at_s = self._swept_at_s = 0.0
@@ -66,20 +66,22 @@ class Logins:
 
     @property
     def is_behind(self) -> bool:
-        """Whether groups are still to be joined or left, or logins still to be looked up."""
+        """Whether groups wait to be joined or left, or logins to be looked up."""
         return bool(self._changed or self._unchecked)
 
     def start(self) -> None:
+        """Start the task that joins groups and looks logins up."""
         assert self._task is None
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
+        """End the task."""
         task, self._task = self._task, None
         if task is not None:
             await tasks_end(task)
 
     def watch(self, send_queue: SendQueue) -> None:
-        """From now on this socket ends with its login."""
+        """End this socket, from now on, when its login ends."""
         assert send_queue.login is not None
         self.send_queues.add(send_queue)
         for group in groups_of(send_queue.login):
@@ -89,7 +91,7 @@ class Logins:
         self._wake.set()
 
     def drop(self, send_queue: SendQueue) -> None:
-        """This socket is gone."""
+        """Forget a socket that is gone."""
         self.send_queues.discard(send_queue)
         self._unchecked.discard(send_queue)
         for group in groups_of(send_queue.login) if send_queue.login is not None else ():
@@ -101,12 +103,12 @@ class Logins:
         self._wake.set()
 
     def group_ended(self, group: str) -> None:
-        """End the sockets of a group."""
+        """End all sockets of a group."""
         for send_queue in self.by_group.get(group, ()):
             _end(send_queue, "message")
 
     async def _run(self) -> None:
-        """Keep places in the groups; without Redis look logins up all the same."""
+        """Listen to the groups; look logins up even while Redis is away."""
         layer = get_channel_layer()
         assert layer is not None
         while True:
@@ -123,11 +125,11 @@ class Logins:
         channel = await in_time(layer.new_channel())
         receiving = asyncio.create_task(self._receive(layer, channel))
         self._changed = set(self.by_group)
-        self._unchecked = set(self.send_queues)  # what was said meanwhile was not heard
+        self._unchecked = set(self.send_queues)  # messages may have been missed
         joined: set[str] = set()
         try:
             while not receiving.done():
-                await self._slots(layer, channel, joined)
+                await self._groups_join(layer, channel, joined)
                 await self._tick()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(TICK_S / 2):
@@ -141,8 +143,8 @@ class Logins:
             message = await layer.receive(channel)
             self.group_ended(str(message.get("group")))
 
-    async def _slots(self, layer: Any, channel: str, joined: set[str]) -> None:
-        """Join the groups that sockets came to, leave those without one."""
+    async def _groups_join(self, layer: Any, channel: str, joined: set[str]) -> None:
+        """Join the groups of new sockets, and leave the groups without a socket."""
         while self._changed:
             group = self._changed.pop()
             if group in self.by_group and group not in joined:
@@ -153,7 +155,7 @@ class Logins:
                 await in_time(layer.group_discard(group, channel))
 
     async def _tick(self) -> None:
-        """End what has run out, and look up new logins, or all of them when it is time."""
+        """Look up new logins, or all of them every RECHECK_S, and end expired ones."""
         now_s = asyncio.get_running_loop().time()
         is_due = now_s - self._checked_at_s >= self.recheck_s
         if is_due:
@@ -175,7 +177,7 @@ class Logins:
         logins = {send_queue.login for send_queue in send_queues if send_queue.login is not None}
         try:
             states = await database_sync_to_async(login_states_read)(logins)
-        except DatabaseError as error:  # nobody gets anything from us without it; ask again
+        except DatabaseError as error:  # without Postgres no private frame comes; look up again
             log.warning("logins.database_away", error=repr(error))
             self._unchecked |= send_queues
             return
@@ -198,7 +200,7 @@ _running: WeakKeyDictionary[asyncio.AbstractEventLoop, Logins] = WeakKeyDictiona
 
 
 def logins_running() -> Logins:
-    """The logins of this event loop's sockets, watched since its first use."""
+    """Return the logins of this event loop's sockets; the first call starts their watch."""
     loop = asyncio.get_running_loop()
     if loop not in _running:
         _running[loop] = Logins()

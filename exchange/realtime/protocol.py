@@ -1,4 +1,4 @@
-"""What clients may say on `/ws` and what we answer: parsing, limits, close codes. Pure.
+"""Protocol of `/ws`: parsing of messages, answers, limits and close codes. Pure.
 
 A message is one JSON object with an `op`; an answer repeats its `id`. Refusals carry the stable
 codes of `exchange.domain.codes` and leave the connection open, unless a close code says otherwise.
@@ -16,11 +16,11 @@ from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
 
 MESSAGE_BYTES_MAX: Final = 4_096
-SUBSCRIPTIONS_MAX: Final = 50  # channels a connection
+SUBSCRIPTIONS_MAX: Final = 50  # channels of one connection
 MESSAGES_PER_SECOND: Final = 10
 MESSAGES_BURST: Final = 30
-REFUSED_MESSAGES_MAX: Final = 20  # over the rate limit: told this often, then closed
-# Frames of any kind at once, control frames too: as many as messages, those refused included.
+REFUSED_MESSAGES_MAX: Final = 20  # refusals over the rate limit before the close
+# Frames at once, control frames included: as many as messages, refused messages included.
 FRAMES_BURST: Final = MESSAGES_BURST + REFUSED_MESSAGES_MAX
 
 LOGIN_PATH: Final = "/ws"
@@ -44,11 +44,15 @@ class CloseCode(IntEnum):
 
 
 class Subscribe(msgspec.Struct, tag_field="op", tag="subscribe", forbid_unknown_fields=True):
+    """Asks for the frames of channels."""
+
     channels: list[str]
     id: int | str | None = None
 
 
 class Unsubscribe(msgspec.Struct, tag_field="op", tag="unsubscribe", forbid_unknown_fields=True):
+    """Asks for no more frames of channels."""
+
     channels: list[str]
     id: int | str | None = None
 
@@ -63,6 +67,8 @@ class Login(msgspec.Struct, tag_field="op", tag="login", forbid_unknown_fields=T
 
 
 class Ping(msgspec.Struct, tag_field="op", tag="ping", forbid_unknown_fields=True):
+    """Asks for a pong with the server's time."""
+
     id: int | str | None = None
 
 
@@ -82,9 +88,9 @@ def message_parse(text: str) -> Message:
 
 
 def channel_symbol(channel: str) -> str | None:
-    """The symbol of a public channel such as `BTC-USDT@depth`; None for a private one.
+    """Return the symbol of a public channel such as `BTC-USDT@depth`; None for a private one.
 
-    Raises DomainError(feed.unknown_channel) for anything that cannot be a channel.
+    Raises feed.unknown_channel for anything that cannot be a channel.
     """
     if channel in PRIVATE_CHANNELS:
         return None
@@ -95,12 +101,12 @@ def channel_symbol(channel: str) -> str | None:
 
 
 def channel_unknown(channel: str) -> DomainError:
-    """The refusal that names a channel, as far as it can be shown."""
+    """Return the refusal of a channel; it names CHANNEL_SHOWN_CHARS of the channel at most."""
     return DomainError(Code.FEED_UNKNOWN_CHANNEL, channel=channel[:CHANNEL_SHOWN_CHARS])
 
 
 def answer(kind: str, *, message_id: int | str | None = None, **values: object) -> str:
-    """An answer frame as text; `id` is repeated when the client gave one."""
+    """Return an answer frame as text; it repeats the client's `id`, if any."""
     body: dict[str, object] = {"type": kind, **values}
     if message_id is not None:
         body["id"] = message_id
@@ -108,10 +114,12 @@ def answer(kind: str, *, message_id: int | str | None = None, **values: object) 
 
 
 def answer_channels(kind: str, channels: Iterable[str], message_id: int | str | None) -> str:
+    """Return an answer frame that lists channels."""
     return answer(kind, message_id=message_id, channels=sorted(channels))
 
 
 def answer_error(error: DomainError, message_id: int | str | None = None) -> str:
+    """Return an answer frame that tells a refusal."""
     return answer(
         "error",
         message_id=message_id,
@@ -122,7 +130,7 @@ def answer_error(error: DomainError, message_id: int | str | None = None) -> str
 
 
 class TokenBucket:
-    """Allow `per_second` on average and `burst` at once; time is handed in, in seconds."""
+    """A bucket of `burst` tokens, refilled at `per_second`; callers pass the time in seconds."""
 
     def __init__(self, *, per_second: int, burst: int, now_s: float) -> None:
         self._per_second = per_second
@@ -131,7 +139,7 @@ class TokenBucket:
         self._at_s = now_s
 
     def take(self, now_s: float) -> bool:
-        """Take one token if there is one."""
+        """Take a token; return whether there was one."""
         refill = max(0.0, now_s - self._at_s) * self._per_second
         self._tokens = min(float(self._burst), self._tokens + refill)
         self._at_s = now_s

@@ -1,4 +1,4 @@
-"""The public and private frames: built and serialized once, here, and sent by one publisher.
+"""Frames of the feed: built and serialized once, and sent by one publisher.
 
 Builders are pure: plain integers and text in, JSON bytes out. A frame travels as (topic, bytes);
 the WebSocket process forwards the bytes as they are.
@@ -25,30 +25,30 @@ from exchange.infra.redis import (
 
 BOOK_LEVELS_MAX: Final = 1_000
 HEARTBEAT_LIFE_MS: Final = 5_000
-# A flag that got lost with its task must not block the next one for long.
+# A flag whose task was lost must not block the next task for long.
 SETTLE_FLAG_LIFE_MS: Final = 2_000
 
 STATE_SUFFIX: Final = "@state"
-# A trade's numbers stand in two rows and three frames, its price in those of many others.
+# The same texts recur: a trade's numbers in several rows and frames, its price in many trades.
 TEXTS_KEPT: Final = 16_384
 
 Frame = tuple[str, bytes]
 Level = tuple[int, int]  # price ticks, quantity lots
-# Best bid, best ask, last price in ticks, sequence of the depth channel, reference of the band in
+# Best bid, best ask and last price in ticks, the depth channel's sequence, the band's reference in
 # ticks; 0 where there is none.
 TopOfBook = tuple[int, int, int, int, int]
 
 
 class MarketState(NamedTuple):
-    """What the state channel tells of a symbol; 0 stands for "none"."""
+    """The content of a state frame; 0 stands for "none"."""
 
     state: str = "open"
     phase: str = "none"  # of a volatility interruption
-    due_ms: int = 0  # when its next step comes
-    indicative_ticks: int = 0  # what the auction would give now
+    due_ms: int = 0  # when the interruption's next step comes
+    indicative_ticks: int = 0  # the auction's price, if it ended now
     indicative_lots: int = 0
-    reference_ticks: int = 0  # that the price band stands around
-    uncross_ticks: int = 0  # what the last auction gave
+    reference_ticks: int = 0  # the reference of the price band
+    uncross_ticks: int = 0  # the price of the last uncross
     uncross_lots: int = 0
 
 
@@ -60,7 +60,7 @@ _frames_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
 class SymbolText:
-    """A symbol's ticks, lots and quote sums as plain decimal text, fast: for thousands of levels.
+    """Formats a symbol's ticks, lots and quote sums as decimals, fast: for thousands of levels.
 
     Exact, because ticks and lots are whole multiples of a power of ten.
     """
@@ -88,7 +88,7 @@ class SymbolText:
 
 
 def time_text(time_ms: int) -> str:
-    """A Unix time in milliseconds as RFC 3339 in UTC, milliseconds included."""
+    """Return a Unix time in milliseconds as RFC 3339 in UTC, with milliseconds."""
     moment = datetime.fromtimestamp(time_ms // 1_000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}Z"
 
@@ -117,7 +117,7 @@ def depth_delta(
     bids: Iterable[Level],
     asks: Iterable[Level],
 ) -> Frame:
-    """The levels that changed, with their new totals; quantity "0" removes a level."""
+    """Return a delta: changed levels with their new totals; quantity "0" removes a level."""
     topic = depth_topic(text.code)
     body = {
         "channel": topic,
@@ -139,7 +139,7 @@ def depth_snapshot(
     bids: Iterable[Level],
     asks: Iterable[Level],
 ) -> bytes:
-    """The whole book, best prices first, as it is after the delta with the same sequence."""
+    """Return the book, best prices first, as it is after the delta with the same sequence."""
     body = {
         "channel": depth_topic(text.code),
         "type": "snapshot",
@@ -174,7 +174,7 @@ def trade_frame(
 
 
 def state_frame(text: SymbolText, market: MarketState, *, time: str) -> Frame:
-    """The market's state with all that belongs to it: each frame replaces the one before."""
+    """Return the whole market state; each state frame replaces the frame before it."""
     topic = state_topic(text.code)
     body = {
         "channel": topic,
@@ -192,20 +192,20 @@ def state_frame(text: SymbolText, market: MarketState, *, time: str) -> Frame:
     return topic, _json.encode(body)
 
 
-def _if_any(shown: Callable[[int], str], count: int) -> str | None:
-    return shown(count) if count else None
+def _if_any(text_of: Callable[[int], str], count: int) -> str | None:
+    return text_of(count) if count else None
 
 
 def order_frame(
     account_id: int, *, order: Mapping[str, Any], fills: Sequence[Mapping[str, str]]
 ) -> Frame:
-    """An account's order as REST shows it, and what was filled of it since its last frame."""
+    """Return an account's order as REST shows it, with its fills since its last frame."""
     body = {"channel": "orders", "type": "order", "order": order, "fills": fills}
     return account_topic(account_id), _json.encode(body)
 
 
 def command_frame(account_id: int, *, command: Mapping[str, Any]) -> Frame:
-    """What became of a command that an account gave, as REST shows it."""
+    """Return the outcome of an account's command as REST shows it."""
     body = {"channel": "orders", "type": "command", "command": command}
     return account_topic(account_id), _json.encode(body)
 
@@ -213,7 +213,7 @@ def command_frame(account_id: int, *, command: Mapping[str, Any]) -> Frame:
 def balance_frame(
     account_id: int, *, asset: str, available: str, reserved: str, sequence: int
 ) -> Frame:
-    """An account's balance of one asset after a settlement; `sequence` grows with each change."""
+    """Return an account's balance after a settlement; `sequence` grows with each change."""
     body = {
         "channel": "balances",
         "type": "balance",
@@ -226,17 +226,17 @@ def balance_frame(
 
 
 def encode_frames(frames: Sequence[Frame]) -> bytes:
-    """Frames as one message: a MessagePack list of [topic, frame]."""
+    """Return frames as one message: a MessagePack list of [topic, frame]."""
     return _msgpack.encode(frames)
 
 
 def decode_frames(data: bytes) -> list[Frame]:
-    """The frames in one message. Raises msgspec.DecodeError if it holds anything else."""
+    """Return the frames of one message; raises msgspec.DecodeError for other bytes."""
     return _frames_decoder.decode(data)
 
 
 class Publisher:
-    """Sends frames, best prices, books and heartbeats. Every method may raise redis.RedisError."""
+    """Sends frames, tops of books, books and heartbeats. All methods may raise redis.RedisError."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -248,9 +248,9 @@ class Publisher:
         tops: Mapping[str, TopOfBook],
         heartbeat: tuple[int, Mapping[str, int]] | None = None,
     ) -> None:
-        """Publish in one round trip, with the best prices by symbol."""
+        """Publish frames and store tops of books by symbol, in one round trip."""
         pipeline = self._client.pipeline(transaction=False)
-        # The keys first: who is woken by a frame may already look at them.
+        # The keys come first: a reader that a frame wakes may already look at them.
         for symbol, top in tops.items():
             pipeline.set(top_key(symbol), _msgpack.encode(top))
         for topic, frame in frames:
@@ -270,9 +270,9 @@ class Publisher:
         tops: Mapping[str, TopOfBook],
         states: Mapping[str, bytes],
     ) -> None:
-        """Store depth snapshots, best prices and market states by symbol.
+        """Store depth snapshots, tops of books and market states by symbol.
 
-        A wiped Redis gets all of them back.
+        The worker stores all of them again after Redis lost its data.
         """
         pipeline = self._client.pipeline(transaction=False)
         for symbol, frame in states.items():
@@ -284,13 +284,13 @@ class Publisher:
         pipeline.execute()
 
     def settlement_flag_set(self, partition_id: int) -> bool:
-        """Claim the right to notify settlement; False when it was notified and has not begun."""
+        """Set the settlement flag; False where it is set and settlement has not begun yet."""
         key = settle_flag_key(partition_id)
         return bool(self._client.set(key, b"1", nx=True, px=SETTLE_FLAG_LIFE_MS))
 
 
 def _scaled(step: Decimal) -> tuple[int, int, int]:
-    """A decimal step as (integer, power of ten below it, its digits): 0.05 -> (5, 100, 2)."""
+    """Return a decimal step as (integer, divisor, digits of the divisor): 0.05 -> (5, 100, 2)."""
     step = step.normalize()
     exponent = step.as_tuple().exponent
     assert isinstance(exponent, int)

@@ -1,8 +1,8 @@
-"""One symbol's book as its feed tells it: the worker's snapshot plus the deltas after it.
+"""Book replica: one symbol's book out of the worker's snapshot and the deltas after it.
 
-Pure: bytes in, bytes out. The feed may lose messages (Redis is transport), so every delta names
-the sequence before it; one that does not fit makes the replica stale until a snapshot heals it.
-Recent deltas are kept, because the stored snapshot is always a little older than the feed.
+Pure: bytes in, bytes out. Redis may lose messages of the feed, so every delta names the sequence
+before it; a delta that does not follow makes the replica stale until a snapshot heals it. Recent
+deltas are kept, because the stored snapshot is always a little older than the feed.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from enum import Enum
 
 import msgspec
 
-LEVELS_MAX = 1_000  # levels a side in a snapshot: the worker's and ours
+LEVELS_MAX = 1_000  # levels a side in a snapshot, the worker's and the replica's
 LEVELS_LOW = 500  # a truncated side with fewer known levels wants a fresh snapshot
 RECENT_MAX = 4_096  # deltas kept to bridge from a stored snapshot to now
 
@@ -36,16 +36,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class DeltaResult(Enum):
-    """What a delta did to the replica; only APPLIED ones may be forwarded."""
+    """What a delta did to the replica; only an APPLIED delta may be forwarded."""
 
     APPLIED = "applied"
-    REPEATED = "repeated"  # already had it (a worker republishes after a crash)
-    GAP = "gap"  # something before it is missing: a snapshot is needed
-    BUFFERED = "buffered"  # kept for when the snapshot arrives
+    REPEATED = "repeated"  # received before (a worker republishes after a crash)
+    GAP = "gap"  # a delta before it is missing: a snapshot is needed
+    BUFFERED = "buffered"  # kept until a snapshot arrives
 
 
 class _Side:
-    """Price -> quantity of one side. `horizon` is the worst price that is known completely."""
+    """Price -> quantity of one side. Levels beyond `horizon`, a price, are unknown."""
 
     def __init__(self, *, best_is_highest: bool) -> None:
         self.best_is_highest = best_is_highest
@@ -80,7 +80,7 @@ class _Side:
 
 
 class BookReplica:
-    """The book of one symbol at `sequence`, while `is_live`; else it waits for a snapshot."""
+    """The book of one symbol at `sequence` while `is_live`; otherwise it waits for a snapshot."""
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
@@ -94,16 +94,16 @@ class BookReplica:
 
     @property
     def wants_snapshot(self) -> bool:
-        """True when stale, or when a truncated side has been eaten down."""
+        """Whether the replica is stale, or a truncated side has few known levels left."""
         return not self.is_live or self._bids.is_low() or self._asks.is_low()
 
     def doubt(self) -> None:
-        """Forget what was received: messages may have been missed without a trace."""
+        """Become stale and forget recent deltas: messages may have been lost unnoticed."""
         self.is_live = False
         self._recent.clear()
 
     def apply(self, frame: bytes) -> DeltaResult:
-        """Take the next delta of the feed. Raises msgspec.DecodeError when it is not one."""
+        """Apply the next delta of the feed; raises msgspec.DecodeError for other bytes."""
         delta = _decode(frame)
         newest = self._recent[-1].sequence if self._recent else None
         if newest is None and self.is_live:
@@ -121,10 +121,10 @@ class BookReplica:
         return DeltaResult.APPLIED
 
     def load(self, frame: bytes, *, accept_older: bool = False) -> bool:
-        """Start from a stored snapshot and catch up; False when it does not reach the deltas kept.
+        """Load a stored snapshot and the kept deltas after it; return whether it fitted.
 
-        A snapshot that ends before what was already forwarded is refused, unless `accept_older`.
-        Raises msgspec.DecodeError when the bytes are not a snapshot.
+        It does not fit where a delta between is missing, or where the result is older than the
+        book already forwarded, unless `accept_older`. Raises msgspec.DecodeError for other bytes.
         """
         snapshot = _decode(frame)
         missing = _after(snapshot.sequence, self._recent)
@@ -143,7 +143,7 @@ class BookReplica:
         return True
 
     def snapshot(self) -> bytes:
-        """The depth snapshot frame at `sequence`; encoded once, however many sockets want it."""
+        """Return the depth snapshot at `sequence`, encoded once for all sockets."""
         assert self.is_live
         if self._snapshot is None:
             self._snapshot = _encode(
@@ -167,7 +167,7 @@ class BookReplica:
 
 
 def _after(sequence: int, recent: Iterable[DepthFrame]) -> list[DepthFrame] | None:
-    """The deltas after `sequence`, or None when the first of them does not follow it."""
+    """Return the deltas after `sequence`; None where the first does not follow it."""
     later = [delta for delta in recent if delta.sequence > sequence]
     if later and later[0].previous != sequence:
         return None

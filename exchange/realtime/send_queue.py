@@ -1,4 +1,4 @@
-"""What waits to be sent to one socket: bounded, so that a slow client cannot grow the process."""
+"""Send queue of one socket: bounded, so that a slow client cannot grow the process."""
 
 import asyncio
 from collections import deque
@@ -9,36 +9,36 @@ from typing import Any
 
 from exchange.realtime.protocol import CloseCode
 
-# One batch of the engine may bring the trades of thousands of orders (a sweep, a crowd of stops
-# that one trade triggers): nobody is slow because these come at once. Sockets share public texts.
+# One batch of the engine may bring the trades of thousands of orders (a sweep, or stops that one
+# trade triggers): that alone must not end a socket. Sockets share the texts of public frames.
 FRAMES_MAX = 20_000
 CHARS_MAX = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class SocketLogin:
-    """What a private socket stands on: a session, or an API key (`session_key` is None)."""
+    """The login of a private socket: a session, or an API key (`session_key` is None)."""
 
     user_id: int
     session_key: str | None = None
-    mark: str = ""  # what the session was made under (exchange/realtime/login_state.py)
+    mark: str = ""  # the session's mark (exchange/realtime/login_state.py)
     key_number: int = 0
 
 
 class SendQueue:
-    """One socket's queue and what the hub knows about the socket.
+    """The frames that wait for one socket, and what the hub knows about the socket.
 
-    `put` never waits. Past its bounds the send queue asks for the connection to be closed: dropping
-    frames would break the promise of a gap-free sequence.
+    `put` never waits. A full send queue asks for the connection to be closed: dropping frames would
+    break the promise of a gap-free sequence.
     """
 
     def __init__(self) -> None:
         self.topics: set[str] = set()
         self.user_id: int | None = None
         self.login: SocketLogin | None = None
-        self.expires_at_s: float | None = None  # epoch seconds; None: not known, or never
+        self.expires_at_s: float | None = None  # epoch seconds; None: unknown, or never
         self.account_id: int | None = None
-        self.private: set[str] = set()  # of `orders`, `balances`: those subscribed
+        self.private: set[str] = set()  # subscribed ones of `orders`, `balances`
         self.close_code: CloseCode | None = None
         self.frames: deque[str] = deque()
         self._chars = 0
@@ -46,6 +46,7 @@ class SendQueue:
         self._ready = asyncio.Event()
 
     def put(self, frame: str) -> None:
+        """Add a frame; close with TOO_SLOW where there is no room for it."""
         if self.close_code is not None:
             return
         if len(self.frames) >= FRAMES_MAX or self._chars + len(frame) > CHARS_MAX:
@@ -56,7 +57,7 @@ class SendQueue:
         self._ready.set()
 
     def close(self, code: CloseCode) -> None:
-        """Send nothing more; the first reason stays."""
+        """Drop all frames and ask for the close; the first code stays."""
         if self.close_code is None:
             self.close_code = code
             self.frames.clear()
@@ -64,13 +65,13 @@ class SendQueue:
             self._ready.set()
 
     def room(self, has_room: bool) -> None:
-        """Whether the server's own buffer towards the client takes more."""
+        """Note whether the server's own buffer towards the client has room."""
         self._has_room = has_room
         if has_room:
             self._ready.set()
 
     async def next(self) -> str | None:
-        """The next frame, when there is one and room for it; None when the socket is to close."""
+        """Wait for a frame and room to send it; return None when the socket is to close."""
         while self.close_code is None and not (self.frames and self._has_room):
             self._ready.clear()
             await self._ready.wait()
@@ -82,14 +83,14 @@ class SendQueue:
 
 
 def _protocol_of(send: Callable[..., Any] | None) -> Any:
-    """The server's own object behind an ASGI `send`; None where there is none."""
+    """Return the server's protocol object behind an ASGI `send`; None where there is none."""
     return next(iter(getattr(send, "args", ())), None)
 
 
 class InboundLimits:
-    """Bounds what a client can send: the size of a message, and how many wait for their turn.
+    """Bounds the size of a client's message, and the messages that wait to be handled.
 
-    The server would gather a message of any size, and queue any number of them while one is
+    The server would gather a message of any size, and queue any number of messages while one is
     handled: so its transport reads nothing meanwhile.
     """
 
@@ -98,9 +99,9 @@ class InboundLimits:
         self._transport = getattr(self._protocol, "transport", None)
 
     def bound(self, bytes_max: int) -> None:
-        """End the connection over a message that is larger, before it is gathered; 0: over none.
+        """End the connection at a larger message, before it is gathered; 0 means no bound.
 
-        The server would hold our own messages to the same size: there is no bound while we send.
+        The server applies the bound to outgoing messages too, so senders lift it meanwhile.
         """
         if self._protocol is not None:
             self._protocol.maxFramePayloadSize = bytes_max
@@ -108,7 +109,7 @@ class InboundLimits:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Read nothing from the client within this."""
+        """Read nothing from the client within this block."""
         if self._transport is None:
             yield
             return
@@ -120,18 +121,18 @@ class InboundLimits:
 
 
 class BackPressure:
-    """Holds an send queue back while the server's own buffer towards the client is full.
+    """Stops a send queue while the server's own buffer towards the client is full.
 
-    ASGI has no back-pressure under daphne: `send` returns at once and an unread socket grows the
-    transport's buffer. Twisted says when that buffer fills, to whoever is its producer
-    (IPushProducer, whose names these are).
+    Under daphne, ASGI has no back-pressure: `send` returns at once, and a client that does not read
+    grows the transport's buffer. Twisted tells the transport's producer when that buffer is full;
+    the method names are those of Twisted's IPushProducer.
     """
 
     def __init__(self, send_queue: SendQueue) -> None:
         self._send_queue = send_queue
 
     def attach(self, send: Callable[..., Any] | None) -> bool:
-        """Listen to the transport behind an ASGI `send`; False where there is none."""
+        """Become the producer of the transport behind an ASGI `send`; False where there is none."""
         transport = getattr(_protocol_of(send), "transport", None)
         if transport is None or not hasattr(transport, "registerProducer"):
             return False
@@ -140,10 +141,13 @@ class BackPressure:
         return True
 
     def pauseProducing(self) -> None:
+        """Stop sending: the buffer is full."""
         self._send_queue.room(False)
 
     def resumeProducing(self) -> None:
+        """Send again: the buffer has room."""
         self._send_queue.room(True)
 
     def stopProducing(self) -> None:
+        """Let the queue run on: the transport is gone, so nothing can fill its buffer."""
         self._send_queue.room(True)

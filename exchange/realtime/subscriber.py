@@ -1,4 +1,4 @@
-"""Keeps one subscription to the feed per process, and fetches what the hub's sockets begin with."""
+"""One subscription to the feed per process, and the stored books and states for its hub."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ from exchange.realtime.feed import FeedHub
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S: Final = 5.0
-SILENCE_S_MAX: Final = 15.0  # without even a pong: the connection to Redis is taken for dead
+SILENCE_S_MAX: Final = 15.0  # a connection to Redis without even a pong counts as dead
 READ_S: Final = 1.0
 REDIS_CALL_S: Final = 2.0
 RECONNECT_S_MAX: Final = 2.0
@@ -28,7 +28,7 @@ RESYNC_S: Final = 0.2  # the worker rewrites a changed book within this
 
 
 class FeedSubscriber:
-    """Three loops on one event loop: read the feed, heal stale books, heartbeat."""
+    """Three tasks on one event loop: read the feed, heal stale books, send heartbeats."""
 
     def __init__(
         self, hub: FeedHub, redis_factory: Callable[[], Redis] = async_redis_client
@@ -40,11 +40,13 @@ class FeedSubscriber:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        """Start the tasks."""
         assert not self._tasks
         loops = (self._subscribe_forever, self._resync_forever, self._heartbeat_forever)
         self._tasks = [asyncio.create_task(loop()) for loop in loops]
 
     async def stop(self) -> None:
+        """End the tasks and close the connection to Redis."""
         await tasks_end(*self._tasks)
         self._tasks = []
         await self._drop_redis()
@@ -96,13 +98,13 @@ class FeedSubscriber:
             await client.aclose()
 
     async def _resync_forever(self) -> None:
-        """Fetch stored books and states that are wanted; again shortly while any still are."""
+        """Fetch the stored books and states that the hub wants, every RESYNC_S until it has all."""
         hub = self._hub
         while True:
             await hub.resync.wait()
             hub.resync.clear()
             if not hub.is_connected:
-                continue  # `connected` asks again
+                continue  # the hub's `connected` sets `resync` again
             await self._resync_once(hub.wanting(), hub.wanting_states())
             if hub.wanting() or hub.wanting_states():
                 asyncio.get_running_loop().call_later(RESYNC_S, hub.resync.set)
@@ -117,7 +119,7 @@ class FeedSubscriber:
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("feed_resync_failed", error=repr(error))
             return
-        if client is not self._redis:  # connected anew meanwhile: this may be from before
+        if client is not self._redis:  # reconnected meanwhile: these may be from before
             return
         frames = [frame.encode() if isinstance(frame, str) else frame for frame in stored]
         self._hub.load(zip(books, frames[: len(books)], strict=True))
@@ -127,7 +129,7 @@ class FeedSubscriber:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             self._hub.heartbeat()
-            self._hub.resync.set()  # also refreshes truncated books that were eaten down
+            self._hub.resync.set()  # also for truncated sides with few levels left
 
 
 _subscribers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[FeedHub, FeedSubscriber]] = (
@@ -136,7 +138,7 @@ _subscribers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[FeedHub, FeedSu
 
 
 def hub_running() -> FeedHub:
-    """The hub of this event loop, fed since its first use."""
+    """Return the hub of this event loop; the first call subscribes it to the feed."""
     loop = asyncio.get_running_loop()
     if loop not in _subscribers:
         hub = FeedHub()
@@ -147,7 +149,7 @@ def hub_running() -> FeedHub:
 
 
 async def hub_stop() -> None:
-    """End the hub of this event loop, if it has one."""
+    """Stop the hub of this event loop, if it has one."""
     pair = _subscribers.pop(asyncio.get_running_loop(), None)
     if pair is not None:
         await pair[1].stop()
