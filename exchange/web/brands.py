@@ -1,4 +1,4 @@
-"""Which brand a host name shows. Kept for a short while: every page and style sheet asks."""
+"""The brand of a host name, cached for KNOWN_S: every page and style sheet needs it."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from typing import Final
 from exchange.models import Brand, Symbol
 
 KNOWN_S: Final = 15.0
-HOSTS_MAX: Final = 500  # host names are the client's choice: remember a bounded number
+HOSTS_MAX: Final = 500  # clients choose host names: the cache is bounded
 
 
 @dataclass(frozen=True, slots=True)
 class BrandShown:
-    """What pages need of a brand. `symbols` are the listed codes it shows, in display order.
+    """A brand as pages show it. `symbols` are the codes of its listed symbols, in display order.
 
-    `unlisted` can be opened by address: who has orders or a history there must reach them.
+    Pages of `unlisted` symbols open by their address: users with orders or a history need them.
     """
 
     slug: str
@@ -34,7 +34,7 @@ _known: dict[str, tuple[float, BrandShown]] = {}
 
 
 def brand_for_host(host: str) -> BrandShown:
-    """The brand of this host name (no port), else the default one, else a plain one."""
+    """Return the brand of a host name without port, else the default brand, else UNBRANDED."""
     now_s = time.monotonic()
     with _lock:
         known = _known.get(host)
@@ -49,7 +49,7 @@ def brand_for_host(host: str) -> BrandShown:
 
 
 def brands_forget() -> None:
-    """Show changed brands at once in this process; others follow within seconds."""
+    """Show changed brands at once in this process; other processes follow within KNOWN_S."""
     with _lock:
         _known.clear()
 

@@ -1,9 +1,8 @@
-"""The door of `web`: lets complete requests in to a WSGI application, and nothing else.
+"""The door of `web`: an ASGI application that lets only complete requests in to a WSGI application.
 
-It is an ASGI application of its own on the server's event loop. There the head is checked and the
-body is read whole, under bounds (exchange/infra/http/bodies.py); what can be refused by the head
-alone is refused before any of the body is read. Only then is the request answered: on the loop
-where it is of those that programs send most (exchange/web/on_loop.py), else by a thread
+The door runs on the server's event loop. It checks the head, refuses by the head alone whatever it
+can, and reads the whole body under bounds (exchange/infra/http/bodies.py). Then the loop answers
+the requests that programs send most (exchange/web/on_loop.py), and a thread answers all others
 (docs/adr/0030).
 """
 
@@ -39,13 +38,13 @@ from exchange.signin.wait_page import is_sign_in, wait_page
 from exchange.web.on_loop import OnLoop, Route
 
 API_PREFIX: Final = "/api/"
-REQUESTS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
-# Attempts to sign in have threads of their own: however many there are, those of others stay free.
-# More of these than may wait for a hash (exchange/signin/hashing.py), so that some can refuse.
+REQUESTS_MAX: Final = 1_024  # handed over and not answered: in threads, or waiting for one
+# Attempts to sign in have threads of their own, so that they cannot take those of other requests.
+# These are more than may wait for a hash (exchange/signin/hashing.py), so that some can refuse.
 SIGN_IN_THREADS: Final = 8
-SIGN_INS_MAX: Final = 64  # handed over and not answered; more are told to come again
+SIGN_INS_MAX: Final = 64  # handed over and not answered; more are told to retry
 SIGN_IN_AGAIN_S: Final = 1
-# After this nobody waits on: Postgres cuts a statement off after 10 s, unless it stands still.
+# Then the request is refused: Postgres ends a statement after 10 s, unless Postgres stands still.
 ANSWER_S: Final = 30.0
 _READS: Final = ("GET", "HEAD", "OPTIONS")
 _LENGTH_DIGITS: Final = 12
@@ -56,7 +55,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """An ASGI application around a WSGI application; `routes` are answered on the loop."""
+    """An ASGI application around a WSGI application; the loop answers `routes` itself."""
 
     def __init__(
         self,
@@ -89,7 +88,7 @@ class Door:
             if found is not None:
                 return await self._on_loop.answer(environ, body, found)
             return await self._in_thread(environ, body)
-        except ClientGone:  # perhaps it closed only its own half, and reads on
+        except ClientGone:  # the client may have closed its half only, and still read
             refusal = DomainError(Code.REQUEST_HEAD_MALFORMED, rule=_WHOLE_BODY)
             return _refused(refusal, environ, told_as="client_gone")
         except Exception as error:
@@ -115,7 +114,7 @@ class Door:
                 return _sign_in_later()
         try:
             return await threads.call((environ, body))
-        except TimeoutError:  # its thread may have done what it was asked
+        except TimeoutError:  # the thread may still do its work
             is_reader = environ["REQUEST_METHOD"] in _READS
             code = Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN
             raise DomainError(code) from None
@@ -137,7 +136,7 @@ class Door:
 
 
 def _length_of(environ: Environ) -> int:
-    """How long the body will be. Raises for one of unknown length, or of too great a one."""
+    """Return the length of the body in bytes; raises where it is unknown or too large."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         raise DomainError(Code.REQUEST_LENGTH_REQUIRED)
     text = environ.get("CONTENT_LENGTH", "0")
@@ -151,7 +150,7 @@ def _length_of(environ: Environ) -> int:
 
 
 def _sign_in_later() -> Messages:
-    """Too many others sign in: a page for a person, made without a thread."""
+    """Return the page that asks a person to wait: too many sign-ins; it needs no thread."""
     WEB_REFUSED.labels(Code.AUTH_TOO_MANY_ATTEMPTS.value).inc()
     body, told = wait_page(SIGN_IN_AGAIN_S)
     fields = {
@@ -164,8 +163,8 @@ def _sign_in_later() -> Messages:
 
 
 def _failed(error: Exception, environ: Environ) -> Messages:
-    """The answer where no view could give one; a fault of ours is told in the log."""
-    if isinstance(error, SuspiciousOperation):  # Django will not do that for a client
+    """Return the answer where no view could give one; log a fault of our own."""
+    if isinstance(error, SuspiciousOperation):  # Django refuses such requests
         error = DomainError(Code.REQUEST_MALFORMED)
     if isinstance(error, DomainError):
         return _refused(error, environ, told_as=error.code.value)
@@ -176,7 +175,7 @@ def _failed(error: Exception, environ: Environ) -> Messages:
 
 
 def _refused(refusal: DomainError, environ: Environ, *, told_as: str) -> Messages:
-    """The answer to what is not let in. The connection ends: the rest of it was not read."""
+    """Return the refusal of a request; the connection ends, as its rest was not read."""
     WEB_REFUSED.labels(told_as).inc()
     request_id = environ.get(REQUEST_ID) or request_id_choose(environ.get("HTTP_X_REQUEST_ID"))
     body = msgspec.json.encode(problem_of(refusal, request_id))

@@ -1,4 +1,4 @@
-"""Whether the engines that this process's orders go to are at work."""
+"""Readiness check: the engines that this process's orders go to are at work."""
 
 import json
 import time
@@ -11,16 +11,16 @@ from exchange.selectors import catalogue
 
 ENGINE_SILENCE_MAX_MS: Final = 5_000
 FAULTS_SHOWN_MAX: Final = 20
-PARTITION_FIRST: Final = 1  # made with the database: an installation without symbols has it
+PARTITION_FIRST: Final = 1  # created with the database, before any symbol
 
 
 def engines_check() -> str | None:
-    """Did the matching worker of each partition that has symbols beat its heart lately?"""
+    """Return the partitions with symbols but without a recent heartbeat, as text; None if none."""
     try:
         rules = catalogue().symbols_by_id.values()
     finally:
-        connection.close()  # a probe has a thread of its own each time
-    partitions = sorted({one.partition_id for one in rules}) or [PARTITION_FIRST]
+        connection.close()  # each probe runs in a new thread
+    partitions = sorted({symbol.partition_id for symbol in rules}) or [PARTITION_FIRST]
     beats = cast(list[bytes | None], redis_client().mget([matching_key(one) for one in partitions]))
     faults = [
         f"partition {partition_id}: {fault}"

@@ -1,7 +1,7 @@
-"""What a request to `web` passes before a view, in the order of config/settings/base.py.
+"""Middlewares of `web`, in the order of config/settings/base.py.
 
-The host name is one of ours, a probe is answered, a page is counted, no text holds a NUL, and who
-tried to sign in too often has to wait.
+They check the host name, answer probes, count pages, refuse NUL in texts, and refuse attempts to
+sign in that have to wait.
 """
 
 from collections.abc import Callable
@@ -26,22 +26,22 @@ from exchange.signin.wait_page import is_sign_in, wait_answer
 from exchange.web.engines import engines_check
 
 LOGGED_CHARACTERS_MAX: Final = 100
-FAULT: Final = 500  # from here on nobody knows what a session was
+FAULT: Final = 500  # from this status on, the session may be unread
 NUL: Final = "\x00"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 WEB: Final = health.Health(
     "web",
     ready={**health.standard_checks(), "engine": engines_check},
-    # Orders are accepted and kept without them: that is what Postgres being the truth means.
+    # Postgres alone is the truth: orders are accepted and kept without Redis and engines.
     tolerated=("redis", "engine"),
 )
 PATHS: Final = ("/livez", "/readyz")
 
 
 class HostMiddleware:
-    """Ends requests for a host name that is not ours: one line in the log, no traceback.
+    """Refuses requests for a foreign host name: one line in the log, no traceback.
 
-    It stands before both ways: what follows may ask for the host name and gets one of ours.
+    It comes before both ways of answering, so that later code always gets a host name of ours.
     """
 
     sync_capable = True
@@ -51,7 +51,7 @@ class HostMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in PATHS:  # a probe asks by address
+        if request.path_info in PATHS:  # a probe uses the IP address as host name
             return self.get_response(request)
         try:
             request.get_host()
@@ -65,7 +65,7 @@ class HostMiddleware:
 
 
 class ProbesMiddleware:
-    """Answers /livez and /readyz on the port of `web`, for load balancers: they ask by address."""
+    """Answers /livez and /readyz on the port of `web`, for load balancers."""
 
     sync_capable = True
     async_capable = False
@@ -83,9 +83,9 @@ class ProbesMiddleware:
 
 
 class PageRateMiddleware:
-    """Counts pages by network or known user, as each page is made anew for whoever asks.
+    """Counts pages by network or known user, because every page is rendered anew.
 
-    It stands behind the static files, which it does not count. The API counts its own requests.
+    It comes after the static files, which it does not count. The API counts its own requests.
     """
 
     sync_capable = True
@@ -101,8 +101,8 @@ class PageRateMiddleware:
             page_admit(request)
         except DomainError as refusal:
             status, text = refusal.http_status, refusal.detail
-            told = {**headers(refusal), **rate_headers(request)}
-            return HttpResponse(text, "text/plain", status, headers=told)
+            fields = {**headers(refusal), **rate_headers(request)}
+            return HttpResponse(text, "text/plain", status, headers=fields)
         response = self.get_response(request)
         if response.status_code < FAULT:
             session_settle(request)
@@ -110,9 +110,9 @@ class PageRateMiddleware:
 
 
 class TextMiddleware:
-    """Answers 400 to a NUL in path, query or form: Postgres knows no such text, and would raise.
+    """Answers 400 to a NUL in path, query or form: Postgres would raise, as its texts have none.
 
-    The API checks its own (exchange/api).
+    The API checks its own requests (exchange/api).
     """
 
     sync_capable = True
@@ -131,9 +131,9 @@ class TextMiddleware:
 
 
 class SignInMiddleware:
-    """Refuses an attempt that has to wait, before a session, a form or a page costs anything.
+    """Refuses a sign-in that has to wait, before a session, a form or a page costs anything.
 
-    It only looks: what counts attempts is the backend (exchange/signin/backend.py).
+    It counts nothing: the backend counts attempts (exchange/signin/backend.py).
     """
 
     sync_capable = True

@@ -1,7 +1,7 @@
-"""What programs send most is answered on the event loop itself: no thread waits for its commit.
+"""Answers on the event loop for the requests that programs send most: no thread waits for a commit.
 
-The same middlewares look at a request as on the short way (exchange/infra/http/shortcut.py), the
-same services answer it, and it is refused in the same words: tests send everything to both.
+Middlewares, services and refusals are those of the short way (exchange/infra/http/shortcut.py):
+tests send each request both ways.
 """
 
 import re
@@ -26,9 +26,9 @@ LoopView = Callable[..., Awaitable[HttpResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one address: how its path is spelt, its name in Django's addresses, its view.
+    """One method of one route: a regular expression of its path, its Django name, and its view.
 
-    The path's named groups are the view's keywords.
+    The named groups of the expression are keyword arguments of the view.
     """
 
     method: str
@@ -39,42 +39,42 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A request's route and what its path names."""
+    """The view for a request, and Django's match with the view's arguments."""
 
     view: LoopView
     match: ResolverMatch
 
 
 class OnLoop:
-    """Answers signed requests to its routes."""
+    """Answers signed requests to its routes, on the event loop."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes: Mapping[str, list[tuple[re.Pattern[str], Route]]] = {}
         for route in routes:
             path = re.compile(route.path, re.ASCII)
             self._routes.setdefault(route.method, []).append((path, route))
-        # What middlewares do to a request and to its answer is theirs, whoever answers.
+        # Django's own middlewares treat the request and its answer, as on the other way.
         self._secure = SecurityMiddleware(lambda request: HttpResponse())
         self._gate = HostMiddleware(self._secured)
 
     def find(self, environ: Environ) -> Found | None:
-        """Who answers this request on the loop; None: a thread does."""
+        """Return the view for this request; None where a thread has to answer it."""
         if "HTTP_X_TAKAS_KEY" not in environ:
             return None
         for path, route in self._routes.get(environ["REQUEST_METHOD"], ()):
             match = path.fullmatch(environ["PATH_INFO"])
             if match is not None:
-                words = match.groupdict()
-                return Found(route.view, ResolverMatch(route.view, (), words, route.name))
+                keywords = match.groupdict()
+                return Found(route.view, ResolverMatch(route.view, (), keywords, route.name))
         return None
 
     async def answer(self, environ: Environ, body: bytes, found: Found) -> Messages:
-        """The answer. The task that calls this is the request's own, and so is its context."""
+        """Answer a request; it runs in a task, and so in a context, of its own."""
         started = time.perf_counter()
         request = _request(environ, body, found)
         with request_named(request) as chosen:
             response: HttpResponseBase = self._gate(request)
-            if response.status_code == 200:  # nobody objects: the view answers under these headers
+            if response.status_code == 200:  # not refused: the view answers, with their headers
                 passed, response = response, await found.view(request, **found.match.kwargs)
                 for name, value in passed.headers.items():
                     response.headers.setdefault(name, value)

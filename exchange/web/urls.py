@@ -1,3 +1,5 @@
+"""Routes of the pages."""
+
 from django.urls import path
 
 from exchange.web import views

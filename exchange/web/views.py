@@ -1,4 +1,4 @@
-"""Pages: sign in and out, trade, API keys. They hold no data of their own: scripts use the API."""
+"""Pages: sign in and out, trade, API keys. Their scripts read all data through the API."""
 
 import hashlib
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ ORDER_LISTS = (
     ("orders-open", "open-orders", "Open orders"),
     ("orders-recent", "recent-orders", "Recent orders"),
 )
-# An order says why it ended by a code alone: those are the texts that need no values.
+# An order tells why it ended by a code without values: only texts without placeholders fit.
 REASONS = {code.value: text for code, (_, text) in DESCRIPTIONS.items() if "{" not in text}
 
 
 def brand_of(request: HttpRequest) -> BrandShown:
-    """The brand of the host name that the request asked for."""
+    """Return the brand of the request's host name."""
     name = urlsplit(f"//{request.get_host()}").hostname or ""
     return brand_for_host(name)
 
@@ -52,6 +52,7 @@ def _page(
 
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
+    """Redirect to the trading page of the brand's first symbol."""
     symbols = brand_of(request).symbols
     if not symbols:
         return _page(request, "web/empty.html", status=503)
@@ -63,8 +64,10 @@ def home(request: HttpRequest) -> HttpResponse:
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "POST"])
 def sign_in(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take it. Too many failures wait; the answer never says which half was
-    wrong."""
+    """Show the form, or sign in; after too many failures the next attempt has to wait.
+
+    The answer never tells whether the name or the password was wrong.
+    """
     target = _target(request)
     if request.user.is_authenticated:
         return HttpResponseRedirect(target)
@@ -81,7 +84,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def leave(request: HttpRequest) -> HttpResponse:
-    """End the session, and the WebSockets that were opened with it."""
+    """Sign out: end the session and the WebSockets that were opened with it."""
     sign_out(request)
     return redirect(settings.LOGOUT_REDIRECT_URL)
 
@@ -90,6 +93,7 @@ def leave(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_GET
 def trade(request: HttpRequest, symbol: str) -> HttpResponse:
+    """Show the trading page of a symbol that the brand shows, listed or not."""
     brand = brand_of(request)
     is_listed = symbol in brand.symbols
     rules = catalogue().symbols_by_code.get(symbol)
@@ -119,12 +123,13 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
 @login_required
 @require_GET
 def api_keys(request: HttpRequest) -> HttpResponse:
+    """Show the page of the user's API keys."""
     return _page(request, "web/keys.html")
 
 
 @require_GET
 def brand_css(request: HttpRequest) -> HttpResponse:
-    """The brand's colours as custom properties; the model allows nothing but #rrggbb."""
+    """Serve the brand's colours as custom properties; the model allows only #rrggbb."""
     brand = brand_of(request)
     text = (
         f":root {{ --brand-primary: {brand.colour_primary};"
@@ -135,7 +140,7 @@ def brand_css(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def brand_logo(request: HttpRequest) -> HttpResponse:
-    """The brand's logo. Shown through <img>, where SVG runs no script; alone it gets no rights."""
+    """Serve the brand's logo. In <img>, SVG runs no script; opened alone, it is sandboxed."""
     svg = brand_of(request).logo_svg
     if not svg:
         raise Http404
@@ -145,7 +150,7 @@ def brand_logo(request: HttpRequest) -> HttpResponse:
 
 
 def _target(request: HttpRequest) -> str:
-    """Where to go after signing in; only ever a page of this host."""
+    """Return the page to show after signing in; only a page of this host is accepted."""
     wanted = request.POST.get("next") or request.GET.get("next") or ""
     safe = url_has_allowed_host_and_scheme(
         wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
