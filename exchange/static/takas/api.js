@@ -38,7 +38,8 @@ export async function call(method, path, body) {
 
 const SIGN_IN_AGAIN_MS = 30_000;
 
-// The session has ended. Where the sign-in page sends us straight back, once is enough.
+// Opens the sign-in page after the session has ended: once in SIGN_IN_AGAIN_MS at most, as that page
+// may send the browser straight back.
 export function signInAgain() {
   const last = Number(sessionStorage.getItem("takas.signInAgain") || 0);
   if (Date.now() - last < SIGN_IN_AGAIN_MS) return;

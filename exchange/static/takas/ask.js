@@ -1,4 +1,4 @@
-// A question before something that cannot be taken back: true after a yes, false after anything else.
+// A question before a step that cannot be undone: true after a yes, false after anything else.
 
 import { element } from "./loop.js";
 
@@ -8,7 +8,7 @@ export function ask({ title, lines = [], yes, no = "No, go back" }) {
   for (const line of lines) element("p", "", dialog).textContent = line;
   const choices = element("div", "choices", dialog);
   return new Promise((resolve) => {
-    // Gone at once: a click that follows meets the next question, not the rest of this one.
+    // Remove it at once, so that a second click meets the next question and not this one.
     const finish = (answer) => {
       dialog.remove();
       resolve(answer);

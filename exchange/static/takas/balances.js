@@ -1,4 +1,4 @@
-// What the account has. REST gives the whole, frames change it; a later sequence wins.
+// The account's balances: REST gives all of them, frames change single ones; the later sequence wins.
 
 import * as D from "./decimal.js";
 import { element, repaint, setText } from "./loop.js";

@@ -4,7 +4,7 @@ import * as D from "./decimal.js";
 import { element, repaint, setText } from "./loop.js";
 
 const ROWS = 20;
-const SNAPSHOT_LEVELS_MAX = 1_000; // a longer side is cut there: beyond it we know nothing
+const SNAPSHOT_LEVELS_MAX = 1_000; // a longer side is cut there; the levels beyond are unknown
 const LEVELS_LOW = 100;
 
 class Side {
@@ -91,7 +91,7 @@ export class Book {
       this.bids.load(frame.bids);
       this.asks.load(frame.asks);
     } else if (this.sequence === null) {
-      return; // asked for again: the snapshot is on its way
+      return; // after a gap: the snapshot was requested and is on its way
     } else if (frame.previous !== this.sequence) {
       this.sequence = null;
       this.onGap();
@@ -117,7 +117,7 @@ export class Book {
   get bestBid() { return this.bids.best(1)[0] || null; }
   get bestAsk() { return this.asks.best(1)[0] || null; }
 
-  // What a market order of this size would meet: { quantity, cost, isEnough }. One of both bounds.
+  // What a market order would trade now: { quantity, cost, isEnough }. Give a quantity or a cost.
   sweep(isBuy, { quantity = null, cost = null }) {
     const levels = isBuy ? this.asks : this.bids;
     let taken = 0n;

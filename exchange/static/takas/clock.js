@@ -1,4 +1,4 @@
-// Times for reading: of today the time alone, of another day with its date.
+// Times for display: today's as the time alone, others with their date.
 
 const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short" });

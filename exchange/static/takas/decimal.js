@@ -11,13 +11,13 @@ export function parse(text) {
   return BigInt(match[1]) * ONE + BigInt((match[2] || "").padEnd(PLACES, "0"));
 }
 
-// What a person typed: plain digits with at most one decimal mark, a dot or a comma. Nothing that
-// may group digits is read: "1,000" is a thousand to one person, and one to another.
+// Typed numbers: plain digits with at most one decimal mark, a dot or a comma. A mark that may group
+// digits is refused: "1,000" is a thousand to one person, and one to another.
 const TYPED = /^(\d{0,20})(?:[.,](\d{0,18}))?$/;
 const MAY_BE_GROUPED = /^[1-9]\d{0,2}[.,]\d{3}$/;
 const TYPED_RULE = "write plain digits without spaces or grouping, with one dot or comma before the decimals";
 
-// { value, fault }: the value, or null and why; an empty text has neither.
+// Returns { value, fault }: the value, or null and the fault's text; an empty text has neither.
 export function readTyped(text) {
   const typed = text.trim();
   if (!typed) return { value: null, fault: "" };
@@ -33,7 +33,7 @@ export function readTyped(text) {
 
 export const parseTyped = (text) => readTyped(text).value;
 
-// The text of a value that a person could have typed: it is read back as the same value.
+// The text of a value as a person could type it; reading it gives the same value.
 export function typed(value) {
   const plain = text(value);
   return MAY_BE_GROUPED.test(plain) ? `${plain}0` : plain;
@@ -47,7 +47,7 @@ export function text(value) {
   return `${value < 0n ? "-" : ""}${whole}${fraction ? `.${fraction}` : ""}`;
 }
 
-// For reading: thousands apart, at least `places` decimals, cut (never rounded up) after `most`.
+// For display: thousands apart, at least `places` decimals, cut (never rounded up) after `most`.
 export function shown(value, places, most = PLACES) {
   const [whole, fraction = ""] = text(value).split(".");
   const cut = fraction.slice(0, most).replace(/0+$/, "").padEnd(Math.min(places, most), "0");

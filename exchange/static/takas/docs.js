@@ -1,5 +1,5 @@
-// The API's reference: Swagger UI on our own description. It may read with the page's session; it
-// sends nothing that changes anything, because its markets are real.
+// The API's reference: Swagger UI on our own description. It may read with the page's session, but
+// sends no request that changes anything, because the markets are real.
 const place = document.getElementById("docs");
 
 window.SwaggerUIBundle({
@@ -9,5 +9,5 @@ window.SwaggerUIBundle({
   supportedSubmitMethods: ["get"],
   validatorUrl: null,
   defaultModelsExpandDepth: 0,
-  syntaxHighlight: { activated: false }, // it colours by inline styles, which the policy refuses
+  syntaxHighlight: { activated: false }, // it uses inline styles, which the content security policy refuses
 });

@@ -1,5 +1,5 @@
 // One WebSocket: subscribes, notices silence, reconnects with full jitter.
-// `onState` hears connecting, live, reconnecting, stale (connected, but the feed behind is not).
+// `onState` gets connecting, live, reconnecting or stale (connected, but the server gets no feed).
 
 const RECONNECT_MS_MIN = 250;
 const RECONNECT_MS_MAX = 10_000;
@@ -75,7 +75,7 @@ export class Feed {
     }
   }
 
-  // Asks for the book anew: its snapshot comes first, as at the beginning.
+  // Subscribes anew after a gap: the first frame is a snapshot again.
   resubscribe(channel) {
     this.send({ op: "unsubscribe", channels: [channel] });
     this.send({ op: "subscribe", channels: [channel], id: 1 });

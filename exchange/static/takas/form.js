@@ -1,4 +1,4 @@
-// The order form: what is typed, what it would cost, and sending it. Amounts are exact decimals.
+// The order form: its fields, the estimate of the cost, and sending. Amounts are exact decimals.
 
 import { ApiError } from "./api.js";
 import { ask } from "./ask.js";
@@ -13,7 +13,7 @@ const PPM = 1_000_000n;
 const UNKNOWN_OUTCOMES = new Set(["network", "engine.outcome_unknown"]);
 const RETRIES = 2;
 const RETRY_MS = 700;
-// What a market state lets in; the exchange itself has the last word.
+// Market states that take no orders, as the form knows them; the exchange itself decides.
 const CLOSED_STATES = {
   halt: "Trading is halted", cancel_only: "Only cancels are taken now", closed: "This symbol is closed",
 };
@@ -90,7 +90,7 @@ export class OrderForm {
   fee(notional) { return (notional * this.rules.takerPpm + PPM - 1n) / PPM; }
   withoutFee(amount) { return (amount * PPM) / (PPM + this.rules.takerPpm); }
 
-  // { notional, fee, note } of what is typed, or null while it is not complete.
+  // Returns { notional, fee, note } of the typed order, or null while it is incomplete.
   estimate() {
     if (!this.isMarket) return this.estimateAtPrice();
     const wish = this.byAmount ? { cost: this.value("quote_amount") } : { quantity: this.value("quantity") };
@@ -114,7 +114,7 @@ export class OrderForm {
     return { notional, fee: this.fee(notional), note };
   }
 
-  // What a buy reserves at: its limit, or the slippage bound of what has none. A sell's trigger or limit.
+  // The price that a buy reserves at: its limit, else its slippage bound. For a sell, its trigger or limit.
   worstPrice() {
     const { slippagePpm } = this.rules;
     const slipped = (price) => (price && this.isBuy ? (price * (PPM + slippagePpm)) / PPM : price);
@@ -127,7 +127,7 @@ export class OrderForm {
     return KINDS[this.kind].needs.includes("price") ? this.value("price") : stop();
   }
 
-  // Where a trailing stop would stand at its activation price, or now; null where that is not known.
+  // The first trigger of a trailing stop, at its activation price or now; null where it is unknown.
   trailStart() {
     const from = this.value("activation_price") || this.lastPrice;
     const typed = this.value("trail");
@@ -198,7 +198,7 @@ export class OrderForm {
     setText(byTestId("form-error"), message);
   }
 
-  // { path, body } of what is typed, or null when something is missing, which is said.
+  // Returns { path, body } of the typed order, or null after telling the person what is missing.
   request() {
     const side = this.isBuy ? "buy" : "sell";
     const complete = (order) => ({ client_order_id: randomId(), side, ...order });
@@ -216,12 +216,12 @@ export class OrderForm {
     }
   }
 
-  // The price that an order of this side meets now, or the last one.
+  // The best price of the other side, else the last price.
   marketPrice(isBuy) {
     return (isBuy ? this.book.bestAsk : this.book.bestBid)?.price ?? this.lastPrice;
   }
 
-  // What is asked before it is sent: limits far through the market, or through their own trigger.
+  // Lines to confirm before sending: limits far through the market, or through their own trigger.
   warnings() {
     const { isBuy } = this;
     const market = { isBuy, reference: this.marketPrice(isBuy), what: "the market at" };
@@ -254,7 +254,7 @@ export class OrderForm {
       for (const order of await this.send(request)) {
         if (order.status !== "rejected") toast("ok", `Accepted: ${describe(order)}`);
       }
-      // What was typed for the next order while this one was on its way stays.
+      // Keep a size that the person typed for the next order meanwhile.
       sizes.filter(([name, sent]) => this.field(name).value === sent).forEach(([name]) => { this.field(name).value = ""; });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -267,7 +267,7 @@ export class OrderForm {
     }
   }
 
-  // The same client_order_id is the same order: asking again after silence cannot place it twice.
+  // A repeated client_order_id is the same order: sending again after silence cannot place it twice.
   async send({ path, body }) {
     for (let attempt = 0; ; attempt += 1) {
       try {

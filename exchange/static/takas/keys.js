@@ -1,4 +1,4 @@
-// API keys: list, create (the secret is shown this once), revoke.
+// API keys: list, create (the secret is shown only then), revoke.
 
 import { ApiError, get, post, remove } from "./api.js";
 import { ask } from "./ask.js";

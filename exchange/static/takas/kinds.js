@@ -4,7 +4,7 @@ import * as D from "./decimal.js";
 
 const LIMIT_OPTIONS = ["time_in_force", "post_only"];
 
-// `needs` must be typed, `may` can be; `options` are the choices below the fields.
+// `needs` are required fields, `may` optional ones; `options` are the choices below the fields.
 export const KINDS = {
   limit: { needs: ["price", "quantity"], may: ["display_quantity"], options: LIMIT_OPTIONS },
   market: { needs: ["quantity"], may: [], options: [] },
@@ -44,7 +44,7 @@ function decimal(form, name, isNeeded) {
   return D.text(value);
 }
 
-// A distance in quote currency, or in percent of the price: basis points are hundredths of a percent.
+// A distance in quote currency, or in percent of the price; a basis point is a hundredth of a percent.
 function trail(form) {
   const typed = decimal(form, "trail", true);
   if (form.elements.trail_unit.value === "amount") return { trail_amount: typed };
@@ -79,7 +79,7 @@ function options(form, kind) {
   return chosen;
 }
 
-// What is not clear in a number field as it stands, or nothing.
+// The fault of a number field as a sentence; nothing where the field is clear.
 export function unclear(form, name) {
   const { fault } = D.readTyped(form.elements[name].value);
   return fault && `The ${NAMES[name]} is not clear: ${fault}.`;

@@ -15,7 +15,7 @@ export function repaint(painter) {
   });
 }
 
-// Writes only what changed: untouched nodes cost no layout.
+// Writes only a changed text: an unchanged node costs no layout.
 export function setText(node, value) {
   if (node.textContent !== value) node.textContent = value;
 }

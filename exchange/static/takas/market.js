@@ -1,10 +1,10 @@
-// Limits that are far through the market: they trade at once, at prices that nobody may have meant.
+// Limits that are far through the market: they trade at once, perhaps at unintended prices.
 
 import * as D from "./decimal.js";
 
 export const FAR_PERCENT = 5n;
 
-// How far a limit is on the wrong side of a price, in percent; null while that is not far.
+// How far a limit is on the wrong side of a price, in percent; null below FAR_PERCENT.
 export function percentThrough(isBuy, limit, reference) {
   if (!limit || !reference) return null;
   const beyond = isBuy ? limit - reference : reference - limit;
@@ -12,7 +12,7 @@ export function percentThrough(isBuy, limit, reference) {
   return D.shown((beyond * 100n * D.ONE) / reference, 0, 1);
 }
 
-// The question's line, or null where nothing is far.
+// The line of the question about a far limit, or null.
 export function farLine({ isBuy, limit, reference, what }) {
   const percent = percentThrough(isBuy, limit, reference);
   if (percent === null) return null;

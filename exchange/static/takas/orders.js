@@ -1,4 +1,4 @@
-// Own orders: open ones with cancel and amend, recent ones with how they ended.
+// The account's orders: open ones with cancel and amend, recent ones with their end.
 
 import { ApiError, get, patch, post, remove } from "./api.js";
 import { ask } from "./ask.js";
@@ -21,7 +21,7 @@ const KIND_WORDS = {
   trailing_stop: "trailing stop",
 };
 
-// What an order waits for, in words; nothing for an order without a trigger.
+// The trigger of an order in words; an empty text for an order without one.
 const trigger = (order) => {
   if (order.stop_price) return `${KIND_WORDS[order.type]} ${order.stop_price}`;
   if (order.type !== "trailing_stop") return "";
@@ -29,7 +29,7 @@ const trigger = (order) => {
   return `trailing by ${distance}${order.activation_price ? ` from ${order.activation_price}` : ""}`;
 };
 
-// The same in a row, which names the kind beside it; prices as they stand in the book.
+// The trigger in a row of the list, which names the order's kind; prices are formatted as in the book.
 const triggerCell = (order, shown) => {
   if (order.stop_price) return `trigger ${shown(order.stop_price)}`;
   if (order.type !== "trailing_stop") return "";
@@ -49,7 +49,7 @@ export const describe = (order) => {
 export class Orders {
   constructor({ symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve, marketPrice }) {
     Object.assign(this, { symbol, openRoot, recentRoot, places, reasons, onOpen, onReserve, marketPrice });
-    this.held = new Map(); // client_order_id of an order being placed -> its notices
+    this.held = new Map(); // client_order_id of an order being placed -> its delayed notices
     this.byId = new Map();
     this.rows = new Map();
     this.paint = this.paint.bind(this);
@@ -62,15 +62,15 @@ export class Orders {
     ]);
     const seen = [...open.items, ...recent.items];
     const ids = new Set(seen.map((order) => order.id));
-    // What we still take for live and the exchange no longer lists among the live has ended.
+    // An order that is live here, but no longer in the exchange's list of live orders, has ended.
     for (const order of [...this.byId.values()]) {
       if (LIVE.has(order.status) && !ids.has(order.id)) seen.push(await get(`/orders/${order.id}`));
     }
     seen.forEach((order) => this.put(order));
   }
 
-  // A frame and an answer may cross: the later state stays. What the engine has not seen is earlier
-  // than all it told, whatever the clocks of two processes say.
+  // A frame and an answer may cross: the later state stays. `new` is earlier than every state that
+  // the engine told, even where the clocks of two processes disagree.
   put(order) {
     if (order.symbol !== this.symbol) return false;
     const known = this.byId.get(order.id);
@@ -91,7 +91,7 @@ export class Orders {
     else notice();
   }
 
-  // A frame may overtake the answer: what became of an order is told after "Accepted".
+  // A frame may overtake the answer: delay the order's notices until after "Accepted".
   hold(ids) {
     ids.forEach((id) => this.held.set(id, []));
   }
@@ -114,8 +114,8 @@ export class Orders {
     }
   }
 
-  // What became of an amend or a cancel. A cancel that is done is told by the order's own frame; one
-  // that came too late is no refusal to be alarmed by: the order's end was told, too.
+  // Tells the outcome of an amend or a cancel. The order's own frame tells a cancel that was done; a
+  // cancel that came too late is no alarm, because the order's end was told already.
   takeCommand({ kind, order_id: id, state, code, symbol }) {
     const order = this.byId.get(id);
     if (symbol !== this.symbol || !order || (kind !== "amend" && kind !== "cancel")) return;
@@ -188,7 +188,7 @@ export class Orders {
       ? triggerCell(order, (text) => number(text, price)) : "";
     const prices = [waits, order.price === null && waits && order.filled === "0" ? ""
       : number(order.price ?? order.average_price, price)].filter(Boolean).join(" → ");
-    setText(row.cells.price, prices.replaceAll("\u2009", "\u202f")); // a line ends between prices, not in one
+    setText(row.cells.price, prices.replaceAll("\u2009", "\u202f")); // lines break between prices, not within one
     row.cells.price.title = waits && order.trail_bound_price ? `Bound ${order.trail_bound_price}` : "";
     if (order.slippage !== null && order.slippage !== undefined) {
       row.cells.price.title = `Average ${order.average_price}, slippage ${percent(order.slippage)}`;
@@ -272,7 +272,7 @@ export class Orders {
     });
   }
 
-  // Asks where a new limit is far through the market, or through the trigger that is waited for.
+  // Asks for confirmation where a new limit is far through the market, or through the order's trigger.
   async priceMeant(order, limit) {
     const isBuy = order.side === "buy";
     const waits = order.status === "waiting" && order.stop_price;
@@ -299,7 +299,7 @@ export class Orders {
     });
   }
 
-  // Asks, with what the exchange counts now: this page may not know of every order.
+  // Asks for confirmation with the exchange's own counts: this page may not know every order.
   async cancelMeant() {
     const count = async (query) => {
       const { items, next } = await get(`/orders?${query}status=live&limit=${LIST_MAX}`);
@@ -333,7 +333,7 @@ export class Orders {
     }
   }
 
-  // The orders that were placed: one, or those of a list.
+  // Places an order, or a list of them; returns the placed orders.
   async place(path, body) {
     const answer = await post(path, body);
     const placed = answer.orders ?? [answer];

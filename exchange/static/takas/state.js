@@ -1,4 +1,4 @@
-// The market's state in words: nothing while it is simply open.
+// The market state in words; an empty text while the market is open.
 
 import { moment } from "./clock.js";
 import * as D from "./decimal.js";

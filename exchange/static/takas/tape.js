@@ -38,7 +38,7 @@ export class Tape {
       const isBuy = trade.taker_side === "buy";
       row.classList.toggle("buy", isBuy);
       row.classList.toggle("sell", !isBuy);
-      const arrow = isBuy ? "▲" : "▼"; // colour alone would not tell
+      const arrow = isBuy ? "▲" : "▼"; // not everybody can tell the colours apart
       setText(cells[0], `${D.shown(D.parse(trade.price), this.pricePlaces)} ${arrow}`);
       setText(cells[1], D.shown(D.parse(trade.quantity), this.quantityPlaces));
       setText(cells[2], moment(new Date(trade.time)));

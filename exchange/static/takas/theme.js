@@ -1,4 +1,4 @@
-// Runs before the first paint (a classic script in <head>): no flash of the wrong theme.
+// A classic script in <head>: it runs before the first paint, so the wrong theme never flashes.
 (() => {
   const chosen = localStorage.getItem("takas.theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

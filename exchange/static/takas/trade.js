@@ -12,8 +12,8 @@ import { stateText } from "./state.js";
 import { Tape } from "./tape.js";
 import { toast } from "./toasts.js";
 
-const BALANCES_MS = 150; // after an order of ours: what it reserved is not pushed, only what settles
-const REFETCH_MS = 30_000; // balances and orders once more: a private frame may have been lost
+const BALANCES_MS = 150; // after placing an order: the feed tells settlements, but not reservations
+const REFETCH_MS = 30_000; // reads balances and orders again, as a private frame may have been lost
 const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stale: "Stale" };
 
 function rulesOf(one) {
@@ -77,7 +77,7 @@ class Page {
     this.offerUnlisted();
   }
 
-  // Who still has orders in a symbol that is not listed any more must find its page.
+  // Offers unlisted symbols in which the user still has orders, so that their pages can be found.
   async offerUnlisted() {
     try {
       const { items } = await get("/orders?status=live&limit=200");
@@ -115,7 +115,7 @@ class Page {
     else if (frame.type === "error") toast("error", "Feed", frame.detail);
   }
 
-  // Frames may have been missed while the socket was down: the API has the whole.
+  // Frames may have been missed while the socket was down, so read everything from the API.
   async refetch() {
     try {
       const [balances, trades] = await Promise.all([
@@ -134,7 +134,7 @@ class Page {
       try {
         this.balances.take((await get("/balances")).items);
       } catch {
-        // The next refetch says so, if it lasts.
+        // A lasting fault is shown by the next refetch.
       }
     }, BALANCES_MS);
   }
@@ -173,7 +173,7 @@ class Page {
   }
 }
 
-// Tabs: `aria-selected` on the button, `hidden` on the panels it does not name.
+// Tabs: `aria-selected` on the chosen button, `data-inactive` on the panels of the others.
 function tabs(list) {
   const buttons = [...list.querySelectorAll("[role=tab]")];
   const select = (chosen) => buttons.forEach((button) => {
