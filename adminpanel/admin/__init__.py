@@ -1,4 +1,4 @@
-"""Django finds the back office by importing this package; each topic registers its own."""
+"""Admin classes of the back office: Django imports this package, each module registers its own."""
 
 from adminpanel.admin import accounts, catalogue, records, schedules, security, symbols, users
 

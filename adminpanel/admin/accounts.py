@@ -1,4 +1,4 @@
-"""Account groups, API keys and limits of users; and ending all of their orders."""
+"""Account groups, API keys and order limits of users, and the cancel of all their orders."""
 
 from functools import partial
 from typing import Any
@@ -22,12 +22,12 @@ from wallets.selectors import account_id_of
 
 
 class OrderCancels(CommandActions):
-    """Ends the orders of what is selected, one command a symbol."""
+    """Base of lists whose actions cancel all orders of a user or a key, one command a symbol."""
 
     def cancel_orders_of(
         self, request: HttpRequest, subject: User | ApiKey, user_id: int, owner_tag: int, note: str
     ) -> None:
-        """Send the cancels, and tell what came of it."""
+        """Send the cancels of an account's orders with this owner tag, and tell the outcome."""
         account_id = account_id_of(user_id)
         if account_id is None:
             self.refused(request, subject, "there is no trading account, so there are no orders.")
@@ -36,7 +36,7 @@ class OrderCancels(CommandActions):
             codes = account_orders_cancel(
                 account_id, owner_tag=owner_tag, requested_by=request.user.pk, note=note
             )
-        except DomainError as error:  # some may have gone out: repeating it is harmless
+        except DomainError as error:  # some cancels may have been sent: repeating them is harmless
             self.refused(request, subject, error.detail)
             return
         if codes:
@@ -48,22 +48,26 @@ class OrderCancels(CommandActions):
 
 @admin.register(AccountGroup)
 class AccountGroupAdmin(PlainAdmin):
-    """Its users' orders do not trade with each other; who is in it stands with the user."""
+    """Groups whose users' orders do not trade with each other; a user's page sets the group."""
 
     list_display = ("name", "users")
     search_fields = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the groups with the count of their users."""
         counted: QuerySet[Any] = super().get_queryset(request).annotate(user_count=Count("user"))
         return counted
 
     @admin.display(description="users", ordering="user_count")
     def users(self, group: Any) -> int:
+        """Show how many users the group has."""
         return int(group.user_count)
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
+    """API keys, which staff may revoke but not change; secrets are never shown."""
+
     list_display = ("key_id", "user", "label", "can_trade", "created_at", "revoked_at")
     list_select_related = ("user",)
     exclude = ("secret_encrypted",)
@@ -71,10 +75,12 @@ class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
     actions = ("revoke", "cancel_orders")
 
     def has_access_permission(self, request: HttpRequest) -> bool:
+        """Return whether this user may revoke keys and end sessions."""
         return request.user.has_perm(ACCESS_PERMISSION)
 
     @admin.action(description="Revoke (needs a reason)", permissions=["access"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Revoke the selected keys; only a superuser may revoke a key of staff."""
         note = self.reason_of(request)
         for key in queryset.select_related("user") if note else ():
             if key.user.is_staff and not request.user.is_superuser:
@@ -87,6 +93,7 @@ class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
         description="Cancel all orders placed with it (needs a reason)", permissions=["halt"]
     )
     def cancel_orders(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        """Cancel all orders that were placed with the selected keys."""
         note = self.reason_of(request)
         for key in queryset if note else ():
             self.cancel_orders_of(request, key, key.user_id, key.pk, note)
@@ -94,7 +101,7 @@ class ApiKeyAdmin(OrderCancels, ReadOnlyAdmin):
 
 @admin.register(OrderLimit)
 class OrderLimitAdmin(PlainAdmin):
-    """What one user may have on one symbol. The engine is told on each change."""
+    """Limits of one user's open orders on one symbol; each change is sent to the engine."""
 
     list_display = ("user", "symbol", "open_orders_max", "stop_orders_max")
     list_select_related = ("user", "symbol")
@@ -105,17 +112,21 @@ class OrderLimitAdmin(PlainAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: OrderLimit | None = None
     ) -> tuple[str, ...]:
-        return ("user", "symbol") if obj is not None else ()  # another one is another limit
+        """Fix user and symbol of a saved limit: another user or symbol needs another limit."""
+        return ("user", "symbol") if obj is not None else ()
 
     def save_model(self, request: HttpRequest, obj: OrderLimit, form: Any, change: bool) -> None:
+        """Save the limit, and send it to the engine after the commit."""
         super().save_model(request, obj, form, change)
         transaction.on_commit(lambda: self._tell(request, obj))
 
     def delete_model(self, request: HttpRequest, obj: OrderLimit) -> None:
+        """Delete the limit, and send the symbol's limits instead after the commit."""
         super().delete_model(request, obj)
         transaction.on_commit(lambda: self._tell(request, obj))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[OrderLimit]) -> None:
+        """Delete the selected limits, and send the symbols' limits instead after the commit."""
         limits = list(queryset.select_related("user", "symbol"))
         super().delete_queryset(request, queryset)
         for limit in limits:

@@ -1,4 +1,4 @@
-"""Which partitions an engine serves, in words for staff: what nobody serves must be seen."""
+"""Engines of the partitions, in words for staff, with alarms for partitions without an engine."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,19 +12,19 @@ START_IT: Final = "start `manage.py run_matching --partition {id}`"
 
 
 def silences_read() -> dict[int, float]:
-    """Seconds since each partition was served; not kept: staff look at what is so now."""
+    """Return the seconds since each partition was last served; read anew each time."""
     with connection.cursor() as cursor:
         cursor.execute(SILENCES)
         return dict(cursor.fetchall())
 
 
 def serves(silences: dict[int, float], partition_id: int) -> bool:
-    """Whether an engine is at work there, by the rule that orders are taken by."""
+    """Return whether an engine serves the partition, by the rule that order intake uses."""
     return partition_id in silences and silences[partition_id] <= SILENCE_MAX_S
 
 
 def words_of(silences: dict[int, float], partition_id: int) -> str:
-    """How it stands with a partition."""
+    """Return whether an engine serves the partition, in words."""
     if partition_id not in silences:
         return "NOT SERVED: no engine was ever started for it"
     if not serves(silences, partition_id):
@@ -33,7 +33,7 @@ def words_of(silences: dict[int, float], partition_id: int) -> str:
 
 
 def alarm_of(partition_id: int, codes: Iterable[str], silences: dict[int, float]) -> str:
-    """What staff are told, loudly, of symbols on a partition that nobody serves."""
+    """Return the alarm for symbols on a partition that no engine serves."""
     start = START_IT.format(id=partition_id)
     return (
         f"Partition {partition_id} is {words_of(silences, partition_id)}. New orders in"
@@ -42,9 +42,9 @@ def alarm_of(partition_id: int, codes: Iterable[str], silences: dict[int, float]
 
 
 def alarms(symbols: Iterable[tuple[str, int]], silences: dict[int, float]) -> list[str]:
-    """An alarm for each partition that has symbols (code, partition) and no engine."""
+    """Return an alarm for each partition without an engine; `symbols` are (code, partition)."""
     unserved: dict[int, list[str]] = {}
     for code, partition_id in symbols:
         if not serves(silences, partition_id):
             unserved.setdefault(partition_id, []).append(code)
-    return [alarm_of(one, codes, silences) for one, codes in sorted(unserved.items())]
+    return [alarm_of(number, codes, silences) for number, codes in sorted(unserved.items())]

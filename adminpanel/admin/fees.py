@@ -1,4 +1,4 @@
-"""Effective fees, in percent, and the row that each comes from."""
+"""Effective fees in percent, with the row that each comes from."""
 
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -21,7 +21,7 @@ PRECEDENCE: Final = (
 
 
 class EffectiveFee(NamedTuple):
-    """What a tier pays on a symbol, and by which row."""
+    """The fees of a tier on a symbol, and the row that gives them."""
 
     tier: str
     symbol: str
@@ -31,7 +31,7 @@ class EffectiveFee(NamedTuple):
 
 
 def fees_effective(tiers: Iterable[Tier], symbols: Iterable[Symbol]) -> list[EffectiveFee]:
-    """The fees of each tier on each symbol, at most SHOWN_MAX of them."""
+    """Return the fees of each tier on each symbol, at most SHOWN_MAX of them."""
     known = catalogue_read()
     names = dict(Tier.objects.values_list("pk", "name"))
     tiers = list(tiers)
@@ -63,12 +63,12 @@ def _lines(fees: Iterable[EffectiveFee], *, by_symbol: bool) -> SafeString:
     return format_html_join(
         "",
         "<div>{}: maker {}, taker {} <small>({})</small></div>",
-        ((one.symbol if by_symbol else one.tier, one.maker, one.taker, one.row) for one in fees),
+        ((fee.symbol if by_symbol else fee.tier, fee.maker, fee.taker, fee.row) for fee in fees),
     )
 
 
 def fees_of_symbol(symbol: Symbol) -> str:
-    """What each tier pays on the symbol."""
+    """Return, as HTML, the fees of each tier on the symbol."""
     if symbol._state.adding:
         return "They are shown when it is saved."
     return _lines(fees_effective(Tier.objects.order_by("name"), [symbol]), by_symbol=False) or (
@@ -77,7 +77,7 @@ def fees_of_symbol(symbol: Symbol) -> str:
 
 
 def fees_of_tier(tier: Tier) -> str:
-    """What the tier pays on each listed symbol."""
+    """Return, as HTML, the fees of the tier on each listed symbol."""
     if tier._state.adding:
         return "They are shown when it is saved."
     symbols = Symbol.objects.filter(is_listed=True)

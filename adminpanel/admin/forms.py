@@ -1,7 +1,7 @@
-"""What all forms of the back office have in common: numbers in one notation, refusals in words.
+"""Base of the forms of the back office: numbers in one notation, broken constraints in sentences.
 
 A number is plain digits, with a dot before the decimals: "1,000", "1e3" and other scripts' digits
-are refused, as in the API. A constraint of the database is told at its field, in a sentence.
+are refused, as in the API. A broken constraint of the database is told in a sentence at its field.
 """
 
 import re
@@ -26,7 +26,7 @@ DECIMAL_RULE: Final = (
 )
 WHOLE_RULE: Final = "Write plain digits, such as 1000: no spaces, commas, signs or exponents."
 
-# Constraint -> (field, sentence). None: it concerns the form as a whole.
+# Constraint -> (field, sentence); field None means the form as a whole.
 SENTENCES: Final[dict[str, tuple[str | None, str]]] = {
     "tier_one_default": ("is_default", "Another tier is the default: there can be one."),
     "asset_scale_max": ("scale", "An asset has at most 18 decimal places."),
@@ -69,17 +69,19 @@ UNKNOWN_SENTENCE: Final = (
 
 
 class PlainDecimalField(forms.DecimalField):
-    """A decimal that can mean one thing only, shown without the zeros that its column adds."""
+    """A decimal in plain digits, shown without the trailing zeros of its column."""
 
     widget = forms.TextInput(attrs={"inputmode": "decimal", "class": "vTextField"})
 
     def clean(self, value: Any) -> Any:
+        """Refuse other notations than plain digits with a dot."""
         text = "" if value is None else str(value).strip()
         if text and _DECIMAL(text) is None:
             raise ValidationError(DECIMAL_RULE)
         return super().clean(text)
 
     def prepare_value(self, value: Any) -> Any:
+        """Show a decimal in plain notation."""
         return plain(value) if isinstance(value, Decimal) else value
 
 
@@ -89,6 +91,7 @@ class PlainIntegerField(forms.IntegerField):
     widget = forms.TextInput(attrs={"inputmode": "numeric", "class": "vIntegerField"})
 
     def clean(self, value: Any) -> Any:
+        """Refuse other notations than plain digits."""
         text = "" if value is None else str(value).strip()
         if text and _WHOLE(text) is None:
             raise ValidationError(WHOLE_RULE)
@@ -96,7 +99,7 @@ class PlainIntegerField(forms.IntegerField):
 
 
 class PlainForm(forms.ModelForm):
-    """Tells each broken constraint at its field. `SENTENCES` has all of them."""
+    """A form that tells each broken constraint at its field, by SENTENCES."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -106,13 +109,13 @@ class PlainForm(forms.ModelForm):
                 field.help_text += f" Now {percent_text(now)} %; 10000 is 1 %."
 
     def _update_errors(self, errors: ValidationError) -> None:
-        """Django tells a broken constraint by its name, of the form as a whole."""
+        """Move broken constraints to their fields; Django names them on the form as a whole."""
         general = errors.error_dict.pop(NON_FIELD_ERRORS, [])
         named = [(error, _VIOLATED(str(error.message))) for error in general]
         others = [error for error, match in named if match is None]
         if others:
             errors.error_dict[NON_FIELD_ERRORS] = others
-        super()._update_errors(errors)  # type: ignore[misc]  # its stubs do not know it
+        super()._update_errors(errors)  # type: ignore[misc]  # the stubs lack this method
         for _, match in named:
             if match is not None:
                 field, sentence = SENTENCES.get(match[1], (None, UNKNOWN_SENTENCE))
@@ -120,7 +123,7 @@ class PlainForm(forms.ModelForm):
 
 
 class PlainAdmin(OfficeAdmin):
-    """The base of what staff may edit."""
+    """Base of admins whose rows staff may edit."""
 
     form = PlainForm
     formfield_overrides = {
@@ -136,7 +139,7 @@ class PlainAdmin(OfficeAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """What only the database could see (two at once, a trigger) is told in a sentence, too."""
+        """Tell in a sentence what only the database can refuse: a concurrent save, a trigger."""
         try:
             response: HttpResponse = super().changeform_view(
                 request, object_id, form_url, extra_context
@@ -148,7 +151,7 @@ class PlainAdmin(OfficeAdmin):
 
 
 def sentence_of(error: IntegrityError) -> str:
-    """What a refusal of the database means, in words."""
+    """Return the sentence of a constraint that the database found broken."""
     diagnosis = getattr(error.__cause__, "diag", None)
     name = getattr(diagnosis, "constraint_name", None) or ""
     return SENTENCES.get(name, (None, UNKNOWN_SENTENCE))[1]

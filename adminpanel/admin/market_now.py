@@ -1,6 +1,6 @@
-"""What the engine last told of each market, for staff who look at the list of symbols.
+"""The newest state frame of each market in words, for the list of symbols.
 
-Read from Redis, where the feed keeps it: without Redis the column is empty, the states still show.
+The feed stores the frames in Redis: without Redis this column is empty, but the states still show.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from exchange.infra.redis import redis_client, state_key
 log = structlog.get_logger(__name__)
 
 
-class _Told(Struct):
-    """The part of a state frame that is shown (exchange/realtime/publish.py)."""
+class _StateFrame(Struct):
+    """The shown part of a state frame (exchange/realtime/publish.py)."""
 
     phase: str = "none"
     due_at: str | None = None
@@ -35,11 +35,11 @@ class _Told(Struct):
         return "; ".join(parts)
 
 
-_decoder = msgspec.json.Decoder(_Told)
+_decoder = msgspec.json.Decoder(_StateFrame)
 
 
 def markets_read(codes: Sequence[str]) -> dict[str, str]:
-    """What is told of these symbols now, in words; those of which nothing is known are left out."""
+    """Return the market of each symbol code in words; codes without a stored frame are missing."""
     if not codes:
         return {}
     client = redis_client()

@@ -1,10 +1,10 @@
-"""What staff may do in the back office, decided in one place; every admin stands on OfficeAdmin.
+"""Permissions of staff in the back office, decided in one place; every admin is an OfficeAdmin.
 
-Powers are a superuser's to give: groups and permissions, and what makes somebody staff. So is
-whatever would let one person be another: names, passwords and addresses of users. A field that is
-not named as open to staff is closed to them on such a model, so a new column begins closed.
+Only superusers give powers: groups, permissions and staff status. Only they change what would let
+one person act as another: names, passwords and addresses of users. On such a model OPEN_FIELDS
+names the fields that are open to staff, so a new column begins closed.
 
-What staff change is on record with its old and new values (exchange/access/security_events.py).
+Each change by staff is recorded with old and new values (exchange/access/security_events.py).
 """
 
 from collections.abc import Sequence
@@ -29,49 +29,53 @@ POWERS: Final[tuple[type[Model], ...]] = (
     User.groups.through,
     User.user_permissions.through,
 )
-# Of these models staff change the fields that are named, and no others.
+# On these models staff change only the named fields.
 OPEN_FIELDS: Final[dict[type[Model], frozenset[str]]] = {
     User: frozenset({"first_name", "last_name", "tier", "group", "self_trade_prevention"}),
 }
 
 
 def is_power(model: type[Model]) -> bool:
-    """Whether a row of this model gives somebody power over the exchange."""
+    """Return whether rows of this model give somebody power over the exchange."""
     return issubclass(model, POWERS)
 
 
 def closed_fields(model: type[Model]) -> set[str]:
-    """The fields of a model that only a superuser changes."""
+    """Return the fields of a model that only a superuser may change."""
     fields = [*model._meta.fields, *model._meta.many_to_many]
-    named = OPEN_FIELDS.get(model)
+    open_fields = OPEN_FIELDS.get(model)
     return {
         field.name
         for field in fields
-        if (named is not None and field.name not in named)
+        if (open_fields is not None and field.name not in open_fields)
         or (isinstance(field.related_model, type) and is_power(field.related_model))
     }
 
 
 class OfficeAdmin(admin.ModelAdmin):
-    """The base of every admin: who may what, and the record of what was done."""
+    """Base of every admin: permissions, and the record of each change."""
 
     superusers_only: ClassVar[bool] = False
 
     def is_open_to(self, request: HttpRequest) -> bool:
-        """Whether this user may change anything of this model at all."""
+        """Return whether this user may change rows of this model at all."""
         is_closed = self.superusers_only or is_power(self.model)
         return bool(request.user.is_superuser) or not is_closed
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        """Require an open model, and Django's permission to add."""
         return self.is_open_to(request) and super().has_add_permission(request, *args)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Require an open model, and Django's permission to change."""
         return self.is_open_to(request) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Require an open model, and Django's permission to delete."""
         return self.is_open_to(request) and super().has_delete_permission(request, obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Add the closed fields for staff who are no superusers; secrets are not even shown."""
         fields = tuple(super().get_readonly_fields(request, obj))
         if request.user.is_superuser:
             return fields
@@ -79,13 +83,14 @@ class OfficeAdmin(admin.ModelAdmin):
         return (*fields, *sorted(name for name in closed if not is_secret(name)))
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        """Leave inlines that give powers to superusers."""
         inlines = super().get_inline_instances(request, obj)
         if request.user.is_superuser:
             return inlines
         return [inline for inline in inlines if not is_power(inline.model)]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """A list is never filtered by a secret: that would tell it letter by letter."""
+        """Never allow a filter by a secret: it would reveal the secret letter by letter."""
         return not is_secret(lookup) and super().lookup_allowed(lookup, value, request)
 
     # --- the record -------------------------------------------------------------------------
@@ -93,22 +98,25 @@ class OfficeAdmin(admin.ModelAdmin):
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
     ) -> Any:
-        """Django's own message, and what each field was and became."""
+        """Add the old and new value of each changed field to Django's message."""
         message = super().construct_change_message(request, form, formsets, add)
         values = changed_values(form)
         return [*message, {"values": values}] if values else message
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Record an added row as a security event and in Django's log."""
         self._record(SecurityKind.STAFF_ADDED, request, obj, message)
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        is_of_form = isinstance(message, list)
-        kind = SecurityKind.STAFF_CHANGED if is_of_form else SecurityKind.STAFF_ACTED
+        """Record a changed row, or an action, whose message is a text."""
+        is_form = isinstance(message, list)
+        kind = SecurityKind.STAFF_CHANGED if is_form else SecurityKind.STAFF_ACTED
         self._record(kind, request, obj, message)
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Record each deleted row."""
         for obj in queryset:
             self._record(SecurityKind.STAFF_DELETED, request, obj, "")
         return super().log_deletions(request, queryset)
@@ -124,7 +132,7 @@ class OfficeAdmin(admin.ModelAdmin):
 
 
 def changed_values(form: Any) -> dict[str, Sequence[Any]]:
-    """What each changed field was and became; what is secret is named without its values."""
+    """Return [old, new] of each changed field of a form; secrets are redacted."""
     return {
         name: [REDACTED]
         if is_secret(name)
@@ -134,16 +142,16 @@ def changed_values(form: Any) -> dict[str, Sequence[Any]]:
 
 
 def _text(value: Any) -> Any:
-    """A value of a form as it is recorded; rows by their numbers, as the initial values are."""
+    """Return a form's value as it is recorded; rows as their primary keys, like initial values."""
     if isinstance(value, Model):
         return value.pk
     if isinstance(value, QuerySet | list | tuple):
-        return sorted(str(_text(one)) for one in value)
+        return sorted(str(_text(item)) for item in value)
     return value if value is None or isinstance(value, bool | int) else str(value)
 
 
 def detail_of(message: Any) -> dict[str, Any]:
-    """What is recorded of a message to Django's log: values of a form, or the words of an act."""
+    """Return a message to Django's log as recorded: values of a form, or the text of an action."""
     if not isinstance(message, list):
         return {"said": str(message)} if message else {}
     values: dict[str, Any] = {}

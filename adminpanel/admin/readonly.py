@@ -1,6 +1,6 @@
-"""What the engine and the ledger own: to be looked at, never edited.
+"""Base of read-only lists: tables that the engine and the ledger own.
 
-An edit here would differ from the engine's memory or unbalance a journal; a cancel or a halt goes
+An edit here would differ from the engine's memory or unbalance a journal. A cancel or a halt goes
 through the engine as a command.
 """
 
@@ -23,31 +23,35 @@ PERIOD_DEFAULT: Final = "day"
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than COUNT_MAX: a full count of a partitioned table reads all of it."""
+    """A paginator that counts to COUNT_MAX only: a full count reads a whole partitioned table."""
 
     @cached_property
     def count(self) -> int:
-        rows: Any = self.object_list[:COUNT_MAX]  # a queryset still: a LIMIT inside the COUNT
+        """Return the number of rows, at most COUNT_MAX."""
+        rows: Any = self.object_list[:COUNT_MAX]  # still a queryset: a LIMIT inside the COUNT
         return int(rows.count())
 
 
 class PeriodFilter(SimpleListFilter):
-    """Bounds the time-ordered id, so that only the partitions of that period are read.
+    """A filter that bounds the time-ordered id, so that only partitions of its period are read.
 
-    A search by number looks everywhere: it has an index in each partition.
+    A search by number covers all partitions, as each has an index for it.
     """
 
     title = "period"
     parameter_name = "period"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the periods other than the default one."""
         return [("hour", "last hour"), ("month", "last 31 days"), ("all", "any time")]
 
     def choices(self, changelist: Any) -> Any:
+        """Name Django's first choice, "all", by what it shows here: the default period."""
         for index, choice in enumerate(super().choices(changelist)):
             yield {**choice, "display": "last 24 hours"} if index == 0 else choice
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the chosen period."""
         period = self.value() or PERIOD_DEFAULT
         if period not in PERIODS_MS or request.GET.get("q"):
             return queryset
@@ -56,7 +60,7 @@ class PeriodFilter(SimpleListFilter):
 
 
 class ReadOnlyAdmin(OfficeAdmin):
-    """View only, whatever permissions a group was given; newest first; numbers are searched."""
+    """A read-only list for everybody, newest first; its search finds exact numbers."""
 
     actions: Any = None
     ordering = ("-pk",)
@@ -66,21 +70,25 @@ class ReadOnlyAdmin(OfficeAdmin):
     number_fields: tuple[str, ...] = ("pk",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Never."""
         return False
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        return self.number_fields  # shows the search box; `get_search_results` does the work
+        """Make Django show the search box; `get_search_results` does the search."""
+        return self.number_fields
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Exact numbers only: a text search would read every partition."""
+        """Find exact numbers in `number_fields`: a text search would read every partition."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -93,6 +101,6 @@ class ReadOnlyAdmin(OfficeAdmin):
 
 
 class PartitionedAdmin(ReadOnlyAdmin):
-    """A table partitioned by ranges of its id."""
+    """A read-only list of a table that is partitioned by ranges of its id."""
 
     list_filter: ClassVar[Any] = (PeriodFilter,)

@@ -1,4 +1,4 @@
-"""Market states by the clock: said in words, checked before they surprise anybody."""
+"""Schedules of market states: their form, checked for clashes, and their next occurrences."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -18,19 +18,19 @@ WEEKDAYS: Final = (
     ("6", "Saturday"), ("7", "Sunday"),
 )  # fmt: skip
 COMING_SHOWN: Final = 3
-# A day has two words for it in the form, and one of them must be empty.
+# The form has two ways to name a day; exactly one must be filled in.
 ONE_OF_TWO: Final = "Choose weekdays, or a date: one of the two."
 
 
 def schedule_of(row: ScheduledState) -> Schedule:
-    """The row as the clock's task reads it."""
+    """Return the row as the periodic task reads it."""
     return Schedule(
         row.pk or 0, row.symbol_id, row.state, row.at, row.weekdays, row.on_date, row.last_due_at
     )
 
 
 class ScheduleForm(PlainForm):
-    """Weekdays as boxes. Closing for ever is not offered: that is never left to a clock."""
+    """Form of a schedule, with weekdays as boxes; closing for ever is never left to a clock."""
 
     weekdays = forms.MultipleChoiceField(
         choices=WEEKDAYS, widget=forms.CheckboxSelectMultiple, required=False
@@ -44,9 +44,11 @@ class ScheduleForm(PlainForm):
         fields: ClassVar[Any] = ("symbol", "state", "at", "weekdays", "on_date", "is_active")
 
     def clean_weekdays(self) -> str:
+        """Return the weekdays as sorted digits, such as "135"."""
         return "".join(sorted(self.cleaned_data["weekdays"]))
 
     def clean(self) -> dict[str, Any]:
+        """Require weekdays or a future date, and no clash with another active schedule."""
         values: dict[str, Any] = super().clean() or {}
         weekdays, on_date = values.get("weekdays"), values.get("on_date")
         if "on_date" in values and bool(weekdays) == bool(on_date):
@@ -61,7 +63,7 @@ class ScheduleForm(PlainForm):
         return values
 
     def _clash_check(self, values: dict[str, Any]) -> None:
-        """Two states at one moment: which of them would hold is nobody's intention."""
+        """Refuse a second state at the same moment: which state wins would be chance."""
         others = ScheduledState.objects.filter(
             symbol=values["symbol"], at=values["at"], is_active=True
         ).exclude(pk=self.instance.pk)
@@ -71,7 +73,7 @@ class ScheduleForm(PlainForm):
 
 
 def days_meet(values: dict[str, Any], other: ScheduledState) -> bool:
-    """Whether the form's days and another schedule's have one in common."""
+    """Return whether the form's days and another schedule's have a day in common."""
     theirs = schedule_of(other)
     if values["on_date"]:
         return theirs.occurs_on(values["on_date"])
@@ -81,12 +83,13 @@ def days_meet(values: dict[str, Any], other: ScheduledState) -> bool:
 
 
 def spoken(moment: datetime) -> str:
+    """Return a UTC moment as text for staff."""
     return f"{moment:%a %d %b %Y, %H:%M:%S} UTC"
 
 
 @admin.register(ScheduledState)
 class ScheduledStateAdmin(PlainAdmin):
-    """Which state a symbol enters when. Whoever may halt a market may also plan its states."""
+    """Schedules of market states; planning them takes the permission to halt markets, too."""
 
     form = ScheduleForm
     list_display = ("symbol", "state", "at", "days", "is_active", "next_occurrences")
@@ -97,6 +100,7 @@ class ScheduledStateAdmin(PlainAdmin):
 
     @admin.display(description="days")
     def days(self, row: ScheduledState) -> str:
+        """Show the weekdays, or the date."""
         if row.on_date:
             return f"once, {row.on_date:%a %d %b %Y}"
         names = dict(WEEKDAYS)
@@ -104,6 +108,7 @@ class ScheduledStateAdmin(PlainAdmin):
 
     @admin.display(description="next occurrences (UTC)")
     def next_occurrences(self, row: ScheduledState) -> str:
+        """Show the next COMING_SHOWN occurrences in UTC."""
         if not row.pk:
             return "They are shown when it is saved."
         if not row.is_active:
@@ -114,9 +119,9 @@ class ScheduledStateAdmin(PlainAdmin):
     def save_model(
         self, request: HttpRequest, obj: ScheduledState, form: Any, change: bool
     ) -> None:
-        """What is saved begins now: an occurrence from before is not made up for.
+        """Save the schedule from now on: occurrences before the save are not made up for.
 
-        Only changed columns are written: the clock may have marked an occurrence meanwhile.
+        Only changed columns are written: the periodic task may have marked an occurrence.
         """
         obj.last_due_at = datetime.now(UTC)
         if change:
@@ -125,18 +130,22 @@ class ScheduledStateAdmin(PlainAdmin):
             super().save_model(request, obj, form, change)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
+        """Require the permission to halt markets, too."""
         return super().has_add_permission(request) and may_halt(request)
 
     def has_change_permission(
         self, request: HttpRequest, obj: ScheduledState | None = None
     ) -> bool:
+        """Require the permission to halt markets, too."""
         return super().has_change_permission(request, obj) and may_halt(request)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: ScheduledState | None = None
     ) -> bool:
+        """Require the permission to halt markets, too."""
         return super().has_delete_permission(request, obj) and may_halt(request)
 
 
 def may_halt(request: HttpRequest) -> bool:
+    """Return whether this user may halt markets."""
     return request.user.has_perm(HALT_PERMISSION)

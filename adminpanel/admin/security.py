@@ -1,4 +1,4 @@
-"""The record of security events: read, filtered, searched; nobody changes it."""
+"""Read-only list of security events, with filters and a search."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ TERM_MAX = 150
 
 @admin.register(SecurityEvent)
 class SecurityEventAdmin(PartitionedAdmin):
-    """Searched by a user's name, an address, a request id, or the number of an event."""
+    """Security events, searched by user name, network address, request id or event number."""
 
     list_display = (
         "created_at", "kind", "actor", "subject", "name", "address", "request_id", "target",
@@ -25,7 +25,7 @@ class SecurityEventAdmin(PartitionedAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Whole words only, each by an index."""
+        """Find whole terms only, as each has an index."""
         term = search_term.strip()[:TERM_MAX]
         if not term:
             return queryset, False

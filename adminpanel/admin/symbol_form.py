@@ -1,4 +1,4 @@
-"""The form of a symbol: refuses, in words, what the engine could not go by, or nobody serves."""
+"""Form of a symbol: refuses rules that the engine cannot follow, and partitions without one."""
 
 from typing import Any, ClassVar
 
@@ -12,6 +12,8 @@ from orders.models import Command
 
 
 class SymbolForm(PlainForm):
+    """Form of a symbol, with the partitions that an engine has served."""
+
     class Meta:
         model = Symbol
         fields: ClassVar[Any] = "__all__"
@@ -23,9 +25,9 @@ class SymbolForm(PlainForm):
             self.fields["partition_id"] = self._partition_field()
 
     def _partition_field(self) -> forms.TypedChoiceField:
-        """The partitions there are, and the one it is on, with a word on who serves them."""
+        """Return the choice of known partitions, each with the state of its engine."""
         numbers = sorted({*self._silences, self.instance.partition_id})
-        choices = [(one, f"{one} ({words_of(self._silences, one)})") for one in numbers]
+        choices = [(number, f"{number} ({words_of(self._silences, number)})") for number in numbers]
         start = START_IT.format(id="%(value)s")
         return forms.TypedChoiceField(
             coerce=int,
@@ -36,7 +38,7 @@ class SymbolForm(PlainForm):
         )
 
     def clean_partition_id(self) -> int:
-        """A live market stays where it is; another partition must be served."""
+        """Refuse a partition without an engine, and a move while commands wait for the old one."""
         chosen: int = self.cleaned_data["partition_id"]
         is_new = self.instance.pk is None
         if not is_new and chosen == self.initial.get("partition_id"):
@@ -55,6 +57,7 @@ class SymbolForm(PlainForm):
         return waiting.exists()
 
     def clean(self) -> dict[str, Any]:
+        """Refuse a band of 100 % or more, and interruptions without a band."""
         values: dict[str, Any] = super().clean() or {}
         band_ppm = values.get("band_ppm") or 0
         if band_ppm >= PPM:

@@ -1,4 +1,4 @@
-"""Symbols, their market states and their rules: commands to the engine, never an UPDATE."""
+"""Symbols: market states and rules change by commands to the engine, never by an UPDATE."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -32,10 +32,10 @@ from orders.models import EnginePartition, Order
 
 LOOK_MS: Final = 1_000
 SAVED_NOTE: Final = "saved in the back office"
-# What integers in the engine, on orders and in reservations mean.
+# These fields give the integers in the engine, on orders and in reservations their meaning.
 GRID: Final = ("code", "base", "quote", "tick", "lot", "partition_id")
 
-# Action, state, what staff read. Closing is not among them: it is asked for twice.
+# Action, state, its text for staff. Closing has an action of its own, which asks twice.
 STATE_ACTIONS: Final = (
     ("halt", SymbolState.HALT, "Halt trading"),
     ("resume", SymbolState.OPEN, "Open, or resume, trading"),
@@ -50,7 +50,7 @@ Action = Callable[["SymbolAdmin", HttpRequest, QuerySet[Symbol]], None]
 
 
 def state_action(name: str, state: SymbolState, text: str) -> Action:
-    """The action that asks for a market state."""
+    """Return the admin action that requests a market state."""
 
     @admin.action(description=f"{text} (needs a reason)", permissions=["halt"])
     def act(model_admin: "SymbolAdmin", request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
@@ -64,6 +64,8 @@ def state_action(name: str, state: SymbolState, text: str) -> Action:
 
 @admin.register(Symbol)
 class SymbolAdmin(Unlisting, PlainAdmin):
+    """Symbols, with their markets and engines as they are now."""
+
     form = SymbolForm
     list_display = (
         "code", "state", "engine", "market_now", "is_listed", "shown_on", "steps",
@@ -73,7 +75,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     list_select_related = ("base", "quote")
     search_fields = ("code",)
     actions = (
-        *(state_action(*one) for one in STATE_ACTIONS),
+        *(state_action(*parts) for parts in STATE_ACTIONS),
         "close_for_ever",
         "cancel_orders",
     )
@@ -103,13 +105,13 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     )  # fmt: skip
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """All markets of the page in one look."""
+        """Read markets, engines and brands once for all symbols of the page."""
         changelist = super().get_changelist_instance(request)
         symbols = list(changelist.result_list)
-        told = markets_read([symbol.code for symbol in symbols])
+        markets = markets_read([symbol.code for symbol in symbols])
         silences, shown = silences_read(), brands_by_symbol()
         for symbol in symbols:
-            symbol.told_now = told.get(symbol.code, "")
+            symbol.market_words = markets.get(symbol.code, "")
             symbol.served = serves(silences, symbol.partition_id)
             symbol.engine_words = words_of(silences, symbol.partition_id)
             symbol.shown_words = shown_words(symbol, shown)
@@ -118,29 +120,33 @@ class SymbolAdmin(Unlisting, PlainAdmin):
 
     @admin.display(description="market now")
     def market_now(self, symbol: Any) -> str:
-        return str(symbol.told_now)
+        """Show the market's newest state frame in words."""
+        return str(symbol.market_words)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Show the list, with alarms for symbols without an engine."""
         if request.method == "GET":
             self._alarm(request, Symbol.objects.all())
         return super().changelist_view(request, extra_context)
 
     def render_change_form(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
+        """Show the form, with an alarm where the symbol has no engine."""
         obj = options.get("obj")
         if request.method == "GET" and obj is not None:
             self._alarm(request, Symbol.objects.filter(pk=obj.pk))
         return super().render_change_form(request, *args, **options)
 
     def _alarm(self, request: HttpRequest, symbols: QuerySet[Symbol]) -> None:
-        """Nobody should have to look for a symbol that swallows orders."""
+        """Show an alarm for each partition of the symbols that has no engine."""
         placed = symbols.values_list("code", "partition_id")
         for text in alarms(placed, silences_read()):
             self.message_user(request, text, messages.ERROR)
 
     @admin.display(description="engine")
     def engine(self, symbol: Any) -> str:
+        """Show the partition and the state of its engine."""
         words = f"{symbol.partition_id}: {symbol.engine_words}"
         if symbol.served:
             return words
@@ -148,6 +154,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
 
     @admin.display(description="shown on")
     def shown_on(self, symbol: Any) -> str:
+        """Show the brands on which customers find the symbol."""
         if hasattr(symbol, "shown_words"):
             return str(symbol.shown_words)
         return shown_words(symbol, brands_by_symbol())
@@ -175,13 +182,14 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     def get_readonly_fields(
         self, request: HttpRequest, obj: Symbol | None = None
     ) -> tuple[str, ...]:
-        shown = ("state", "shown_on", "fees")  # the engine's results alone write the state
+        """Fix the state, which only the engine's results write, and the grid of a symbol in use."""
+        shown = ("state", "shown_on", "fees")
         if obj is None or not has_orders(obj):
             return shown
         return (*shown, *GRID, "price_step", "size_step")
 
     def get_fieldsets(self, request: HttpRequest, obj: Symbol | None = None) -> Any:
-        """A fixed grid is shown without the zeros that its columns add."""
+        """Show a fixed grid without the trailing zeros of its columns."""
         fixed = GRID[1:] if "tick" in self.get_readonly_fields(request, obj) else ()
         steps = {"tick": "price_step", "lot": "size_step"}
         words = {"fields": tuple(steps.get(name, name) for name in fixed)}
@@ -191,10 +199,10 @@ class SymbolAdmin(Unlisting, PlainAdmin):
         ]
 
     def has_delete_permission(self, request: HttpRequest, obj: Symbol | None = None) -> bool:
-        return False  # unlist it: orders and trades name it for ever
+        return False  # orders and trades name it for ever: unlist it instead
 
     def save_model(self, request: HttpRequest, obj: Symbol, form: Any, change: bool) -> None:
-        """Write only what the form may change: the engine may have moved the state meanwhile."""
+        """Write changed fields only: the engine may have changed the state meanwhile."""
         if change:
             obj.save(update_fields=[name for name in form.changed_data if name != "state"])
             if "is_listed" in form.changed_data and not obj.is_listed:
@@ -211,7 +219,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     def close_for_ever(
         self, request: HttpRequest, queryset: QuerySet[Symbol]
     ) -> HttpResponse | None:
-        """Show what it means first; the codes typed there are the confirmation."""
+        """Close the symbols after a page that explains it and asks staff to type their codes."""
         note = self.reason_of(request)
         if not note:
             return None
@@ -236,6 +244,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
         description="Cancel all orders of everyone (needs a reason)", permissions=["halt"]
     )
     def cancel_orders(self, request: HttpRequest, queryset: QuerySet[Symbol]) -> None:
+        """Cancel all orders of everyone in the selected symbols."""
         note = self.reason_of(request)
         for symbol in queryset if note else ():
             try:
@@ -249,7 +258,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
     def request_state(
         self, request: HttpRequest, queryset: QuerySet[Symbol], state: SymbolState, note: str
     ) -> None:
-        """Ask for a state of each symbol, and tell what came of it."""
+        """Request a state for each symbol, and tell the outcome."""
         for symbol in queryset:
             try:
                 command_id = symbol_state_request(
@@ -263,7 +272,7 @@ class SymbolAdmin(Unlisting, PlainAdmin):
 
 
 def rules_tell(model_admin: CommandActions, request: HttpRequest, symbol: Symbol) -> None:
-    """After a save: send the engine what it does not know yet, and say what that was."""
+    """Send the engine the rules that it does not know yet, and tell what was sent."""
     try:
         sent = symbol_rules_send(symbol.pk, request.user.pk, note=SAVED_NOTE)
     except DomainError as error:
@@ -276,10 +285,10 @@ def rules_tell(model_admin: CommandActions, request: HttpRequest, symbol: Symbol
 
 
 def has_orders(symbol: Symbol) -> bool:
-    """Whether orders of this symbol exist. Not known within LOOK_MS counts as yes."""
+    """Return whether orders of this symbol exist; True where LOOK_MS is too short to know."""
     sequences = EnginePartition.objects.values_list("feed_sequences", flat=True)
     if any(str(symbol.pk) in known for known in sequences):
-        return True  # its book was touched: the quick answer for all symbols in use
+        return True  # its book has changed: the quick answer for symbols in use
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = {LOOK_MS:d}")

@@ -1,4 +1,4 @@
-"""Taking a symbol off the list: what becomes of its orders and its market is asked, and told."""
+"""Unlisting of a symbol: asks what happens to its orders and its market, and sends that."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -32,7 +32,7 @@ COUNT_MAX: Final = 10_000
 
 
 class UnlistForm(forms.Form):
-    """Asked when a symbol is taken off the list. The names must not be those of its columns."""
+    """Questions when a symbol is unlisted; the names must differ from the symbol's columns."""
 
     unlist_orders = forms.ChoiceField(
         label="Its orders", choices=ORDERS, initial=CANCEL, widget=forms.RadioSelect
@@ -49,7 +49,7 @@ class UnlistForm(forms.Form):
 
 
 class Unlisting(CommandActions):
-    """Asks before a symbol leaves the list, then sends what was chosen."""
+    """Base of the symbols' admin: asks before a symbol is unlisted, then sends the answers."""
 
     def changeform_view(
         self,
@@ -58,6 +58,7 @@ class Unlisting(CommandActions):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
+        """Save the symbol; to unlist it takes the answers and the permission to halt."""
         symbol = self._unlisted_now(request, object_id)
         if symbol is not None:
             if not self.has_halt_permission(request):
@@ -72,12 +73,12 @@ class Unlisting(CommandActions):
         return response
 
     def _unlisted_now(self, request: HttpRequest, object_id: str | None) -> Symbol | None:
-        """The listed symbol that this request takes off the list, if it does."""
+        """Return the listed symbol that this request unlists; None for other requests."""
         if request.method != "POST" or object_id is None or "is_listed" in request.POST:
             return None
         symbol = self.get_object(request, object_id)
-        is_meant = symbol is not None and symbol.is_listed
-        return symbol if is_meant and self.has_change_permission(request, symbol) else None
+        is_listed = symbol is not None and symbol.is_listed
+        return symbol if is_listed and self.has_change_permission(request, symbol) else None
 
     def _ask(self, request: HttpRequest, symbol: Symbol) -> HttpResponse:
         is_answered = "unlist_orders" in request.POST
@@ -94,7 +95,7 @@ class Unlisting(CommandActions):
         return TemplateResponse(request, "admin/exchange/symbol/unlist.html", context)
 
     def unlisting_send(self, request: HttpRequest, symbol: Symbol) -> None:
-        """After the save is committed: the market state first, so that nothing enters between."""
+        """Send the chosen commands after the commit, the state first: no order enters between."""
         form = UnlistForm(request.POST)
         assert form.is_valid(), "it was asked for before the save"
         chosen = form.cleaned_data
@@ -119,7 +120,7 @@ class Unlisting(CommandActions):
 
 
 def _posted(request: HttpRequest) -> Iterator[tuple[str, str]]:
-    """What was typed in the symbol's form, to be sent again with the answers."""
+    """Yield the fields of the symbol's form, to be posted again with the answers."""
     for name, values in request.POST.lists():
         if name != "csrfmiddlewaretoken" and not name.startswith("unlist_"):
             yield from ((name, value) for value in values)

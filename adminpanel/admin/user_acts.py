@@ -1,4 +1,4 @@
-"""What staff do to a user from the user's page: each is a form with a reason, and one service."""
+"""Acts of staff on a user, from the user's page: each has a form with a reason, and a service."""
 
 import secrets
 from collections.abc import Callable
@@ -28,7 +28,7 @@ CANCEL, KEEP = "cancel", "keep"
 
 
 class ReasonForm(forms.Form):
-    """Why; it is kept with what is done. `user` is whom it is done to."""
+    """The reason of an act, which is recorded with it; `user` is the subject of the act."""
 
     reason = forms.CharField(max_length=NOTE_LENGTH_MAX)
 
@@ -38,7 +38,7 @@ class ReasonForm(forms.Form):
 
 
 class BarForm(ReasonForm):
-    """Keep somebody from trading: with what becomes of their orders."""
+    """Form of an act that keeps the user from trading: it asks what happens to their orders."""
 
     orders = forms.ChoiceField(
         choices=[(CANCEL, "Cancel all of their orders"), (KEEP, "Keep them: they go on trading")],
@@ -48,7 +48,7 @@ class BarForm(ReasonForm):
 
 
 class AccessForm(ReasonForm):
-    """Which of the user's ways in are closed: their sessions, and each live key."""
+    """Form to end the user's access: all sessions, and each live key."""
 
     sessions = forms.BooleanField(
         required=False, initial=True, label="End all sessions, on every device"
@@ -66,6 +66,7 @@ class AccessForm(ReasonForm):
         chosen.initial = [key.key_id for key in live]
 
     def clean(self) -> dict[str, Any]:
+        """Require at least the sessions or one key."""
         values: dict[str, Any] = super().clean() or {}
         if not values.get("sessions") and not values.get("keys"):
             raise forms.ValidationError("Choose the sessions, a key, or both.")
@@ -73,7 +74,7 @@ class AccessForm(ReasonForm):
 
 
 class FundsForm(ReasonForm):
-    """A credit or debit. The key goes with the form: sent twice, it happens once."""
+    """Form of a credit or debit; its hidden key makes a form that is sent twice count once."""
 
     direction = forms.ChoiceField(choices=[("credit", "Credit"), ("debit", "Debit")])
     asset = forms.ModelChoiceField(Asset.objects.all(), to_field_name="code")
@@ -85,6 +86,7 @@ class FundsForm(ReasonForm):
     )
 
     def clean_amount(self) -> Decimal:
+        """Require an amount above 0; `direction` gives its sign."""
         amount: Decimal = self.cleaned_data["amount"]
         if amount <= 0:
             raise forms.ValidationError(
@@ -98,10 +100,10 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that staff may do to a user: its page, who may, when it applies, and its service.
+    """An act of staff on a user: its page, permission, form, condition and service.
 
-    `perform` gets the user, the form's values and the number of the one who acts; it returns what
-    is told, and raises DomainError where nothing was done.
+    `perform` takes the user, the form's values and the actor's id. It returns the text that staff
+    are told, and raises DomainError where nothing was done.
     """
 
     name: str
@@ -113,7 +115,7 @@ class Act:
 
     @property
     def bars(self) -> bool:
-        """Whether it keeps the user from something."""
+        """Whether the act keeps the user from trading."""
         return issubclass(self.form, BarForm)
 
 
@@ -124,7 +126,7 @@ def _suspend(user: User, values: Values, actor_id: int) -> str:
         reason=values["reason"],
         cancels=values["orders"] == CANCEL,
     )
-    return f"suspended; {_told(values, sent)}"
+    return f"suspended; {_orders_text(values, sent)}"
 
 
 def _deactivate(user: User, values: Values, actor_id: int) -> str:
@@ -134,10 +136,10 @@ def _deactivate(user: User, values: Values, actor_id: int) -> str:
         reason=values["reason"],
         cancels=values["orders"] == CANCEL,
     )
-    return f"deactivated; {_told(values, sent)}"
+    return f"deactivated; {_orders_text(values, sent)}"
 
 
-def _told(values: Values, sent: int) -> str:
+def _orders_text(values: Values, sent: int) -> str:
     if values["orders"] == KEEP:
         return "their orders stay"
     return f"cancels of all their orders are on their way ({sent} symbols)"

@@ -1,4 +1,4 @@
-"""Users: their data, their powers, and the pages of what staff do to them."""
+"""Users: their data, their powers, and the pages of staff's acts on them."""
 
 from functools import partial, update_wrapper
 from typing import Any
@@ -29,24 +29,25 @@ ACTS_BY_NAME = {act.name: act for act in ACTS}
 
 
 class PasswordForm(AdminPasswordChangeForm):
-    """Somebody else's password: with it end their sessions."""
+    """Form of another user's password."""
 
     def save(self, commit: bool = True) -> User:
+        """Store the password, and end the user's sessions."""
         user: User = super().save(commit=False)
         password_store(user)
         return user
 
 
 class UserForm(PlainForm, UserChangeForm):
-    """Django's form, which tells constraints by their names, with our words."""
+    """Django's form of a user, with the sentences of PlainForm for broken constraints."""
 
 
 @admin.register(User)
 class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     """Users are suspended or deactivated, never deleted: the ledger names their account.
 
-    Only a superuser gives powers and passwords, or changes anything of staff: who may edit
-    customers could otherwise be one of them, or one who may halt a market.
+    Only a superuser gives powers and passwords, or changes staff: otherwise staff who may edit
+    customers could act as a customer, or as somebody who may halt a market.
     """
 
     list_display = ("username", "email", "tier", "group", "is_active", "is_suspended", "is_staff")
@@ -62,10 +63,10 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     change_password_form = PasswordForm
     form = UserForm
 
-    # --- who may ----------------------------------------------------------------------------
+    # --- permissions ------------------------------------------------------------------------
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Without the password's hash for those who may not set it."""
+        """Hide the password's hash from staff who may not set passwords."""
         fieldsets = super().get_fieldsets(request, obj)
         if request.user.is_superuser or obj is None:
             return fieldsets
@@ -75,47 +76,53 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Fix nothing on the form of a new user: it has only a name and a password."""
         if obj is None:
-            return ()  # the form that makes a user has a name and a password
+            return ()
         return super().get_readonly_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return super().has_change_permission(request, obj) and self.is_theirs(request, obj)
+        """Let only superusers change staff."""
+        return super().has_change_permission(request, obj) and self.may_manage(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Never: the ledger names the user's account."""
         return False
 
     def has_suspend_permission(self, request: HttpRequest) -> bool:
-        """Of the actions; whom they concern is asked for each."""
+        """Return whether the actions are offered; `may_act` decides for each user."""
         return request.user.has_perm(ACTS_BY_NAME["suspend"].permission)
 
-    def is_theirs(self, request: HttpRequest, user: User | None) -> bool:
-        """Whether this user is one of those whom the asking staff looks after."""
+    def may_manage(self, request: HttpRequest, user: User | None) -> bool:
+        """Return whether the request's user may change this one: only superusers manage staff."""
         is_staff = user is not None and (user.is_staff or user.is_superuser)
         return bool(request.user.is_superuser) or not is_staff
 
     def may_act(self, request: HttpRequest, act: Act, user: User) -> bool:
-        """Whether this is open to the one who asks, with this user."""
+        """Return whether the request's user may perform this act on `user`."""
         is_own = act.bars and user == request.user  # nobody locks themselves out
-        may = request.user.has_perm(act.permission) and self.is_theirs(request, user)
+        may = request.user.has_perm(act.permission) and self.may_manage(request, user)
         return bool(may and not is_own)
 
-    # --- what is done -----------------------------------------------------------------------
+    # --- changes ----------------------------------------------------------------------------
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save the user, who always gets a trading account."""
         super().save_model(request, obj, form, change)
         if change:
-            account_open(user_id=obj.pk)  # one that was made in a shell may have none
+            account_open(user_id=obj.pk)  # a user made in a shell may have none
         else:
             user_opened(obj.pk)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        """Let only superusers set a password."""
         if not request.user.is_superuser:
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
 
     @admin.action(description="Cancel all their orders (needs a reason)", permissions=["halt"])
     def cancel_orders(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Cancel all orders of the selected users."""
         note = self.reason_of(request)
         for user in queryset if note else ():
             self.cancel_orders_of(request, user, user.pk, ANY_OWNER, note)
@@ -124,16 +131,19 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
         description="Suspend, and cancel all their orders (needs a reason)", permissions=["suspend"]
     )
     def suspend(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Suspend the selected users, and cancel all their orders."""
         self._act_on(request, queryset, "suspend", orders=CANCEL)
 
     @admin.action(
         description="Suspend, and keep their orders (needs a reason)", permissions=["suspend"]
     )
     def suspend_keep_orders(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Suspend the selected users, whose orders go on trading."""
         self._act_on(request, queryset, "suspend", orders=KEEP)
 
     @admin.action(description="End the suspension (needs a reason)", permissions=["suspend"])
     def unsuspend(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """End the suspension of the selected users."""
         self._act_on(request, queryset, "unsuspend")
 
     def _act_on(
@@ -151,7 +161,7 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     def perform(
         self, request: HttpRequest, act: Act, user: User, values: dict[str, Any]
     ) -> DomainError | None:
-        """Do it, and tell what came of it; a refusal is returned."""
+        """Perform an act on a user and tell the outcome; return the refusal, if any."""
         actor_id = request.user.pk
         assert actor_id is not None
         try:
@@ -164,6 +174,7 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     # --- pages ------------------------------------------------------------------------------
 
     def get_urls(self) -> Any:
+        """Add a page for each act."""
         pages = []
         for act in ACTS:
             view = update_wrapper(partial(self.act_view, act=act), self.act_view)
@@ -172,7 +183,7 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
         return [*pages, *super().get_urls()]
 
     def act_view(self, request: HttpRequest, user_id: int, *, act: Act) -> HttpResponse:
-        """The page of one act: its form, or what came of it."""
+        """Show the form of an act; a valid form performs the act and returns to the user's page."""
         user = User.objects.filter(pk=user_id).first()
         if user is None:
             raise Http404
@@ -204,7 +215,7 @@ class UserAdmin(OrderCancels, PlainAdmin, DjangoUserAdmin):
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """With the acts that are open to who looks at it."""
+        """Show the user's form with links to the acts that the request's user may perform."""
         user = context.get("original")
         if user is not None:
             acts = [act for act in ACTS if self.may_act(request, act, user) and act.applies(user)]
@@ -219,4 +230,4 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(OfficeAdmin, DjangoGroupAdmin):
-    """Groups give powers: superusers make and change them, others may look if they were let."""
+    """Groups give powers: superusers change them, staff with the permission may view them."""

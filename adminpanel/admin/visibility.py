@@ -1,4 +1,4 @@
-"""Where a symbol is shown: which brands, and why."""
+"""The brands that show a symbol."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ ALL: Final = "all listed symbols"
 
 
 def brands_by_symbol() -> dict[int | None, list[str]]:
-    """Names of the brands that show each symbol; under None those that show all listed ones."""
+    """Return the brands' names by symbol id; under None, brands that show all listed symbols."""
     shown: dict[int | None, list[str]] = {}
     for brand in Brand.objects.prefetch_related("symbols").order_by("name"):
         chosen: list[int | None] = [symbol.pk for symbol in brand.symbols.all()]
@@ -18,7 +18,7 @@ def brands_by_symbol() -> dict[int | None, list[str]]:
 
 
 def shown_words(symbol: Symbol, shown: dict[int | None, list[str]]) -> str:
-    """Where customers find the symbol."""
+    """Return, in words, where customers find the symbol."""
     if symbol._state.adding:
         return f"Brands without a list of their own show {ALL}; others are told in the brand."
     if not symbol.is_listed:

@@ -1,6 +1,6 @@
-"""What was recorded stays: the running application may add to these two tables, and read them.
+"""Make the two record tables append-only: the running application may only insert and select.
 
-Here, above the apps that own the tables, because the role's own grants come first.
+This app comes after those that own the tables, because the role's grants must exist first.
 """
 
 from django.db import migrations
