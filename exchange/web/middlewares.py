@@ -4,7 +4,6 @@ They check the host name, answer probes, count pages, refuse NUL in texts, and r
 sign in that have to wait.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from django.core.exceptions import BadRequest, DisallowedHost
@@ -16,6 +15,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra import health
 from exchange.infra.http.address import client_address
+from exchange.infra.http.middleware import Middleware
 from exchange.infra.http.security import API_PREFIX
 from exchange.infra.told import stranger_told
 from exchange.signin.events import sign_in_refused
@@ -38,17 +38,11 @@ WEB: Final = health.Health(
 PATHS: Final = ("/livez", "/readyz")
 
 
-class HostMiddleware:
+class HostMiddleware(Middleware):
     """Refuses requests for a foreign host name: one line in the log, no traceback.
 
     It comes before both ways of answering, so that later code always gets a host name of ours.
     """
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info in PATHS:  # a probe uses the IP address as host name
@@ -64,14 +58,8 @@ class HostMiddleware:
         return self.get_response(request)
 
 
-class ProbesMiddleware:
+class ProbesMiddleware(Middleware):
     """Answers /livez and /readyz on the port of `web`, for load balancers."""
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info not in PATHS:
@@ -82,17 +70,11 @@ class ProbesMiddleware:
         return response
 
 
-class PageRateMiddleware:
+class PageRateMiddleware(Middleware):
     """Counts pages by network or known user, because every page is rendered anew.
 
     It comes after the static files, which it does not count. The API counts its own requests.
     """
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(API_PREFIX):
@@ -109,17 +91,11 @@ class PageRateMiddleware:
         return response
 
 
-class TextMiddleware:
+class TextMiddleware(Middleware):
     """Answers 400 to a NUL in path, query or form: Postgres would raise, as its texts have none.
 
     The API checks its own requests (exchange/api).
     """
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info.startswith(API_PREFIX):
@@ -130,17 +106,11 @@ class TextMiddleware:
         return self.get_response(request)
 
 
-class SignInMiddleware:
+class SignInMiddleware(Middleware):
     """Refuses a sign-in that has to wait, before a session, a form or a page costs anything.
 
     It counts nothing: the backend counts attempts (exchange/signin/backend.py).
     """
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_sign_in(request.method, request.path_info):

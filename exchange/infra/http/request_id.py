@@ -3,13 +3,15 @@
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
 from structlog.contextvars import bind_contextvars, reset_contextvars
+
+from exchange.infra.http.middleware import Middleware
 
 HEADER: Final = "X-Request-Id"
 REQUEST_ID: Final = "takas.request_id"  # where it stands in a request's META
@@ -50,14 +52,8 @@ def request_named(request: HttpRequest) -> Iterator[str]:
         current_request.reset(current)
 
 
-class RequestIdMiddleware:
+class RequestIdMiddleware(Middleware):
     """Outermost: what follows can rely on the id."""
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with request_named(request) as chosen:

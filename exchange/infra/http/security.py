@@ -1,11 +1,12 @@
 """The strict content security policy, and where the page's WebSocket is."""
 
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+
+from exchange.infra.http.middleware import Middleware
 
 PERMISSIONS: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 POLICY: Final = (
@@ -40,14 +41,8 @@ def websocket_url(request: HttpRequest) -> str:
     return str(settings.WS_URL).replace("{host}", name)
 
 
-class ContentSecurityPolicyMiddleware:
+class ContentSecurityPolicyMiddleware(Middleware):
     """Adds the policy to every response of the long way: nothing inline, nothing from elsewhere."""
-
-    sync_capable = True
-    async_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
