@@ -107,6 +107,16 @@ class Socket:
                 return int(output["code"])
 
 
+async def sockets_end() -> None:
+    """End what sockets started on this event loop.
+
+    The loop itself would cancel each task once, and wait for ever for a task that swallowed it.
+    """
+    await logins_stop()
+    await hub_stop()
+    await database_sync_to_async(connections.close_all)()
+
+
 def play(
     scenario: Callable[[Socket], Awaitable[None]],
     headers: list[tuple[bytes, bytes]] | None = None,
@@ -122,9 +132,7 @@ def play(
             await scenario(socket)
             await socket.wire.disconnect(timeout=HANG_S)
         finally:
-            await logins_stop()
-            await hub_stop()
-            await database_sync_to_async(connections.close_all)()
+            await sockets_end()
 
     asyncio.run(run())
 

@@ -16,22 +16,21 @@ import pytest
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import Permission
 from django.contrib.sessions.models import Session
-from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
 from exchange.access import ends, notices
 from exchange.access.principals import principals_forget
 from exchange.api.keys import api_key_create
+from exchange.infra.event_loop import tasks_end
 from exchange.infra.redis import redis_client
 from exchange.models import ApiKey, User
 from exchange.realtime import logins
 from exchange.realtime.login_state import LoginStates
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.subscriber import hub_stop
 from orders.intake.thread import intake_stop
 from orders.markets.suspensions import user_deactivate, user_suspend
-from tests.services.test_consumer import Socket, cookie, login_message
+from tests.services.test_consumer import Socket, cookie, login_message, sockets_end
 from tests.waiting import HANG_S, wait_until
 from wallets.services import user_create
 
@@ -80,14 +79,9 @@ class Process:
 
     def end(self) -> None:
         async def stopped() -> None:
-            await logins.logins_stop()
             own = asyncio.current_task()
-            tasks = [task for task in asyncio.all_tasks() if task is not own]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await hub_stop()
-            await database_sync_to_async(connections.close_all)()
+            await tasks_end(*(task for task in asyncio.all_tasks() if task is not own))
+            await sockets_end()
 
         self.run(stopped())
         self._loop.call_soon_threadsafe(self._loop.stop)

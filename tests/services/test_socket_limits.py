@@ -7,10 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from channels.db import database_sync_to_async
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
-from django.db import connections
 
 from exchange.domain.codes import Code
 from exchange.infra.buckets import LocalBuckets, Rate
@@ -21,10 +19,9 @@ from exchange.realtime import connection_limits as limits_module
 from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.connection_limits import SocketSlots
 from exchange.realtime.protocol import CloseCode
-from exchange.realtime.subscriber import hub_stop
 from exchange.selectors import catalogue_forget
 from tests.factories.models import AccountFactory, SymbolFactory
-from tests.services.test_consumer import TOPIC, Socket, cookie, play
+from tests.services.test_consumer import TOPIC, Socket, cookie, play, sockets_end
 from tests.waiting import HANG_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -292,7 +289,6 @@ def test_a_hostile_session_cookie_is_nobody(value: bytes) -> None:
                     break
             await wire.disconnect(timeout=HANG_S)
         finally:
-            await hub_stop()
-            await database_sync_to_async(connections.close_all)()
+            await sockets_end()
 
     asyncio.run(run())
