@@ -55,6 +55,12 @@ def halt_request(
     The caller has a transaction open: a schedule sees the halt, or has sent its command before it.
     """
     halts_in_order(connection, symbol_id)
+    _halt_insert(connection, ids, partition_id, symbol_id, note)
+
+
+def _halt_insert(
+    connection: psycopg.Connection, ids: IdGenerator, partition_id: int, symbol_id: int, note: str
+) -> None:
     state_command_insert(
         connection,
         ids,
@@ -83,5 +89,5 @@ def symbols_halt(
             if is_kept and (waiting is not None or not state_ends_by_itself(connection, symbol_id)):
                 continue
             halted.append(code)
-            halt_request(connection, ids, partition_id=partition_id, symbol_id=symbol_id, note=note)
+            _halt_insert(connection, ids, partition_id, symbol_id, note)
     return halted

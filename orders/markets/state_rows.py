@@ -63,8 +63,7 @@ def state_ends_by_itself(raw: psycopg.Connection, symbol_id: int) -> bool:
     """Tell whether the symbol is in a step of an interruption: its pause, or the auction after it.
 
     The engine entered that state by itself, and trading goes on after it by itself. The answer
-    holds
-    for a symbol without a change of state on its way.
+    holds for a symbol without a change of state on its way.
     """
     row = raw.execute(_STATE_ASKED, (symbol_id,)).fetchone()
     assert row is not None
