@@ -12,9 +12,9 @@ from exchange.domain.codes import Code
 from exchange.domain.duplicates import duplicates_check
 from exchange.domain.errors import DomainError
 from exchange.domain.grammar import DecimalText
+from exchange.domain.ids import ID_MAX
 
 BODY_BYTES_MAX: Final = 8 * 1024  # an order takes a few hundred bytes
-ID_MAX: Final = (1 << 63) - 1
 
 T = TypeVar("T")
 

@@ -8,13 +8,13 @@ stay open. The hub reads no money and never waits.
 import asyncio
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from exchange.domain.ids import time_ms_text
 from exchange.infra.metrics import FEED_CONNECTIONS, FEED_FRAMES
 from exchange.realtime.protocol import answer
 from exchange.realtime.publish import STATE_SUFFIX
@@ -270,4 +270,4 @@ def _depth_symbol(topic: str) -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time_ms_text(time.time_ns() // 1_000_000)

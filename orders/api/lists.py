@@ -27,7 +27,7 @@ from orders.api.schema import OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
 from orders.validation.lists import LIST_ORDERS_MAX, in_list, list_kind_of, list_size_check
-from orders.validation.orders import OrderTermsRequest
+from orders.validation.requests import OrderTermsRequest
 from orders.writes import lists
 
 _KINDS: Final = f"One of {', '.join(ListKind)}."

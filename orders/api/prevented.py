@@ -11,11 +11,12 @@ from rest_framework.response import Response
 
 from exchange.api.base import ApiView, plain_request
 from exchange.api.pagination import cursor_make, cursor_read
-from exchange.api.requests import ID_MAX, limit_of
+from exchange.api.requests import limit_of
 from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
+from exchange.domain.ids import ID_MAX
 from exchange.selectors import symbol_known
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
 from orders.reads.prevented import prevented_matches_of

@@ -34,7 +34,8 @@ from orders.reads.detail import (
     next_fills,
     order_detail,
 )
-from orders.validation.orders import AmendRequest, OrderRequest, is_client_order_id
+from orders.validation.orders import is_client_order_id
+from orders.validation.requests import AmendRequest, OrderRequest
 from orders.writes import orders as services
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)

@@ -9,9 +9,8 @@ from django.db import connection
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind
 from exchange.domain.errors import DomainError
+from exchange.domain.ids import ID_MAX
 from orders.reads.orders import LIMIT_MAX, order_json
-
-ID_MAX: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)

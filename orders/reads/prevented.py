@@ -1,7 +1,6 @@
 """Reads of prevented matches: trades that self-trade prevention did not let happen."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any, Final
 
 from django.db import connection
@@ -9,6 +8,7 @@ from django.db import connection
 from exchange.domain.ids import ID_MAX
 from exchange.domain.units import plain
 from orders.reads.orders import LIMIT_MAX
+from orders.reads.texts import time_text
 
 # Each side is read by its own index, newest first. A match of two orders of one account is in both.
 _MATCHES: Final = """
@@ -58,7 +58,6 @@ def prevented_matches_of(
 
 
 def _match_json(row: Mapping[str, Any], account_id: int) -> dict[str, Any]:
-    moment = row["created_at"].astimezone(UTC).isoformat(timespec="milliseconds")
     return {
         "id": str(row["id"]),
         "symbol": row["symbol"],
@@ -68,7 +67,7 @@ def _match_json(row: Mapping[str, Any], account_id: int) -> dict[str, Any]:
         "taker_side": row["taker_side"],
         "maker_order_id": _own(row, "maker", account_id),
         "taker_order_id": _own(row, "taker", account_id),
-        "time": moment.replace("+00:00", "Z"),
+        "time": time_text(row["created_at"]),
     }
 
 

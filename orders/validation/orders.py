@@ -24,32 +24,16 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import plain
 from matching.engine.messages import Terms
-from orders.validation.requests import AmendRequest, OrderRequest, OrderTermsRequest
+from orders.validation.requests import OrderRequest, OrderTermsRequest
 from orders.validation.states import entry_check
 from orders.validation.terms import bound_ticks_of, is_plain, terms_build
 from orders.validation.values import (
-    UNITS_MAX,
-    decimal_parse,
     price_ticks_of,
     quantity_lots_of,
     quote_atoms_of,
     word_of,
 )
 from risk.pretrade.drafts import OrderDraft
-
-__all__ = [
-    "UNITS_MAX",
-    "AmendRequest",
-    "OrderRequest",
-    "OrderTermsRequest",
-    "budget_ticklots",
-    "client_order_id_check",
-    "decimal_parse",
-    "draft_build",
-    "is_client_order_id",
-    "notional_check",
-    "time_in_force_default",
-]
 
 _CLIENT_ORDER_ID: Final = re.compile(grammar.CLIENT_ORDER_ID, re.ASCII).fullmatch
 _SIDES: Final = {side.value: side for side in Side}

@@ -24,7 +24,8 @@ from orders.reads.orders import client_order_find
 from orders.recovery.availability import symbol_taking
 from orders.validation.fingerprint import FINGERPRINT_BYTES, fingerprint_of
 from orders.validation.lists import in_list, list_check
-from orders.validation.orders import OrderRequest, OrderTermsRequest, client_order_id_check
+from orders.validation.orders import client_order_id_check
+from orders.validation.requests import OrderRequest, OrderTermsRequest
 from orders.validation.states import cancel_state_check
 from orders.writes.orders import account_of, draft_of, place_job
 from wallets.fees import pool_atoms

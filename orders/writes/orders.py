@@ -42,7 +42,8 @@ from orders.validation.amends import (
     is_more,
 )
 from orders.validation.fingerprint import fingerprint_of
-from orders.validation.orders import AmendRequest, OrderRequest, client_order_id_check, draft_build
+from orders.validation.orders import client_order_id_check, draft_build
+from orders.validation.requests import AmendRequest, OrderRequest
 from orders.validation.states import (
     amend_state_check,
     cancel_state_check,

@@ -10,7 +10,8 @@ from exchange.selectors import catalogue_read
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import Accepted, PlaceJob
 from orders.intake.publish import RedisPublisher
-from orders.validation.orders import OrderRequest, draft_build
+from orders.validation.orders import draft_build
+from orders.validation.requests import OrderRequest
 from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 
 ORDERS_BY_BATCH: Final = {1: 3_000, 8: 16_000, 32: 32_000, 128: 51_200}

@@ -18,7 +18,8 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from orders.intake.batch import CommandPublisher, commit_batch
 from orders.intake.jobs import Accepted, Job, PlaceJob, cancel_job
-from orders.validation.orders import OrderRequest, draft_build
+from orders.validation.orders import draft_build
+from orders.validation.requests import OrderRequest
 from risk.pretrade.drafts import OrderDraft
 from risk.pretrade.rules import protective_ticks
 from risk.pretrade.selectors import top_of_book

@@ -7,7 +7,8 @@ import pytest
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from orders.validation.orders import OrderRequest, draft_build
+from orders.validation.orders import draft_build
+from orders.validation.requests import OrderRequest
 from tests.unit.orders.test_validation import rules_make
 
 FUTURE: Final = "2030-01-01T00:00:00Z"

@@ -15,7 +15,7 @@ from orders.validation.amends import (
     bound_check,
     bound_ticks_after,
 )
-from orders.validation.orders import AmendRequest
+from orders.validation.requests import AmendRequest
 from tests.unit.orders.test_validation import rules_make
 
 RULES = rules_make()

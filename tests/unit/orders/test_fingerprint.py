@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orders.validation.fingerprint import fingerprint_of
-from orders.validation.orders import OrderRequest
+from orders.validation.requests import OrderRequest
 from tests.unit.orders.requests import request_of
 
 GTD = {"kind": "limit", "time_in_force": "gtd", "expires_at": "1893456000000"}

@@ -13,13 +13,9 @@ from exchange.domain.enums import OrderType, Side, SymbolState, TimeInForce
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits, plain
-from orders.validation.orders import (
-    UNITS_MAX,
-    OrderRequest,
-    budget_ticklots,
-    decimal_parse,
-    draft_build,
-)
+from orders.validation.orders import budget_ticklots, draft_build
+from orders.validation.requests import OrderRequest
+from orders.validation.values import UNITS_MAX, decimal_parse
 
 
 def rules_make(**changes: Any) -> SymbolRules:
