@@ -1,4 +1,4 @@
-"""What the engine did, made durable: orders, trades, answers, journal, checkpoint, frames.
+"""The engine's results made durable: orders, trades, answers, journal, checkpoint, frames.
 
 Enters: a batch of events; unsequenced rows come from here. Leaves: rows, and frames to publish.
 Transaction: one a batch, two round trips, fenced by `WHERE epoch = mine`.

@@ -1,4 +1,4 @@
-"""The changes that a batch of engine events makes to rows: what fold.py folds into.
+"""The row changes of a batch of engine events. The fold in fold.py fills them in.
 
 Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
 """
@@ -11,10 +11,10 @@ from orders.lifecycle import advance, is_final
 
 
 class OrderChange:
-    """How one order's row changes in one batch; 0 means "as it was" for the terms.
+    """The change of one order's row in one batch.
 
-    `status` None means "as it was", too: of an order from an earlier batch the fold knows no more
-    than what the events say.
+    A term of 0 and a status of None mean "unchanged": the fold knows an order of an earlier batch
+    only from the events.
     """
 
     __slots__ = (
@@ -49,24 +49,24 @@ class OrderChange:
         self.quantity_lots = 0
         self.stop_ticks = 0
         self.display_lots = 0
-        self.reference_ticks = 0  # that triggered it
-        self.trail_stop_ticks = 0  # where a trailing stop stands now, and its bound
+        self.reference_ticks = 0  # the price that triggered the order
+        self.trail_stop_ticks = 0  # the current stop of a trailing stop, and its bound
         self.trail_bound_ticks = 0
-        self.taken_ticklots = 0  # off its quote amount, by self-trade prevention
-        # It took a place in the book of which no event says all: the book tells (results.py).
+        self.taken_ticklots = 0  # taken off the quote amount by self-trade prevention
+        # The order entered the book, and no event has its price and priority: read the book.
         self.came_in = False
         self.filled_lots = 0
         self.filled_ticklots = 0
         self.fills: list[tuple[int, str]] = []  # (index of the trade in the batch, role)
 
     def move(self, status: OrderStatus) -> None:
-        """Take the next status; a move that the life cycle does not know is a bug (O4)."""
-        # An order from an earlier batch starts here as "new": its row's own status is guarded
-        # by the statement that writes it.
+        """Set the next status. A move that the life cycle forbids is a bug and raises (O4)."""
+        # An order of an earlier batch starts here as "new". The statement that writes its row
+        # checks the move against the row's own status.
         self.status = advance(self.status or OrderStatus.NEW, status)
 
     def has_ended(self) -> bool:
-        """Whether nothing can happen to the order any more."""
+        """Whether the order has a final status."""
         return self.status is not None and is_final(self.status)
 
 
@@ -87,17 +87,17 @@ class BatchChanges:
     )
 
     def __init__(self, states_before: Mapping[int, int]) -> None:
-        self.states_before = states_before  # market state by symbol id; one that is not in it: open
+        self.states_before = states_before  # market state by symbol id; a missing symbol is open
         self.orders: dict[int, OrderChange] = {}
         self.commands: dict[int, tuple[int, str | None]] = {}  # id -> (sequence, refusal)
         self.trades: list[tuple[int, int, Trade]] = []  # (symbol id, sequence, trade)
-        self.prevented: list[tuple[int, int, SelfTradePrevented]] = []  # as trades
+        self.prevented: list[tuple[int, int, SelfTradePrevented]] = []  # keyed like trades
         self.states: dict[int, int] = {}  # symbol id -> market state
         # Book levels that may have changed: symbol id -> {(side, price_ticks)}
         self.levels: dict[int, set[tuple[int, int]]] = {}
-        # Symbols with trades of an auction: these do not tell at which levels the two rested.
+        # Symbols with trades of an auction, which do not say at which levels the orders rested.
         self.auctions: set[int] = set()
-        self.uncrossed: dict[int, AuctionUncrossed] = {}  # the last one by symbol id
+        self.uncrossed: dict[int, AuctionUncrossed] = {}  # the last uncross by symbol id
         self.needs_settlement = False
 
     def change(self, order_id: int, symbol_id: int) -> OrderChange:
@@ -113,6 +113,6 @@ class BatchChanges:
         levels.add((side, price_ticks))
 
     def state_of(self, symbol_id: int) -> int:
-        """The symbol's market state as far as the fold has come."""
+        """Return the symbol's market state after the events folded so far."""
         state = self.states.get(symbol_id)
         return self.states_before.get(symbol_id, OPEN) if state is None else state

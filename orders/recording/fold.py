@@ -1,8 +1,7 @@
-"""What a batch of engine events means for rows: a pure fold, integers in, changes out.
+"""The pure fold from a batch of engine events to row changes; no I/O.
 
-The worker's results (orders/recording/results.py) write what comes out of here. One order touched
-ten times in a batch becomes one change. Prices in ticks, quantities in lots, quote sums in
-tick-lots.
+The worker's results (orders/recording/results.py) write the changes. An order that ten events of a
+batch touch has one change. Prices are in ticks, quantities in lots, quote sums in tick-lots.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -53,8 +52,8 @@ from matching.engine.messages import (
 )
 from orders.recording.changes import BatchChanges
 
-# Somebody's will: the trader's, or what the trader asked for beforehand. Every other end is the
-# order's own terms or the market's state: it expired.
+# Cancels that the trader asked for, now or beforehand. Every other end comes from the order's own
+# terms or the market state, and makes the order expired.
 _CANCELLED_CODES: Final = frozenset(
     {BY_USER, BY_CANCEL_ALL, BY_CANCEL_AFTER, SELF_TRADE, LIST_OTHER_TRADED, LIST_OTHER_ENDED}
 )
@@ -67,7 +66,7 @@ def batch_changes(
 ) -> BatchChanges:
     """Fold a batch's events into row changes.
 
-    `states_before` has the market states before the batch; a symbol that is not in it is open.
+    `states_before` has the market states before the batch by symbol id; a missing symbol is open.
     """
     changes = BatchChanges(states_before or {})
     for row in batch:
@@ -87,8 +86,8 @@ def batch_changes(
 def _has_row(command: Command) -> bool:
     """Whether the command has a row in orders_command.
 
-    What enters orders has the orders' rows; what says the time, or asks for the rest of the work,
-    is the worker's own.
+    Commands that place orders have the orders' rows instead. Expire and Continue are the worker's
+    own commands and have no row.
     """
     if type(command) is RefuseFaulty:
         return not command.is_place
@@ -99,7 +98,7 @@ def _accepted(changes: BatchChanges, row: Sequenced, event: OrderAccepted) -> No
     change = changes.change(event.order_id, row.command.symbol_id)
     assert not change.engine_seq, "an order is sequenced once"
     change.engine_seq = change.priority_seq = row.sequence
-    # Whether it waits, trades or rests is told by what follows; `_entered` has the last word.
+    # Later events say whether the order waits or trades; if none does, `_entered` opens it.
     change.status = OrderStatus.NEW
     if event.price_ticks != _place_of(row.command, event.order_id).price_ticks:
         change.price_ticks = event.price_ticks  # a post-only order that was moved
@@ -107,7 +106,7 @@ def _accepted(changes: BatchChanges, row: Sequenced, event: OrderAccepted) -> No
 
 
 def _place_of(command: Command, order_id: int) -> Place:
-    """The part of the command that brought this order."""
+    """Return the Place of this order, out of its list if the command is a list."""
     if type(command) is PlaceList:
         [command] = [place for place in command.orders if place.order_id == order_id]
     assert type(command) is Place
@@ -116,7 +115,7 @@ def _place_of(command: Command, order_id: int) -> Place:
 
 
 def _entered(changes: BatchChanges, place: Place) -> None:
-    """What did not trade, wait or end rests now; its level has changed."""
+    """Open an order that did not trade, wait or end; touch the level of an order that rests."""
     change = changes.orders[place.order_id]
     if change.status is OrderStatus.NEW:
         change.move(OrderStatus.OPEN)
@@ -145,7 +144,7 @@ def _traded(changes: BatchChanges, row: Sequenced, event: Trade) -> None:
     if changes.state_of(symbol_id) != OPEN:  # both rested, at prices of their own
         changes.auctions.add(symbol_id)
     changes.needs_settlement = True
-    # What a taker by quote amount may still spend is not in its lots: its end says how it ended.
+    # Lots do not say what a taker by quote amount may still spend: its last event decides.
     by_budget = (
         type(command) is Place
         and command.budget_ticklots > 0
@@ -167,10 +166,10 @@ def _cancelled(changes: BatchChanges, row: Sequenced, event: OrderCancelled) -> 
     change = changes.change(event.order_id, command.symbol_id)
     changes.needs_settlement = True
     if type(command) is not Place or command.order_id != event.order_id:
-        # An incoming order has not rested yet. Of another one the level has changed, if it rested.
+        # An incoming order has not rested yet. Any other order may have rested at this level.
         changes.touch(command.symbol_id, event.side, event.price_ticks)
     if event.code == SELF_TRADE:
-        change.taken_ticklots = 0  # it ended by that: its amount stays what was asked
+        change.taken_ticklots = 0  # the order ended: its quote amount stays as requested
     if event.code == BUDGET_SPENT and change.filled_lots:
         change.move(OrderStatus.FILLED)
         return
@@ -192,7 +191,7 @@ def _amended(changes: BatchChanges, row: Sequenced, event: OrderAmended) -> None
         change.priority_seq = row.sequence
     if event.left_lots < event.quantity_lots:
         change.move(OrderStatus.PARTIALLY_FILLED)
-    # Otherwise it stays what it was: open, or waiting.
+    # Otherwise the order keeps its status: open or waiting.
     changes.touch(symbol_id, event.side, event.old_price_ticks)
     changes.touch(symbol_id, event.side, event.price_ticks)
     changes.needs_settlement = True
@@ -209,7 +208,7 @@ def _state_changed(changes: BatchChanges, _row: Sequenced, event: StateChanged) 
 
 
 def _waiting(changes: BatchChanges, row: Sequenced, event: OrderWaiting) -> None:
-    """Accepted, released by its list, or amended: from now on it waits for its trigger."""
+    """The order waits for its trigger: it was accepted, released by its list, or amended."""
     changes.change(event.order_id, row.command.symbol_id).move(OrderStatus.WAITING)
 
 
@@ -240,7 +239,7 @@ def _prevented(changes: BatchChanges, row: Sequenced, event: SelfTradePrevented)
         and type(command) is Place
         and command.budget_ticklots
         and command.order_id == event.taker_order_id
-    ):  # as a quantity shrinks, of which `OrderAmended` tells, so does a quote amount
+    ):  # the quote amount shrinks; `OrderAmended` only says how a quantity shrinks
         change = changes.change(command.order_id, command.symbol_id)
         change.taken_ticklots += event.price_ticks * event.quantity_lots
 
@@ -250,7 +249,7 @@ def _uncrossed(changes: BatchChanges, _row: Sequenced, event: AuctionUncrossed) 
 
 
 def _nothing(_changes: BatchChanges, _row: Sequenced, _event: Event) -> None:
-    """No row changes by it: the state channel reads it off the engine, or others follow it."""
+    """Change no row: other events follow this event, or the state channel reads the engine."""
 
 
 _FOLDS: dict[type[Any], Callable[[BatchChanges, Sequenced, Any], None]] = {

@@ -1,7 +1,7 @@
-"""What a batch tells the world: depth, trades, the market's state, and each account's own orders.
+"""The frames of a batch: depth, trades, the market state, and each account's own orders.
 
-A frame maker remembers what the public feed has shown, so that a delta holds what really changed:
-a price at which an order only waited, or which it passed through, is in no frame (W2).
+The frame maker remembers the quantities that the public feed has shown. A delta has only levels
+that differ from them: a price that an order only waited at or passed through is in no frame (W2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,24 +50,24 @@ PHASE_TEXTS: Final = {
 
 _Depth = tuple[dict[int, int], dict[int, int]]  # by side: price ticks -> lots shown
 
-# Of more open orders an auction's price is indicated anew only so often: 0.4 to 1.1 us an order.
+# With more open orders the auction price is indicated less often: it takes 0.4 to 1.1 us an order.
 INDICATED_AT_ONCE_MAX: Final = 2_000
 INDICATED_EVERY_MS: Final = 500
 
 
 class PublicChanges(NamedTuple):
-    """What a batch changed of what everybody sees, by symbol id."""
+    """The public changes of a batch."""
 
-    levels: dict[int, tuple[list[Level], list[Level]]]  # bids and asks, best first
-    markets: list[int]  # whose state channel has something to tell
+    levels: dict[int, tuple[list[Level], list[Level]]]  # by symbol id: bids and asks, best first
+    markets: list[int]  # ids of symbols whose state channel gets a frame
 
     def symbol_ids(self, changes: BatchChanges) -> set[int]:
-        """The symbols whose book, last price, state or reference may have changed."""
+        """Return the symbols whose book, last price, state or reference may have changed."""
         return {*changes.levels, *self.markets}
 
 
 class FrameMaker:
-    """Makes one partition's frames. One instance a process: it carries what the feed has shown."""
+    """Maker of one partition's frames. One instance a process: it keeps what the feed showed."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class FrameMaker:
         units: Mapping[int, SymbolUnits],
         feeds: dict[int, SymbolFeed],
     ) -> None:
-        """The engine must stand where the last committed batch left it."""
+        """Start from an engine that stands exactly at the last committed batch."""
         self._engine = engine
         self._units = units
         self._feeds = feeds
         self._texts: dict[int, SymbolText] = {}
         self._depths = {symbol_id: _depth_of(book) for symbol_id, book in engine.books.items()}
         self._indicated_ms: dict[int, int] = {}
-        self.look_again: dict[int, int] = {}  # when what the last batch left out is to be told
+        self.look_again: dict[int, int] = {}  # by symbol id: when to indicate again, in ms
         self._states = {symbol_id: book.state for symbol_id, book in engine.books.items()}
         for symbol_id, book in engine.books.items():
             feed = self._feed(symbol_id)
@@ -94,14 +94,14 @@ class FrameMaker:
         return self._states
 
     def text(self, symbol_id: int) -> SymbolText:
-        """The symbol's numbers as text."""
+        """Return the formatter of the symbol's numbers."""
         text = self._texts.get(symbol_id)
         if text is None:
             text = self._texts[symbol_id] = SymbolText(self._units[symbol_id])
         return text
 
     def advance(self, batch: Batch, changes: BatchChanges) -> PublicChanges:
-        """Move the feed to where the engine stands after the batch; return what that changes."""
+        """Bring the feed to the engine's state after the batch; return the public changes."""
         for symbol_id in changes.auctions:
             self._touch_all(symbol_id, changes)
         levels = {}
@@ -134,7 +134,7 @@ class FrameMaker:
         trade_ids: Sequence[int],
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Frame]:
-        """All frames of a batch: the public ones first. `rows` are the touched orders' rows."""
+        """Return the batch's frames, public frames first. `rows` are the changed orders' rows."""
         time = time_text(batch.time_ms)
         frames = [
             depth_delta(
@@ -164,7 +164,7 @@ class FrameMaker:
         return frames + [self._order_frame(changes, trade_ids, row) for row in rows]
 
     def answers(self, rows: Sequence[Mapping[str, Any]]) -> list[Frame]:
-        """What became of commands, for the accounts that gave them. `rows`: of orders_command."""
+        """Return the frames that answer accounts' commands. `rows` are rows of orders_command."""
         return [
             command_frame(
                 row["account_id"],
@@ -193,7 +193,7 @@ class FrameMaker:
     def _levels_changed(
         self, symbol_id: int, touched: set[tuple[int, int]]
     ) -> tuple[list[Level], list[Level]] | None:
-        """Of the touched levels those that show another quantity than before; None: no one."""
+        """Return the touched levels whose shown quantity changed, or None when none did."""
         depth = self._depths.get(symbol_id)
         if depth is None:
             depth = self._depths[symbol_id] = ({}, {})
@@ -216,7 +216,7 @@ class FrameMaker:
         return sides
 
     def _indicates_later(self, book: Book, time_ms: int) -> bool:
-        """Whether an auction's indication waits: in a large book it looks at very many orders."""
+        """Whether the auction's indication waits, since it reads every order of a large book."""
         symbol_id = book.symbol_id
         due_ms = self._indicated_ms.get(symbol_id, 0) + INDICATED_EVERY_MS
         if len(book.orders) > INDICATED_AT_ONCE_MAX and time_ms < due_ms:
@@ -226,7 +226,7 @@ class FrameMaker:
         return False
 
     def _touch_all(self, symbol_id: int, changes: BatchChanges) -> None:
-        """An auction traded: every level may have changed, and no event says which."""
+        """Touch every level after an auction's trades: no event says which levels changed."""
         after = _depth_of(self._engine.books[symbol_id])
         for side, shown in enumerate(self._depths.get(symbol_id, ({}, {}))):
             for price_ticks in shown.keys() | after[side].keys():
@@ -240,12 +240,12 @@ def market_of(
     *,
     keeps_indication: bool = False,
 ) -> MarketState:
-    """What the state channel has to say of a symbol, after what it said `before`.
+    """Return what the state channel shows of a symbol, given what it showed `before`.
 
-    `uncrossed` is an auction that ended meanwhile; its result stays until orders gather again.
+    `uncrossed` is an auction that ended since then; its result stays until orders gather again.
     """
     state, advanced = STATE_TEXTS[book.state], book.advanced
-    if advanced is None:  # nearly always; such a symbol is open or halted, and that is all
+    if advanced is None:  # nearly always: the symbol is open or halted, nothing more
         return before if state == before.state else MarketState(state)
     band = advanced.band
     phase, due_ms, reference_ticks = PHASE_NONE, 0, 0
@@ -253,7 +253,7 @@ def market_of(
         phase, due_ms, reference_ticks = band.phase, band.due_ms, band.reference_ticks
     due_ms = due_ms if phase != PHASE_NONE else 0
     indicative, auction = (0, 0), (before.uncross_ticks, before.uncross_lots)
-    if advanced.uncross is not None:  # half done: what was indicated stays until it is through
+    if advanced.uncross is not None:  # not finished: the last indication stays until the end
         indicative = before.indicative_ticks, before.indicative_lots
     elif book.state in GATHERING:
         auction = (0, 0)

@@ -1,9 +1,9 @@
-"""What the engine did, made durable: one transaction per batch, fenced by the worker's epoch.
+"""The writer of the engine's results: one transaction a batch, fenced by the worker's epoch.
 
 Order states, trades, command answers, the journal row and the checkpoint stand or fall together.
-Two round trips: the first one writes everything the batch knows by itself and brings back the
-touched orders; the second writes the journal with the frames made from them, and commits.
-Any error here ends the process: what was committed is then read back from Postgres.
+Two round trips: the first writes all rows but the journal's and returns the changed orders' rows;
+the second writes the journal row with the frames made from those rows, and commits.
+Any error here ends the process; the next process reads from Postgres what was committed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ from orders.recovery.lease import LEASE_S, Lease
 from orders.recovery.partition import Loaded
 from orders.recovery.snapshots import SnapshotWriter
 
-# A second fault on a symbol within this time halts it: the first refused command was not the cause.
+# A second fault within this time halts the symbol: the first refused command was not the cause.
 FAULT_WINDOW_S: Final = 600
 FAULTS_TO_HALT: Final = 2
 ERROR_TEXT_MAX: Final = 2_000
@@ -86,8 +86,8 @@ SELECT count(*) FROM orders_enginefault
 WHERE symbol_id = %s AND created_at > clock_timestamp() - make_interval(secs => %s)
 """
 
-# What the data of a batch raises, in the fold, in its frames or in the database. Trouble with the
-# database itself (psycopg.OperationalError and the like) is not among it.
+# Errors that a batch's data can raise in the fold, the frames or the database. Errors of the
+# database itself (psycopg.OperationalError and the like) are not among them.
 _REFUSED: Final = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -99,11 +99,11 @@ _REFUSED: Final = (
 
 
 class BatchUnconfirmed(Exception):
-    """The database did not confirm a commit: only a reload can tell what holds."""
+    """The database did not confirm a commit: only a reload can tell whether it happened."""
 
 
 class PostgresResults:
-    """Writes one partition's results. One instance per process: it carries the feed's state."""
+    """Writer of one partition's results. One instance a process: it carries the feed's state."""
 
     def __init__(
         self,
@@ -127,15 +127,15 @@ class PostgresResults:
     def commit(self, batch: Batch) -> Committed:
         """Make a batch durable in one transaction.
 
-        Raises LeaseLost when another worker has the partition and CommitRefused when the batch's
-        own data is at fault; any other error leaves the outcome to be read back from Postgres.
+        Raises LeaseLost when another worker has the partition, and CommitRefused when the batch's
+        own data is at fault. After any other error only Postgres can tell the outcome.
         """
         try:
             return self._commit(batch)
         except _REFUSED as error:
             if isinstance(error, psycopg.IntegrityError) and error.diag.constraint_name is None:
-                raise  # "no partition found for row" is nobody's fault but ours
-            self._connection.execute("ROLLBACK")  # which shows that the connection lives
+                raise  # "no partition found for row" is not the fault of the data
+            self._connection.execute("ROLLBACK")  # raises if the connection is lost
             raise CommitRefused(repr(error)) from error
 
     def _commit(self, batch: Batch) -> Committed:
@@ -190,14 +190,14 @@ class PostgresResults:
             raise LeaseLost(self._lease.epoch)
 
     def unpublished(self, after_seq: int, limit: int) -> list[Committed]:
-        """Return committed batches after a sequence, oldest first."""
+        """Return at most `limit` committed batches after a sequence, oldest first."""
         rows = self._connection.execute(
             _UNPUBLISHED, (self._lease.partition_id, after_seq, limit)
         ).fetchall()
         return [Committed(last_seq, decode_frames(frames), ()) for last_seq, frames in rows]
 
     def record_fault(self, command: Command, error: Exception) -> None:
-        """Put on record that a command failed; the second time halts its symbol."""
+        """Record that a command failed; a second fault in FAULT_WINDOW_S halts its symbol."""
         partition_id, symbol_id = self._lease.partition_id, command.symbol_id
         text = f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
         connection = self._connection
@@ -216,10 +216,10 @@ class PostgresResults:
                     note="the engine failed on this symbol repeatedly",
                 )
 
-    # --- what the batch changes in memory
+    # --- memory
 
     def _follow(self, batch: Batch) -> None:
-        """Bring the state hash up to date with every order that the batch names, once each."""
+        """Update the state hash once for every order that the batch names."""
         named: dict[int, set[int]] = {}
         for row in batch.sequenced:
             named.setdefault(row.command.symbol_id, set()).update(orders_named(row.events))
@@ -236,7 +236,7 @@ class PostgresResults:
         trade_ids: Sequence[int],
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Frame]:
-        """The feed's frames of a batch; its rows are written, and not committed yet."""
+        """Return the feed's frames of a batch whose rows are written but not committed yet."""
         return self._frame_maker.frames(batch, changes, public, trade_ids, rows)
 
     # --- rows
@@ -244,9 +244,9 @@ class PostgresResults:
     def _write(
         self, batch: Batch, changes: BatchChanges, trade_ids: Sequence[int], state_hash: str
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """First round trip: everything but the journal.
+        """Write all rows but the journal's, in the first round trip.
 
-        Return the touched orders' rows and those of the commands that were answered.
+        Return the changed orders' rows and the answered commands' rows. Raises LeaseLost.
         """
         time = time_of(batch.time_ms)
         connection = self._connection

@@ -1,10 +1,10 @@
-"""Where trailing stops stand, told to rows and feed: the engine moves them without an event.
+"""The stop prices of trailing stops, for rows and feed. The engine moves them without an event.
 
-The engine's memory is the truth of it; rows and frames follow, bounded. An order that a batch is
-about anyway brings its level along. The others of a symbol are looked at every LOOK_EVERY_MS at
-most, and at most TOLD_PER_LOOK_MAX of those that moved are told, the rest by later looks. A batch
-that comes between two looks asks the worker for a turn when the next one is due, so that the last
-move is told though nothing else happens.
+The engine's memory is authoritative; rows and frames follow with bounded work. An order that a
+batch changes is told with the batch. The other trailing stops of a symbol are looked at once in
+LOOK_EVERY_MS at most. One look tells at most TOLD_PER_LOOK_MAX of the stops that moved; later looks
+tell the rest. A batch between two looks asks the worker for a turn when the next look is due, so
+that the last move is told even if no other command arrives.
 """
 
 from collections.abc import Iterable
@@ -17,30 +17,30 @@ from matching.worker.ports import Batch
 from orders.recording.changes import BatchChanges
 
 LOOK_EVERY_MS: Final = 500
-# Of 2,000 that a symbol may have: each is a row and a frame of the batch.
+# A symbol may have 2,000 trailing stops, and each stop told is a row and a frame of the batch.
 TOLD_PER_LOOK_MAX: Final = 400
 
 
 class TrailingStops:
-    """What was told of one partition's trailing stops. One instance a process.
+    """The stop prices last told of one partition's trailing stops. One instance a process.
 
-    A new process has told nothing yet, so it tells all of them once.
+    A new process has told no stop yet, so it tells every stop once.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # By symbol and order: the waiting order, and the stop price that was told of it.
+        # By symbol id and order id: the waiting order, and its stop price when last told.
         self._told: dict[int, dict[int, tuple[Waiting, int]]] = {}
         self._looked_ms: dict[int, int] = {}
 
     def tell(self, batch: Batch, changes: BatchChanges) -> dict[int, int]:
-        """Add the levels to the batch's changes; return when to look again, by symbol."""
+        """Add the stops that moved to the changes; return when to look again (ms) by symbol id."""
         again = {}
         for symbol_id in {row.command.symbol_id for row in batch.sequenced}:
             advanced = self._engine.books[symbol_id].advanced
             told = self._told.get(symbol_id)
             if advanced is None or not (advanced.trailing_live or told):
-                continue  # nearly always
+                continue  # nearly every symbol has no trailing stop
             if told is None:
                 told = self._told[symbol_id] = {}
             self._tell_named(symbol_id, advanced, told, changes)
@@ -60,7 +60,7 @@ class TrailingStops:
         told: dict[int, tuple[Waiting, int]],
         changes: BatchChanges,
     ) -> None:
-        """Tell of the orders that the batch changes: where they stand, or stood when they left."""
+        """Tell the stops of orders that the batch changes; of an order that left, its last stop."""
         for order_id, change in changes.orders.items():
             if change.symbol_id != symbol_id:
                 continue
@@ -79,7 +79,7 @@ class TrailingStops:
         told: dict[int, tuple[Waiting, int]],
         changes: BatchChanges,
     ) -> bool:
-        """Tell of those that moved; return whether that was all of them."""
+        """Tell the stops that moved; return False when some are left for a later look."""
         room = TOLD_PER_LOOK_MAX
         for waiting in _watching(advanced):
             known = told.get(waiting.command.order_id)

@@ -1,8 +1,8 @@
 """Accepted commands that the engine has not sequenced: the worker's view of Postgres.
 
-A row is unsequenced while its `engine_seq` is NULL, exactly once, whatever the stream says. Never
-look for "id above the last one": rows commit out of the order of their ids. An order of a list is
-never entered alone: its list is, with all of its orders, or each of them is refused.
+A row is unsequenced while its `engine_seq` is NULL, whatever the stream says. Never look for ids
+above the last id seen: rows commit out of the order of their ids. An order of a list never enters
+alone: the list enters with all of its orders, or each of them is refused.
 """
 
 import time
@@ -36,7 +36,7 @@ from orders.commands.from_rows import (
     list_from_rows,
 )
 
-# A row whose id is further ahead than this was made by a clock that is wrong: it is due now.
+# A row whose id is further ahead than this comes from a wrong clock; the sweep takes it at once.
 CLOCK_SKEW_MS_MAX: Final = 1_000
 NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that a batch's mass cancels can overtake
 
@@ -60,14 +60,14 @@ ORDER BY id LIMIT %s
 _ORDERS_BY_ID = f"""
 SELECT {ORDER_COLUMNS} FROM orders_order WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL
 """  # noqa: S608 - column names of ours
-# Ids of a list's orders are above its own, so that the planner leaves past partitions out.
+# A list's orders have ids above the list's id: with that bound Postgres skips past partitions.
 _LISTS = f"""
 SELECT {ORDER_COLUMNS}, engine_seq IS NULL AS is_waiting,
     (SELECT kept.kind FROM orders_orderlist AS kept WHERE kept.id = list_id) AS list_kind
 FROM orders_order WHERE list_id = ANY(%s::bigint[]) AND id > %s
 ORDER BY list_id, id
 """  # noqa: S608 - column names of ours
-# What commands about an account's orders mean: its orders that were accepted before them.
+# A command about an account's orders means the orders accepted before the command.
 _MEANT: Final = """
 EXISTS (
     SELECT FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
@@ -102,7 +102,7 @@ def _now_ms() -> int:
 
 
 class UnsequencedRows:
-    """The unsequenced rows of one partition, but for symbols of which nothing is to be taken."""
+    """The unsequenced rows of one partition, without the symbols that are `blocked`."""
 
     def __init__(
         self,
@@ -120,10 +120,10 @@ class UnsequencedRows:
         self._now_ms = now_ms
 
     def confirm(self, commands: Sequence[Command]) -> dict[int, Command]:
-        """Return those commands that are accepted and have no sequence yet, by id.
+        """Return, by id, the commands that are accepted and have no sequence yet.
 
-        Only the ids are taken from what arrived. What is applied is what the rows say, so that
-        nothing the transport does to an entry can change an order.
+        Only the ids of the arrived commands are used. The commands returned are built from the
+        rows, so that a stream entry changed on its way cannot change an order.
         """
         order_ids = [one.order_id for one in commands if type(one) is Place]
         list_ids = [one.list_id for one in commands if type(one) is PlaceList]
@@ -141,7 +141,7 @@ class UnsequencedRows:
             if command_ids:
                 wanted = (command_ids, self._partition_id)
                 command_rows = self._connection.execute(_COMMANDS_BY_ID, wanted)
-        # An order of a list: whoever announced it alone is wrong, the sweep finds the list.
+        # A list's order that arrives alone is ignored: the sweep finds the whole list.
         found: dict[int, Command] = {
             row["id"]: self._place(row)
             for row in order_rows
@@ -154,7 +154,7 @@ class UnsequencedRows:
         return found
 
     def sweep(self, *, age_ms: int, limit: int) -> list[Command]:
-        """Return accepted commands without a sequence, at least this old, by id."""
+        """Return at most `limit` unsequenced commands, at least `age_ms` old, in id order."""
         now_ms = self._now_ms()
         young = id_floor(now_ms - age_ms)
         wrong = id_floor(now_ms + CLOCK_SKEW_MS_MAX) if age_ms else young
@@ -168,7 +168,7 @@ class UnsequencedRows:
         return commands[:limit]
 
     def cancel_after_unsequenced(self, symbol_ids: Collection[int]) -> list[CancelAfter]:
-        """Return the settings of these symbols' cancel-afters without a sequence, by id."""
+        """Return the unsequenced CancelAfter commands of these symbols, in id order."""
         wanted = (self._partition_id, list(symbol_ids), NEWLY_ACCEPTED_MAX)
         commands = [self._command(row) for row in self._connection.execute(_CANCEL_AFTER, wanted)]
         return [one for one in commands if isinstance(one, CancelAfter)]
@@ -176,10 +176,10 @@ class UnsequencedRows:
     def needed_before(
         self, order_ids: Collection[int], sweeping: Sequence[Sweeping]
     ) -> list[Entering]:
-        """Return what has no sequence yet and must get one before commands that are about it.
+        """Return the unsequenced commands that must be sequenced before the given ones.
 
-        That is: the named orders, each with its whole list; and of each command that is about an
-        account's orders those accepted before it, and its own forerunners.
+        These are the named orders, each with its whole list; and for each sweeping command the
+        account's orders, or its CancelAfter settings, that were accepted before that command.
         """
         setting = [one for one in sweeping if type(one) is CancelAfter]
         ending = [one for one in sweeping if type(one) is not CancelAfter or one.due_ms]
@@ -197,12 +197,12 @@ class UnsequencedRows:
                 settings = self._connection.execute(_CANCEL_AFTER_MEANT, _meant(setting))
         orders = {row["id"]: row for row in (*rows, *meant)}
         commands = [self._command(row) for row in settings]
-        # One that cannot be read is no cancel-after: the sweep finds it, and it is refused.
+        # An unreadable setting is no CancelAfter here; the sweep finds it, and it is refused.
         set_before = [one for one in commands if isinstance(one, CancelAfter)]
         return [*self._entering(orders.values()), *set_before]
 
     def _entering(self, rows: Iterable[dict[str, Any]]) -> list[Place | PlaceList | RefuseFaulty]:
-        """The commands that enter these orders; a list once for all of its own."""
+        """Return the commands that place these orders; one command for each list."""
         commands: list[Place | PlaceList | RefuseFaulty] = []
         list_ids: set[int] = set()
         for row in rows:
@@ -218,7 +218,7 @@ class UnsequencedRows:
         return commands
 
     def _lists(self, rows: Iterable[dict[str, Any]]) -> list[PlaceList | RefuseFaulty]:
-        """Lists out of all rows of their orders, by list; nothing of one that is sequenced."""
+        """Build lists from their orders' rows, grouped by list; skip lists that are sequenced."""
         commands: list[PlaceList | RefuseFaulty] = []
         for _, group in groupby(rows, key=itemgetter("list_id")):
             orders = list(group)
@@ -243,18 +243,18 @@ class UnsequencedRows:
         try:
             return command_from_order_row(row, self._units[row["symbol_id"]])
         except UNREADABLE as error:
-            # Somebody moved the symbol's grid under an order that was under way. One refused
-            # order is the smaller harm: a raise here would stop the whole partition for ever.
+            # The symbol's grid changed after the order was accepted. Refusing one order is the
+            # smaller harm: a raise here would stop the whole partition for ever.
             log.critical("matching.order_unreadable", order_id=row["id"], error=repr(error))
             return _refusal(row)
 
     def _command(self, row: tuple[int, int, int | None, bytes]) -> Command:
-        """The command of a row. It may be the first one of its symbol, which can then be named."""
+        """Build the command of a row; load the symbol's units if this is its first command."""
         self._learn(row[1])
         return command_from_row(*row)
 
     def _is_ours(self, symbol_id: int) -> bool:
-        """Whether the symbol belongs to this partition; one that is new is looked up."""
+        """Whether the symbol is of this partition and not blocked; look up a new symbol."""
         self._learn(symbol_id)
         return symbol_id in self._units and symbol_id not in self._blocked
 
