@@ -1,9 +1,9 @@
-"""The decisions of one intake batch, in arrival order, over what was read and locked. No I/O.
+"""The decisions of one intake batch, in arrival order, from rows read and locked before. No I/O.
 
 Every job ends in one of four ways: accepted (rows and a command), refused (a DomainError),
-repeated (the order that its client id already has), or deferred to the next batch, because a
-balance it needs is locked or because the claim it lost to was given up. A list of orders ends as
-one: all of its orders, or none.
+repeated (answered with the order that its client id already has), or deferred to the next batch.
+A job is deferred when a balance it needs is locked, or when another job gave up the claim on its
+client id. A list is accepted with all of its orders or with none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ ClientKey = tuple[int, str]
 
 @dataclass(slots=True)
 class BatchReads:
-    """What a batch has read; the balances and reservations in it are locked."""
+    """The rows that a batch has read; its balances and reservations are locked."""
 
     claimed: set[int] = field(default_factory=set)  # ids of orders whose claim is new
     available: dict[AssetKey, tuple[int, Decimal]] = field(default_factory=dict)
@@ -72,13 +72,13 @@ class BatchReads:
 
 @dataclass(slots=True)
 class Decisions:
-    """What a batch writes and answers. Outcomes take effect when the commit has happened."""
+    """The rows and answers of a batch. Outcomes are given after the commit."""
 
     outcomes: list[tuple[Job, Accepted | AcceptedList | Replayed | DomainError]] = field(
         default_factory=list
     )
     deferred: list[Job] = field(default_factory=list)
-    # Answered by the orders in the database.
+    # Jobs that are answered with orders in the database.
     repeated: list[PlaceJob | ListJob] = field(default_factory=list)
     entries: list[StreamEntry] = field(default_factory=list)
     orders: list[OrderRow] = field(default_factory=list)  # plain ones
@@ -91,17 +91,17 @@ class Decisions:
 
 
 def client_key(job: PlaceJob) -> ClientKey:
-    """What its order is known by to its client."""
+    """Return the key that is unique to a client's order: account id and client order id."""
     return job.account_id, job.draft.client_order_id
 
 
 def conflict(field: str = "client_order_id") -> DomainError:
-    """The refusal of a client order id that belongs to an order with other parameters."""
+    """Return the refusal of a client order id that an order with other parameters has."""
     return DomainError(Code.ORDER_CLIENT_ID_CONFLICT, field=field)
 
 
 def list_conflict(index: int) -> DomainError:
-    """The same of an order in a list."""
+    """Return the same refusal for the order at `index` of a list."""
     return conflict(f"orders.{index}.client_order_id")
 
 
@@ -119,12 +119,12 @@ def decide(jobs: Sequence[Job], known: BatchReads) -> Decisions:
     return batch.decisions
 
 
-# What became of the first job that asked for a client id in this batch.
+# The result of a batch's first job with a client id; None: repeated or deferred.
 Fate = OrderRow | DomainError | None
 
 
 class _Batch:
-    """The running state of one batch: funds shrink, claims and open orders grow."""
+    """The running state of one batch: funds shrink, and open orders are counted up."""
 
     def __init__(self, known: BatchReads) -> None:
         self.known = known
@@ -218,7 +218,7 @@ class _Batch:
             self.decisions.deferred.append(job)
 
     def _follow(self, job: PlaceJob, leader: PlaceJob, of_list: ListJob | None, fate: Fate) -> None:
-        """A second request under one client id in the same batch."""
+        """Decide a later request with a client id that an earlier job of the batch has."""
         same = job.fingerprint == leader.fingerprint
         if isinstance(fate, OrderRow):
             outcome = Replayed(fate.columns()) if same else conflict()
@@ -227,16 +227,16 @@ class _Batch:
             self.decisions.outcomes.append((job, fate))  # the same request, the same answer
         elif (of_list or leader) in self.decisions.repeated:
             self.decisions.repeated.append(job)
-        else:  # the leader was refused or deferred: its claim is given up, this one may have it
+        else:  # the leader gave up its claim: this job may claim the id in the next batch
             self.decisions.deferred.append(job)
 
     def _follow_list(
         self, job: ListJob, led: Sequence[tuple[PlaceJob, ListJob | None, Fate]]
     ) -> None:
-        """A list whose client ids an earlier job of this batch asked for, or some of them.
+        """Decide a list that shares client ids with an earlier job of the batch.
 
-        The same request gets the same answer. Any other one waits for the next batch, where what
-        the earlier one came to is known.
+        The same request gets the same answer. Any other list is deferred to the next batch, where
+        the earlier job's outcome is known. Raises Deferred.
         """
         _, leader, fate = led[0]
         if leader is None or fingerprints(leader) != fingerprints(job):
@@ -254,7 +254,7 @@ class _Batch:
             raise Deferred
 
     def _take(self, places: Sequence[PlaceJob], atoms: int) -> None:
-        """Reserve for new orders of one account and symbol; raises, and then takes nothing."""
+        """Reserve for new orders of one account and symbol. Takes nothing when this raises."""
         job = places[0]
         self._barred_check(job.account_id)
         symbol_key = (job.account_id, job.draft.symbol_id)
@@ -286,7 +286,7 @@ class _Batch:
         return command, order
 
     def _live_order(self, order_id: int, account_id: int | None) -> Mapping[str, Any]:
-        """The order, if it is this account's and can still change. None means any account."""
+        """Return the order if the account (None: any) has it and it is not final, else raise."""
         order = self.known.orders.get(order_id)
         if order is None or account_id not in (None, order["account_id"]):
             raise DomainError(Code.ORDER_NOT_FOUND)
@@ -321,5 +321,5 @@ class _Batch:
 
 
 def fingerprints(job: ListJob) -> list[tuple[str, str]]:
-    """What two requests for one list have in common: its orders, in their order."""
+    """Return the client id and fingerprint of each order, equal for requests of one list."""
     return [(place.draft.client_order_id, place.fingerprint) for place in job.places]

@@ -1,9 +1,9 @@
-"""Refusals that settlement may prove wrong: they are given only when it has caught up.
+"""Refusals that settlement may prove wrong: they are given only when settlement has caught up.
 
-A client is told of a fill, an end or an amend when the matching worker has committed it. What that
-frees is booked a moment later, by settlement. A request that comes in between finds money still
-reserved, an order still counted, an amend still under way. Such a refusal is looked at again once
-settlement has come to where the engine stood. Only the refused pay for this, with one statement.
+A client learns of a fill, an end or an amend when the matching worker has committed it. Settlement
+frees the money a moment later. A request between the two finds money still reserved, an order still
+counted, an amend still pending. Such a request is decided again once settlement has come to the
+sequence where the engine stood. Only refused requests pay for this, with one statement.
 """
 
 import time
@@ -18,18 +18,18 @@ from orders.intake.decide import BatchReads, Decisions
 from orders.intake.jobs import AmendJob, Job, ListJob, PlaceJob
 from wallets.fragments import live_orders_of
 
-# What is refused by the tables that settlement writes.
+# Refusals decided by tables that settlement writes.
 EARLY: Final = frozenset(
     {Code.FUNDS_INSUFFICIENT, Code.RISK_OPEN_ORDERS_MAX, Code.ORDER_AMEND_PENDING}
 )
 SETTLING_MAX: Final = 64  # jobs of one process that wait for settlement
-SETTLING_S: Final = 3.0  # ... for so long
+SETTLING_S: Final = 3.0  # the longest that such a job waits
 SETTLING_POLL_S: Final = 0.004
-# Two workers' clocks may differ by this much; more waiting is all that comes of it.
+# Two workers' clocks may differ by this much. A larger slack only makes more requests wait.
 CLOCK_SLACK_S: Final = 10
 
-# Where the engine stands, for each account of which an order changed after what is settled. Such
-# an order still has its reservation, and its row has the time of the engine's batch.
+# The engine's sequence, for each account with an order that changed after the last settled batch.
+# Such an order still has its reservation, and its row has the time of the engine's batch.
 UNSETTLED: Final = f"""
 SELECT asked.account_id, engine.id, engine.last_seq
 FROM orders_enginepartition AS engine
@@ -50,10 +50,10 @@ Connection = psycopg.Connection[Any]
 
 
 def early_refusals_defer(connection: Connection, decisions: Decisions, known: BatchReads) -> None:
-    """Defer the jobs whose refusal settlement may prove wrong, the first time they meet it.
+    """Defer jobs whose refusal settlement may prove wrong, at their first such refusal.
 
-    Runs in the batch's transaction, after its reads: a balance that it locked has all that was
-    settled before this looks.
+    Runs in the batch's transaction, after its reads: a balance that the batch locked includes all
+    that was settled before this function reads the cursor.
     """
     early = [
         (job, refusal.code)
@@ -73,13 +73,13 @@ def early_refusals_defer(connection: Connection, decisions: Decisions, known: Ba
 
 
 def account_of(job: Job) -> int:
-    """Whose funds and orders the job's refusal was about."""
+    """Return the account whose funds or orders the job's refusal is about."""
     assert isinstance(job, PlaceJob | ListJob | AmendJob)
     return job.account_id
 
 
 def _unsettled(connection: Connection, account_ids: set[int]) -> dict[int, dict[int, int]]:
-    """By account: up to which sequence each partition must be settled."""
+    """Return by account id and partition id the sequence that must be settled first."""
     found: dict[int, dict[int, int]] = {}
     rows = connection.execute(UNSETTLED, (CLOCK_SLACK_S, sorted(account_ids)))
     for account_id, partition_id, sequence in rows:
@@ -88,7 +88,7 @@ def _unsettled(connection: Connection, account_ids: set[int]) -> dict[int, dict[
 
 
 def _is_locked(job: Job, code: Code, known: BatchReads) -> bool:
-    """Whether what the refusal was decided by is locked, so that settlement cannot be past it."""
+    """Whether the row that decided the refusal is locked, so that settlement cannot change it."""
     if code is Code.FUNDS_INSUFFICIENT:
         first = job.places[0] if isinstance(job, ListJob) else job
         assert isinstance(first, PlaceJob | AmendJob)
@@ -97,7 +97,7 @@ def _is_locked(job: Job, code: Code, known: BatchReads) -> bool:
 
 
 class Settling:
-    """Jobs that wait for settlement, of one process: bounded in number and in time."""
+    """One process' jobs that wait for settlement, bounded in number and in time."""
 
     def __init__(self) -> None:
         self._jobs: list[tuple[float, Job]] = []
@@ -110,22 +110,22 @@ class Settling:
         return any(one is job for _, one in self._jobs)
 
     def take(self, job: Job) -> bool:
-        """Keep the job, if there is room."""
+        """Keep the job if there is room; return whether there was."""
         if len(self._jobs) >= SETTLING_MAX:
             return False
         self._jobs.append((time.monotonic() + SETTLING_S, job))
         return True
 
     def give_up_all(self) -> list[Job]:
-        """Let go of all jobs."""
+        """Remove and return all jobs."""
         jobs = [job for _, job in self._jobs]
         self._jobs.clear()
         return jobs
 
     def look(self, connection: Connection) -> tuple[list[Job], list[Job]]:
-        """Let go of the jobs that settlement has caught up with, and of those whose time is up.
+        """Remove and return the jobs that settlement has caught up with, and the jobs out of time.
 
-        Looks at most every SETTLING_POLL_S.
+        Reads the cursor once in SETTLING_POLL_S at most; between two reads both lists are empty.
         """
         now = time.monotonic()
         if not self._jobs or now < self._look_at:
@@ -146,6 +146,6 @@ class Settling:
 
 
 def _is_settled(job: Job, settled: Mapping[int, int]) -> bool:
-    """Whether settlement has come to where it has to be for the job."""
+    """Whether settlement has reached every sequence that the job waits for."""
     awaited = job.settled_at or {}
     return all(settled.get(one, 0) >= sequence for one, sequence in awaited.items())

@@ -1,6 +1,6 @@
-"""What a batch may take of the balances that it has locked. No I/O.
+"""The sums that a batch takes of the balances it has locked. No I/O.
 
-Units: atoms of the asset that the balance is of; `scale` is the asset's.
+Sums are atoms of the balance's asset; `scale` is that asset's scale.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Deferred(Exception):
 
 @dataclass(slots=True)
 class Fund:
-    """A locked balance: what it can spend, and what this batch takes of it, in atoms."""
+    """A locked balance: its available atoms, and the atoms that this batch takes of it."""
 
     balance_id: int
     available_atoms: int
@@ -33,7 +33,7 @@ class Fund:
 
 
 class Funds:
-    """The balances of one batch; they shrink from job to job."""
+    """The balances of one batch. Each job's reservation leaves less for the next job."""
 
     def __init__(
         self, available: Mapping[AssetKey, tuple[int, Decimal]], busy: set[AssetKey]
@@ -45,9 +45,9 @@ class Funds:
     def reserve(
         self, account_id: int, asset_id: int, atoms: int, scale: int, units: SymbolUnits
     ) -> None:
-        """Take atoms of a locked balance, or say why not. Nothing is taken on refusal.
+        """Take atoms of a locked balance. Nothing is taken when this raises.
 
-        Raises funds.insufficient, and Deferred when the balance is locked by somebody else.
+        Raises funds.insufficient, and Deferred when another transaction has the balance locked.
         """
         key = (account_id, asset_id)
         fund = self._funds.get(key)
@@ -69,7 +69,7 @@ class Funds:
         fund.taken_atoms += atoms
 
     def taken(self) -> list[TakenRow]:
-        """What the batch takes, a row for each balance."""
+        """Return what the batch takes: one row for each balance it takes from."""
         return [
             TakenRow(fund.balance_id, amount_text(fund.taken_atoms, fund.scale))
             for fund in self._funds.values()

@@ -1,4 +1,4 @@
-"""From a committed batch to the command streams. A loss here costs latency: the worker sweeps."""
+"""Publish a committed batch to the command streams. A lost entry only waits for the sweep."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,14 +19,14 @@ log = structlog.get_logger(__name__)
 
 
 class RedisPublisher:
-    """Appends commands to their partition's stream, a batch in one round trip."""
+    """Appender of commands to their partition's stream, one round trip a batch."""
 
     def __init__(self) -> None:
         self.client = redis_client()
-        self._pause = Pause()  # meanwhile the sweep does the work
+        self._pause = Pause()  # during a pause the sweep finds the commands
 
     def publish(self, entries: Sequence[StreamEntry]) -> None:
-        """Append in order; a failure is counted and logged, never raised."""
+        """Append entries in order. A failure is counted and logged, never raised."""
         if not entries:
             return
         if self._pause.is_on:
@@ -35,7 +35,7 @@ class RedisPublisher:
         try:
             with stage_timed("publish"):
                 self._append(entries)
-        except Exception as error:  # durable already: a raise would have the batch run again
+        except Exception as error:  # the batch is durable: a raise would run it again
             self._pause.begin(error)
             PUBLISH_FAILED.inc(len(entries))
             expected = isinstance(error, redis.RedisError | OSError)

@@ -1,4 +1,4 @@
-"""Answers for requests whose client ids have orders already (L7). No I/O."""
+"""Answers to requests whose client ids already have orders (L7). No I/O."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,12 +11,12 @@ Row = Mapping[str, Any]
 
 
 def answer_repeated(decisions: Decisions, found: Sequence[Row]) -> None:
-    """Answer them with the orders that were found; where there is none, the id is free again."""
+    """Answer repeated jobs with the orders found; defer a job whose client id is free again."""
     by_key = {(row["account_id"], row["client_order_id"]): row for row in found}
     for job in decisions.repeated:
         places = job.places if isinstance(job, ListJob) else [job]
         rows = [by_key[key] for key in map(client_key, places) if key in by_key]
-        if len(rows) < len(places):  # forgotten between the claim and now
+        if len(rows) < len(places):  # the client id was forgotten since the claim
             decisions.deferred.append(job)
         elif isinstance(job, ListJob):
             decisions.outcomes.append((job, list_repeated(job, rows)))
@@ -29,7 +29,7 @@ def _order_repeated(job: PlaceJob, row: Row) -> Replayed | DomainError:
 
 
 def list_repeated(job: ListJob, rows: Sequence[Row]) -> AcceptedList | DomainError:
-    """The list that these orders are, or the refusal that names the first that is another one."""
+    """Return the list of these orders, or a refusal that names the first order that differs."""
     for index, (place, row) in enumerate(zip(job.places, rows, strict=True)):
         if not is_same(row, place.fingerprint):
             return list_conflict(index)
@@ -38,5 +38,5 @@ def list_repeated(job: ListJob, rows: Sequence[Row]) -> AcceptedList | DomainErr
 
 
 def is_same(row: Row, fingerprint: str) -> bool:
-    """Whether the order was asked for with this fingerprint."""
+    """Whether the order was requested with this fingerprint."""
     return bytes(row["fingerprint"]).hex() == fingerprint

@@ -1,7 +1,7 @@
-"""What the orders of a list hold when they are accepted: once for what can only happen once.
+"""The initial reservations of a list's orders. What can only happen once is reserved once.
 
-All of it is of one asset. Orders that the parent pays for hold nothing yet; the two orders of a
-pool hold the larger need together, and settlement may find it on either row.
+All of them are of one asset. An order that the parent pays for reserves nothing yet. The two orders
+of a pool share one reservation of the larger need; settlement may find it on either row.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from wallets.fees import brings_min_atoms, is_funded, pool_atoms
 
 @dataclass(frozen=True, slots=True)
 class InitialReservation:
-    """What one order's reservation begins with; atoms of the order's asset."""
+    """One order's reservation at acceptance, in atoms of the asset that the order pays with."""
 
     atoms: int
     pool_id: int | None = None
@@ -21,7 +21,7 @@ class InitialReservation:
 
 
 def list_reservations(job: ListJob) -> list[InitialReservation]:
-    """The reservations of a list's orders, in their order. The ids of list and orders are set."""
+    """Return the reservations of a list's orders, in order. List and orders must have ids."""
     parent, pair = job.parent, job.pair
     pool_id = job.command_id
     reservations: list[InitialReservation] = []
@@ -30,7 +30,7 @@ def list_reservations(job: ListJob) -> list[InitialReservation]:
         is_pooled = place in pair
         funded = parent is not None and place is not parent and is_paid_by(parent, place)
         atoms = place.reservation_atoms
-        if is_pooled:  # all of it on the first row
+        if is_pooled:  # the whole shared reservation is on the first row
             atoms = pooled_atoms if place is pair[0] else 0
         reservations.append(
             InitialReservation(
@@ -44,17 +44,17 @@ def list_reservations(job: ListJob) -> list[InitialReservation]:
 
 
 def list_atoms(job: ListJob) -> int:
-    """Atoms that a list holds at first, all of the asset that its first order pays with."""
+    """Return the atoms a list reserves at acceptance, of the asset its first order pays with."""
     return sum(reservation.atoms for reservation in list_reservations(job))
 
 
 def is_paid_by(parent: PlaceJob, child: PlaceJob) -> bool:
-    """Whether the parent's fills bring in what the child holds."""
+    """Whether the parent's fills bring in the asset that the child pays with."""
     return is_funded(SIDE_CODES[parent.draft.side], SIDE_CODES[child.draft.side])
 
 
 def brought_in_atoms(parent: PlaceJob) -> int:
-    """Atoms of the other asset that the parent brings in, at least, once it is filled."""
+    """Return the least atoms of the other asset that the parent brings in once filled."""
     draft = parent.draft
     return brings_min_atoms(
         SIDE_CODES[draft.side],
@@ -66,7 +66,7 @@ def brought_in_atoms(parent: PlaceJob) -> int:
 
 
 def is_covered(job: ListJob) -> bool:
-    """Whether what the parent brings in is enough for what it pays for."""
+    """Whether the parent brings in enough for the orders that it pays for."""
     parent = job.parent
     if parent is None:
         return True

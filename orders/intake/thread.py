@@ -1,9 +1,9 @@
 """The intake of one process: a thread that turns the requests of the moment into one commit.
 
-It adds no delay: a lone request is committed at once, and while one batch commits the next one
-gathers. The queue is bounded, every waiting request has a deadline, and nothing is answered before
-its commit. The thread is started by the first request, so that it lives in the process that
-serves, not in one that forked.
+It adds no delay: a lone request is committed at once, and while one batch commits the next batch
+gathers. The queue is bounded, every waiting request has a deadline, and no request is accepted
+before its commit. The first request starts the thread, so that the thread lives in the serving
+process and not in the process that forked it.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ from orders.intake.publish import RedisPublisher
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
 BATCH_MAX: Final = 128
 DEFERRALS_MAX: Final = 4  # then the order waits for its balance's lock
-RETRIES_MAX: Final = 16  # of a job that keeps losing to others
-LOCK_WAIT_MS: Final = 500  # for one lock: whoever holds it longer must not hold up everybody
+RETRIES_MAX: Final = 16  # deferrals of one job; then its answer is engine.busy
+LOCK_WAIT_MS: Final = 500  # for one lock: one long transaction must not delay every batch
 RETRY_PAUSE_S: Final = 0.001  # a balance is locked for a commit's time
 DEADLINE_S: Final = 5.0  # a request waits so long in the queue ...
 ANSWER_S: Final = 8.0  # ... and so long for its answer: after that its outcome is unknown
 
-# Lost races: the same batch again may well succeed.
+# Lost races: the same batch may succeed when it runs again.
 _RACES: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ class Intake:
         return outcome
 
     async def submit_on_loop(self, job: Job) -> Accepted | Replayed:
-        """The same on an event loop, which goes on meanwhile."""
+        """Do the same as `submit` without blocking the event loop."""
         job.future = asyncio.get_running_loop().create_future()
         self._take(job)
         try:
@@ -103,8 +103,8 @@ class Intake:
     def submit_all(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Queue all jobs before waiting for the first, so that they share a commit where they can.
 
-        Returns each job's outcome, refusals among them; each stands alone. Raises engine.busy when
-        there is no room for all: then nothing was taken.
+        Returns each job's outcome or refusal; jobs do not depend on each other. Raises engine.busy
+        when the queue has no room for all jobs: then no job was taken.
         """
         if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
@@ -113,10 +113,10 @@ class Intake:
         return [_outcome_of(job) for job in jobs]
 
     def submit_together(self, jobs: Sequence[Job]) -> list[int]:
-        """Queue jobs that are one wish, as `submit_all` does; return the ids of their commands.
+        """Queue the jobs of one request, as `submit_all` does; return the ids of their commands.
 
-        Raises the first refusal among them; the others stand all the same. Without jobs there is
-        nothing to be refused.
+        Raises the first refusal among them; the other jobs keep their outcomes. Without jobs the
+        result is empty.
         """
         for outcome in self.submit_all(jobs) if jobs else ():
             if isinstance(outcome, Exception):
@@ -124,7 +124,7 @@ class Intake:
         return [job.command_id for job in jobs]
 
     def put(self, job: Job) -> None:
-        """Queue a job, however many wait, and do not wait for its outcome."""
+        """Queue a job even when the queue is full, and do not wait for its outcome."""
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
 
@@ -142,11 +142,11 @@ class Intake:
 
     @property
     def waiting(self) -> int:
-        """How many jobs are queued."""
+        """The number of queued jobs."""
         return self._queue.qsize()
 
     def stop(self) -> None:
-        """Take nothing more, commit what is queued, end the thread and its connection."""
+        """Refuse new jobs, commit the queued jobs, end the thread and its connection."""
         self.is_stopping = True
         self._queue.put(None)
         self._thread.join(ANSWER_S)
@@ -157,20 +157,20 @@ class Intake:
         is_last = False
         while True:
             jobs, told_to_end = self._gather()
-            is_last |= told_to_end  # said once, while deferred jobs may still have to be run
+            is_last |= told_to_end  # the end is queued once; deferred jobs still run
             if jobs:
                 try:
                     self._process(jobs)
-                except Exception:  # a bug must cost one batch its answer, not every later one
+                except Exception:  # a bug must cost one batch its answers, not later batches
                     log.exception("intake.batch_failed", jobs=len(jobs))
                     self._settle_unanswered(jobs)
             if is_last and not self._deferred and not len(self.settling):
                 return
 
     def _gather(self) -> tuple[list[Job], bool]:
-        """The next batch: the deferred, then the queued; waits while there is neither.
+        """Return the next batch, and whether to end: deferred jobs first, then queued jobs.
 
-        While jobs wait for settlement it comes back without any, to look after them.
+        Waits while there are none, but only SETTLING_POLL_S while jobs wait for settlement.
         """
         jobs, self._deferred = self._deferred + self._settled(), []
         is_last = False
@@ -187,7 +187,7 @@ class Intake:
         return jobs, is_last
 
     def _settled(self) -> list[Job]:
-        """The jobs that settlement has caught up with; those it left waiting too long end here."""
+        """Return the jobs that settlement has caught up with; refuse jobs that waited too long."""
         if not len(self.settling):
             return []
         try:
@@ -207,7 +207,7 @@ class Intake:
                 _answer(job, DomainError(Code.ENGINE_BUSY))
         patient = [job for job in live if job.deferrals >= DEFERRALS_MAX]
         hasty = [job for job in live if job.deferrals < DEFERRALS_MAX]
-        if patient:  # alone, so that only they wait for the lock
+        if patient:  # in a batch of their own, so that no other job waits for the lock
             self._commit(patient, wait_for_locks=True)
         if hasty:
             self._commit(hasty, wait_for_locks=False)
@@ -215,7 +215,7 @@ class Intake:
             time.sleep(RETRY_PAUSE_S)
 
     def _commit(self, jobs: list[Job], *, wait_for_locks: bool) -> None:
-        """Commit these jobs together; where that fails unexpectedly, one by one."""
+        """Commit these jobs together; after an unexpected failure, one by one."""
         started = time.perf_counter()
         try:
             deferred = commit_batch(
@@ -229,7 +229,7 @@ class Intake:
         except CommitUnknown:
             self._fail(jobs, Code.ENGINE_OUTCOME_UNKNOWN)
         except psycopg.errors.LockNotAvailable as error:
-            if len(jobs) > 1:  # one of them asks for what is locked: its neighbours must not wait
+            if len(jobs) > 1:  # one job needs a locked row: the other jobs must not wait
                 self._commit_failed(jobs, error, wait_for_locks=wait_for_locks)
             else:
                 self._defer(jobs)
@@ -244,13 +244,13 @@ class Intake:
             _batch_size.observe(len(jobs))
             _commit_seconds.observe(time.perf_counter() - started)
             decided = [job for job in jobs if job.outcome is not None]
-            # These may answer some of them: a job is answered once.
+            # The next two lines may answer jobs, and `decided` must not answer those again.
             self._settle_first([job for job in deferred if job.settled_at])
             self._defer([job for job in deferred if not job.settled_at])
             _resolve(decided)
 
     def _commit_failed(self, jobs: list[Job], error: Exception, *, wait_for_locks: bool) -> None:
-        """Something in the batch is not as it should be: its neighbours must not suffer."""
+        """Run the jobs of a failed batch one by one, so that only the faulty job fails."""
         if len(jobs) > 1:
             log.error("intake.batch_split", jobs=len(jobs), error=repr(error))
             for job in jobs:
@@ -260,7 +260,7 @@ class Intake:
         _answer(jobs[0], DomainError(Code.INTERNAL_ERROR))
 
     def _settle_first(self, jobs: Sequence[Job]) -> None:
-        """Have jobs wait until settlement has come to where their refusal can be believed."""
+        """Make jobs wait until settlement has caught up and their refusal is certain."""
         for job in jobs:
             if not self.settling.take(job):
                 _answer(job, DomainError(Code.ENGINE_SETTLING))
@@ -274,7 +274,7 @@ class Intake:
                 self._deferred.append(job)
 
     def _fail(self, jobs: Sequence[Job], code: Code) -> None:
-        """Answer all; the connection is not to be trusted any more."""
+        """Refuse all jobs and close the connection, whose state is unknown."""
         for job in jobs:
             _answer(job, DomainError(code))
         if self._connection is not None:
@@ -311,7 +311,7 @@ def _answer(job: Job, outcome: Outcome) -> None:
 
 
 def _resolve(jobs: Sequence[Job]) -> None:
-    """Wake whoever waits for these: an event loop once for all of them."""
+    """Wake the callers that wait for these jobs; wake an event loop once for all its jobs."""
     for job in jobs:
         if job.future is None:
             job.resolve()
@@ -325,8 +325,8 @@ _starting: Final = threading.Lock()
 def intake() -> Intake:
     """This process's intake; the first caller starts it (again, after a fork).
 
-    Starting asks Postgres for the process's number. On an event loop nobody asks, nor waits for who
-    does: it raises SynchronousOnlyOperation until a thread has started it.
+    Starting reads the process's number from Postgres, which would block an event loop. Raises
+    SynchronousOnlyOperation on an event loop until a thread has started the intake.
     """
     global _current
     if _current is None or _current[0] != os.getpid():
