@@ -10,5 +10,5 @@ class WalletsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Tell where a user's account is found: who asks is read with it, in one statement."""
+        """Register the SELECT of users' accounts: one statement reads a user and its account."""
         accounts_found_in(USER_ACCOUNTS)

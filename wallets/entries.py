@@ -1,6 +1,6 @@
-"""Ledger entries on their way into the database: one COPY for all entries of a transaction.
+"""Write ledger entries: one COPY for all entries of a transaction.
 
-COPY is one statement: the trigger that refuses an unbalanced journal sees all of its entries.
+COPY is one statement, so the trigger that refuses an unbalanced journal sees all of its entries.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,10 @@ def entries_write(
     journals: Iterable[tuple[int, Iterable[Posting]]],
     scales: Mapping[int, int],
 ) -> int:
-    """Append the entries of these (journal id, postings) in one statement; return how many."""
+    """Append the entries of these (journal id, postings); return their number.
+
+    `scales` are the decimal places of the assets, by asset id.
+    """
     next_id = process_ids().next_id
     suffixes = {asset_id: f"e-{scale}\t" for asset_id, scale in scales.items()}
     lines = [

@@ -4,8 +4,8 @@ Units: amounts in atoms of the asset named, `accrued` in atom-ppm (atoms x parts
 
 An order's fee is rounded up once over its whole life. It accrues the exact fee, and each fill pays
 the difference of the rounded totals before and after it: however the order is split into fills, the
-sum of its fees is the rounded exact fee. That is why a reservation computed at acceptance covers
-every possible way to fill the order, with nothing missing and nothing to clamp.
+sum of its fees is the rounded exact fee. Therefore a reservation computed at acceptance covers
+every possible way to fill the order, and no amount is ever clamped.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ SELL: Final = 1
 
 
 def fee_ceil(accrued: int) -> int:
-    """Fee in atoms of an accrued exact fee, rounded up: the house never rounds against itself."""
+    """Return the fee in atoms of an accrued exact fee in atom-ppm, rounded up for the house."""
     assert accrued >= 0
     return -(-accrued // PPM)
 
@@ -27,8 +27,7 @@ def fee_ceil(accrued: int) -> int:
 def fee_of_fill(accrued_before: int, notional_atoms: int, fee_ppm: int) -> tuple[int, int]:
     """Return (fee of this fill in quote atoms, accrued after it).
 
-    Never more than the notional as long as the rate is at most 100 %, so a seller's proceeds
-    always cover it.
+    The rate is at most 100 %, so the fee is at most the notional: a seller's proceeds cover it.
     """
     assert accrued_before >= 0
     assert notional_atoms > 0
@@ -38,10 +37,10 @@ def fee_of_fill(accrued_before: int, notional_atoms: int, fee_ppm: int) -> tuple
 
 
 def reservation_for_quote_amount(amount_atoms: int, *, taker_fee_ppm: int, accrued: int = 0) -> int:
-    """Quote atoms that a buyer who may still spend `amount_atoms` must keep; the fee is on top.
+    """Return the quote atoms to reserve for a buyer who may still spend `amount_atoms`.
 
-    Fits a new market order by quote amount, and, with what the order accrued so far, any buyer
-    whose open rest is bounded by that notional.
+    The fee is included on top of the amount. A new market order by quote amount has accrued
+    nothing; an order with fills passes what it accrued, and its open notional as the amount.
     """
     assert amount_atoms >= 0
     assert 0 <= taker_fee_ppm <= PPM
@@ -56,7 +55,7 @@ def reservation_atoms(
     accrued: int,
     taker_fee_ppm: int,
 ) -> int:
-    """Atoms a live order must keep reserved: base for a seller, quote with the fee for a buyer.
+    """Return the atoms a live order requires: base for a seller, quote with the fee for a buyer.
 
     `price_ticks` is the order's limit, or a market order's protective bound.
     """
@@ -82,12 +81,13 @@ def amend_extra_atoms(
     units: SymbolUnits,
     taker_fee_ppm: int,
 ) -> int:
-    """Atoms to reserve before an amend is sequenced, enough for any fills that come first.
+    """Return the atoms to reserve before an amend is sequenced, enough for any fills before it.
 
-    `filled_lots` is what is known to be filled; by the time the engine sees the amend it may be
-    any amount up to just below both quantities (beyond that the amend is refused). The change of
-    notional is linear in the filled amount, so one of the two ends is the worst case; the fee on
-    that change, rounded up alone, bounds the change of the fee at every accrued value.
+    `filled_lots` is the filled quantity known now. When the engine applies the amend, the filled
+    quantity may have grown to just below both quantities; beyond that the engine refuses the
+    amend. The change of notional is linear in the filled quantity, so one of the two ends is the
+    worst case. The fee on that change, rounded up alone, bounds the change of the fee at every
+    accrued value.
     """
     assert filled_lots >= 0
     assert price_ticks > 0
@@ -109,12 +109,12 @@ def amend_extra_atoms(
 
 
 def pool_atoms(needs: Iterable[int]) -> int:
-    """Atoms that orders of which only one can trade hold together: what the neediest needs."""
+    """Return the atoms that a pool's orders require: only one can trade, so the largest need."""
     return max(needs)
 
 
 def is_funded(parent_side: int, child_side: int) -> bool:
-    """Whether an order that waits for another is paid out of what that one's fills bring in."""
+    """Tell whether a child order pays with what its parent's fills bring in: the sides differ."""
     assert parent_side in (BUY, SELL)
     assert child_side in (BUY, SELL)
     return parent_side != child_side
@@ -123,10 +123,11 @@ def is_funded(parent_side: int, child_side: int) -> bool:
 def brings_min_atoms(
     side: int, lots: int, price_ticks: int, units: SymbolUnits, taker_fee_ppm: int
 ) -> int:
-    """Atoms that an order brings in, at least, once all of its lots are filled.
+    """Return the least atoms that an order brings in once all of its lots are filled.
 
-    Of the base asset for a buyer. Of the quote asset for a seller: no fill is below `price_ticks`
-    (its limit or bound), and what a better price adds to the fee is less than it adds itself.
+    A buyer brings in base atoms. A seller brings in quote atoms net of the fee: no fill is below
+    `price_ticks` (its limit or bound), and a better price adds more to the proceeds than to the
+    fee.
     """
     assert lots > 0
     if side == BUY:

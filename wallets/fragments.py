@@ -1,45 +1,48 @@
 """Pieces of SQL over the tables of wallets, for other apps to compose into their own statements.
 
-Nobody else names these tables (tests/architecture/test_tables.py). Each piece is a plain SELECT
-that stands in brackets: Postgres plans the whole statement as if the piece were written out in it.
+No other app names these tables (tests/architecture/test_tables.py). The caller puts a piece, a
+plain SELECT, in brackets: Postgres plans the statement as if the tables were named in it.
 """
 
 from typing import Final
 
-# `id` and `user_id`: which account is a user's. Those of the house have no user.
+# `id` and `user_id` of every account; the house's accounts have no user.
 USER_ACCOUNTS: Final = "SELECT id, user_id FROM wallets_account"
 
-# `user_id`, `account_id`, `symbol_id`: for each live order whose it is, and where.
+# `user_id`, `account_id`, `symbol_id` of each live order.
 LIVE_ORDERS_OF_USERS: Final = """
     SELECT account.user_id, reservation.account_id, reservation.symbol_id
     FROM wallets_account AS account
     JOIN wallets_reservation AS reservation ON reservation.account_id = account.id"""
 
-# `symbol_id`, each once: where an account has live orders. Takes the account's id.
+# `symbol_id`, distinct: the symbols with live orders of an account. Parameter: the account's id.
 SYMBOLS_OF_LIVE_ORDERS: Final = (
     "SELECT DISTINCT symbol_id FROM wallets_reservation WHERE account_id = %s"
 )
 
-# `order_id`: the live orders of these symbols. Takes the symbols' ids.
+# `order_id`: the live orders of some symbols. Parameter: an array of the symbols' ids.
 LIVE_ORDERS_OF_SYMBOLS: Final = (
     "SELECT order_id FROM wallets_reservation WHERE symbol_id = ANY(%s::bigint[])"
 )
 
-# `name` and `value`: how far the audit has verified what only grows.
+# `name` and `value`: how far the audit has verified growing tables.
 AUDIT_MARKS: Final = "SELECT name, value FROM wallets_auditmark"
 
 
 def live_orders_of(account: str = "%s") -> str:
-    """`order_id`: the live orders of an account, which is a parameter, or a column of yours."""
+    """Return a SELECT of the `order_id` of an account's live orders.
+
+    `account` is a parameter, or a column of the caller's statement.
+    """
     return f"SELECT order_id FROM wallets_reservation WHERE account_id = {account}"  # noqa: S608
 
 
 def reservations_insert(source: str, *, is_linked: bool) -> str:
-    """The INSERT of the reservations of new orders, from a table or CTE of yours.
+    """Return the INSERT of new orders' reservations from `source`, a table or CTE of the caller.
 
-    It has id, account_id, asset_id, symbol_id, side, price_ticks, reserved, maker_fee_ppm and
-    taker_fee_ppm; where orders may be linked also pool_id, funded_by and left_lots. So one
-    statement can insert orders and what they hold.
+    `source` has id, account_id, asset_id, symbol_id, side, price_ticks, reserved, maker_fee_ppm
+    and taker_fee_ppm; with `is_linked` also pool_id, funded_by and left_lots. Thus one statement
+    inserts orders and their reservations.
     """
     linked = ", pool_id, funded_by, left_lots" if is_linked else ""
     return f"""

@@ -1,6 +1,6 @@
 """Credits and debits by staff: double entry against the house's funding account, once per key.
 
-Each is on record with its reason in the same transaction, and the user is told after the commit.
+The same transaction records each with its reason. The feed publishes the balance after the commit.
 """
 
 import re
@@ -27,7 +27,7 @@ from wallets.postings import funding_postings
 from wallets.selectors import balances_of
 from wallets.services import JournalKeyConflict, account_open, journal_post
 
-AMOUNT_MAX: Final = Decimal(10) ** 15  # far from where NUMERIC(38,18) ends
+AMOUNT_MAX: Final = Decimal(10) ** 15  # far below the limit of NUMERIC(38,18)
 REASON_MAX: Final = 200
 KEY_PATTERN: Final = re.compile(r"[A-Za-z0-9._:-]{8,80}", re.ASCII)
 NOT_NEGATIVE: Final = "balance_available_not_negative"
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FundsMoved:
-    """What is available after a credit or debit; `is_new` is False where its key was used."""
+    """The available amount after a credit or debit; `is_new` is False for a repeated key."""
 
     is_new: bool
     available: Decimal
@@ -47,11 +47,12 @@ class FundsMoved:
 def funds_move(
     *, user_id: int, asset: str, amount: Decimal, reason: str, key: str, actor_id: int | None
 ) -> FundsMoved:
-    """Credit a user, or with a negative amount debit them; the same key again changes nothing.
+    """Credit a user, or with a negative amount debit them; a repeated key changes nothing.
 
-    Raises funds.asset_unknown, funds.amount_invalid, funds.reason_required,
-    funds.insufficient where a debit takes more than is available, and funds.key_conflict for a
-    key that stands for something else.
+    `amount` is in units of the asset. Raises DomainError: funds.asset_unknown,
+    funds.amount_invalid, funds.reason_required, request.field_invalid for the key's format,
+    funds.insufficient when a debit exceeds the available amount, and funds.key_conflict when the
+    key was used for another movement.
     """
     known = Asset.objects.filter(code=asset).first()
     if known is None:
@@ -77,12 +78,12 @@ def funds_move(
             target=f"journal {journal_key(key)}",
             detail=moved,
         )
-        transaction.on_commit(partial(_tell, account_id, known.code))
+        transaction.on_commit(partial(_balance_publish, account_id, known.code))
     return FundsMoved(is_new, _available(account_id, known))
 
 
 def journal_key(key: str) -> str:
-    """The key of the journal: nothing else that is posted can have the same one."""
+    """Return the journal's key; the prefix keeps it apart from the keys of other journals."""
     return f"funding:{key}"
 
 
@@ -128,8 +129,8 @@ def _available(account_id: int, asset: Asset) -> Decimal:
     return found.values_list("available", flat=True).first() or Decimal(0)
 
 
-def _tell(account_id: int, asset: str) -> None:
-    """Send the balance as it is now; who missed it sees it with the next change, or by asking."""
+def _balance_publish(account_id: int, asset: str) -> None:
+    """Publish the balance; a client that misses the frame sees the next one, or requests it."""
     frames = [
         balance_frame(
             account_id,

@@ -1,12 +1,12 @@
 """The only place that locks money rows, and the one order in which they are locked.
 
-Import contracts say who may ask for it; a test keeps the tables' names out of other apps.
+Import contracts say who may import it; a test keeps the tables' names out of other apps.
 
 1. reservations, by order id
 2. balances, by (account, asset), in the last statement before the commit wherever that is possible
 
-A transaction that locks both takes them in this order and takes each kind once. Whoever has a
-balance and then asks for a reservation can deadlock with settlement.
+A transaction that locks both kinds locks them in this order, and each kind once. A transaction
+that locks a balance and then a reservation can deadlock with settlement.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -50,9 +50,9 @@ class BalanceRow(NamedTuple):
 
 
 # The family of an order: orders that its fills pay for, and the other order of its pool. Both
-# lookups read indexes of linked orders alone: without such orders they cost next to nothing
-# (measured: 0.1 ms for 512 orders). One statement locks all rows in one order. The CTE keeps the
-# ids out of the planner, which would go through three copies of them.
+# lookups read partial indexes of linked orders: without linked orders they cost next to nothing
+# (measured: 0.1 ms for 512 orders). One statement locks all rows in one order. The CTE gives the
+# planner one copy of the ids instead of three.
 RESERVATIONS_LOCKED = """
 WITH named AS MATERIALIZED (SELECT %s::bigint[] AS ids)
 SELECT order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,
@@ -70,23 +70,24 @@ FROM wallets_reservation WHERE order_id = ANY((SELECT named.ids || ARRAY(
 def reservations_locked(
     connection: psycopg.Connection, order_ids: Collection[int]
 ) -> list[ReservationRow]:
-    """Lock the reservations that exist among these orders and their families, by order id."""
+    """Lock and return the reservations of these orders and their families, by order id."""
     rows = connection.execute(RESERVATIONS_LOCKED, (array_text(sorted(order_ids)),)).fetchall()
     return [ReservationRow(*row) for row in rows]
 
 
-# Intake takes no more than it has to wait for: `skip_locked` is this, or "" when it must wait.
+# Intake's value for `skip_locked`: it skips rows that others have locked; "" waits for them.
 SKIP_LOCKED: Final = " SKIP LOCKED"
 
 
 def lock_amended(orders: str) -> str:
-    """Intake's statement for amends, which takes their orders' ids as `order_ids`.
+    """Return intake's statement that locks the reservations of amended orders.
 
-    It takes `skip_locked` by `format`, and has one plan only (docs/adr/0024).
+    Its parameter `order_ids` is an array; `format` fills in `skip_locked`. Only one plan fits it
+    (docs/adr/0024).
 
-    The other order of a pool is locked with the one that is amended: they hold together. `orders`
-    is a SELECT of the `id` and `list_id` of all orders. A pool has the id of its list; by the index
-    of lists the other order is found without statistics, by those of pools it is not.
+    Two orders of a pool share one reservation, so the statement locks the other order's row too.
+    `orders` is a SELECT of the `id` and `list_id` of all orders. A pool has the id of its list:
+    the index of lists finds the other order without statistics, the indexes of pools do not.
     """
     return f"""
 SELECT locked.order_id, locked.pending_amend_id, locked.pool_id, locked.funded_by
@@ -108,8 +109,8 @@ CROSS JOIN LATERAL (
 """  # noqa: S608 - a SELECT of ours
 
 
-# Intake's, for all that pays: takes (account_id, asset_id) as one JSON parameter, and `skip_locked`
-# by `format`. It has one plan only (docs/adr/0024).
+# Intake locks the balances that pay. The parameter is JSON: objects with account_id and asset_id;
+# `format` fills in `skip_locked`. Only one plan fits it (docs/adr/0024).
 LOCK_BALANCES: Final = """
 SELECT locked.id, locked.account_id, locked.asset_id, locked.available
 FROM (
@@ -129,10 +130,10 @@ SELECT id FROM wallets_balance WHERE account_id = %s ORDER BY account_id, asset_
 
 
 def account_funds_lock(user_id: int) -> None:
-    """Wait for every order of the user that is being accepted; none is until the transaction ends.
+    """Lock the user's account and balances until the caller's Django transaction ends.
 
-    In Django's transaction. The account's row holds up new balances, the balances hold up what
-    would reserve from them.
+    Waits for the user's orders that intake is accepting; intake then accepts none until the end.
+    The lock of the account's row blocks new balances, those of the balances block reservations.
     """
     with django_connection.cursor() as cursor:
         cursor.execute(_LOCK_ACCOUNT, [user_id])
@@ -154,12 +155,12 @@ ON CONFLICT (account_id, asset_id) DO NOTHING
 
 
 def balances_create_missing(connection: psycopg.Connection, keys: Collection[BalanceKey]) -> None:
-    """Make sure that these balances exist; call it before anything locks a balance."""
+    """Insert the missing ones of these balances; call it before the transaction locks a balance."""
     accounts, assets = _columns(sorted(keys))
     connection.execute(BALANCES_MISSING, (accounts, assets))
 
 
-# LockRows sits above the sort: rows are locked in exactly this order, then all are updated.
+# The plan has LockRows above the sort: rows are locked in this order, then all are updated.
 BALANCES_APPLY = """
 WITH change AS (
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
@@ -184,10 +185,11 @@ def balances_apply(
     changes: Mapping[BalanceKey, BalanceChange],
     scales: Mapping[int, int],
 ) -> list[BalanceRow]:
-    """Lock the balances in order and add the changes, in one statement; return them as they are.
+    """Lock the balances in order, add the changes in one statement, return the changed balances.
 
-    Every balance must exist. The table's constraints refuse what would go below zero, and with it
-    the transaction: here that is a bug, because whoever spends has reserved before.
+    `scales` are the decimal places of the assets, by asset id. Every balance must exist. Raises
+    psycopg.errors.CheckViolation when a balance would go below zero; in settlement that is a bug,
+    because every order reserves before it spends.
     """
     keys = sorted(changes)
     accounts, assets = _columns(keys)
@@ -206,9 +208,9 @@ def _columns(keys: Sequence[BalanceKey]) -> tuple[str, str]:
 
 
 def array_text(values: Iterable[int | str | None]) -> str:
-    """Numbers as the text of a Postgres array; the statement casts it.
+    """Return numbers as the text of a Postgres array; the statement casts it.
 
-    Several times faster than the driver's own dumping of long lists. For numbers only: nothing is
-    quoted. `123e-8` is a number to Postgres, and exact.
+    Several times faster than the driver's adaptation of long lists. For numbers only, because
+    nothing is quoted. Postgres reads `123e-8` as an exact number.
     """
     return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

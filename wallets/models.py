@@ -1,7 +1,7 @@
 """Accounts, balances, reservations and the double-entry ledger: shape and constraints only.
 
 A balance is `available + reserved`; entries record changes of that total. Reserving moves money
-inside one balance and makes no entry: what is reserved is explained by the reservations (L5).
+inside one balance and makes no entry: the reservations explain the reserved amount (L5).
 """
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from exchange.models import money_field, word_check
 
 
 class Account(models.Model):
-    """Whose money it is: a user's, the house's, or the outside world's."""
+    """An owner of balances: a user, the house, its funding account, or the external account."""
 
     kind = models.CharField(max_length=10, choices=[(kind, kind) for kind in AccountKind])
     user = models.OneToOneField(
@@ -42,10 +42,10 @@ class Account(models.Model):
 
 
 class Balance(models.Model):
-    """What one account has of one asset. Changed by guarded statements only (wallets.locks)."""
+    """One account's balance of one asset; only wallets.locks and wallets.reserving change it."""
 
-    # No index by either alone, only the one below by both: with few rows the planner took that by
-    # the asset, and read everybody's balance.
+    # The only index is the one below, by account and asset together. With few rows the planner
+    # preferred an index by asset alone and read everybody's balances.
     account = models.ForeignKey(
         Account, on_delete=models.PROTECT, related_name="balances", db_index=False
     )
@@ -74,10 +74,11 @@ class Balance(models.Model):
 
 
 class Reservation(models.Model):
-    """What one live order holds, and all that settlement needs to know of that order.
+    """The money reserved for one live order, and all that settlement needs to know of the order.
 
-    Inserted with the order, trimmed at each fill, deleted when the order has ended. The matching
-    worker never touches it and settlement never touches orders: no lock between the two.
+    Inserted with the order, reduced by each fill, deleted when the order has ended. The matching
+    worker never touches reservations and settlement never touches orders, so neither waits for
+    the other's locks.
     """
 
     order_id = models.BigIntegerField(primary_key=True)
@@ -91,17 +92,18 @@ class Reservation(models.Model):
     amount = money_field()
     maker_fee_ppm = models.IntegerField()
     taker_fee_ppm = models.IntegerField()
-    # Sum of notional atoms x ppm over the order's fills: its fee is this / 1e6, rounded up once.
+    # Sum of notional atoms x ppm over the order's fills; the order's fee is this / 1e6, rounded up.
     fee_accrued = models.DecimalField(max_digits=60, decimal_places=0, default=0)
     pending_amend_id = models.BigIntegerField(null=True)
-    # Of orders with a linked life only. The two orders of one pool hold together, whichever row
-    # the amount stands on; an order that is funded by another gets what that one's fills bring in.
+    # Set for linked orders. The two orders of a pool share one reservation, and either row may
+    # have its amount; the fills of `funded_by`, the parent, pay for a funded order. `left_lots` is
+    # also set for an order whose terms changed while an amend was on its way (wallets/linked.py).
     pool_id = models.BigIntegerField(null=True)
     funded_by = models.BigIntegerField(null=True)
     left_lots = models.BigIntegerField(null=True)
 
     class Meta:
-        # Settlement finds an order's family by these; they hold linked orders alone.
+        # Settlement finds an order's family by these partial indexes of linked orders.
         indexes = [
             models.Index(
                 fields=["pool_id", "order_id"],
@@ -137,9 +139,10 @@ class Reservation(models.Model):
 
 
 class Journal(models.Model):
-    """A ledger transaction that is not a trade: its key makes it happen once (L7).
+    """A ledger transaction that is not a trade; its unique key makes it happen once (L7).
 
-    Trades need no row here: their journal id is the trade id, their once-ness the cursor's.
+    A trade has no row here: its journal id is the trade's id, and settlement's cursor makes it
+    happen once.
     """
 
     id = models.BigIntegerField(primary_key=True)
@@ -178,7 +181,7 @@ class Entry(models.Model):
 
 
 class AuditMark(models.Model):
-    """How far the audit has verified something that only grows (wallets/reconciliation.py)."""
+    """How far the audit has verified a growing table (wallets/reconciliation.py)."""
 
     name = models.CharField(max_length=40, primary_key=True)
     value = models.BigIntegerField()
@@ -189,7 +192,7 @@ class AuditMark(models.Model):
 
 
 class AuditedBalance(models.Model):
-    """The sum of a balance's entries up to the mark `entries`: what need not be summed again."""
+    """The sum of a balance's entries up to the mark `entries`, so that audits need not re-sum."""
 
     id = models.BigAutoField(primary_key=True)
     account_id = models.BigIntegerField()

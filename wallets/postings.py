@@ -31,7 +31,7 @@ class Posting(NamedTuple):
 
 
 def assert_balanced(postings: Iterable[Posting]) -> None:
-    """Crash unless every asset of one journal sums to zero (L1)."""
+    """Raise AssertionError unless every asset of one journal sums to zero (L1)."""
     totals: defaultdict[int, int] = defaultdict(int)
     for posting in postings:
         totals[posting.asset_id] += posting.atoms
@@ -51,10 +51,11 @@ def trade_postings(
     buyer_fee_atoms: int,
     seller_fee_atoms: int,
 ) -> list[Posting]:
-    """Two assets change hands; both sides pay their fee in quote to the house.
+    """Return a trade's postings: base and quote change hands, both sides pay a fee to the house.
 
-    The buyer's fee comes on top of what it pays, the seller's out of what it gets. Lines of zero
-    are left out. Buyer and seller may be the same account: a market maker may trade with itself.
+    Fees are in quote. The buyer pays its fee on top of the price; the seller's fee is taken from
+    the proceeds. A fee of zero has no posting. Buyer and seller may be the same account: a market
+    maker may trade with itself.
     """
     assert base_atoms > 0
     assert quote_atoms > 0
@@ -80,7 +81,7 @@ def trade_postings(
 def deposit_postings(
     *, account_id: int, external_id: int, asset_id: int, atoms: int
 ) -> list[Posting]:
-    """Money comes in from the outside world, whose account goes down by it."""
+    """Return the postings of a deposit: the external account pays the user's account."""
     assert atoms > 0
     return _transfer(external_id, account_id, asset_id, atoms, EntryKind.DEPOSIT)
 
@@ -88,7 +89,7 @@ def deposit_postings(
 def adjustment_postings(
     *, account_id: int, external_id: int, asset_id: int, atoms: int
 ) -> list[Posting]:
-    """A correction in either direction, against the outside world."""
+    """Return the postings of a correction; negative atoms move money to the external account."""
     assert atoms != 0
     return _transfer(external_id, account_id, asset_id, atoms, EntryKind.ADJUSTMENT)
 
@@ -96,7 +97,7 @@ def adjustment_postings(
 def funding_postings(
     *, account_id: int, funding_id: int, asset_id: int, atoms: int
 ) -> list[Posting]:
-    """A credit by staff, or with negative atoms a debit, against the house's funding account."""
+    """Return the postings of a credit by staff from the funding account; negative: a debit."""
     assert atoms != 0
     return _transfer(funding_id, account_id, asset_id, atoms, EntryKind.FUNDING)
 

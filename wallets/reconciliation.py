@@ -1,8 +1,8 @@
 """Checks of the ledger against itself: L1 to L6. Reads only, in the caller's snapshot.
 
-Entries only grow, so the checks that read them go on from a verified mark; `full` starts at the
-beginning. Whatever an incremental check suspects is looked at exactly before it is reported, so a
-mark can cost time but never a false alarm.
+Entries are only added, so the checks that read them start at a verified mark; `full` starts at the
+beginning. Each suspect of an incremental check is summed exactly before it is reported, so a wrong
+mark costs time but causes no false alarm.
 """
 
 from collections.abc import Mapping
@@ -16,31 +16,31 @@ from psycopg import sql
 from exchange.domain.ids import ID_MAX, TIME_SHIFT
 
 ENTRIES_MARK: Final = "entries"
-BREACHES_MAX: Final = 100  # of one kind: enough to see what is wrong
-# A journal's entries get their ids within one statement: two of them are never further apart.
+BREACHES_MAX: Final = 100  # per check: enough to see what is wrong
+# One statement gives a journal's entries their ids: no two are further apart than this.
 JOURNAL_SPAN: Final = 10_000 << TIME_SHIFT  # 10 s of ids
-# Ids made this long ago belong to transactions that are visible, or still listed as running.
+# An id older than this belongs to a transaction that is visible, or still listed as running.
 SETTLE_MARGIN_S: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """An invariant that does not hold, and what it concerns; no asset or symbol means all."""
+    """A violated invariant and the asset and symbol concerned; None means all."""
 
     invariant: str
     detail: str
     asset_id: int | None = None
     symbol_id: int | None = None
-    freezes: bool = True  # False: an alarm alone, as to halt what stands still helps nobody
+    freezes: bool = True  # False: only an alarm, where a halt would not help
 
 
 def marks_read(connection: psycopg.Connection) -> dict[str, int]:
-    """Return how far each growing thing was verified."""
+    """Return the audit's marks by name: how far it has verified each growing table."""
     return dict(connection.execute("SELECT name, value FROM wallets_auditmark").fetchall())
 
 
 def marks_write(connection: psycopg.Connection, marks: Mapping[str, int]) -> None:
-    """Move marks forward; one never moves back."""
+    """Move marks forward; a lower value leaves a mark as it is."""
     for name, value in marks.items():
         connection.execute(
             "INSERT INTO wallets_auditmark AS mark (name, value, updated_at)"
@@ -58,7 +58,7 @@ def journals_balance(connection: psycopg.Connection, after_id: int) -> list[Brea
         (after_id, BREACHES_MAX),
     ).fetchall()
     breaches = []
-    for journal_id, asset_id in suspects:  # a journal may lie across the mark
+    for journal_id, asset_id in suspects:  # a journal's entries may lie on both sides of the mark
         row = connection.execute(
             "SELECT sum(amount) FROM wallets_entry"
             " WHERE id > %s AND journal_id = %s AND asset_id = %s",
@@ -71,7 +71,7 @@ def journals_balance(connection: psycopg.Connection, after_id: int) -> list[Brea
 
 
 def totals_are_zero(connection: psycopg.Connection) -> list[Breach]:
-    """L2: over all accounts, the outside world included, every asset sums to zero."""
+    """L2: every asset sums to zero over all accounts, including the external account."""
     rows = connection.execute(
         "SELECT asset_id, sum(available + reserved) FROM wallets_balance"
         " GROUP BY asset_id HAVING sum(available + reserved) <> 0"
@@ -118,7 +118,7 @@ SELECT
 def balances_equal_entries(
     connection: psycopg.Connection, after_id: int, *, full: bool
 ) -> list[Breach]:
-    """L3: a balance is the sum of its entries, those in detached partitions included."""
+    """L3: a balance is the sum of its entries, including those in detached partitions."""
     if full:
         query = sql.SQL(_BALANCES_EXACT).format(entries=_all_entries(connection))
         found = connection.execute(query, (BREACHES_MAX,)).fetchall()
@@ -153,7 +153,7 @@ WHERE child.relnamespace = parent.relnamespace AND NOT child.relispartition
 
 
 def _all_entries(connection: psycopg.Connection, upto_id: int = ID_MAX) -> sql.Composable:
-    """The ledger with its detached partitions, which are out of the table but still count."""
+    """Return a FROM item of all entries up to `upto_id`, including detached partitions."""
     detached = [row[0] for row in connection.execute(_DETACHED).fetchall()]
     selects = [
         sql.SQL("SELECT account_id, asset_id, amount FROM {} WHERE id <= {}").format(
@@ -165,7 +165,7 @@ def _all_entries(connection: psycopg.Connection, upto_id: int = ID_MAX) -> sql.C
 
 
 def nothing_is_negative(connection: psycopg.Connection) -> list[Breach]:
-    """L4: available and reserved are at least zero; only house and external may go below."""
+    """L4: reserved is at least zero, and a user's available too; no flag lets it go below."""
     rows = connection.execute(
         "SELECT balance.account_id, balance.asset_id, available, reserved, balance.may_be_negative"
         " FROM wallets_balance balance JOIN wallets_account account"
@@ -200,7 +200,7 @@ LIMIT %s
 
 
 def reserved_is_explained(connection: psycopg.Connection) -> list[Breach]:
-    """L5, first half: what a balance has reserved is the sum of its orders' reservations."""
+    """L5, first half: a balance's reserved amount is the sum of its orders' reservations."""
     rows = connection.execute(_RESERVED, (BREACHES_MAX,)).fetchall()
     return [
         Breach(
@@ -222,7 +222,7 @@ SELECT (extract(epoch FROM least(
 
 
 def horizon_ms(connection: psycopg.Connection) -> int:
-    """Return a time before which every id belongs to a transaction that has ended."""
+    """Return a Unix time in ms: every id made before it belongs to a transaction that has ended."""
     row = connection.execute(_HORIZON, (SETTLE_MARGIN_S,)).fetchone()
     assert row is not None
     return int(row[0])
@@ -237,9 +237,9 @@ ON CONFLICT (account_id, asset_id) DO UPDATE SET total = audited.total + exclude
 
 
 def audited_advance(connection: psycopg.Connection, after_id: int, upto_id: int) -> None:
-    """Add the entries between two marks to the verified sums; with `after_id` 0, start over.
+    """Add the entries between two marks to the verified sums; `after_id` 0 sums all anew.
 
-    The caller moves the mark in the same transaction, and is alone (an advisory lock).
+    The caller has the audit's advisory lock and moves the mark in the same transaction.
     """
     if after_id == 0:
         connection.execute("DELETE FROM wallets_auditedbalance")

@@ -1,4 +1,4 @@
-"""Reservations between their rows and settlement's memory: amounts of money and atoms."""
+"""Read and write reservation rows for settlement: amounts in rows, atoms in memory."""
 
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -21,7 +21,7 @@ FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint
     AS new (order_id, amount, fee_accrued, price_ticks, pending_amend_id)
 WHERE reservation.order_id = new.order_id
 """
-# Linked orders only: all other rows keep these columns unset.
+# Only linked orders set these columns.
 _KEEP_LINKS: Final = """
 UPDATE wallets_reservation reservation
 SET pool_id = new.pool_id, funded_by = new.funded_by, left_lots = new.left_lots
@@ -67,7 +67,7 @@ def reservations_write(
 ) -> None:
     """Rewrite the reservations that changed, and delete those of the orders that ended.
 
-    All of them are locked (`reservations_load`): a row that is missing is a bug.
+    `reservations_load` has locked all of them: a missing row is a bug.
     """
     kept, ended = changes.kept(), changes.ended()
     if kept:

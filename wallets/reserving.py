@@ -1,14 +1,15 @@
-"""The statements with which intake reserves. Each takes the whole batch as one JSON parameter.
+"""The statements with which intake reserves. Each takes the whole batch as one parameter.
 
-The rows that they change are locked before (wallets/locks.py). The reservations of new orders are
-inserted by the statement that inserts the orders (wallets/fragments.py).
+Intake locks the rows before it changes them (wallets/locks.py). The statement that inserts new
+orders inserts their reservations (wallets/fragments.py).
 
-Their plans are kept, so each can be planned in one way only (docs/adr/0024).
+Postgres keeps the plans, so each statement is written so that only one plan fits (docs/adr/0024).
 """
 
 from typing import Final
 
-# Which of the balances that were not locked exist at all: a missing one is empty, not busy.
+# The balances that exist, of those that intake could not lock: a missing balance is empty, an
+# existing one is locked by another transaction.
 BALANCES_PRESENT: Final = """
 SELECT balance.account_id, balance.asset_id
 FROM json_to_recordset(%s::json) AS want(account_id bigint, asset_id bigint)
@@ -17,9 +18,9 @@ CROSS JOIN LATERAL (
     WHERE one.account_id = want.account_id AND one.asset_id = want.asset_id OFFSET 0) AS balance
 """
 
-# Who may neither place nor amend. Takes the accounts' ids, not JSON. Asked after the balances are
-# locked: whoever bars an account locks them first (`account_funds_lock`), so this sees it, or the
-# order was accepted before.
+# The accounts that may neither place nor amend. The parameter is an array of account ids. Intake
+# reads this after it has locked the balances. Barring an account locks its balances first
+# (`account_funds_lock`): so either this statement sees the bar, or the order was accepted before.
 BARRED: Final = """
 SELECT account.id
 FROM unnest(%s::bigint[]) AS want(account_id)
@@ -32,7 +33,7 @@ CROSS JOIN LATERAL (
 ) AS person
 """
 
-# One reservation is one live order.
+# Live orders by account and symbol: each live order has one reservation.
 OPEN_ORDERS: Final = """
 SELECT want.account_id, want.symbol_id, (
     SELECT count(*) FROM wallets_reservation AS reservation
@@ -40,7 +41,7 @@ SELECT want.account_id, want.symbol_id, (
 FROM json_to_recordset(%s::json) AS want(account_id bigint, symbol_id bigint)
 """
 
-# The CHECK on the table says `available >= 0` again, for the code that forgets.
+# The table's CHECK enforces `available >= 0` too.
 RESERVE: Final = """
 UPDATE wallets_balance AS balance
 SET available = balance.available - taken.amount,

@@ -13,7 +13,7 @@ from wallets.models import Account, Balance
 
 @dataclass(frozen=True, slots=True)
 class BalanceView:
-    """One asset of one account. `sequence` counts the changes of this balance."""
+    """An account's balance of one asset; `sequence` counts the changes of this balance."""
 
     asset: str
     available: Decimal
@@ -22,12 +22,12 @@ class BalanceView:
 
 
 def account_id_of(user_id: int) -> int | None:
-    """Return the id of the user's account, or None before it was opened."""
+    """Return the id of the user's account, or None when the user has none yet."""
     return Account.objects.filter(user_id=user_id).values_list("pk", flat=True).first()
 
 
 def account_ids_of(user_ids: Iterable[int]) -> dict[int, int]:
-    """Return the user of each account that these users have, by the account's id."""
+    """Map the id of each account of these users to its user's id; a user may have no account."""
     found = Account.objects.filter(user_id__in=list(user_ids)).values_list("pk", "user_id")
     return dict(found)
 
@@ -36,14 +36,14 @@ _HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"
 
 
 def house_account_id(connection: psycopg.Connection) -> int:
-    """Return the id of the account that gets the fees."""
+    """Return the id of the house account, which receives the fees."""
     row = connection.execute(_HOUSE).fetchone()
     assert row is not None, "the house has an account"
     return int(row[0])
 
 
 def balances_of(account_id: int) -> list[BalanceView]:
-    """Return the account's balances by asset code, those at zero included."""
+    """Return the account's balances in order of asset code, including balances of zero."""
     rows = (
         Balance.objects.filter(account_id=account_id)
         .order_by("asset__code")

@@ -21,11 +21,11 @@ KEY_LENGTH_MAX: Final = 120
 
 
 class JournalKeyConflict(Exception):
-    """The idempotency key was used before, for something else."""
+    """The idempotency key was used before for other postings."""
 
 
 def account_open(*, user_id: int) -> Account:
-    """Return the user's account; the first call makes it."""
+    """Return the user's account; the first call creates it."""
     account, _ = Account.objects.get_or_create(user_id=user_id, defaults={"kind": AccountKind.USER})
     return account
 
@@ -34,7 +34,7 @@ def account_open(*, user_id: int) -> Account:
 def user_create(
     username: str, *, password: str | None = None, is_superuser: bool = False, **fields: Any
 ) -> User:
-    """Make a user with a trading account: the way that users are made, by whomever."""
+    """Create a user with a trading account; every path that creates a user calls this."""
     make = User.objects.create_superuser if is_superuser else User.objects.create_user
     user: User = make(username, password=password, **fields)
     user_opened(user.pk)
@@ -43,7 +43,7 @@ def user_create(
 
 @transaction.atomic
 def user_opened(user_id: int) -> None:
-    """What belongs to every new user: a trading account, and a line in the record."""
+    """Open the new user's trading account and record that the user was created."""
     account_open(user_id=user_id)
     event_record(SecurityKind.USER_MADE, subject_id=user_id)
 
@@ -57,17 +57,18 @@ ON CONFLICT DO NOTHING
 
 
 def accounts_open_missing() -> int:
-    """Open an account for every user without one; return how many."""
+    """Open an account for every user without one; return the number of new accounts."""
     with django_connection.cursor() as cursor:
         cursor.execute(_OPEN_MISSING)
         return int(cursor.rowcount)
 
 
 def funds_deposit(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:
-    """Credit an account from the outside world; return whether this call did it (L7).
+    """Credit an account from the external account; return whether this call posted it (L7).
 
-    The same call again changes nothing and returns False. Raises JournalKeyConflict when the key
-    stands for other funds, NotExact when `amount` is finer than the asset.
+    `amount` is in units of the asset. A repeated call changes nothing and returns False. Raises
+    JournalKeyConflict when the key was used for other postings, NotExact when `amount` has more
+    decimal places than the asset.
     """
     assert amount > 0
     atoms, scale = _atoms(asset_id, amount)
@@ -78,10 +79,10 @@ def funds_deposit(*, account_id: int, asset_id: int, amount: Decimal, key: str) 
 
 
 def funds_adjust(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:
-    """Correct an account's funds in either direction against the outside world, once per key.
+    """Correct an account's funds in either direction against the external account, once per key.
 
-    Takes from what is available only: the database refuses to go below zero
-    (psycopg's CheckViolation, wrapped by Django as IntegrityError). Raises as `funds_deposit`.
+    Raises psycopg.errors.CheckViolation when it would take more than is available, and what
+    `funds_deposit` raises.
     """
     assert amount != 0
     atoms, scale = _atoms(asset_id, amount)
@@ -93,9 +94,10 @@ def funds_adjust(*, account_id: int, asset_id: int, amount: Decimal, key: str) -
 
 @transaction.atomic
 def journal_post(*, kind: EntryKind, key: str, postings: list[Posting], scale: int) -> bool:
-    """Post one journal of one asset: its row, its entries, the balances; False when it was there.
+    """Post one journal of one asset: its row, its entries, the balances.
 
-    Raises JournalKeyConflict when the key's journal holds other postings.
+    Returns False when the same journal was posted before. `scale` is the asset's number of decimal
+    places. Raises JournalKeyConflict when the key's journal has other postings.
     """
     assert 0 < len(key) <= KEY_LENGTH_MAX
     assert len({posting.asset_id for posting in postings}) == 1
@@ -124,7 +126,7 @@ def journal_post(*, kind: EntryKind, key: str, postings: list[Posting], scale: i
 def _assert_same_journal(
     raw: psycopg.Connection, key: str, postings: list[Posting], scale: int
 ) -> None:
-    # Entries get their ids right after their journal's: the range keeps it to one partition.
+    # Entries get their ids right after their journal's id: the range limits the partitions read.
     found = raw.execute(
         """
         SELECT entry.account_id, entry.asset_id, entry.amount, entry.kind

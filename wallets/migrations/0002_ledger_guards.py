@@ -1,9 +1,9 @@
 """The database's own guards of the ledger: journals balance, entries are never changed.
 
 The balance check sums the rows of one statement, so a journal's entries must arrive in one
-statement; it costs no query per row. Both kinds of trigger hold for every partition as well:
-row triggers are cloned to partitions, the statement trigger fires on the parent all inserts name.
-TRUNCATE is a privilege of the table's owner alone: the grants keep it from the application.
+statement; the check costs no query per row. Both triggers guard every partition: Postgres clones
+row triggers to partitions, and the statement trigger fires on the parent, which all inserts name.
+Only the table's owner may TRUNCATE: the grants do not give that privilege to the application.
 """
 
 from django.db import migrations

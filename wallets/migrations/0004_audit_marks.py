@@ -1,4 +1,4 @@
-"""What the audit remembers: how far it verified what only grows, and the sums up to there."""
+"""Tables of the audit: how far it has verified growing tables, and the sums up to there."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""Reservations of orders with a linked life."""
+"""Columns for the reservations of linked orders."""
 
 from django.db import migrations, models
 

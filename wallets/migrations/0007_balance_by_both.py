@@ -1,12 +1,13 @@
-"""A balance is found by its account and asset: no index by one of them alone.
+"""Drop the indexes of balances by account alone and by asset alone.
 
-By hand, because Django would make both foreign keys anew, with everybody waiting meanwhile.
+Statements find a balance by account and asset together. The migration is written by hand, because
+Django would create both foreign keys again and lock the table meanwhile.
 """
 
 import django.db.models.deletion
 from django.db import migrations, models
 
-# As Django named them in 0001.
+# The names that Django gave the indexes in 0001.
 BY_ACCOUNT = "wallets_balance_account_id_f88964f1"
 BY_ASSET = "wallets_balance_asset_id_8ab85e25"
 

@@ -6,7 +6,7 @@ ACCOUNT_KINDS = ("user", "house", "external", "funding")
 ENTRY_KINDS = ("trade", "fee", "deposit", "withdrawal", "adjustment", "funding")
 
 FUNDING = "INSERT INTO wallets_account (kind, created_at) VALUES ('funding', now())"
-# Refused, as it must be, where something was posted to it.
+# Fails on purpose when the funding account has entries or changed balances.
 FUNDING_UNDO = """
 DELETE FROM wallets_balance USING wallets_account AS account
 WHERE account.id = account_id AND account.kind = 'funding' AND version = 0;

@@ -1,7 +1,7 @@
-"""Words, prices and quantities are held by the database too: from now on, for every new row.
+"""Constraints on words, prices and quantities, checked by the database for every new row.
 
-NOT VALID: no table is read, and each lock lasts a moment. The next migration looks at the rows
-that are there already.
+NOT VALID: no table is read, and each lock lasts a moment. The next migration validates the
+existing rows.
 """
 
 from django.contrib.postgres.operations import AddConstraintNotValid

@@ -1,6 +1,6 @@
-"""The rows that were there before keep to the new constraints, too.
+"""Validate the constraints of 0009 on the rows that existed before.
 
-Reads and writes go on meanwhile; one transaction a constraint.
+Reads and writes continue meanwhile; each constraint has its own transaction.
 """
 
 from django.contrib.postgres.operations import ValidateConstraint

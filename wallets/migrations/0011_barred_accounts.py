@@ -1,7 +1,8 @@
-"""Which of some accounts may neither place nor amend, asked by every batch of intake.
+"""A function that returns the accounts, of those given, that may neither place nor amend.
 
-A function, because its plan is kept: the connection of intake plans every statement anew, and to
-plan this one took as long as to run it. By primary keys alone, so no plan can grow wrong.
+Every batch of intake calls it. A function keeps its plan; intake's connection planned every
+statement anew, and planning this one took as long as running it. The function reads by primary
+keys only, so its plan stays right as the tables grow.
 """
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-"""Intake asks for barred accounts by a statement whose plan it keeps: the function goes."""
+"""Drop the function of 0011: intake now reads barred accounts with a prepared statement."""
 
 from importlib import import_module
 
