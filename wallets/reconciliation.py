@@ -186,15 +186,16 @@ def nothing_is_negative(connection: psycopg.Connection) -> list[Breach]:
 
 
 _RESERVED: Final = """
-WITH held AS MATERIALIZED (
+WITH summed AS MATERIALIZED (
     SELECT account_id, asset_id, sum(amount) AS total
     FROM wallets_reservation GROUP BY account_id, asset_id
 )
-SELECT coalesce(balance.account_id, held.account_id), coalesce(balance.asset_id, held.asset_id),
-    coalesce(balance.reserved, 0), coalesce(held.total, 0)
-FROM wallets_balance balance FULL JOIN held
-    ON held.account_id = balance.account_id AND held.asset_id = balance.asset_id
-WHERE coalesce(balance.reserved, 0) <> coalesce(held.total, 0)
+SELECT coalesce(balance.account_id, summed.account_id),
+    coalesce(balance.asset_id, summed.asset_id),
+    coalesce(balance.reserved, 0), coalesce(summed.total, 0)
+FROM wallets_balance balance FULL JOIN summed
+    ON summed.account_id = balance.account_id AND summed.asset_id = balance.asset_id
+WHERE coalesce(balance.reserved, 0) <> coalesce(summed.total, 0)
 LIMIT %s
 """
 
@@ -205,10 +206,10 @@ def reserved_is_explained(connection: psycopg.Connection) -> list[Breach]:
     return [
         Breach(
             "L5",
-            f"account {account_id} has {reserved:f} reserved, its orders hold {held:f}",
+            f"account {account_id} has {reserved:f} reserved, its reservations sum to {total:f}",
             asset_id,
         )
-        for account_id, asset_id, reserved, held in rows
+        for account_id, asset_id, reserved, total in rows
     ]
 
 

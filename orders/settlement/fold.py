@@ -83,7 +83,7 @@ class Fold:
 
     def _live(self, order_id: int) -> OrderReservation:
         reservation = self._reservations.get(order_id)
-        assert reservation is not None, f"order {order_id} holds nothing"
+        assert reservation is not None, f"order {order_id} has no reservation"
         assert not reservation.has_ended, f"order {order_id} has ended"
         return reservation
 

@@ -110,8 +110,8 @@ def _group_problem(
     needed += sum(extra_atoms(one, units) for one in group)
     reserved = sum(amount_atoms(one, units) for one in group)
     if not is_enough(reserved, needed, group):
-        paid = "" if first.funded_by is None else f", paid for by order {first.funded_by},"
-        return f"hold{paid} {reserved} atoms and should hold {needed}"
+        payer = "" if first.funded_by is None else f"(paid for by order {first.funded_by}) "
+        return f"{payer}reserved {reserved} atoms, required {needed}"
     return None
 
 

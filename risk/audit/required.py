@@ -49,19 +49,20 @@ class AuditedReservation(NamedTuple):
 def row_problem(reservation: AuditedReservation, units: SymbolUnits) -> str | None:
     """Return what is wrong with a row besides its amount, or None. Raises NotExact off the grid."""
     if reservation.status is None:
-        return "holds funds and does not exist"
+        return "has a reservation and does not exist"
     if reservation.status not in LIVE_STATUSES:
-        return f"is {reservation.status} and still holds {reservation.amount:f}"
+        return f"is {reservation.status} and still has {reservation.amount:f} reserved"
     if reservation.price is None:
         return "has neither a price nor a bound"
     if units.price_ticks(reservation.price) != reservation.price_ticks:
-        return f"holds for a price of {reservation.price_ticks} ticks, not for its own"
+        return f"reserves for a price of {reservation.price_ticks} ticks, not for its own"
     if reservation.pending_amend_id is not None and (
         reservation.reserved_extra is None or reservation.amend_seq is not None
     ):
         return f"waits for the amend {reservation.pending_amend_id}, which is not under way"
     if reservation.left_lots is not None and reservation.left_lots != left_lots(reservation, units):
-        return f"holds for {reservation.left_lots} lots, {left_lots(reservation, units)} are left"
+        open_lots = left_lots(reservation, units)
+        return f"reserves for {reservation.left_lots} lots, {open_lots} are left"
     return None
 
 

@@ -70,7 +70,7 @@ def _plain_problem(reservation: AuditedReservation, units: SymbolUnits) -> str |
             return problem
         expected = required_atoms(reservation, units) + extra_atoms(reservation, units)
         if not is_enough(amount_atoms(reservation, units), expected, [reservation]):
-            return f"holds {reservation.amount:f} and needs {expected} atoms"
+            return f"reserves {reservation.amount:f} and requires {expected} atoms"
     except (NotExact, AssertionError) as error:
         return f"is off its symbol's grid: {error!r}"
     return None

@@ -143,7 +143,7 @@ def _reservations(
     if breaches is None:
         rows = reservation_checks.UNSETTLED_ROWS_MAX
         report.skipped["L5"] = (
-            f"the hold of each order was not checked: more than {rows} journal rows are unsettled"
+            f"the reservation of each order was not checked: over {rows} journal rows are unsettled"
         )
         return []
     return breaches

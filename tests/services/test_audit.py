@@ -15,7 +15,7 @@ from exchange.infra.database import connect
 from matching.engine.messages import BUY, SELL
 from orders.settlement.task import connection_close
 from orders.tasks import symbols_freeze
-from risk.audit import reservations as hold_checks
+from risk.audit import reservations as reservation_checks
 from risk.audit import run as audit_module
 from risk.audit.run import INVARIANTS, audit_run
 from risk.tasks import report_publish
@@ -296,14 +296,14 @@ def test_what_is_not_checked_is_said(rig, monkeypatch):
     """Too much is unsettled to tell which orders are in motion: no silent pass."""
     rig.place(rig.buyer, BUY, 10_000, 1_000)
     rig.commit()
-    monkeypatch.setattr(hold_checks, "UNSETTLED_ROWS_MAX", 0)
+    monkeypatch.setattr(reservation_checks, "UNSETTLED_ROWS_MAX", 0)
     report = audit(rig)
     assert report.is_green
     assert list(report.skipped) == ["L5"]
     out = StringIO()
     call_command("audit", "--full", stdout=out)
     assert "in part" in out.getvalue()
-    assert "the hold of each order was not checked" in out.getvalue()
+    assert "the reservation of each order was not checked" in out.getvalue()
     out = StringIO()
     call_command("audit", "--full", "--json", stdout=out)
     assert list(json.loads(out.getvalue())["skipped"]) == ["L5"]

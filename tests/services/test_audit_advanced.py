@@ -325,29 +325,29 @@ def test_b3_says_when_an_image_is_too_old_to_replay_from(
 
 L5_ROWS = [
     (
-        "a stop's stolen hold",
+        "a stop's stolen reservation",
         "UPDATE wallets_reservation SET amount = 0 WHERE order_id = %(14)s",
-        "needs 50000 atoms",
+        "requires 50000 atoms",
     ),
     (
-        "a trailing stop held at another price than its bound",
+        "a trailing stop reserved at another price than its bound",
         "UPDATE wallets_reservation SET price_ticks = price_ticks - 1 WHERE order_id = %(16)s",
         "not for its own",
     ),
     (
-        "an iceberg held only for what it shows",
+        "an iceberg reserved only for what it shows",
         "UPDATE wallets_reservation SET amount = 0.001 WHERE order_id = %(11)s",
-        "holds 0.0010",
+        "reserves 0.0010",
     ),
     (
-        "a pool held twice",
+        "a pool reserved twice",
         "UPDATE wallets_reservation SET amount = 0.0006 WHERE order_id = %(32)s",
-        "hold 140000 atoms and should hold 80000",
+        "reserved 140000 atoms, required 80000",
     ),
     (
-        "a pool that holds the smaller need",
+        "a pool that reserves the smaller need",
         "UPDATE wallets_reservation SET amount = 0.0006 WHERE order_id = %(31)s",
-        "hold 60000 atoms and should hold 80000",
+        "reserved 60000 atoms, required 80000",
     ),
     (
         "a pool of one order",
@@ -368,17 +368,17 @@ L5_ROWS = [
     (
         "a pool that counts other lots than are left",
         "UPDATE wallets_reservation SET left_lots = left_lots + 1 WHERE order_id = %(31)s",
-        "holds for 7 lots, 6 are left",
+        "reserves for 7 lots, 6 are left",
     ),
     (
         "a pair that has more than its buy brought in",
         "UPDATE wallets_reservation SET amount = amount + 0.0001 WHERE order_id = %(43)s",
-        "40000 atoms and should hold 30000",
+        "reserved 40000 atoms, required 30000",
     ),
     (
         "a pair without what its buy brought in",
         "UPDATE wallets_reservation SET amount = 0 WHERE order_id = %(42)s",
-        " 0 atoms and should hold 30000",
+        "reserved 0 atoms, required 30000",
     ),
     (
         "a buy that has more than its sell brought in",
@@ -388,18 +388,18 @@ L5_ROWS = [
     (
         "a buy after a buy that someone else pays for",
         "UPDATE wallets_reservation SET funded_by = %(61)s, left_lots = 2 WHERE order_id = %(62)s",
-        "and should hold 0",
+        "atoms, required 0",
     ),
     (
-        "an order that waits for its list and holds nothing",
+        "an order that waits for its list and reserves nothing",
         "UPDATE wallets_reservation SET amount = 0 WHERE order_id = %(62)s",
-        "holds 0",
+        "reserves 0",
     ),
 ]
 
 
 @pytest.mark.parametrize(("case", "statement", "told"), L5_ROWS, ids=[row[0] for row in L5_ROWS])
-def test_l5_finds_a_hold_that_is_not_what_its_order_needs(
+def test_l5_finds_a_reservation_that_is_not_what_its_order_requires(
     rows: DeskRows, case: str, statement: str, told: str
 ) -> None:
     ids = {str(number): rows.id(number) for number in (11, 14, 16, 31, 32, 42, 43, 52, 61, 62)}

@@ -1,7 +1,7 @@
-"""risk.audit while an amend is on its way: its order's surplus is kept until then (ADR 0015).
+"""risk.audit while an amend is on its way: a reservation may exceed what is required (ADR 0015).
 
 The amend's quantity is a total, so it may need again what the order got rid of. Until the answer a
-hold is at least need and extra; less is a breach, and after the answer anything else is.
+reservation is at least required + extra, and less is a breach. After the answer it must be equal.
 """
 
 import pytest
@@ -29,7 +29,7 @@ def l5(rig: Rig) -> list[str]:
     return [breach.detail for breach in found]
 
 
-def hold_change(rig: Rig, order_id: int, atoms: int) -> None:
+def reservation_change(rig: Rig, order_id: int, atoms: int) -> None:
     changed = rig.connection.execute(
         "UPDATE wallets_reservation SET amount = amount + %s * 1e-8 WHERE order_id = %s",
         (atoms, order_id),
@@ -48,7 +48,7 @@ def amend_arrives(rig: Rig, order_id: int) -> None:
     settle(rig)
 
 
-def test_an_order_decremented_before_its_amend_came_holds_more_than_it_needs(rig: Rig) -> None:
+def test_an_order_decremented_before_its_amend_came_reserves_more_than_required(rig: Rig) -> None:
     trader = rig.trader(base="1", quote="10000")
     order_id = rig.place(trader, BUY, 10_000, 10)
     settle(rig)
@@ -59,11 +59,11 @@ def test_an_order_decremented_before_its_amend_came_holds_more_than_it_needs(rig
     assert l5(rig) == [], "six are open; what ten and the amend need is held on"
     amend_arrives(rig, order_id)
     assert l5(rig) == []
-    hold_change(rig, order_id, 1)
+    reservation_change(rig, order_id, 1)
     assert len(l5(rig)) == 1, "nothing is on its way any more"
 
 
-def test_an_order_alone_of_its_pair_before_its_amend_came_holds_more_than_it_needs(
+def test_an_order_alone_of_its_pair_before_its_amend_came_reserves_more_than_required(
     rig: Rig,
 ) -> None:
     trader, seller = rig.trader(quote="10000"), rig.trader(base="1")
@@ -79,7 +79,7 @@ def test_an_order_alone_of_its_pair_before_its_amend_came_holds_more_than_it_nee
     assert l5(rig) == []
 
 
-def test_a_pair_decremented_before_its_amend_came_holds_more_than_it_needs(rig: Rig) -> None:
+def test_a_pair_decremented_before_its_amend_came_reserves_more_than_required(rig: Rig) -> None:
     trader = rig.trader(base="1", quote="10000")
     stop = Terms(trigger=TRIGGER_STOP, stop_ticks=11_000)
     pair = list_place(rig, trader, OCO, [Leg(BUY, 9_000, 20), Leg(BUY, 11_000, 10, stop)])
@@ -108,7 +108,7 @@ def test_less_than_need_and_extra_is_a_breach_while_an_amend_is_on_its_way(
     rig.place(trader, SELL, 9_000, 4, self_trade=STP_DECREMENT)
     settle(rig)
     lots_atoms = 9_000 * 4 * rig.units.quote_atoms_per_ticklot
-    hold_change(rig, order_id, -lots_atoms - lots_atoms // 1_000)
+    reservation_change(rig, order_id, -lots_atoms - lots_atoms // 1_000)
     assert l5(rig) == [], "exactly need and extra"
-    hold_change(rig, order_id, -1)
+    reservation_change(rig, order_id, -1)
     assert len(l5(rig)) == 1

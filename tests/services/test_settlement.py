@@ -275,7 +275,7 @@ def journal_insert(rig, events):
 def test_event_for_an_order_that_holds_nothing_is_a_crash(rig):
     journal_insert(rig, [OrderCancelled(77, 1, BUY, 100, 5, "order.cancelled_by_user")])
     before = everything(rig.connection)
-    with pytest.raises(AssertionError, match="order 77 holds nothing"):
+    with pytest.raises(AssertionError, match="order 77 has no reservation"):
         rig.settle()
     assert everything(rig.connection) == before
 
