@@ -1,13 +1,14 @@
-"""What most tests on a database stand on: a market with funded traders, and what is around it.
+"""Fixtures for tests on a database: a market with funded traders, and the roles around it.
 
     market      one symbol in a partition of its own, three accounts with funds
     venue       the same with its intake, worker and settlement
+    partition   a market and its worker; jobs go through one intake batch and one turn
     rig         a market without processes, a seller and a buyer (tests of the ledger)
     ada, boris  two traders who speak HTTP, on BTC-USDT
     root        a browser in which a superuser is signed in
 
-A file that needs other traders or funds overrides `market_terms`. Models can be imported once the
-servers stand, which is after this file is read: so each fixture imports what it makes.
+A file that needs other traders or funds overrides `market_terms`. Each fixture imports its classes
+itself: models can be imported only after the servers have started, and this file is read before.
 """
 
 from collections.abc import Iterator
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from exchange.domain.ids import IdGenerator
     from exchange.models import Symbol
     from orders.intake.thread import Intake
-    from tests.factories.desk import Desk
     from tests.factories.ledger import Rig
     from tests.factories.market import Market
+    from tests.factories.partition import Partition
     from tests.factories.trading import Trader
     from tests.factories.venue import Venue
     from tests.factories.worker import Surroundings, TestClock, WorkerProcess
@@ -75,7 +76,7 @@ def worker(around: "Surroundings") -> "WorkerProcess":
 def intake(market: "Market") -> Iterator["Intake"]:
     from tests.factories.intake import intake_start
 
-    intake = intake_start(market, publisher=market.outbox)
+    intake = intake_start(market, publisher=market.publisher)
     yield intake
     intake.stop()
 
@@ -102,12 +103,14 @@ def venue(
 
 
 @pytest.fixture
-def desk(db: "psycopg.Connection", market: "Market", clock: "TestClock") -> Iterator["Desk"]:
-    from tests.factories.desk import Desk
+def partition(
+    db: "psycopg.Connection", market: "Market", clock: "TestClock"
+) -> Iterator["Partition"]:
+    from tests.factories.partition import Partition
 
-    desk = Desk(market, clock, db)
-    yield desk
-    desk.around.close()
+    partition = Partition(market, clock, db)
+    yield partition
+    partition.around.close()
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ def test_a_deactivated_users_orders_end_and_their_keys_do_not_work(
 
 def refusal_of(db: psycopg.Connection, market: Market, job: Any) -> Code | None:
     """What intake says, whatever the web process still believed."""
-    commit_batch(db, [job], market.outbox, next_id=market.ids.next_id, wait_for_locks=True)
+    commit_batch(db, [job], market.publisher, next_id=market.ids.next_id, wait_for_locks=True)
     return job.outcome.code if isinstance(job.outcome, DomainError) else None
 
 
@@ -202,7 +202,7 @@ def test_an_order_that_is_being_accepted_is_waited_for_and_ends(
     until(lambda: waits_for_a_lock() or done)
     assert not done
     job = market.place_job(0, Side.BUY, 10, 10_000)
-    commit_batch(db, [job], market.outbox, next_id=market.ids.next_id)
+    commit_batch(db, [job], market.publisher, next_id=market.ids.next_id)
     assert isinstance(job.outcome, Accepted)
     suspending.join(HANG_S)
     assert done == [1]

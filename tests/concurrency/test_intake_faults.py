@@ -22,7 +22,7 @@ from orders.intake.thread import BATCH_MAX, DEFERRALS_MAX, RETRIES_MAX, Intake
 from orders.models import ClientOrderId, Command, Order
 from orders.reads.orders import client_order_find
 from tests.factories.intake import connection_after, intake_start, intake_with_one_batch
-from tests.factories.market import Market, Outbox
+from tests.factories.market import Market, MemoryPublisher
 from tests.factories.metrics import metric_value
 from tests.factories.severed import SeveredRoad
 from tests.waiting import HANG_S, wait_until
@@ -85,14 +85,14 @@ def test_connection_lost_during_commit_is_unknown_and_asking_again_tells(
     """Never "refused": the order may be durable. Its client id finds out, and makes no second."""
     job, again = market.place_job(0, Side.BUY, 1, 100), market.place_job(0, Side.BUY, 1, 100)
     again.draft = job.draft
-    outbox = Outbox()
+    publisher = MemoryPublisher()
     with SeveredRoad(after_commit=after_commit) as road:
-        intake = intake_start(market, open_connection=road.connection, publisher=outbox)
+        intake = intake_start(market, open_connection=road.connection, publisher=publisher)
         with pytest.raises(DomainError) as refusal:
             intake.submit(job)
         assert refusal.value.code is Code.ENGINE_OUTCOME_UNKNOWN
         assert road.is_cut
-        assert not outbox.entries, "what may not be durable is not published"
+        assert not publisher.entries, "what may not be durable is not published"
         known = client_order_find(
             account_id=job.account_id, client_order_id=job.draft.client_order_id
         )
@@ -198,7 +198,7 @@ def test_a_member_that_breaks_the_batch_does_not_fail_its_neighbours(market: Mar
         # Once for the first job; then the batch of six; then its members one by one.
         return first.command_id if next(calls) in (1, 7) else market.ids.next_id()
 
-    intake = Intake(open_connection=slow_connection, publisher=Outbox(), next_id=next_id)
+    intake = Intake(open_connection=slow_connection, publisher=MemoryPublisher(), next_id=next_id)
     for job in [first, poisoned, *good]:
         intake.put(job)
         if job is first:
@@ -253,15 +253,15 @@ def test_a_request_that_waited_too_long_is_not_begun(
 
 
 def test_batches_are_bounded_and_in_arrival_order(market: Market) -> None:
-    outbox = Outbox()
-    intake = intake_start(market, publisher=outbox)
+    publisher = MemoryPublisher()
+    intake = intake_start(market, publisher=publisher)
     jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(BATCH_MAX + 20)]
     for job in jobs:
         intake.put(job)
     assert all(job.wait(HANG_S) for job in jobs)
     ids = [job.command_id for job in jobs]
     assert ids == sorted(ids)
-    assert len(outbox.entries) == len(jobs)
+    assert len(publisher.entries) == len(jobs)
     intake.stop()
 
 
@@ -322,8 +322,8 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
         release.wait(HANG_S)
         return connect("test-intake")
 
-    outbox = Outbox()
-    intake = intake_start(market, open_connection=slow_connection, publisher=outbox, queue_max=3)
+    publisher = MemoryPublisher()
+    intake = intake_start(market, open_connection=slow_connection, publisher=publisher, queue_max=3)
     held_up = market.place_job(0, Side.BUY, 1, 100)
     waiting = threading.Thread(target=intake.submit, args=(held_up,))
     waiting.start()
@@ -339,4 +339,4 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
     intake.stop()
     assert isinstance(outcomes[0], DomainError)
     assert isinstance(outcomes[1], Accepted), "each has its own outcome"
-    assert len(outbox.entries) == 2
+    assert len(publisher.entries) == 2

@@ -117,7 +117,7 @@ def test_amends_of_both_orders_of_a_pair_at_once_are_one(ada: Trader) -> None:
 def test_lists_of_two_processes_under_the_same_ids_are_one(symbol: Symbol, ada: Trader) -> None:
     """Two intakes, each claiming in its own transaction: the claims decide, in one order."""
     from orders.intake.thread import Intake
-    from tests.factories.market import Outbox, market_make
+    from tests.factories.market import MemoryPublisher, market_make
     from tests.services.test_intake_lists import OCO, PAIR, list_job
 
     nodes = [IdGenerator(node, lambda: time.time_ns() // 1_000_000) for node in (1, 2)]
@@ -125,7 +125,7 @@ def test_lists_of_two_processes_under_the_same_ids_are_one(symbol: Symbol, ada: 
     intakes = [
         Intake(
             open_connection=lambda: connect("test-intake"),
-            publisher=Outbox(),
+            publisher=MemoryPublisher(),
             next_id=one.next_id,
         )
         for one in nodes

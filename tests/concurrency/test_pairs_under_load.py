@@ -22,7 +22,7 @@ from orders.settlement.batch import settle_batch
 from risk.audit.inputs import positions, symbols
 from risk.audit.reservations import reservations_are_exact
 from tests.concurrency.test_races import assert_reserved_is_explained, run
-from tests.factories.desk_jobs import list_job, special_job
+from tests.factories.advanced_jobs import list_job, special_job
 from tests.factories.market import Market, market_make
 from tests.factories.worker import Surroundings
 from tests.waiting import HANG_S
@@ -51,7 +51,7 @@ class Client:
         commit_batch(
             connection,
             jobs,
-            self.market.outbox,
+            self.market.publisher,
             next_id=self.ids.next_id,
             wait_for_locks=is_patient,
         )

@@ -157,7 +157,7 @@ def test_amend_of_an_order_that_ended_meanwhile_is_refused(
     market.submit(intake, market.cancel_job(MAKER, maker))
     run(around, worker)
     job = market.amend_job(MAKER, maker, Side.SELL, quantity_lots=20)
-    commit_batch(intake, [job], market.outbox, next_id=market.ids.next_id)
+    commit_batch(intake, [job], market.publisher, next_id=market.ids.next_id)
     assert isinstance(job.outcome, DomainError)
     assert job.outcome.code is Code.ORDER_NOT_OPEN
     assert_reserved_is_explained(market)

@@ -69,14 +69,14 @@ def test_two_processes_intakes_do_not_deadlock_on_shared_accounts(symbol: Symbol
     from exchange.domain.ids import IdGenerator
     from exchange.infra.database import connect
     from orders.intake.thread import Intake
-    from tests.factories.market import Market, Outbox, market_make
+    from tests.factories.market import Market, MemoryPublisher, market_make
 
     ids = [IdGenerator(node, _now_ms) for node in (1, 2)]
     market: Market = market_make(ids=ids[0], accounts=4)
     intakes = [
         Intake(
             open_connection=lambda: connect("test-intake"),
-            publisher=Outbox(),
+            publisher=MemoryPublisher(),
             next_id=one.next_id,
         )
         for one in ids

@@ -10,7 +10,7 @@ from exchange.domain.enums import Side
 from exchange.infra.database import connect
 from orders.intake.jobs import Job
 from orders.intake.thread import Intake
-from tests.factories.market import Market, Outbox
+from tests.factories.market import Market, MemoryPublisher
 from tests.waiting import HANG_S, wait_until
 
 
@@ -37,7 +37,7 @@ def intake_start(
 ) -> Intake:
     return Intake(
         open_connection=open_connection,
-        publisher=publisher or Outbox(),
+        publisher=publisher or MemoryPublisher(),
         next_id=market.ids.next_id,
         **bounds,
     )

@@ -1,4 +1,4 @@
-"""A small market of its own for a test: fresh assets, one partition, funded accounts.
+"""A small market for one test: fresh assets, one partition, funded accounts.
 
 Every market has assets and a partition that no other test uses, so that totals and sequences can
 be checked exactly without emptying tables. Orders go through the real intake batch.
@@ -35,8 +35,8 @@ TAKER_FEE_PPM = 1_000
 PARTITIONS = itertools.count(1_000)
 
 
-class Outbox:
-    """Stands for the command stream: keeps what intake published."""
+class MemoryPublisher:
+    """A CommandPublisher that keeps the published entries in memory."""
 
     def __init__(self) -> None:
         self.entries: list[StreamEntry] = []
@@ -45,6 +45,7 @@ class Outbox:
         self.entries.extend(entries)
 
     def take(self) -> list[bytes]:
+        """Return the payloads published since the last call, and forget them."""
         taken = [payload for _, payload in self.entries]
         self.entries.clear()
         return taken
@@ -60,7 +61,7 @@ class Market:
     base_id: int
     quote_id: int
     ids: IdGenerator
-    outbox: Outbox = field(default_factory=Outbox)
+    publisher: MemoryPublisher = field(default_factory=MemoryPublisher)
     client_ids: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @property
@@ -150,7 +151,7 @@ class Market:
     def submit(self, connection: psycopg.Connection, *jobs: Job) -> list[int]:
         """Run one intake batch; return the ids of the jobs' commands, all accepted."""
         deferred = commit_batch(
-            connection, jobs, self.outbox, next_id=self.ids.next_id, wait_for_locks=True
+            connection, jobs, self.publisher, next_id=self.ids.next_id, wait_for_locks=True
         )
         assert not deferred
         for job in jobs:

@@ -142,7 +142,7 @@ class Surroundings:
 
     def deliver(self) -> None:
         """Put what intake published onto the stream."""
-        self.stream.add(*self.market.outbox.take())
+        self.stream.add(*self.market.publisher.take())
 
     def start(self, owner: str = "") -> WorkerProcess:
         # Postgres may take a moment to notice that the one before has gone.

@@ -13,7 +13,7 @@ from risk.audit import books as book_checks
 from risk.audit.books import books_equal_checkpoints
 from risk.audit.inputs import positions, symbols
 from risk.audit.reservations import reservations_are_exact
-from tests.factories.desk_rows import DeskRows
+from tests.factories.partition_rows import PartitionRows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,75 +22,75 @@ PAIR_TRADER, BUYER, SELLER, FREE_BUYER = 31, 41, 51, 61
 
 
 @pytest.fixture
-def rows(db: psycopg.Connection) -> DeskRows:
+def rows(db: psycopg.Connection) -> PartitionRows:
     """Orders of every type; a snapshot in the middle, so that a part of the journal is replayed."""
-    desk = DeskRows(db)
-    desk.enter(1, m.SELL, 10, 10_000)
-    desk.enter(2, m.BUY, 4, 10_000)  # the last price
-    desk.enter(11, m.SELL, 90, 10_200, terms=m.Terms(display_lots=10))
-    desk.enter(12, m.BUY, 5, 9_800, terms=m.Terms(expire_ms=DUE_MS), owner_tag=7)
-    desk.enter(13, m.BUY, 5, 10_300, terms=m.Terms(m.TRIGGER_STOP, 10_250, m.SOURCE_BEST))
-    desk.enter(14, m.SELL, 5, 9_000, market=True, terms=m.Terms(m.TRIGGER_STOP, 9_500))
-    desk.enter(15, m.BUY, 5, 9_700, market=True, terms=m.Terms(m.TRIGGER_TAKE, 9_600))
+    partition = PartitionRows(db)
+    partition.enter(1, m.SELL, 10, 10_000)
+    partition.enter(2, m.BUY, 4, 10_000)  # the last price
+    partition.enter(11, m.SELL, 90, 10_200, terms=m.Terms(display_lots=10))
+    partition.enter(12, m.BUY, 5, 9_800, terms=m.Terms(expire_ms=DUE_MS), owner_tag=7)
+    partition.enter(13, m.BUY, 5, 10_300, terms=m.Terms(m.TRIGGER_STOP, 10_250, m.SOURCE_BEST))
+    partition.enter(14, m.SELL, 5, 9_000, market=True, terms=m.Terms(m.TRIGGER_STOP, 9_500))
+    partition.enter(15, m.BUY, 5, 9_700, market=True, terms=m.Terms(m.TRIGGER_TAKE, 9_600))
     trail = m.Terms(m.TRIGGER_TRAILING, trail_ppm=20_000, activation_ticks=10_400)
-    desk.enter(16, m.SELL, 5, 9_000, market=True, terms=trail, self_trade=m.STP_DECREMENT)
-    desk.commit(image=True)
+    partition.enter(16, m.SELL, 5, 9_000, market=True, terms=trail, self_trade=m.STP_DECREMENT)
+    partition.commit(image=True)
     stop = m.Terms(m.TRIGGER_STOP, 9_400)
-    desk.enter_list(
+    partition.enter_list(
         930,
         m.OCO,
-        desk.place(31, m.SELL, 6, 10_500, account_id=PAIR_TRADER),
-        desk.place(32, m.SELL, 8, 9_300, account_id=PAIR_TRADER, terms=stop),
+        partition.place(31, m.SELL, 6, 10_500, account_id=PAIR_TRADER),
+        partition.place(32, m.SELL, 8, 9_300, account_id=PAIR_TRADER, terms=stop),
     )
-    desk.enter_list(  # a buy that pays its pair of sells; 3 of 20 are bought
+    partition.enter_list(  # a buy that pays its pair of sells; 3 of 20 are bought
         940,
         m.OTOCO,
-        desk.place(41, m.BUY, 20, 9_990, account_id=BUYER),
-        desk.place(42, m.SELL, 10, 10_900, account_id=BUYER),
-        desk.place(43, m.SELL, 20, 9_300, account_id=BUYER, terms=stop),
+        partition.place(41, m.BUY, 20, 9_990, account_id=BUYER),
+        partition.place(42, m.SELL, 10, 10_900, account_id=BUYER),
+        partition.place(43, m.SELL, 20, 9_300, account_id=BUYER, terms=stop),
     )
-    desk.enter_list(  # a sell that pays its buy; 5 of 20 are sold
+    partition.enter_list(  # a sell that pays its buy; 5 of 20 are sold
         950,
         m.OTO,
-        desk.place(51, m.SELL, 20, 10_010, account_id=SELLER),
-        desk.place(52, m.BUY, 10, 9_000, account_id=SELLER),
+        partition.place(51, m.SELL, 20, 10_010, account_id=SELLER),
+        partition.place(52, m.BUY, 10, 9_000, account_id=SELLER),
     )
-    desk.enter_list(  # a buy after a buy pays for itself
+    partition.enter_list(  # a buy after a buy pays for itself
         960,
         m.OTO,
-        desk.place(61, m.BUY, 3, 9_500, account_id=FREE_BUYER),
-        desk.place(62, m.BUY, 2, 9_400, account_id=FREE_BUYER),
+        partition.place(61, m.BUY, 3, 9_500, account_id=FREE_BUYER),
+        partition.place(62, m.BUY, 2, 9_400, account_id=FREE_BUYER),
     )
-    desk.enter(71, m.SELL, 3, 9_990)
-    desk.enter(72, m.BUY, 11, 10_010)
-    desk.commit()
-    desk.rows_write()
-    return desk
+    partition.enter(71, m.SELL, 3, 9_990)
+    partition.enter(72, m.BUY, 11, 10_010)
+    partition.commit()
+    partition.rows_write()
+    return partition
 
 
-def corrupt(rows: DeskRows, statement: str, *params: object) -> None:
+def corrupt(rows: PartitionRows, statement: str, *params: object) -> None:
     with rows.connection.transaction():
         rows.connection.execute("SET LOCAL session_replication_role = replica")
         assert rows.connection.execute(statement, params).rowcount > 0
 
 
-def in_snapshot(rows: DeskRows, check, **options):  # type: ignore[no-untyped-def]
+def in_snapshot(rows: PartitionRows, check, **options):  # type: ignore[no-untyped-def]
     db = rows.connection
     with db.transaction():
         return check(db, positions(db), symbols(db), **options)
 
 
-def b3(rows: DeskRows, *, full: bool = False) -> list[str]:
+def b3(rows: PartitionRows, *, full: bool = False) -> list[str]:
     report = in_snapshot(rows, books_equal_checkpoints, full=full)
     assert not report.skipped
     return [breach.detail for breach in report.breaches]
 
 
-def l5(rows: DeskRows) -> list[str]:
+def l5(rows: PartitionRows) -> list[str]:
     return [breach.detail for breach in in_snapshot(rows, reservations_are_exact)]
 
 
-def test_every_type_of_order_is_green(rows: DeskRows) -> None:
+def test_every_type_of_order_is_green(rows: PartitionRows) -> None:
     assert rows.brought_in_atoms(rows.id(41)) == rows.units.base_atoms(3)
     assert rows.brought_in_atoms(rows.id(51)) > 0
     assert b3(rows) == []
@@ -199,7 +199,7 @@ B3_ROWS = [
 
 @pytest.mark.parametrize(("case", "statement", "told"), B3_ROWS, ids=[row[0] for row in B3_ROWS])
 def test_b3_finds_a_row_that_is_not_the_engines(
-    rows: DeskRows, case: str, statement: str, told: str
+    rows: PartitionRows, case: str, statement: str, told: str
 ) -> None:
     ids = {str(number): rows.id(number) for number in (*range(11, 17), 31, 32)}
     with rows.connection.transaction():
@@ -210,17 +210,17 @@ def test_b3_finds_a_row_that_is_not_the_engines(
     assert len(found) <= 2, "nothing else is accused"
 
 
-def snapshot_put(rows: DeskRows, snapshot: bytes) -> None:
+def snapshot_put(rows: PartitionRows, snapshot: bytes) -> None:
     corrupt(rows, "UPDATE orders_engineimage SET image = %s", snapshot)
 
 
-def snapshot_of(rows: DeskRows):  # type: ignore[no-untyped-def]
+def snapshot_of(rows: PartitionRows):  # type: ignore[no-untyped-def]
     row = rows.connection.execute("SELECT image FROM orders_engineimage").fetchone()
     assert row is not None
     return snapshot_decode(row[0])
 
 
-def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
+def test_b3_finds_an_image_that_lies_about_an_order(rows: PartitionRows) -> None:
     engine = snapshot_of(rows)
     resting = engine.book(rows.units.symbol_id).orders[rows.id(12)]
     engine.book(rows.units.symbol_id).reduce(resting, 1)
@@ -230,36 +230,36 @@ def test_b3_finds_an_image_that_lies_about_an_order(rows: DeskRows) -> None:
     assert any("differ from the checkpoint" in detail for detail in found)
 
 
-def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: DeskRows) -> None:
+def test_b3_finds_an_image_that_lies_about_what_no_row_has(rows: PartitionRows) -> None:
     """Where a trailing stop stands, and a cancel-after, are in no row: the hash has them."""
     engine = snapshot_of(rows)
-    desk = engine.book(rows.units.symbol_id).advanced
-    assert desk is not None
-    desk.cancel_after[9, 0] = DUE_MS
+    advanced = engine.book(rows.units.symbol_id).advanced
+    assert advanced is not None
+    advanced.cancel_after[9, 0] = DUE_MS
     snapshot_put(rows, snapshot_encode(engine))
     assert [detail.split(": ")[1] for detail in b3(rows)] == [
         f"open orders differ from the checkpoint at {rows.engine.sequence}"
     ]
 
 
-def test_b3_finds_a_book_that_breaks_an_invariant(rows: DeskRows) -> None:
+def test_b3_finds_a_book_that_breaks_an_invariant(rows: PartitionRows) -> None:
     engine = snapshot_of(rows)
     engine.book(rows.units.symbol_id).orders[rows.id(12)].priority = engine.sequence + 1_000
     snapshot_put(rows, snapshot_encode(engine))
     assert any("breaks an invariant" in detail for detail in b3(rows))
 
 
-def test_b3_finds_a_market_order_that_rests_in_an_open_book(rows: DeskRows) -> None:
+def test_b3_finds_a_market_order_that_rests_in_an_open_book(rows: PartitionRows) -> None:
     """Rule 20.10."""
     engine = snapshot_of(rows)
-    desk = engine.book(rows.units.symbol_id).advanced
-    assert desk is not None
-    desk.at_open.add(rows.id(12))
+    advanced = engine.book(rows.units.symbol_id).advanced
+    assert advanced is not None
+    advanced.at_open.add(rows.id(12))
     snapshot_put(rows, snapshot_encode(engine))
     assert any("no market order outlives its auction" in detail for detail in b3(rows))
 
 
-def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: DeskRows) -> None:
+def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: PartitionRows) -> None:
     engine = snapshot_of(rows)
     book = engine.book(rows.units.symbol_id)
     book.remove(book.orders[rows.id(1)])
@@ -269,24 +269,24 @@ def test_b3_finds_an_image_that_makes_the_journal_untrue(rows: DeskRows) -> None
 
 
 @pytest.mark.parametrize("snapshot", [b"", b"\x93\x01", b"\x93\x09\x00\x90", b"nonsense"])
-def test_b3_finds_a_snapshot_that_nobody_can_load(rows: DeskRows, snapshot: bytes) -> None:
+def test_b3_finds_a_snapshot_that_nobody_can_load(rows: PartitionRows, snapshot: bytes) -> None:
     snapshot_put(rows, snapshot)
     [detail] = b3(rows)
     assert "cannot be loaded" in detail
 
 
-def test_b3_finds_an_image_of_another_moment(rows: DeskRows) -> None:
+def test_b3_finds_an_image_of_another_moment(rows: PartitionRows) -> None:
     corrupt(rows, "UPDATE orders_engineimage SET last_seq = last_seq - 1")
     [detail] = b3(rows)
     assert "cannot be loaded" in detail
 
 
-def test_b3_finds_that_all_images_are_gone(rows: DeskRows) -> None:
+def test_b3_finds_that_all_images_are_gone(rows: PartitionRows) -> None:
     corrupt(rows, "DELETE FROM orders_engineimage")
     assert any("no engine snapshot says how" in detail for detail in b3(rows))
 
 
-def test_b3_takes_the_newest_image_that_is_not_after_the_checkpoint(rows: DeskRows) -> None:
+def test_b3_takes_the_newest_image_that_is_not_after_the_checkpoint(rows: PartitionRows) -> None:
     rows.connection.execute(
         "INSERT INTO orders_engineimage (partition_id, last_seq, image, created_at)"
         " VALUES (1, %s, 'of tomorrow', now())",
@@ -295,26 +295,26 @@ def test_b3_takes_the_newest_image_that_is_not_after_the_checkpoint(rows: DeskRo
     assert b3(rows) == []
 
 
-def test_b3_finds_a_journal_that_does_not_follow_the_image(rows: DeskRows) -> None:
+def test_b3_finds_a_journal_that_does_not_follow_the_image(rows: PartitionRows) -> None:
     corrupt(rows, "UPDATE orders_enginejournal SET first_seq = first_seq + 1 WHERE first_seq > 1")
     [detail] = b3(rows)
     assert "no way to replay it" in detail
 
 
-def test_b3_finds_a_journal_that_ends_before_the_checkpoint(rows: DeskRows) -> None:
+def test_b3_finds_a_journal_that_ends_before_the_checkpoint(rows: PartitionRows) -> None:
     corrupt(rows, "DELETE FROM orders_enginejournal WHERE first_seq > 1")
     [detail] = b3(rows)
     assert "the journal ends at" in detail
 
 
-def test_b3_finds_a_checkpoint_of_another_state(rows: DeskRows) -> None:
+def test_b3_finds_a_checkpoint_of_another_state(rows: PartitionRows) -> None:
     corrupt(rows, "UPDATE orders_enginepartition SET state_hash = reverse(state_hash)")
     [detail] = b3(rows)
     assert "differ from the checkpoint" in detail
 
 
 def test_b3_says_when_an_image_is_too_old_to_replay_from(
-    rows: DeskRows, monkeypatch: pytest.MonkeyPatch
+    rows: PartitionRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(book_checks, "REPLAYED_MAX", 1)
     report = in_snapshot(rows, books_equal_checkpoints, full=False)
@@ -400,7 +400,7 @@ L5_ROWS = [
 
 @pytest.mark.parametrize(("case", "statement", "told"), L5_ROWS, ids=[row[0] for row in L5_ROWS])
 def test_l5_finds_a_reservation_that_is_not_what_its_order_requires(
-    rows: DeskRows, case: str, statement: str, told: str
+    rows: PartitionRows, case: str, statement: str, told: str
 ) -> None:
     ids = {str(number): rows.id(number) for number in (11, 14, 16, 31, 32, 42, 43, 52, 61, 62)}
     rows.connection.execute(statement, ids)
@@ -409,7 +409,7 @@ def test_l5_finds_a_reservation_that_is_not_what_its_order_requires(
     assert len(found) <= 2, "nothing else is accused"
 
 
-def test_l5_leaves_a_pool_alone_while_one_of_it_is_not_settled(rows: DeskRows) -> None:
+def test_l5_leaves_a_pool_alone_while_one_of_it_is_not_settled(rows: PartitionRows) -> None:
     rows.connection.execute(
         "UPDATE wallets_reservation SET amount = 0.0002 WHERE order_id = %s", (rows.id(31),)
     )
@@ -421,7 +421,7 @@ def test_l5_leaves_a_pool_alone_while_one_of_it_is_not_settled(rows: DeskRows) -
 
 
 def test_l5_leaves_a_paid_order_alone_while_a_fill_of_its_payer_is_not_settled(
-    rows: DeskRows,
+    rows: PartitionRows,
 ) -> None:
     rows.connection.execute(
         "UPDATE wallets_reservation SET amount = 0 WHERE order_id = %s", (rows.id(42),)
@@ -433,7 +433,7 @@ def test_l5_leaves_a_paid_order_alone_while_a_fill_of_its_payer_is_not_settled(
     assert l5(rows) == []
 
 
-def settled_before(rows: DeskRows) -> None:
+def settled_before(rows: PartitionRows) -> None:
     """Let the last journal row be unsettled."""
     rows.connection.execute(
         "UPDATE orders_settlementcursor SET last_seq = (SELECT max(first_seq) - 1"
@@ -441,7 +441,7 @@ def settled_before(rows: DeskRows) -> None:
     )
 
 
-def test_l5_counts_the_extra_of_an_amend_on_its_way_in_a_pool_once(rows: DeskRows) -> None:
+def test_l5_counts_the_extra_of_an_amend_on_its_way_in_a_pool_once(rows: PartitionRows) -> None:
     amend_id = rows.id(90)
     rows.connection.execute(
         "INSERT INTO orders_command (id, partition_id, kind, symbol_id, order_id, payload,"

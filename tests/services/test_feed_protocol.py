@@ -57,7 +57,7 @@ def test_bucket_allows_a_burst_and_then_the_rate() -> None:
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]
 
 
-def test_outbox_past_its_frames_asks_to_be_closed() -> None:
+def test_send_queue_past_its_frames_asks_to_be_closed() -> None:
     send_queue = SendQueue()
     for _ in range(FRAMES_MAX):
         send_queue.put("x")
@@ -66,14 +66,14 @@ def test_outbox_past_its_frames_asks_to_be_closed() -> None:
     assert send_queue.close_code is CloseCode.TOO_SLOW
 
 
-def test_outbox_past_its_size_asks_to_be_closed() -> None:
+def test_send_queue_past_its_size_asks_to_be_closed() -> None:
     send_queue = SendQueue()
     send_queue.put("x" * CHARS_MAX)
     send_queue.put("x")
     assert send_queue.close_code is CloseCode.TOO_SLOW
 
 
-def test_outbox_holds_frames_back_while_the_transport_is_full() -> None:
+def test_send_queue_holds_frames_back_while_the_transport_is_full() -> None:
     async def scenario() -> None:
         send_queue = SendQueue()
         send_queue.put("first")
@@ -87,7 +87,7 @@ def test_outbox_holds_frames_back_while_the_transport_is_full() -> None:
     asyncio.run(scenario())
 
 
-def test_closing_an_outbox_frees_a_writer_that_waits_for_room() -> None:
+def test_closing_a_send_queue_frees_a_writer_that_waits_for_room() -> None:
     async def scenario() -> None:
         send_queue = SendQueue()
         send_queue.put("first")

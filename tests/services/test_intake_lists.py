@@ -65,7 +65,7 @@ def list_job(
 
 
 def run(market: Market, db: psycopg.Connection, *jobs: Job) -> list[Job]:
-    return commit_batch(db, jobs, market.outbox, next_id=market.ids.next_id, wait_for_locks=True)
+    return commit_batch(db, jobs, market.publisher, next_id=market.ids.next_id, wait_for_locks=True)
 
 
 def accepted(job: ListJob) -> AcceptedList:
@@ -96,7 +96,7 @@ def nothing_is_there(market: Market) -> bool:
     tables: list[Any] = [Order, ClientOrderId, OrderList, Command, Reservation]
     return (
         not any(table.objects.exists() for table in tables)
-        and not market.outbox.entries
+        and not market.publisher.entries
         and not Balance.objects.filter(reserved__gt=0).exists()
     )
 
@@ -115,7 +115,7 @@ def test_a_list_is_rows_under_ascending_ids_and_one_command(
     assert [one.pk, *order_ids] == sorted([one.pk, *order_ids])
     assert set(Order.objects.values_list("list_id", flat=True)) == {one.pk}
     assert [order["id"] for order in accepted(job).orders] == order_ids
-    [payload] = market.outbox.take()
+    [payload] = market.publisher.take()
     command = decode_command(payload)
     assert isinstance(command, PlaceList)
     assert [place.order_id for place in command.orders] == order_ids
@@ -217,7 +217,7 @@ def test_the_same_list_again_is_the_same_list(market: Market, db: psycopg.Connec
         assert accepted(again).is_replay
         assert accepted(again).list_id == first.command_id
         assert [row["client_order_id"] for row in accepted(again).orders] == names
-    assert (Order.objects.count(), len(market.outbox.entries)) == (2, 1)
+    assert (Order.objects.count(), len(market.publisher.entries)) == (2, 1)
 
 
 def test_a_refused_list_twice_in_one_batch_is_refused_twice(
@@ -244,13 +244,13 @@ def test_client_ids_of_another_list_are_a_conflict(
     market: Market, db: psycopg.Connection, names: list[str], fingerprint: str, field: str
 ) -> None:
     run(market, db, list_job(market, OCO, PAIR, names=["a", "b"]))
-    market.outbox.take()
+    market.publisher.take()
     other = list_job(market, OCO, PAIR, names=names, fingerprint=fingerprint)
     run(market, db, other)
     assert isinstance(other.outcome, DomainError)
     assert (other.outcome.code, other.outcome.field) == (Code.ORDER_CLIENT_ID_CONFLICT, field)
     assert set(ClientOrderId.objects.values_list("client_order_id", flat=True)) == {"a", "b"}
-    assert not market.outbox.entries
+    assert not market.publisher.entries
     assert reserved(market, market.base_id) == Decimal("0.03")
 
 
@@ -287,7 +287,7 @@ def test_a_list_on_a_locked_balance_waits_and_gives_its_client_ids_up(
     job = list_job(market, OCO, PAIR)
     with connect("test-locker") as locker, locker.transaction():
         locker.execute("SELECT 1 FROM wallets_balance FOR UPDATE")
-        deferred = commit_batch(db, [job], market.outbox, next_id=market.ids.next_id)
+        deferred = commit_batch(db, [job], market.publisher, next_id=market.ids.next_id)
     assert deferred == [job]
     assert nothing_is_there(market)
     run(market, db, job)
@@ -339,7 +339,7 @@ def test_an_amend_waits_for_both_reservations_of_its_pair(
         locker.execute(
             "SELECT 1 FROM wallets_reservation WHERE order_id = %s FOR UPDATE", (second,)
         )
-        assert commit_batch(db, [change], market.outbox, next_id=market.ids.next_id) == [change]
+        assert commit_batch(db, [change], market.publisher, next_id=market.ids.next_id) == [change]
     run(market, db, change)
     assert isinstance(change.outcome, Accepted)
 

@@ -135,7 +135,7 @@ def test_the_row_gives_the_very_command_that_was_published(
 ) -> None:
     kind, options = CASES[case]
     market.submit(db, job_of(market, side, kind, **options))
-    [payload] = market.outbox.take()
+    [payload] = market.publisher.take()
     units = units_load(db, market.partition_id)
     accepted = UnsequencedRows(
         db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms

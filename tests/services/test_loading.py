@@ -21,7 +21,7 @@ from orders.recording.unsequenced import UnsequencedRows
 from orders.recovery.engine import LOADING_LEASE_S
 from orders.recovery.lease import lease_acquire
 from orders.recovery.partition import Loaded, partition_load
-from tests.factories.desk_jobs import list_job, special_job, submit
+from tests.factories.advanced_jobs import list_job, special_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock
 from tests.lab.bench.recovery import ORDERS_PER_LEVEL, Crowd
@@ -56,7 +56,7 @@ def test_a_row_gives_the_very_command_that_intake_published(
     options: dict[str, Any],
 ) -> None:
     market.submit(db, market.place_job(0, side, lots, 123, **options))
-    [payload] = market.outbox.take()
+    [payload] = market.publisher.take()
     units = units_load(db, market.partition_id)
     accepted = UnsequencedRows(
         db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
@@ -90,7 +90,7 @@ def test_a_row_with_terms_gives_the_very_command_that_intake_published(
     job = special_job(market, 0, SELL, 7, 123, **options)
     job.group_id = 11
     submit(market, db, job)
-    [payload] = market.outbox.take()
+    [payload] = market.publisher.take()
     published = decode_command(payload)
     assert isinstance(published, Place)
     assert published.group_id == 11
@@ -114,7 +114,7 @@ def test_a_lists_rows_give_the_very_command_that_intake_published(
     if kind is ListKind.OTO:
         orders.pop()
     submit(market, db, list_job(market, 0, kind, *orders))
-    [payload] = market.outbox.take()
+    [payload] = market.publisher.take()
     units = units_load(db, market.partition_id)
     accepted = UnsequencedRows(
         db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms
@@ -127,7 +127,7 @@ def test_other_commands_come_back_from_their_rows(
 ) -> None:
     order_id = market.place(db, 0, SELL, 5, 100)
     market.submit(db, market.cancel_job(0, order_id), market.cancel_all_job(0))
-    published = [decode_command(payload) for payload in market.outbox.take()]
+    published = [decode_command(payload) for payload in market.publisher.take()]
     units = units_load(db, market.partition_id)
     accepted = UnsequencedRows(
         db, partition_id=market.partition_id, units=units, now_ms=clock.now_ms

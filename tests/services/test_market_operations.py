@@ -16,7 +16,7 @@ from orders.markets.rules import symbol_rules_converge, symbol_rules_send
 from orders.markets.schedules import schedules_run
 from orders.markets.states import symbol_state_request
 from orders.models import Command, Order, ScheduledState, Trade
-from tests.factories.market import Market, Outbox
+from tests.factories.market import Market, MemoryPublisher
 from tests.factories.worker import TestClock, WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,7 +86,7 @@ def test_a_day_by_the_clock_gathers_orders_and_opens_with_one_price(
     orders: list[int] = []
     for state, at in day:
         due = datetime.combine(MONDAY.date(), at, UTC)
-        assert schedules_run(db, market.ids, Outbox(), due + timedelta(seconds=1)) == 1
+        assert schedules_run(db, market.ids, MemoryPublisher(), due + timedelta(seconds=1)) == 1
         obey(worker, clock)
         assert state_of(market) == state
         if state != "open":
@@ -108,7 +108,9 @@ def test_a_halt_outlives_the_clock(
     for hours, is_obeyed in ((9, False), (24 * 7 + 9, True)):
         if is_obeyed:
             obey(worker, clock)
-        assert schedules_run(db, market.ids, Outbox(), MONDAY + timedelta(hours=hours)) == 0
+        assert (
+            schedules_run(db, market.ids, MemoryPublisher(), MONDAY + timedelta(hours=hours)) == 0
+        )
     assert state_of(market) == "halt"
 
 

@@ -19,8 +19,8 @@ from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.recording.changes import BatchChanges
 from orders.recording.rows import order_statements
-from tests.factories.desk import Desk, stop_limit_job
 from tests.factories.market import Market
+from tests.factories.partition import Partition, stop_limit_job
 from wallets import locks, reserving
 from wallets.locks import BALANCES_APPLY
 
@@ -34,9 +34,11 @@ def plan(db: psycopg.Connection, statement: Composable, params: Any) -> str:
     return "\n".join(line for (line,) in rows)
 
 
-def test_the_orders_of_a_batch_are_found_one_by_one(db: psycopg.Connection, desk: Desk) -> None:
+def test_the_orders_of_a_batch_are_found_one_by_one(
+    db: psycopg.Connection, partition: Partition
+) -> None:
     """Bounds on the ids once made it read all between them, again for each order."""
-    [order_id] = desk.send(stop_limit_job(desk.market, Side.SELL, 5, 80, 90))
+    [order_id] = partition.send(stop_limit_job(partition.market, Side.SELL, 5, 80, 90))
     columns = [column.name for column in db.execute("SELECT * FROM orders_order").description or ()]
     others = ", ".join(f'"{name}"' for name in columns if name != "id")
     db.execute(
@@ -45,9 +47,9 @@ def test_the_orders_of_a_batch_are_found_one_by_one(db: psycopg.Connection, desk
     )
     changes = BatchChanges({})
     for number in range(ROWS):
-        change = changes.change(order_id + number, desk.market.symbol_id)
+        change = changes.change(order_id + number, partition.market.symbol_id)
         change.status = OrderStatus.CANCELLED
-    texts = SymbolText(desk.market.rules.units)
+    texts = SymbolText(partition.market.rules.units)
     [(statement, params)] = order_statements(changes, lambda _: texts, datetime.now(UTC))
 
     text = plan(db, statement, params)
@@ -56,7 +58,9 @@ def test_the_orders_of_a_batch_are_found_one_by_one(db: psycopg.Connection, desk
     assert "Materialize" not in text
 
 
-def test_balances_are_found_by_account_and_asset(db: psycopg.Connection, desk: Desk) -> None:
+def test_balances_are_found_by_account_and_asset(
+    db: psycopg.Connection, partition: Partition
+) -> None:
     """By the asset alone it once read everybody's balance, for each of them."""
     text = plan(
         db,

@@ -81,7 +81,7 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 
 
 def publish(client: redis.Redis, market: Market) -> None:
-    for payload in market.outbox.take():
+    for payload in market.publisher.take():
         client.xadd(commands_stream(market.partition_id), {FIELD: payload})
 
 
@@ -253,7 +253,7 @@ def test_all_of_redis_may_be_lost_while_orders_come_in(
     wait_until(lambda: epoch(db, market) == 1)
     for turn in range(3):
         order_id = market.place(db, 0, Side.SELL, 5, 100 + turn)
-        market.outbox.take() if turn == 1 else publish(client, market)
+        market.publisher.take() if turn == 1 else publish(client, market)
         if turn == 2:
             client.delete(commands_stream(market.partition_id))
         wait_until(partial(is_open, db, order_id))

@@ -23,7 +23,7 @@ from orders.markets.halts import halt_request
 from orders.markets.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
 from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command, ScheduledState
-from tests.factories.market import Outbox
+from tests.factories.market import MemoryPublisher
 from tests.factories.models import SymbolFactory
 from tests.waiting import HANG_S
 
@@ -109,7 +109,7 @@ def plan(symbol: Symbol, state: SymbolState, at: time = time(9, 0), **changes: o
 
 
 def run(connection: psycopg.Connection, now: datetime = NINE) -> int:
-    return schedules_run(connection, process_ids(), Outbox(), now)
+    return schedules_run(connection, process_ids(), MemoryPublisher(), now)
 
 
 def sent(symbol: Symbol) -> list[str]:
@@ -131,15 +131,15 @@ def mark(schedule_id: int) -> datetime | None:
 def test_what_is_due_becomes_one_command_and_is_announced(rig: psycopg.Connection) -> None:
     symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.PRE_OPEN)
     schedule_id = plan(symbol, SymbolState.OPEN)
-    outbox = Outbox()
-    assert schedules_run(rig, process_ids(), outbox, NINE - SECOND) == 0
-    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
+    publisher = MemoryPublisher()
+    assert schedules_run(rig, process_ids(), publisher, NINE - SECOND) == 0
+    assert schedules_run(rig, process_ids(), publisher, NINE) == 1
     row = Command.objects.get()
     assert (row.requested_by, row.engine_seq) == (None, None)
     assert row.note == f"schedule {schedule_id}: open at 09:00:00 UTC"
-    assert outbox.entries == [(1, bytes(row.payload))]
+    assert publisher.entries == [(1, bytes(row.payload))]
     assert mark(schedule_id) == NINE
-    assert schedules_run(rig, process_ids(), outbox, NINE + SECOND) == 0
+    assert schedules_run(rig, process_ids(), publisher, NINE + SECOND) == 0
     assert sent(symbol) == ["open"]
 
 
@@ -234,7 +234,7 @@ def test_a_state_that_holds_already_is_not_sent(rig: psycopg.Connection) -> None
     assert mark(schedule_id) == NINE
 
 
-class LookedAt(Outbox):
+class LookedAt(MemoryPublisher):
     """Asks for a halt from elsewhere at the moment when a schedule's command is announced."""
 
     def __init__(self, symbol: Symbol) -> None:
@@ -262,10 +262,10 @@ class LookedAt(Outbox):
 def test_a_halt_asked_for_while_a_schedule_is_sent_comes_after_it(rig: psycopg.Connection) -> None:
     symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
-    outbox = LookedAt(symbol)
-    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
-    outbox.asker.join(HANG_S)
-    assert outbox.was_waiting, "it waits until the schedule's command is on its way"
+    publisher = LookedAt(symbol)
+    assert schedules_run(rig, process_ids(), publisher, NINE) == 1
+    publisher.asker.join(HANG_S)
+    assert publisher.was_waiting, "it waits until the schedule's command is on its way"
     assert sent(symbol) == ["open", "halt"]
     assert symbol_state_ahead(symbol.pk) is SymbolState.HALT
 
@@ -281,13 +281,13 @@ def test_two_processes_at_the_same_moment_send_one_command(rig: psycopg.Connecti
         plan(symbol, SymbolState.AUCTION_CUTOFF, time(8, 59))
     start = threading.Barrier(4)
     counts: list[int] = []
-    outboxes = [Outbox() for _ in range(4)]
+    publishers = [MemoryPublisher() for _ in range(4)]
 
     def work(number: int) -> None:
         ids = IdGenerator(900 + number, lambda: int(NINE.timestamp() * 1_000))
         with connect("test-schedules") as own:
             start.wait(HANG_S)
-            counts.append(schedules_run(own, ids, outboxes[number], NINE))
+            counts.append(schedules_run(own, ids, publishers[number], NINE))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -295,7 +295,7 @@ def test_two_processes_at_the_same_moment_send_one_command(rig: psycopg.Connecti
     for thread in threads:
         thread.join(HANG_S)
     assert sorted(counts) == [0, 0, 0, 6]
-    assert sum(len(outbox.entries) for outbox in outboxes) == 6
+    assert sum(len(publisher.entries) for publisher in publishers) == 6
     for symbol in symbols:
         assert sent(symbol) == ["auction_cutoff", "open"]
 
@@ -320,7 +320,7 @@ def test_a_run_that_dies_before_its_commit_leaves_all_of_it_to_the_next(
             raise Broken from None
 
     with pytest.raises(Broken):
-        schedules_run(rig, IdGenerator(901, time_ms), Outbox(), NINE)
+        schedules_run(rig, IdGenerator(901, time_ms), MemoryPublisher(), NINE)
     assert sent(symbol) == []
     assert mark(first) == NINE - timedelta(hours=1)
     assert run(rig) == 2
@@ -370,7 +370,7 @@ def test_an_auction_that_a_schedule_began_is_ended_by_the_next(rig: psycopg.Conn
     assert sent(symbol) == ["auction", "open"]
 
 
-class FaultMeanwhile(Outbox):
+class FaultMeanwhile(MemoryPublisher):
     """The worker halts the symbol for a fault while a schedule's command is announced."""
 
     def __init__(self, symbol: Symbol) -> None:
@@ -398,10 +398,10 @@ def test_a_halt_by_the_worker_comes_after_a_schedule_that_looked_before_it(
 ) -> None:
     symbol = SymbolFactory.create(code="BTC-USDT", state=SymbolState.AUCTION)
     plan(symbol, SymbolState.OPEN)
-    outbox = FaultMeanwhile(symbol)
-    assert schedules_run(rig, process_ids(), outbox, NINE) == 1
-    outbox.worker.join(30)
-    assert outbox.was_waiting
+    publisher = FaultMeanwhile(symbol)
+    assert schedules_run(rig, process_ids(), publisher, NINE) == 1
+    publisher.worker.join(30)
+    assert publisher.was_waiting
     assert sent(symbol) == ["open", "halt"]
 
 

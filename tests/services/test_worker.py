@@ -73,7 +73,7 @@ def test_doubled_and_garbage_entries_change_nothing(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     sell = market.place(db, 0, SELL, 5, 100)
-    [entry] = market.outbox.take()
+    [entry] = market.publisher.take()
     unknown = decode_command(entry)
     assert isinstance(unknown, Place)
     unknown.command_id = unknown.order_id = market.ids.next_id()
@@ -91,7 +91,7 @@ def test_of_an_entry_only_the_id_is_believed(
     around: Surroundings, market: Market, db: psycopg.Connection
 ) -> None:
     sell = market.place(db, 0, SELL, 5, 100)
-    forged = decode_command(market.outbox.take()[0])
+    forged = decode_command(market.publisher.take()[0])
     assert isinstance(forged, Place)
     forged.account_id = market.account_ids[1]
     forged.quantity_lots = 5_000
@@ -127,7 +127,7 @@ def test_lost_entries_are_swept(
     process.run(1)
     first = market.place(db, 0, SELL, 5, 100)
     second = market.place(db, 0, SELL, 5, 100)
-    market.outbox.take()  # lost
+    market.publisher.take()  # lost
     young = process.worker.unsequenced.sweep(age_ms=SWEEP_AGE_MS, limit=10)
     assert young == [], "younger rows are most likely still on their way"
     around.clock.sleep_ms(SWEEP_EVERY_MS)
@@ -175,7 +175,7 @@ def test_a_cancel_before_its_own_order_waits_for_it(
     process = around.start()
     process.run(1)
     sell = market.place(db, 0, SELL, 5, 100)
-    market.outbox.take()  # the order's entry is lost, its cancel's arrives
+    market.publisher.take()  # the order's entry is lost, its cancel's arrives
     market.submit(db, market.cancel_job(0, sell))
     around.deliver()
     assert process.run(1) == 2
@@ -187,7 +187,7 @@ def test_a_cancel_that_overtook_its_order_in_the_stream_comes_after_it(
 ) -> None:
     sell = market.place(db, 0, SELL, 5, 100)
     market.submit(db, market.cancel_job(0, sell))
-    first, second = market.outbox.take()
+    first, second = market.publisher.take()
     around.stream.add(second, first)
     process = around.start()
     assert process.run() == 2
@@ -201,7 +201,7 @@ def test_cancel_all_takes_orders_that_were_accepted_before_it(
     process.run(1)
     mine = market.place(db, 0, SELL, 5, 100)
     other = market.place(db, 1, SELL, 5, 100)
-    market.outbox.take()
+    market.publisher.take()
     market.submit(db, market.cancel_all_job(0))
     around.deliver()
     process.run(1)
@@ -504,7 +504,7 @@ def test_a_resume_that_waited_longer_does_not_undo_a_halt(
     market.submit(db, market.state_job(HALT))
     market.submit(db, market.state_job(OPEN))
     market.submit(db, market.state_job(HALT))
-    market.outbox.take()
+    market.publisher.take()
     buy = market.place(db, 1, BUY, 5, 100)
     around.deliver()
     process = around.start()

@@ -14,7 +14,7 @@ from matching.worker.ports import EngineFailed
 from matching.worker.sequencer import CONTINUES_PER_BATCH_MAX
 from orders.commands.build import cancel_all_command
 from orders.intake.jobs import CommandJob
-from tests.factories.desk_jobs import (
+from tests.factories.advanced_jobs import (
     cancel_after_job,
     list_job,
     oco_job,
@@ -61,7 +61,7 @@ def test_a_list_whose_entry_is_lost_is_swept_as_a_whole(
     process = around.start()
     process.run(1)
     submit(market, db, oco_job(market, 0, 3, 110, 90))
-    [lost] = market.outbox.take()
+    [lost] = market.publisher.take()
     around.clock.sleep_ms(SWEEP_EVERY_MS)
     assert process.run(1) == 1
     assert commands(db, market) == [decode_command(lost)]
@@ -75,7 +75,7 @@ def test_an_order_of_a_list_is_not_entered_alone_whoever_announces_it(
     process = around.start()
     process.run(1)
     submit(market, db, oco_job(market, 0, 3, 110, 90))
-    order_list = decode_command(market.outbox.take()[0])
+    order_list = decode_command(market.publisher.take()[0])
     assert isinstance(order_list, PlaceList)
     around.stream.add(*(encode_command(place) for place in order_list.orders))
     assert process.run(1) == 0
@@ -117,7 +117,7 @@ def test_a_cancel_that_overtakes_its_list_waits_for_it(
     process.run(1)
     job = oco_job(market, 0, 3, 110, 90)
     submit(market, db, job)
-    market.outbox.take()
+    market.publisher.take()
     submit(market, db, market.cancel_job(0, job.places[1].command_id))
     around.deliver()
     assert process.run(1) == 2
@@ -167,7 +167,7 @@ def test_the_houses_cancel_takes_all_that_was_accepted_before_it(
     process = around.start()
     process.run(1)
     submit(market, db, market.place_job(0, SELL, 5, 100), oco_job(market, 1, 3, 110, 90))
-    market.outbox.take()
+    market.publisher.take()
     submit(market, db, cancel_everything(market, account_id=ALL_ACCOUNTS))
     around.deliver()
     process.run(1)
@@ -185,7 +185,7 @@ def test_a_keys_cancel_takes_that_keys_earlier_orders(
         special_job(market, 0, SELL, 5, 100, owner_tag=7),
         special_job(market, 0, SELL, 5, 100, owner_tag=8),
     )
-    market.outbox.take()
+    market.publisher.take()
     account_id = market.account_ids[0]
     submit(market, db, cancel_everything(market, account_id=account_id, owner_tag=7))
     around.deliver()
@@ -200,7 +200,7 @@ def test_a_cancel_after_whose_entry_was_lost_does_not_undo_the_one_after_it(
     process.run(1)
     submit(market, db, market.place_job(0, SELL, 5, 100))
     submit(market, db, cancel_after_job(market, 0, around.clock.now_ms() + 1_000))
-    market.outbox.take()
+    market.publisher.take()
     submit(market, db, cancel_after_job(market, 0, 0))
     around.deliver()
     process.run(1)
@@ -215,7 +215,7 @@ def test_a_cancel_after_that_is_late_ends_the_orders_that_were_accepted_before_i
     process = around.start()
     process.run(1)
     submit(market, db, market.place_job(0, SELL, 5, 100))
-    market.outbox.take()
+    market.publisher.take()
     submit(market, db, cancel_after_job(market, 0, around.clock.now_ms() - 1))
     around.deliver()
     process.run(2)

@@ -11,7 +11,7 @@ from matching.engine.messages import AUCTION, HALT, OPEN
 from orders.commands.build import set_band_command
 from orders.intake.jobs import CommandJob, Job
 from orders.markets.halts import halt_request
-from tests.factories.desk_jobs import cancel_after_job, submit
+from tests.factories.advanced_jobs import cancel_after_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, WorkerProcess
 
@@ -182,7 +182,7 @@ def test_a_cleared_cancel_after_does_not_fire_though_its_entry_was_lost(
     batch(around, db, process, cancel_after_job(market, 0, due_ms))
     around.clock.sleep_ms(4_990)
     submit(market, db, cancel_after_job(market, 0, 0))
-    market.outbox.take()
+    market.publisher.take()
     around.clock.sleep_ms(10)
     process.run()
     assert statuses(db, market) == ["open"]

@@ -22,7 +22,7 @@ from matching.state.hash import state_hash
 from matching.state.snapshot import snapshot_encode
 from orders.intake.jobs import Job
 from orders.recovery.snapshots import SNAPSHOTS_KEPT, SnapshotWriter
-from tests.factories.desk_jobs import (
+from tests.factories.advanced_jobs import (
     cancel_after_job,
     list_job,
     oco_job,
@@ -308,12 +308,12 @@ def test_where_only_the_hash_differs_the_engine_is_kept_and_all_is_halted(
     assert second.worker.engine.books[market.symbol_id].state == HALT
 
 
-@pytest.mark.parametrize("has_desk", [True, False])
+@pytest.mark.parametrize("has_advanced", [True, False])
 def test_a_market_state_that_the_engine_never_entered_halts_the_symbol(
-    around: Surroundings, market: Market, db: psycopg.Connection, has_desk: bool
+    around: Surroundings, market: Market, db: psycopg.Connection, has_advanced: bool
 ) -> None:
     first = around.start()
-    job = stop_job(market, 0, SELL, 1, 90) if has_desk else plain(market, 0, SELL, 1, 100)
+    job = stop_job(market, 0, SELL, 1, 90) if has_advanced else plain(market, 0, SELL, 1, 100)
     batch(around, db, first, job)
     first.kill()
     db.execute("UPDATE exchange_symbol SET state = 'auction' WHERE id = %s", (market.symbol_id,))

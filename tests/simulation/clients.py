@@ -56,8 +56,8 @@ STATES: Final = (
     *(m.OPEN,) * 14,
     *(m.HALT, m.PRE_OPEN, m.AUCTION, m.AUCTION, m.AUCTION_CUTOFF, m.POST_ONLY, m.CANCEL_ONLY),
 )
-# What a life has more of than others; seeds take turns. In a plain one no symbol ever gets a desk,
-# and rows alone must suffice.
+# The theme of a life, by its seed in turn: the kind of command that it has most of. In a plain life
+# no symbol ever gets advanced state, so recovery reads rows alone.
 PLAIN, LISTS, AUCTIONS, BANDS, ALL_ALIKE = THEMES = range(5)
 
 

@@ -155,9 +155,13 @@ class Simulation:
     def intake(self) -> None:
         jobs = [self.clients.job() for _ in range(self.random.randint(1, JOBS_PER_BATCH_MAX))]
         commit_batch(
-            self.db, jobs, self.market.outbox, next_id=self.market.ids.next_id, wait_for_locks=True
+            self.db,
+            jobs,
+            self.market.publisher,
+            next_id=self.market.ids.next_id,
+            wait_for_locks=True,
         )
-        payloads = self.market.outbox.take()
+        payloads = self.market.publisher.take()
         if self.random.random() < 0.08:
             self.happened["web_dies_before_xadd"] += 1
             payloads = []

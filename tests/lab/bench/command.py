@@ -43,7 +43,13 @@ class Command(BaseCommand):
         add("--section", action="append", choices=SECTIONS, help="default: all")
         add("--seconds", type=float, default=60, help="length of the whole path's run")
         add("--rate", type=float, default=0, help="orders a second; 0: as many as it takes")
-        add("--lanes", type=int, default=48, help="connections of the load generator")
+        add(
+            "--connections",
+            "--lanes",
+            type=int,
+            default=48,
+            help="connections of the load generator",
+        )
         add("--users", type=int, default=100, help="users that trade (an even number)")
         add("--share", type=float, default=0.3, help="share of the orders that trade")
         add("--seed", type=int, default=1)
@@ -68,7 +74,16 @@ class Command(BaseCommand):
         """Start a stack for one section and measure in a process that belongs to it."""
         self._write(f"\n{section}\n{'-' * len(section)}")
         words = ["bench", "--section", section]
-        for name in ("seconds", "rate", "lanes", "users", "share", "seed", "samples", "crowd"):
+        for name in (
+            "seconds",
+            "rate",
+            "connections",
+            "users",
+            "share",
+            "seed",
+            "samples",
+            "crowd",
+        ):
             words += [f"--{name}", str(options[name])]
         try:
             with own_stack("--no-demo", *STACK_WORDS[section]) as stack:
@@ -103,7 +118,7 @@ class Command(BaseCommand):
                     options["on"],
                     options["seconds"],
                     options["rate"],
-                    options["lanes"],
+                    options["connections"],
                     options["users"],
                     options["share"],
                     options["seed"],

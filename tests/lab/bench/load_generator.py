@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from config.demo.client import Credentials, Signer, address_of
-from tests.lab.clients.connections import Answer, Lanes
+from tests.lab.clients.connections import Answer, Connections
 from tests.lab.clients.latency import Latencies
 
 WAIT_SECONDS: Final = 0.05
@@ -33,7 +33,7 @@ class LoadPlan(msgspec.Struct):
     credentials: list[tuple[str, str]]  # the first half buys, the second half sells
     seconds: float
     rate: float  # orders a second; 0: closed loop, every connection sends when it is answered
-    lanes: int
+    connections: int
     trading_share: float
     seed: int
     mark: str  # begins every client order id
@@ -113,7 +113,7 @@ class Load:
         self.signers = [
             Signer(f"{host}:{port}", Credentials(key, secret)) for key, secret in plan.credentials
         ]
-        self.lanes: Lanes[float] = Lanes(plan.url, plan.lanes)
+        self.connections: Connections[float] = Connections(plan.url, plan.connections)
         self.orders = _Orders(plan)
         self.latencies = Latencies()
         self.refused: Counter[str] = Counter()
@@ -129,16 +129,16 @@ class Load:
             self._closed_loop(started)
         seconds = time.perf_counter() - started
         deadline = time.perf_counter() + DRAIN_SECONDS
-        while self.lanes.waiting and time.perf_counter() < deadline:
+        while self.connections.waiting and time.perf_counter() < deadline:
             self._collect(WAIT_SECONDS)
-        self.lost += self.lanes.waiting
-        self.lanes.close()
+        self.lost += self.connections.waiting
+        self.connections.close()
         return self._result(seconds)
 
     def _closed_loop(self, started: float) -> None:
         end = started + self.plan.seconds
         while (now := time.perf_counter()) < end:
-            while self.lanes.free:
+            while self.connections.free:
                 self._send(now)
                 now = time.perf_counter()
             self._collect(WAIT_SECONDS)
@@ -150,7 +150,7 @@ class Load:
         while self.sent < total:
             now = time.perf_counter()
             due = started + self.sent * interval
-            while due <= now and self.lanes.free and self.sent < total:
+            while due <= now and self.connections.free and self.sent < total:
                 self._send(due)
                 due = started + self.sent * interval
             self._collect(max(0.0, min(WAIT_SECONDS, due - time.perf_counter())))
@@ -158,13 +158,13 @@ class Load:
     def _send(self, due: float) -> None:
         user, body = self.orders.next()
         self.sent += 1
-        self.lanes.send(self.signers[user].request("POST", "/api/v1/orders", body), due)
+        self.connections.send(self.signers[user].request("POST", "/api/v1/orders", body), due)
 
     def _collect(self, seconds: float) -> None:
-        if self.lanes.waiting == 0:
+        if self.connections.waiting == 0:
             time.sleep(seconds)
             return
-        for answer in self.lanes.wait(seconds):
+        for answer in self.connections.wait(seconds):
             self._answered(answer)
 
     def _answered(self, answer: Answer[float]) -> None:

@@ -106,7 +106,7 @@ def slow(options: WholeOptions, write: Write) -> SlowResult:
     load_run(
         msgspec.structs.replace(plan, mark="warm", seconds=2.0)
     )  # keys are read for the first time
-    write(f"twice {options.seconds:.0f} s on {symbol.code}, {options.lanes} connections")
+    write(f"twice {options.seconds:.0f} s on {symbol.code}, {options.connections} connections")
     alone = load_run(msgspec.structs.replace(plan, mark="alone"))
     with SlowSenders(options.url, SENDERS) as senders:
         among = load_run(msgspec.structs.replace(plan, mark="among"))

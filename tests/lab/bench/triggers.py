@@ -17,13 +17,13 @@ from websockets.typing import Origin
 from config.demo.client import Client, Credentials, Signer, address_of
 from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
 from tests.lab.bench.whole import frame_next
-from tests.lab.clients.connections import Lanes
+from tests.lab.clients.connections import Connections
 from tests.lab.clients.latency import Latencies
 
 Write = Callable[[str], object]
 
 CROWD_USERS: Final = 50
-CROWD_LANES: Final = 48
+CROWD_CONNECTIONS: Final = 48
 LOAD_WAIT_SECONDS: Final = 0.5
 SETTLE_SECONDS: Final = 0.05  # until an order that must rest first surely does
 FRAMES_MAX: Final = 100_000
@@ -172,16 +172,18 @@ def _load(stage: _Stage, orders: Iterable[dict[str, Any]], count: int) -> None:
     """Place many orders over many connections; every one must be taken."""
     host, port = address_of(stage.url)
     signers = [Signer(f"{host}:{port}", one) for one in stage.crowd]
-    lanes: Lanes[None] = Lanes(stage.url, CROWD_LANES)
+    connections: Connections[None] = Connections(stage.url, CROWD_CONNECTIONS)
     left = enumerate(orders)
     taken = 0
     while taken < count:
-        while lanes.free and (following := next(left, None)) is not None:
+        while connections.free and (following := next(left, None)) is not None:
             number, order = following
             body = msgspec.json.encode({"symbol": stage.symbol, **order})
-            lanes.send(signers[number % len(signers)].request("POST", "/api/v1/orders", body), None)
-        for answer in lanes.wait(LOAD_WAIT_SECONDS):
+            connections.send(
+                signers[number % len(signers)].request("POST", "/api/v1/orders", body), None
+            )
+        for answer in connections.wait(LOAD_WAIT_SECONDS):
             assert answer.response is not None, "an answer was lost"
             assert answer.response.status == 201, answer.response.body
             taken += 1
-    lanes.close()
+    connections.close()

@@ -47,7 +47,7 @@ class WholeOptions:
     url: str
     seconds: float
     rate: float  # 0: closed loop
-    lanes: int
+    connections: int
     users: int
     trading_share: float
     seed: int
@@ -97,7 +97,7 @@ def load_plan(options: WholeOptions) -> tuple[Symbol, LoadPlan]:
         credentials=[(bot.credentials.key, bot.credentials.secret) for bot in bots],
         seconds=options.seconds,
         rate=options.rate,
-        lanes=options.lanes,
+        connections=options.connections,
         trading_share=options.trading_share,
         seed=options.seed,
         mark="b",
@@ -112,7 +112,7 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
     symbol, plan = load_plan(options)
     write(
         f"{options.seconds:.0f} s on {symbol.code}, {options.users} users,"
-        f" {options.lanes} connections"
+        f" {options.connections} connections"
     )
     load = load_run(plan)
     with connect("bench", index_plans=False) as connection:

@@ -1,7 +1,7 @@
 """Many keep-alive connections driven from one thread: the load generators' half of the client.
 
-A lane carries one request at a time. `wait` returns what came back, including what was lost: the
-caller decides what to repeat, because only it knows whether a repetition is harmless.
+A connection carries one request at a time. `wait` returns answers, and lost requests as answers
+without a response: only the caller knows whether repeating a request is harmless.
 """
 
 import select
@@ -21,14 +21,16 @@ from config.demo.client import (
     connect,
 )
 
-LANES_MAX: Final = 1_024
+CONNECTIONS_MAX: Final = 1_024
 EVENTS_PER_WAIT_MAX: Final = 256
 
 Tag = TypeVar("Tag")
 
 
 @dataclass(slots=True)
-class _Lane(Generic[Tag]):
+class _OpenRequest(Generic[Tag]):
+    """A request that was sent and has no answer yet, with its connection."""
+
     connection: socket.socket
     parser: ResponseParser
     tag: Tag
@@ -37,43 +39,43 @@ class _Lane(Generic[Tag]):
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Tag]):
-    """What became of one request. `response` is None where its outcome is unknown."""
+    """The outcome of one request; `response` is None when the outcome is unknown."""
 
     tag: Tag
     response: Response | None
     seconds: float
 
 
-class Lanes(Generic[Tag]):
+class Connections(Generic[Tag]):
     """A bounded set of connections to one address, each idle or waiting for its answer."""
 
     def __init__(
         self, base_url: str, count: int, *, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        assert 0 < count <= LANES_MAX
+        assert 0 < count <= CONNECTIONS_MAX
         self._address = address_of(base_url)
         self._count = count
         self._timeout_seconds = timeout_seconds
         self._idle: list[socket.socket] = []
-        self._busy: dict[int, _Lane[Tag]] = {}
+        self._busy: dict[int, _OpenRequest[Tag]] = {}
         self._lost: list[Answer[Tag]] = []
         self._epoll = select.epoll()
         self._expiry_checked_at = 0.0
 
     @property
     def free(self) -> int:
-        """How many more requests can be sent now."""
+        """The number of requests that can be sent now."""
         return self._count - len(self._busy) - len(self._lost)
 
     @property
     def waiting(self) -> int:
-        """How many answers are still to come."""
+        """The number of answers still to come."""
         return len(self._busy) + len(self._lost)
 
     def close(self) -> None:
-        """Close every connection; answers still to come are dropped."""
-        for lane in self._busy.values():
-            lane.connection.close()
+        """Close every connection; answers still to come are lost."""
+        for request in self._busy.values():
+            request.connection.close()
         for connection in self._idle:
             connection.close()
         self._busy.clear()
@@ -81,7 +83,7 @@ class Lanes(Generic[Tag]):
         self._epoll.close()
 
     def send(self, request: bytes, tag: Tag) -> None:
-        """Send on a free lane. A failure shows up as an answer without a response."""
+        """Send a request; `wait` reports a failure as an answer without a response."""
         assert self.free > 0
         now = time.perf_counter()
         try:
@@ -95,17 +97,17 @@ class Lanes(Generic[Tag]):
             connection.close()
             self._lost.append(Answer(tag, None, 0.0))
             return
-        self._busy[connection.fileno()] = _Lane(connection, ResponseParser(), tag, now)
+        self._busy[connection.fileno()] = _OpenRequest(connection, ResponseParser(), tag, now)
 
     def wait(self, seconds: float) -> list[Answer[Tag]]:
-        """Return the answers that arrive within that time; at once where there are any."""
+        """Return answers as soon as there are any, or none after `seconds`."""
         answers, self._lost = self._lost, []
         for descriptor, _ in self._epoll.poll(0 if answers else seconds, EVENTS_PER_WAIT_MAX):
-            lane = self._busy.get(descriptor)
-            if lane is None:
+            request = self._busy.get(descriptor)
+            if request is None:
                 self._drop_idle(descriptor)
             else:
-                self._receive(descriptor, lane, answers)
+                self._receive(descriptor, request, answers)
         self._expire(answers)
         return answers
 
@@ -116,12 +118,14 @@ class Lanes(Generic[Tag]):
         self._epoll.register(connection.fileno(), select.EPOLLIN)
         return connection
 
-    def _receive(self, descriptor: int, lane: _Lane[Tag], answers: list[Answer[Tag]]) -> None:
+    def _receive(
+        self, descriptor: int, request: _OpenRequest[Tag], answers: list[Answer[Tag]]
+    ) -> None:
         response = None
         try:
-            data = lane.connection.recv(RECEIVE_BYTES)
+            data = request.connection.recv(RECEIVE_BYTES)
             if data:
-                response = lane.parser.feed(data)
+                response = request.parser.feed(data)
                 if response is None:
                     return
         except BlockingIOError:
@@ -129,14 +133,14 @@ class Lanes(Generic[Tag]):
         except (OSError, ProtocolError):
             response = None
         del self._busy[descriptor]
-        answers.append(Answer(lane.tag, response, time.perf_counter() - lane.sent_at))
+        answers.append(Answer(request.tag, response, time.perf_counter() - request.sent_at))
         if response is None or response.closes:
-            lane.connection.close()  # leaves the epoll set with its descriptor
+            request.connection.close()  # leaves the epoll set with its descriptor
         else:
-            self._idle.append(lane.connection)
+            self._idle.append(request.connection)
 
     def _drop_idle(self, descriptor: int) -> None:
-        """The server closed a connection that nobody was using."""
+        """Close an idle connection that the server has closed."""
         for connection in self._idle:
             if connection.fileno() == descriptor:
                 self._idle.remove(connection)
@@ -148,8 +152,8 @@ class Lanes(Generic[Tag]):
         if now - self._expiry_checked_at < 0.5:
             return
         self._expiry_checked_at = now
-        for descriptor, lane in list(self._busy.items()):
-            if now - lane.sent_at > self._timeout_seconds:
+        for descriptor, request in list(self._busy.items()):
+            if now - request.sent_at > self._timeout_seconds:
                 del self._busy[descriptor]
-                lane.connection.close()
-                answers.append(Answer(lane.tag, None, now - lane.sent_at))
+                request.connection.close()
+                answers.append(Answer(request.tag, None, now - request.sent_at))

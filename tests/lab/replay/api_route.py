@@ -15,13 +15,13 @@ import msgspec
 
 from config.demo.client import Credentials, Response, Signer, address_of
 from config.demo.flow import FlowCommand
-from tests.lab.clients.connections import Answer, Lanes
+from tests.lab.clients.connections import Answer, Connections
 from tests.lab.clients.latency import Latencies
 from tests.lab.replay.progress import Pace, Progress
 from tests.lab.replay.schedule import Schedule, Step
 from tests.lab.replay.terms import AccountTurns, ReplayTerms
 
-LANES: Final = 32
+CONNECTIONS: Final = 32
 ATTEMPTS_MAX: Final = 200
 RETRY_SECONDS: Final = 0.25
 WAIT_SECONDS: Final = 0.2
@@ -79,7 +79,7 @@ class ApiRoute:
         credentials: Sequence[Credentials],
         is_cancelled: Callable[[int], bool],
         *,
-        lanes: int = LANES,
+        connections: int = CONNECTIONS,
         attempts_max: int = ATTEMPTS_MAX,
         on_accepted: Callable[[Step, Response], None] | None = None,
         survives_faults: bool = False,
@@ -98,7 +98,7 @@ class ApiRoute:
         self._attempts_max = attempts_max
         self._on_accepted = on_accepted
         self._repeat_statuses = BUSY_STATUSES | ({500} if survives_faults else set())
-        self._lanes: Lanes[_Flight] = Lanes(base_url, lanes)
+        self._connections: Connections[_Flight] = Connections(base_url, connections)
         self._schedule = Schedule()
         # Exchange's id and account of the orders that the flow will still cancel: nothing else
         # of an order is remembered, however long the flow.
@@ -113,13 +113,13 @@ class ApiRoute:
                 step = self._terms.step(command)
                 while (due := pace.wait_seconds(command.time_ms)) > 0:
                     self._collect(progress, min(due, WAIT_SECONDS))
-                while self._lanes.free == 0 or not self._schedule.admits(step):
+                while self._connections.free == 0 or not self._schedule.admits(step):
                     self._collect(progress, WAIT_SECONDS)
                 self._launch(command, step, progress)
             while self._schedule.in_flight:
                 self._collect(progress, WAIT_SECONDS)
         finally:
-            self._lanes.close()
+            self._connections.close()
         self.result.seconds = progress.seconds
         return self.result
 
@@ -143,21 +143,21 @@ class ApiRoute:
     def _fly(self, flight: _Flight) -> None:
         flight.attempts += 1
         request = self._signers[flight.account].request(flight.method, flight.path, flight.body)
-        self._lanes.send(request, flight)
+        self._connections.send(request, flight)
 
     def _collect(self, progress: Progress, seconds: float) -> None:
         now = time.monotonic()
         for _ in range(len(self._again)):
             flight = self._again.popleft()
-            if flight.retry_at <= now and self._lanes.free:
+            if flight.retry_at <= now and self._connections.free:
                 self._fly(flight)
             else:
                 self._again.append(flight)
         pause = min(seconds, RETRY_SECONDS) if self._again else seconds
-        if self._lanes.waiting == 0:
+        if self._connections.waiting == 0:
             time.sleep(pause)
             return
-        for answer in self._lanes.wait(pause):
+        for answer in self._connections.wait(pause):
             self._answered(answer, progress)
 
     def _answered(self, answer: Answer[_Flight], progress: Progress) -> None:

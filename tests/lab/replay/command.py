@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config.demo.flow import TRADES_NAME, FlowError
 from config.env import BASE_DIR, ENV
 from config.stack.own import StackFailed, own_stack, running_stack
-from tests.lab.replay.run import LANES, ReplayPlan, replay
+from tests.lab.replay.run import CONNECTIONS, ReplayPlan, replay
 from tests.lab.replay.venue import ACCOUNTS_PER_SIDE, ACCOUNTS_PER_SIDE_MAX
 
 SPEED_MAX: Final = "max"
@@ -28,7 +28,13 @@ class Command(BaseCommand):
         add("--through", choices=("api", "intake"), default="api")
         add("--trades", type=Path, help="expected trades; default: trades.csv beside the flow")
         add("--url", default="", help="address of the API; default: that of the running stack")
-        add("--lanes", type=int, default=LANES, help="connections at once (api)")
+        add(
+            "--connections",
+            "--lanes",
+            type=int,
+            default=CONNECTIONS,
+            help="connections at once (api)",
+        )
         add("--accounts", type=int, default=ACCOUNTS_PER_SIDE, help="accounts on each side")
         add("--limit", type=int, default=0, help="play only so many commands; compares nothing")
 
@@ -48,7 +54,7 @@ class Command(BaseCommand):
         """Servers and settings of a new stack need a process of their own to be read in."""
         self._write("no stack is running: starting one for this replay")
         words = ["replay", str(plan.flow), "--speed", options["speed"]]
-        words += ["--through", plan.through, "--lanes", str(plan.lanes)]
+        words += ["--through", plan.through, "--connections", str(plan.connections)]
         words += ["--accounts", str(plan.accounts_per_side), "--limit", str(plan.limit)]
         words += ["--trades", str(plan.trades)] if plan.trades else []
         try:
@@ -80,7 +86,7 @@ class Command(BaseCommand):
             through=options["through"],
             speed=_speed(options["speed"]),
             url=options["url"] or (stack.url if stack else ""),
-            lanes=options["lanes"],
+            connections=options["connections"],
             accounts_per_side=options["accounts"],
             limit=options["limit"],
         )

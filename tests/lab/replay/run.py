@@ -24,7 +24,7 @@ from tests.lab.replay.venue import ReplayVenue, replays_unlist, run_next, venue_
 Through = Literal["api", "intake"]
 Write = Callable[[str], object]
 
-LANES: Final = 32
+CONNECTIONS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ReplayPlan:
     through: Through
     speed: float  # 0: as fast as it goes
     url: str
-    lanes: int
+    connections: int
     accounts_per_side: int
     limit: int = 0  # only so many commands; 0: all
 
@@ -87,7 +87,9 @@ def _send(
     pace = Pace(plan.speed)
     if plan.through == "api":
         credentials = [bot.credentials for bot in venue.bots]
-        route = ApiRoute(plan.url, venue.terms, credentials, extent.is_cancelled, lanes=plan.lanes)
+        route = ApiRoute(
+            plan.url, venue.terms, credentials, extent.is_cancelled, connections=plan.connections
+        )
         return route.send(commands, pace, progress)
     reading = catalogue_read()
     rules = reading.symbols_by_id[venue.symbol.pk]

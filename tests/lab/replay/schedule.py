@@ -62,7 +62,7 @@ class Effect(Enum):
 
 @dataclass(slots=True)
 class _InFlight:
-    """What is under way, by side: at most as many entries as there are lanes."""
+    """What is under way, by side: at most as many entries as there are connections."""
 
     orders: dict[int, tuple[Effect, int, int]] = field(default_factory=dict)  # side, price
     cancels: dict[int, tuple[Effect, int, int]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ def test_the_load_sends_what_it_says(rate: float) -> None:
             credentials=[(f"key-{number}", "secret") for number in range(4)],
             seconds=0.5,
             rate=rate,
-            lanes=4,
+            connections=4,
             trading_share=0.4,
             seed=1,
             mark="x",

@@ -64,7 +64,7 @@ def test_a_flow_makes_its_trades(
         promised.append((step, response.status))
 
     with venue_server(venue) as url:
-        route = ApiRoute(url, TERMS, KEYS, lambda _: True, lanes=8, on_accepted=accepted)
+        route = ApiRoute(url, TERMS, KEYS, lambda _: True, connections=8, on_accepted=accepted)
         progress = Progress(len(commands), lambda _: None)
         result = route.send(commands, Pace(0.0), progress)
     assert as_made(venue) == as_expected(trades)
@@ -93,7 +93,7 @@ def test_a_new_symbol_may_be_known_a_moment_late(monkeypatch: pytest.MonkeyPatch
     commands, trades = recorded(300)
     venue = PaperVenue(unknown_first=4)
     with venue_server(venue) as url:
-        route = ApiRoute(url, TERMS, KEYS, lambda _: True, lanes=8)
+        route = ApiRoute(url, TERMS, KEYS, lambda _: True, connections=8)
         result = route.send(commands, Pace(0.0), Progress(len(commands), lambda _: None))
     assert as_made(venue) == as_expected(trades)
     assert result.repeated == {"404 symbol.unknown": 4}

@@ -9,7 +9,7 @@ from matching.engine.core import Engine
 from matching.engine.messages import BUY, GTC, IOC, SELL, STP_NONE, Cancel, Place, Trade
 from tests.lab.replay.schedule import Schedule, Step
 
-LANES = 8
+CONNECTIONS = 8
 
 
 class Venue:
@@ -94,7 +94,7 @@ def landed_in_chance_order(steps: Sequence[Step], seed: int) -> tuple[Venue, int
     overtakings = 0
     while todo or flying or landed:
         moves = []
-        if todo and len(flying) + len(landed) < LANES and schedule.admits(todo[-1]):
+        if todo and len(flying) + len(landed) < CONNECTIONS and schedule.admits(todo[-1]):
             moves += ["send"] * 3
         moves += ["land"] * bool(flying) + ["answer"] * bool(landed)
         assert moves, "the schedule never gets stuck"

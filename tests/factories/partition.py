@@ -1,4 +1,4 @@
-"""A worker over a market of its own, and what it left in rows and told the world."""
+"""A partition under test: a market, its worker, and the rows and frames that the worker wrote."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import psycopg
 
 from exchange.domain.enums import OrderType, Side
 from orders.intake.jobs import Job, PlaceJob
-from tests.factories.desk_jobs import special_job, submit
+from tests.factories.advanced_jobs import special_job, submit
 from tests.factories.market import Market
 from tests.factories.worker import Surroundings, TestClock
 
@@ -21,10 +21,11 @@ MONEY = (
 )
 
 
-class Desk:
-    """A worker over a fresh market; what is sent goes through intake and one batch of the worker.
+class Partition:
+    """A fresh market with one symbol, and a worker that applies its commands.
 
-    Prices are in ticks of 0.01, quantities in lots of 0.001.
+    `send` takes jobs through one intake batch and one turn of the worker. Prices are in ticks of
+    0.01, quantities in lots of 0.001.
     """
 
     def __init__(self, market: Market, clock: TestClock, db: psycopg.Connection) -> None:
@@ -37,7 +38,7 @@ class Desk:
         self._read = 0
 
     def send(self, *jobs: Job) -> list[int]:
-        """Apply these in one batch; return the ids of their commands."""
+        """Apply these jobs in one batch; return the ids of their commands."""
         ids = submit(self.market, self.db, *jobs)
         self.turn()
         return ids
@@ -51,11 +52,11 @@ class Desk:
         return self.market.place_job(account, side, lots, ticks)
 
     def price(self, ticks: int) -> None:
-        """Let accounts 1 and 2 trade a lot at this price."""
+        """Make this the last price: accounts 1 and 2 trade one lot at it."""
         self.send(self.plain(1, Side.SELL, 1, ticks), self.plain(2, Side.BUY, 1, ticks))
 
     def last_orders(self, count: int) -> list[int]:
-        """The ids of the orders that were accepted last, oldest first."""
+        """Return the ids of the orders that were accepted last, oldest first."""
         rows = self.db.execute(
             "SELECT id FROM orders_order WHERE symbol_id = %s ORDER BY id DESC LIMIT %s",
             (self.market.symbol_id, count),
@@ -77,14 +78,14 @@ class Desk:
         return [self.row(order_id)["status"] for order_id in order_ids]
 
     def told(self, topic: str) -> list[dict[str, Any]]:
-        """What the last batch told on a channel."""
+        """Return the frames that the last batch published on a topic."""
         return self.around.feed.bodies(topic)[self._before(topic) :]
 
     def _before(self, topic: str) -> int:
         return sum(name == topic for name, _ in self.around.feed.frames[: self._read])
 
     def depth(self) -> tuple[list[list[str]], list[list[str]]]:
-        """Bids and asks that the last batch told of; one delta at most."""
+        """Return the bids and asks of the one delta that the last batch published, if any."""
         deltas = self.told(f"{self.code}@depth")
         assert len(deltas) <= 1
         return (deltas[0]["bids"], deltas[0]["asks"]) if deltas else ([], [])
@@ -94,13 +95,13 @@ class Desk:
         return frame
 
     def own(self, account: int) -> list[tuple[str, str]]:
-        """(id, status) of the orders that the last batch told this account of."""
+        """Return (id, status) of each order frame that the last batch published to this account."""
         frames = self.told(f"account:{self.market.account_ids[account]}")
         orders = [one["order"] for one in frames if one["type"] == "order"]
         return [(order["id"], order["status"]) for order in orders]
 
     def symbol_state(self) -> str:
-        """The state in the symbol's row."""
+        """Return the market state in the symbol's row."""
         row = self.db.execute(
             "SELECT state FROM exchange_symbol WHERE id = %s", (self.market.symbol_id,)
         ).fetchone()

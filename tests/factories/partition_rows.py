@@ -1,7 +1,7 @@
-"""An honest partition with orders of every type, as rows: made from commands and the real engine.
+"""The rows of a sound partition with orders of every type, made from commands and the real engine.
 
-`DeskRows` writes what intake, the worker and settlement leave behind once all is settled, in plain
-statements of its own, so that a test can spoil any row and see whether it is found.
+`PartitionRows` writes the rows that intake, the worker and settlement leave once all is settled, in
+plain statements of its own. A test corrupts a row and checks that the audit finds it.
 """
 
 import time
@@ -52,7 +52,7 @@ HOLD_COLUMNS = (
 )
 
 
-class DeskRows:
+class PartitionRows:
     """One symbol of partition 1. Prices in ticks, quantities in lots; a test numbers its orders."""
 
     def __init__(self, connection: psycopg.Connection) -> None:
@@ -65,10 +65,11 @@ class DeskRows:
         self.accrued: dict[int, int] = {}
         self.sequence_of: dict[int, int] = {}
         self.trades: list[tuple[int, m.Trade]] = []
-        self.first_id = id_floor(time.time_ns() // 1_000_000)  # partitions hold ids of our time
+        # Tables have partitions for ids of today.
+        self.first_id = id_floor(time.time_ns() // 1_000_000)
 
     def id(self, number: int) -> int:
-        """The id of what the test calls by this number."""
+        """Return the id of the order or list that the test calls by this number."""
         return self.first_id + number
 
     def place(self, number: int, side: int, lots: int, ticks: int, **options: Any) -> m.Place:

@@ -1,4 +1,4 @@
-"""Jobs for what is more than a plain order: triggers, icebergs, times, lists, cancel-afters."""
+"""Jobs that need advanced state: triggers, icebergs, expiry, lists, cancel-afters."""
 
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,9 @@ from tests.factories.market import MAKER_FEE_PPM, TAKER_FEE_PPM, Market
 
 def submit(market: Market, connection: psycopg.Connection, *jobs: Job) -> list[int]:
     """Run one intake batch of jobs that are all accepted; return the ids of their commands."""
-    commit_batch(connection, jobs, market.outbox, next_id=market.ids.next_id, wait_for_locks=True)
+    commit_batch(
+        connection, jobs, market.publisher, next_id=market.ids.next_id, wait_for_locks=True
+    )
     for job in jobs:
         assert job.outcome is not None
         assert not isinstance(job.outcome, Exception), job.outcome
@@ -45,7 +47,7 @@ def special_job(
     self_trade: SelfTradePrevention = SelfTradePrevention.CANCEL_INCOMING,
     **terms: Any,
 ) -> PlaceJob:
-    """An order with terms; `ticks` is its limit, or the bound of what trades as a market order."""
+    """Return an order with terms; `ticks` is its limit, or the bound of a market order."""
     tif = time_in_force or (TimeInForce.GTD if "expire_ms" in terms else TimeInForce.GTC)
     plain = market.place_job(
         account, side, lots, ticks, type=type, time_in_force=tif, post_only=post_only
@@ -64,7 +66,7 @@ def special_job(
 
 
 def stop_job(market: Market, account: int, side: Side, lots: int, stop_ticks: int) -> PlaceJob:
-    """A stop that trades at the market; its bound leaves room for anything."""
+    """Return a stop-market order whose bound allows every price of these tests."""
     bound = 10_000 if side is Side.BUY else 1
     return special_job(
         market, account, side, lots, bound, type=OrderType.STOP_MARKET, stop_ticks=stop_ticks
@@ -72,19 +74,19 @@ def stop_job(market: Market, account: int, side: Side, lots: int, stop_ticks: in
 
 
 def trailing_job(market: Market, account: int, lots: int, trail_ticks: int) -> PlaceJob:
-    """A trailing stop that sells."""
+    """Return a trailing stop that sells."""
     return special_job(
         market, account, Side.SELL, lots, 1, type=OrderType.TRAILING_STOP, trail_ticks=trail_ticks
     )
 
 
 def list_job(market: Market, account: int, kind: ListKind, *places: PlaceJob) -> ListJob:
-    """A list of these orders, all of one account."""
+    """Return a list of these orders, all of one account."""
     return ListJob(account_id=market.account_ids[account], kind=kind, places=places)
 
 
 def oco_job(market: Market, account: int, lots: int, ticks: int, stop_ticks: int) -> ListJob:
-    """A pair that sells: at a limit, or when the price falls."""
+    """Return an OCO that sells: at a limit, or by a stop when the price falls."""
     limit = special_job(market, account, Side.SELL, lots, ticks)
     return list_job(
         market,
@@ -96,7 +98,7 @@ def oco_job(market: Market, account: int, lots: int, ticks: int, stop_ticks: int
 
 
 def cancel_after_job(market: Market, account: int, due_ms: int) -> CommandJob:
-    """A cancel-after; 0 clears it."""
+    """Return a cancel-after; a `due_ms` of 0 clears it."""
     return CommandJob(
         CommandKind.CANCEL_AFTER,
         partial(cancel_after_command, account_id=market.account_ids[account], due_ms=due_ms),
