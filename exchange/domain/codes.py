@@ -1,4 +1,4 @@
-"""Every refusal's stable code, its HTTP status and what it says. Never renamed, never reused."""
+"""The stable code of every refusal, with its HTTP status and text. No code is renamed or reused."""
 
 from enum import StrEnum
 
@@ -88,7 +88,7 @@ class Code(StrEnum):
     ORDER_AMEND_PENDING = "order.amend_pending"
     ORDER_AMEND_BELOW_FILLED = "order.amend_below_filled"
     ORDER_PRIORITY_NEEDS_REDUCTION = "order.priority_needs_reduction"
-    # ended or refused by the engine (also seen in an order's `reason`)
+    # ended or refused by the engine; also an order's `reason`
     ORDER_DUPLICATE_ID = "order.duplicate_id"
     ORDER_POST_ONLY_WOULD_TAKE = "order.post_only_would_take"
     ORDER_FOK_UNFILLABLE = "order.fok_unfillable"
@@ -139,7 +139,7 @@ class Code(StrEnum):
     FEED_ORIGIN_REFUSED = "feed.origin_refused"
 
 
-# code -> (HTTP status, what it says; {names} are the error's params)
+# code -> (HTTP status, text); {names} in the text are the error's params
 DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.REQUEST_MALFORMED: (400, "The body is not valid JSON of the documented shape."),
     Code.REQUEST_FIELD_MISSING: (400, "The field {field} is missing."),

@@ -14,7 +14,7 @@ NAME_SHOWN_CHARS: Final = 64
 
 
 class _Twice(Exception):
-    """A name that stands twice."""
+    """An object has this name twice."""
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> None:
@@ -30,7 +30,7 @@ _scan: Final = json.JSONDecoder(
 
 
 def duplicates_check(data: bytes) -> None:
-    """Raise request.duplicate_field, or request.malformed for what is no JSON at all."""
+    """Raise request.duplicate_field, or request.malformed for text that is not JSON."""
     try:
         _scan(data.decode().lstrip())
     except _Twice as found:

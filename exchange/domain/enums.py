@@ -1,4 +1,4 @@
-"""The closed sets of words that appear in the database, the API and the docs alike."""
+"""Closed sets of words: the database, the API and the docs use the same."""
 
 from enum import StrEnum
 
@@ -18,9 +18,9 @@ class OrderType(StrEnum):
     TRAILING_STOP = "trailing_stop"
 
 
-# These wait for a price; what triggers them is in their terms.
+# Orders of these types wait for a price; their terms name the trigger.
 TRIGGER_TYPES = frozenset(OrderType) - {OrderType.LIMIT, OrderType.MARKET}
-# These have a limit price; the others trade as market orders, within a protective bound.
+# Orders of these types have a limit price; others trade as market orders within a price bound.
 LIMIT_TYPES = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT_LIMIT})
 
 
@@ -39,7 +39,7 @@ class TimeInForce(StrEnum):
 class ListKind(StrEnum):
     OCO = "oco"  # one cancels the other
     OTO = "oto"  # one triggers the other
-    OTOCO = "otoco"  # one triggers a pair of which one cancels the other
+    OTOCO = "otoco"  # one triggers a pair, of which one cancels the other
 
 
 class SelfTradePrevention(StrEnum):
@@ -47,7 +47,7 @@ class SelfTradePrevention(StrEnum):
     CANCEL_INCOMING = "cancel_incoming"
     CANCEL_RESTING = "cancel_resting"
     CANCEL_BOTH = "cancel_both"
-    DECREMENT = "decrement"  # both shrink by the smaller one, which ends
+    DECREMENT = "decrement"  # both shrink by the smaller quantity; the smaller order ends
 
 
 class OrderStatus(StrEnum):
@@ -73,10 +73,10 @@ class SymbolState(StrEnum):
     HALT = "halt"
     PRE_OPEN = "pre_open"  # orders gather, nothing trades
     AUCTION = "auction"  # orders gather for one price
-    AUCTION_CUTOFF = "auction_cutoff"  # as before, but none is cancelled or amended any more
+    AUCTION_CUTOFF = "auction_cutoff"  # an auction without cancels and amends
     POST_ONLY = "post_only"
     CANCEL_ONLY = "cancel_only"
-    CLOSED = "closed"  # for ever: a delisting
+    CLOSED = "closed"  # for ever, at a delisting
 
 
 class CommandKind(StrEnum):
@@ -98,9 +98,9 @@ class CommandState(StrEnum):
 
 class AccountKind(StrEnum):
     USER = "user"
-    HOUSE = "house"  # fees earned
-    EXTERNAL = "external"  # the world outside: the other side of deposits and withdrawals
-    FUNDING = "funding"  # the house's purse: the other side of what staff credit and debit
+    HOUSE = "house"  # earns the fees
+    EXTERNAL = "external"  # the counterpart of deposits and withdrawals
+    FUNDING = "funding"  # the counterpart of credits and debits by staff
 
 
 class EntryKind(StrEnum):
@@ -118,7 +118,7 @@ class Scope(StrEnum):
 
 
 class SecurityKind(StrEnum):
-    """What the record of security events tells (exchange/access/security_events.py)."""
+    """Kinds of security events (exchange/access/security_events.py)."""
 
     SIGN_IN = "sign_in"
     SIGN_IN_FAILED = "sign_in_failed"
@@ -136,4 +136,4 @@ class SecurityKind(StrEnum):
     STAFF_ADDED = "staff_added"
     STAFF_CHANGED = "staff_changed"
     STAFF_DELETED = "staff_deleted"
-    STAFF_ACTED = "staff_acted"  # a command, or whatever else changes no row of the back office
+    STAFF_ACTED = "staff_acted"  # an act that changes no row of the back office, such as a command

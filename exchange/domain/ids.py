@@ -1,7 +1,7 @@
 """64-bit ids that sort by time: milliseconds, node, counter.
 
 Layout (63 bits used): 41 bits of milliseconds since 2024-01-01T00:00Z, 10 bits of node, 12 bits
-of counter. Ranges of time are ranges of ids, which is what the partitioned tables prune by.
+of counter. A range of time is a range of ids, by which Postgres prunes partitions.
 """
 
 import threading
@@ -21,8 +21,8 @@ ID_MAX = (1 << 63) - 1
 class IdGenerator:
     """Strictly increasing ids for one node; safe to share between threads.
 
-    When the clock stands still or steps back, or a millisecond's counter is used up, it borrows
-    from the next millisecond rather than wait: order is kept, time is off by the overflow.
+    While the clock stands still or steps back, the counter goes on in the last millisecond. A full
+    counter borrows the next millisecond instead of waiting: ids stay in order, their time is ahead.
     """
 
     def __init__(self, node: int, clock_ms: Callable[[], int]) -> None:
@@ -34,6 +34,7 @@ class IdGenerator:
         self._lock = threading.Lock()
 
     def next_id(self) -> int:
+        """Return an id above all earlier ids of this generator."""
         with self._lock:
             now_ms = self._clock_ms() - EPOCH_MS
             assert now_ms > 0, "the clock is before 2024"
@@ -49,17 +50,17 @@ class IdGenerator:
 
 
 def id_floor(time_ms: int) -> int:
-    """The smallest id that could be made at this Unix time in milliseconds (0 before the epoch)."""
+    """Return the smallest id of this Unix time in milliseconds; 0 before EPOCH_MS."""
     return max(0, time_ms - EPOCH_MS) << TIME_SHIFT
 
 
 def id_time_ms(value: int) -> int:
-    """Unix time in milliseconds at which the id was made."""
+    """Return the Unix time in milliseconds at which the id was made."""
     return (value >> TIME_SHIFT) + EPOCH_MS
 
 
 def time_ms_text(time_ms: int) -> str:
-    """A Unix time in milliseconds as RFC 3339 text in UTC, with milliseconds."""
+    """Return a Unix time in milliseconds as RFC 3339 text in UTC, with milliseconds."""
     seconds, milliseconds = divmod(time_ms, 1000)
     return f"{_second_text(seconds)}.{milliseconds:03d}Z"
 

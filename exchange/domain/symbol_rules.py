@@ -10,10 +10,10 @@ from exchange.domain.units import SymbolUnits
 class SymbolRules:
     """Limits of one symbol in ticks, lots and quote atoms; `units` converts.
 
-    `band_ppm` bounds a limit price around the last trade price (0: no band), on its worse side, or
-    with `band_both_sides` on either. `slippage_ppm` bounds a market order around the best opposite
-    price. The five after the limits of orders are told to the engine and
-    to users: how the band's reference moves, and the steps of an interruption (limit 0: none).
+    `band_ppm` bounds a limit price around the last trade price (0: no band): on its worse side, or
+    on both sides with `band_both_sides`. `slippage_ppm` bounds a market order around the best
+    opposite price. The engine and users also learn how the band's reference moves (`band_move_*`)
+    and the steps of an interruption (`interruption_*`; limit 0: none).
     """
 
     units: SymbolUnits
@@ -34,4 +34,4 @@ class SymbolRules:
     interruption_pause_s: int = 0
     interruption_auction_s: int = 0
     band_both_sides: bool = False
-    is_listed: bool = True  # shown, and open to new orders; what exists stays readable without
+    is_listed: bool = True  # shown, and open to new orders; old ones stay readable if not

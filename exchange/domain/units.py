@@ -1,4 +1,4 @@
-"""Exact conversion between decimals at the edges and integers inside; nothing else converts.
+"""Exact conversion between decimals at the edges and integers inside; no other module converts.
 
 Words: an *atom* is the smallest unit of an asset (10**-scale); a *tick* is the price step, a
 *lot* the quantity step of a symbol; a *tick-lot* is one tick times one lot, in quote units.
@@ -25,23 +25,23 @@ def widen_decimal_context() -> None:
 
 widen_decimal_context()
 
-# Arithmetic that must not depend on which thread runs it uses this context by name.
+# The context of arithmetic that must not depend on the context of its thread.
 EXACT = decimal.Context(
     prec=DECIMAL_DIGITS, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.FloatOperation]
 )
 
 
 class NotExact(ValueError):
-    """The value is not a whole number of the unit asked for."""
+    """The value is not a whole number of the unit."""
 
 
 def percent_text(ppm: int) -> str:
-    """Millionths as a percentage, such as 0.05 for 500."""
+    """Return millionths as a percentage without its sign, such as 0.05 for 500."""
     return plain(Decimal(ppm).scaleb(-4))
 
 
 def to_units(value: Decimal, unit: Decimal) -> int:
-    """How many of `unit` make up `value`; raises NotExact unless it is a whole number."""
+    """Return how many of `unit` make up `value`; raises NotExact unless it is a whole number."""
     assert unit > 0
     try:
         count = EXACT.divide(value, unit)
@@ -54,17 +54,17 @@ def to_units(value: Decimal, unit: Decimal) -> int:
 
 
 def from_units(count: int, unit: Decimal) -> Decimal:
-    """`count` units as a decimal."""
+    """Return `count` units as a decimal."""
     return EXACT.multiply(Decimal(count), unit)
 
 
 def atoms_to_decimal(atoms: int, scale: int) -> Decimal:
-    """Atoms of an asset with this scale as a decimal."""
+    """Return atoms of an asset with this scale as a decimal."""
     return EXACT.scaleb(Decimal(atoms), -scale)
 
 
 def decimal_to_atoms(value: Decimal, scale: int) -> int:
-    """A decimal as atoms; raises NotExact when it has more places than the asset."""
+    """Return a decimal in atoms; raises NotExact when it has more places than the asset."""
     scaled = EXACT.scaleb(value, scale)
     whole = int(scaled)
     if whole != scaled:
@@ -73,7 +73,7 @@ def decimal_to_atoms(value: Decimal, scale: int) -> int:
 
 
 def plain(value: Decimal) -> str:
-    """Plain notation without trailing zeros: 1E+2 -> 100, 0.500 -> 0.5. What JSON carries."""
+    """Return plain notation without trailing zeros, as in JSON: 1E+2 -> 100, 0.500 -> 0.5."""
     text = f"{value:f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -82,7 +82,7 @@ def plain(value: Decimal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SymbolUnits:
-    """The integer world of one symbol.
+    """The units of one symbol: conversions of its prices, quantities and amounts to integers.
 
     `price_ticks * quantity_lots * quote_atoms_per_ticklot` is a notional in quote atoms, exactly.
     """
@@ -126,22 +126,29 @@ class SymbolUnits:
         )
 
     def price_ticks(self, price: Decimal) -> int:
+        """Return a price in ticks; raises NotExact off the tick."""
         return to_units(price, self.tick)
 
     def quantity_lots(self, quantity: Decimal) -> int:
+        """Return a quantity in lots; raises NotExact off the lot."""
         return to_units(quantity, self.lot)
 
     def price(self, price_ticks: int) -> Decimal:
+        """Return a price from ticks."""
         return from_units(price_ticks, self.tick)
 
     def quantity(self, quantity_lots: int) -> Decimal:
+        """Return a quantity from lots."""
         return from_units(quantity_lots, self.lot)
 
     def notional_atoms(self, price_ticks: int, quantity_lots: int) -> int:
+        """Return price times quantity in quote atoms."""
         return price_ticks * quantity_lots * self.quote_atoms_per_ticklot
 
     def base_atoms(self, quantity_lots: int) -> int:
+        """Return a quantity in base atoms."""
         return quantity_lots * self.base_atoms_per_lot
 
     def quote_decimal(self, atoms: int) -> Decimal:
+        """Return an amount of the quote asset from its atoms."""
         return atoms_to_decimal(atoms, self.quote_scale)
