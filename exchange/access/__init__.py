@@ -1,7 +1,7 @@
-"""Who asks, and until when: principals, key secrets, ends of logins, the record of security events.
+"""Principals, secrets of API keys, ends of logins, and the record of security events.
 
-Enters: a key id or a session, or an act that ends one. Leaves: a `Principal`, events, notices.
+Enters: a key id or a session, or an act that ends a login. Leaves: a `Principal`, events, notices.
 Transaction: a login's end and its event commit together; sockets are told after the commit.
-Invariants: secrets are encrypted at rest; an end holds after two seconds; events never change.
+Invariants: secrets are encrypted at rest; an ended login is refused after 2 s; events never change.
 Healed by: principals are read again within two seconds; sockets look their login up every ten.
 """

@@ -1,6 +1,7 @@
-"""The ends of logins: sign-out, a new password, a revoked key, everything of a user at once.
+"""Ends of logins: a sign-out, a new password, a revoked key, or all logins of a user at once.
 
-Each is recorded with what it does, and its sockets end in every process after the commit.
+An end commits together with its security event. After the commit the login's sockets end in every
+process.
 """
 
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from exchange.models import ApiKey, User
 
 
 def sign_out(request: HttpRequest) -> None:
-    """End the session that the request came with, if it is anybody's."""
+    """End the session of the request, and its sockets; record the end of a user's session."""
     user_id, session_key = request.user.pk, request.session.session_key
     if user_id is not None:
         event_record(SecurityKind.SIGN_OUT, subject_id=user_id)
@@ -32,7 +33,7 @@ def sign_out(request: HttpRequest) -> None:
 
 @transaction.atomic
 def password_store(user: User) -> None:
-    """Store the password that was just set; every session that the old one opened ends."""
+    """Store the user's new password; every session under the old password ends."""
     user.save(update_fields=["password"])
     password_changed(user)
 
@@ -46,7 +47,7 @@ def password_changed(user: User) -> None:
 
 @transaction.atomic
 def sessions_end(user_id: int, *, reason: str) -> None:
-    """End every session of a user, wherever it was opened."""
+    """End every session of a user, on all devices."""
     User.objects.filter(pk=user_id).update(session_epoch=F("session_epoch") + 1)
     event_record(SecurityKind.SESSIONS_ENDED, subject_id=user_id, detail={"reason": reason})
     transaction.on_commit(partial(login_ended, sessions_group(user_id)))
@@ -54,9 +55,9 @@ def sessions_end(user_id: int, *, reason: str) -> None:
 
 @transaction.atomic
 def key_revoke(*, user_id: int, key_id: str, reason: str = "", actor_id: int | None = None) -> None:
-    """End a key of this user at once here, elsewhere within PRINCIPAL_AGE_MAX_S.
+    """Revoke a user's key: at once in this process, in others within PRINCIPAL_AGE_MAX_S.
 
-    Doing it again changes nothing. Raises request.not_found for a key that is not this user's.
+    A second call changes nothing. Raises request.not_found for a key that is not this user's.
     """
     keys = ApiKey.objects.select_for_update(of=("self",)).filter(user_id=user_id)
     key = keys.filter(key_id=key_id).first() if key_id.isprintable() else None
@@ -78,7 +79,7 @@ def key_revoke(*, user_id: int, key_id: str, reason: str = "", actor_id: int | N
 
 @transaction.atomic
 def access_end(user_id: int, *, reason: str) -> int:
-    """Revoke every key of a user and end every session; return how many keys there were."""
+    """Revoke every key of a user and end every session; return the number of revoked keys."""
     live = ApiKey.objects.filter(user_id=user_id, revoked_at=None)
     key_ids = list(live.order_by("pk").values_list("key_id", flat=True))
     for key_id in key_ids:

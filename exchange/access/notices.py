@@ -1,6 +1,7 @@
-"""Notices that a login has ended, to every process that holds sockets of it.
+"""Notices that a login has ended, to every process that holds its sockets.
 
-They go to groups of the channel layer: a user's, those of a user's sessions, a session's, a key's.
+A notice goes to a group of the channel layer: of a user, of a user's sessions, of one session, or
+of a key.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ def key_group(key_number: int) -> str:
 def login_ended(*groups: str) -> bool:
     """Tell every process that these logins have ended; call it after the commit.
 
-    False when Redis could not be reached: the sockets end within RECHECK_S then.
+    Return False when Redis could not be reached: the sockets then end within RECHECK_S.
     """
     try:
         async_to_sync(_send)(groups)
@@ -55,7 +56,8 @@ def login_ended(*groups: str) -> bool:
 
 
 async def in_time(call: Awaitable[T]) -> T:
-    """A call to Redis within its time. (`asyncio.wait_for` of 3.11 may lose a cancellation.)"""
+    """Await a call to Redis; raises TimeoutError after REDIS_CALL_S."""
+    # `asyncio.wait_for` of Python 3.11 may lose a cancellation.
     async with asyncio.timeout(REDIS_CALL_S):
         return await call
 

@@ -1,8 +1,8 @@
-"""Who asks, as read from Postgres: a user by the session of a page, or by an API key.
+"""Principals as read from Postgres: a user by the session of a page, or by an API key.
 
-Both are kept in this process for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes that long
-at most. Each is one statement by hand: the ORM's two took 1.4 ms of the processor, a tenth of what
-the whole web process has, as every user of a busy exchange is read again every two seconds.
+A process keeps a principal for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes effect
+within that time. One handwritten statement reads a principal. The ORM's two statements took 1.4 ms
+of the processor, a tenth of the web process, as a busy exchange reads every user every two seconds.
 """
 
 import threading
@@ -25,7 +25,7 @@ PRINCIPAL_AGE_MAX_S: Final = 2.0
 AGE_SPREAD: Final = 0.5
 PRINCIPALS_MAX: Final = 20_000
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
-ORDERS_PER_SECOND: Final = 10  # without a tier
+ORDERS_PER_SECOND: Final = 10  # of a user without a tier
 CANCELS_PER_ORDER: Final = 5  # where the tier names no rate of its own
 UNKNOWN_MAX: Final = 20_000
 
@@ -50,7 +50,7 @@ WHERE key.key_id = %%s AND key.revoked_at IS NULL AND person.is_active
 
 
 class RateLimits(NamedTuple):
-    """Tokens a second of one user; 0 is no limit."""
+    """Rate limits of one user in tokens a second; 0 means no limit."""
 
     orders: int
     cancels: int
@@ -59,13 +59,13 @@ class RateLimits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """On whose behalf a request is made, and what it may do. `key_id` is None for a session.
+    """The user on whose behalf a request is made, and the rights that the request has.
 
-    `self_trade` is the mode of this user's orders that name none.
+    `key_id` is None for a session. `self_trade` is the mode of orders that name none.
     """
 
     user_id: int
-    account_id: int  # 0: this user has no account, as staff may not
+    account_id: int  # 0: the user has no account, as is usual for staff
     tier_id: int | None
     limits: RateLimits
     may_self_trade: bool
@@ -79,17 +79,17 @@ class Principal:
 
 @dataclass(slots=True)
 class CachedPrincipal:
-    """A key or user as it was read, and until when that counts."""
+    """A principal as it was read; valid until `good_until` (by time.monotonic)."""
 
     principal: Principal
-    secret: bytes
+    secret: bytes  # the key's; empty for a session
     expires_at: datetime | None
     good_until: float
     last_used_due: bool
 
 
 class _Cache:
-    """Bounded and short-lived; keyed by API key id or by user id."""
+    """Principals by API key id or by user id; bounded, and each valid for a short time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class _Cache:
 
 
 class _Unknown:
-    """Keys that nobody has, for as long: one who sends the same again costs no statement."""
+    """Key ids that do not exist, kept as long as principals: a repeated id costs no statement."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -135,7 +135,7 @@ class _Unknown:
 
 @dataclass(slots=True)
 class _Statements:
-    """How to read a user or a key; empty until it is known where accounts are."""
+    """The SQL that reads a user or a key; empty before `accounts_found_in` was called."""
 
     of_user: str = ""
     of_key: str = ""
@@ -145,10 +145,10 @@ _statements: Final = _Statements()
 
 
 def accounts_found_in(source: str) -> None:
-    """Tell where accounts are: a SELECT of their `id` and `user_id`.
+    """Set the source of accounts: a SELECT of their `id` and `user_id`.
 
-    They belong to an app that this one does not know. That app calls this once, when it starts;
-    nobody can be read before.
+    Accounts belong to an app that this app may not import. The other app calls this function once,
+    when it starts; no principal can be read before.
     """
     _statements.of_user = _OF_USER % {"accounts": source}
     _statements.of_key = _OF_KEY % {"accounts": source}
@@ -159,13 +159,13 @@ _unknown: Final = _Unknown()
 
 
 def principals_forget() -> None:
-    """Read keys and users afresh (after a change in this process, and between tests)."""
+    """Forget all principals (after a change in this process, and between tests)."""
     _cache.clear()
     _unknown.clear()
 
 
 def principal_of_key(key_id: str) -> CachedPrincipal:
-    """Whose key this is. Raises auth.key_unknown, and engine.unavailable without Postgres."""
+    """Return the principal of a key. Raises auth.key_unknown, or engine.unavailable."""
     cached = _cache.get(key_id)
     if cached is not None:
         return cached
@@ -195,7 +195,7 @@ def principal_of_key(key_id: str) -> CachedPrincipal:
 
 
 def principal_of_user(user_id: int) -> CachedPrincipal:
-    """Who is signed in. Raises auth.required, and engine.unavailable without Postgres."""
+    """Return the principal of a signed-in user. Raises auth.required, or engine.unavailable."""
     cached = _cache.get(user_id)
     if cached is not None:
         return cached
@@ -215,7 +215,7 @@ def principal_of_user(user_id: int) -> CachedPrincipal:
 
 
 def _good_until() -> float:
-    """Spread, so that keys that were first used together are not all read again together."""
+    """Spread the expiry, so that keys first used together are not read again together."""
     return time.monotonic() + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
 
 
@@ -225,7 +225,7 @@ def _keep(key: str | int, cached: CachedPrincipal) -> CachedPrincipal:
 
 
 def _row(statement: str, key: str | int) -> dict[str, Any] | None:
-    """Read who this is; without Postgres nothing can have been taken yet, and that is said."""
+    """Return the row as a dict, or None. Raises engine.unavailable while Postgres is away."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(statement, [key])
@@ -238,7 +238,7 @@ def _row(statement: str, key: str | int) -> dict[str, Any] | None:
 
 
 def _limits(row: dict[str, Any]) -> RateLimits:
-    """The rates of a tier. Without a limit for orders there is none for what it does not name."""
+    """Return a tier's rates. Rates left empty have no limit where orders have none."""
     orders = row["orders_per_second"]
     cancels, reads = row.get("cancels_per_second"), row.get("reads_per_second")
     return RateLimits(
@@ -255,7 +255,7 @@ def _principal(
     may_self_trade = has_tier and row["may_self_trade"]
     self_trade = SelfTradePrevention(row["self_trade_prevention"])
     if self_trade is SelfTradePrevention.NONE and not may_self_trade:
-        # A setting alone gives no leave; refusing every order for it would help nobody.
+        # The setting needs the tier's permission; refusing every order without it helps nobody.
         self_trade = SelfTradePrevention.CANCEL_INCOMING
     return Principal(
         user_id=row["user_id"],

@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted with keys from the environment, the first one for new secrets."""
+"""Encryption of stored secrets with the keys of SECRETS_KEY; the first key encrypts new ones."""
 
 from functools import cache
 
@@ -17,12 +17,12 @@ def _box() -> MultiFernet:
 
 
 def secret_encrypt(secret: str) -> bytes:
-    """The secret as it may be stored."""
+    """Return the secret, encrypted for storage."""
     return _box().encrypt(secret.encode())
 
 
 def secret_decrypt(stored: bytes) -> bytes:
-    """The secret's bytes; raises SecretUnreadable when no key opens it."""
+    """Return the secret's bytes; raises SecretUnreadable when no key opens it."""
     try:
         return _box().decrypt(bytes(stored))
     except InvalidToken as error:

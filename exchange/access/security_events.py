@@ -1,9 +1,8 @@
-"""The record of security events: who did what, to whom, from where. Written here, never changed.
+"""The record of security events: who did what, to whom, from where. Only this module writes it.
 
-An event is part of the transaction around it, so it stands exactly when what it tells of does.
-Address, request id and the one who acts are those of the request being answered. What a field
-holds is bounded, and nothing secret is kept: values are named by `detail`, and a name that speaks
-of a secret costs its value.
+An event belongs to the transaction of its act, so both are stored or neither is. Actor, address
+and request id come from the request being answered. Every field is bounded. No secret is kept: a
+value in `detail` whose name suggests a secret is replaced.
 """
 
 import os
@@ -35,7 +34,7 @@ DETAIL_NAMES_MAX: Final = 40
 DETAIL_TEXT_MAX: Final = 400
 DETAIL_BYTES_MAX: Final = 4_000  # the table allows twice that: Postgres writes JSON with spaces
 REDACTED: Final = "(not recorded)"
-# A user name that nobody has may be a password in the wrong field: so much of it is shown.
+# An unknown user name may be a password in the wrong field: only so many characters are kept.
 STRANGER_SHOWN: Final = 2
 
 _SECRET: Final = re.compile(r"passw|secret|token|signature|cookie|session_key|csrf").search
@@ -50,10 +49,10 @@ def event_record(
     target: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Put an event on record. Without `actor_id`, whoever is signed in with the request acts."""
+    """Store an event. Without `actor_id` the actor is the signed-in user of the request."""
     request = current_request.get()
     if actor_id is None and request is not None:
-        user = getattr(request, "user", None)  # the short way has none
+        user = getattr(request, "user", None)  # no user on the short way
         actor_id = user.pk if user is not None and user.is_authenticated else None
     SecurityEvent.objects.create(
         id=_ids(os.getpid()).next_id(),
@@ -69,23 +68,23 @@ def event_record(
 
 
 def name_shown(name: str) -> str:
-    """A name as a person reads it: normalized, without what cannot be printed, bounded."""
+    """Return a name for people to read: normalized, printable, at most NAME_MAX long."""
     return printable(unicodedata.normalize("NFKC", name[: 4 * NAME_MAX])).strip()[:NAME_MAX]
 
 
 def name_of_stranger(name: str) -> str:
-    """What is recorded of a name that no user has: its beginning and its length."""
+    """Return what is recorded of a name that no user has: its beginning and its length."""
     shown = name_shown(name)
     return f"{shown[:STRANGER_SHOWN]}... ({len(shown)} characters)" if shown else ""
 
 
 def printable(text: str) -> str:
-    """The text with everything that could forge a line or a page replaced."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    """Return the text without unprintable characters, which could forge a line or a page."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def detail_bounded(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """The detail without secrets and within its bounds; too much of it leaves the names alone."""
+    """Return the detail without secrets and bounded; an oversized detail keeps only its names."""
     kept = {
         printable(str(name))[:NAME_MAX]: REDACTED if is_secret(str(name)) else _bounded(value)
         for name, value in list(detail.items())[:DETAIL_NAMES_MAX]
@@ -96,7 +95,7 @@ def detail_bounded(detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of this name must never be recorded."""
+    """Return whether a field of this name must never be recorded."""
     return _SECRET(name.lower()) is not None
 
 
@@ -106,15 +105,15 @@ def _bounded(value: Any) -> Any:
     if isinstance(value, Mapping):
         return detail_bounded(value)
     if isinstance(value, list | tuple):
-        return [_bounded(one) for one in value[:DETAIL_NAMES_MAX]]
+        return [_bounded(item) for item in value[:DETAIL_NAMES_MAX]]
     return printable(str(value))[:DETAIL_TEXT_MAX]
 
 
 class FailureBudget:
-    """How many failed sign-ins a process records: strangers cause them, and must not fill a disk.
+    """Bounds the failed sign-ins that a process records, as strangers could fill a disk with them.
 
-    A minute has room for RECORDED_MAX of them, and for NETWORK_MAX from one network. What was
-    left out is counted, and told with the next one that is recorded.
+    A process records RECORDED_MAX of them a minute, and NETWORK_MAX of one network. Those left out
+    are counted; the next one recorded tells their number.
     """
 
     MINUTE_S: Final = 60.0
@@ -128,7 +127,7 @@ class FailureBudget:
         self.by_network: dict[str, int] = {}  # at most RECORDED_MAX networks
 
     def take(self, network: str, now_s: float) -> int | None:
-        """How many were left out before this one; None when this one is left out, too."""
+        """Count a failure; return how many were left out before it, or None to leave it out."""
         with self._lock:
             if self._began_s is None or now_s - self._began_s >= self.MINUTE_S:
                 self._began_s = now_s
@@ -147,7 +146,7 @@ failure_budget: Final = FailureBudget()
 
 
 def sign_in_failed(*, name: str, door: str, reason: str) -> None:
-    """Record and log a sign-in that failed at this door (`page`, `admin`), within the budget."""
+    """Record and log a sign-in that failed at this door (`page`, `office`), within the budget."""
     request = current_request.get()
     address = client_address(request) if request is not None else ""
     left_out = failure_budget.take(network_of(address), time.monotonic())
@@ -163,5 +162,5 @@ def sign_in_failed(*, name: str, door: str, reason: str) -> None:
 
 @cache
 def _ids(_pid: int) -> IdGenerator:
-    """Of this process: one that was forked must not go on with its parent's."""
+    """Return the ids of a process: a forked process must not use its parent's."""
     return IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
