@@ -1,6 +1,6 @@
-"""settings.AUTHENTICATION_BACKENDS: a password is looked at here and nowhere else.
+"""The backend of settings.AUTHENTICATION_BACKENDS, the only place that checks a password.
 
-The throttle is part of it: a door that asks Django who somebody is has passed it.
+The throttle is part of the backend, so every door that calls Django's `authenticate` passes it.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from exchange.signin.throttle import Taken, throttle
 
 
 class ThrottledBackend(ModelBackend):
-    """Users of the database, by name and password; raises auth.too_many_attempts."""
+    """Django's backend for users of the database, behind the throttle."""
 
     def authenticate(
         self,
@@ -28,12 +28,13 @@ class ThrottledBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> User | None:
+        """Return the user of this name and password, or None. Raises auth.too_many_attempts."""
         name = username if username is not None else kwargs.get(User.USERNAME_FIELD)
         if name is None or password is None:
             return None
         try:
             taken = throttle.take(attempt_of(name, client_address(request) if request else ""))
-            user = self._look(request, name, password, taken)
+            user = self._user_of(request, name, password, taken)
         except DomainError as refusal:
             sign_in_refused(request, name, int(refusal.params["retry_after_s"]))
             raise
@@ -51,14 +52,14 @@ class ThrottledBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> User | None:
-        """Django's own would go past the throttle."""
+        """Call `authenticate` in a thread: Django's own coroutine would bypass the throttle."""
         return await sync_to_async(self.authenticate)(request, username, password, **kwargs)
 
-    def _look(
+    def _user_of(
         self, request: HttpRequest | None, name: str, password: str, taken: Taken
     ) -> User | None:
-        """Whose password this is. Where nothing could be looked at, nothing counts."""
-        if "\x00" in name:  # Postgres knows no such text, so nobody has such a name
+        """Return the user of this password, or None. An attempt that was not checked is free."""
+        if "\x00" in name:  # Postgres stores no NUL, so no user has such a name
             return None
         try:
             with places_for(taken).place():

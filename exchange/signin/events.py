@@ -1,4 +1,4 @@
-"""What every attempt to sign in leaves on record, whichever door it came through."""
+"""The record of attempts to sign in, the same at every door."""
 
 from typing import Final
 
@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 
 def sign_in_succeeded(request: HttpRequest | None, user: User) -> None:
-    """The password was right. Of one who is signed in already it was only asked for again."""
+    """Record a sign-in, unless the user is signed in already and only confirmed the password."""
     if request is not None and getattr(request, "user", None) == user:
         return
     door = _door(request)
@@ -40,12 +40,12 @@ def sign_in_succeeded(request: HttpRequest | None, user: User) -> None:
 
 
 def sign_in_failed(request: HttpRequest | None, name: str) -> None:
-    """The name or the password was wrong."""
+    """Record an attempt with a wrong name or password."""
     failure_record(name=name, door=_door(request), reason=WRONG)
 
 
 def sign_in_refused(request: HttpRequest | None, name: str, retry_after_s: int) -> None:
-    """Too many attempts: the password was not looked at."""
+    """Record an attempt that the throttle refused; its password was not checked."""
     failure_record(name=name, door=_door(request), reason=THROTTLED)
 
 

@@ -1,4 +1,4 @@
-"""The forms of the doors: Django's, with an honest word when somebody has to wait."""
+"""Django's forms for passwords, which tell a throttled user how long to wait."""
 
 from typing import Any
 
@@ -15,11 +15,12 @@ from exchange.signin.service import password_confirmed
 
 
 class SignInForm(AuthenticationForm):
-    """Of the page."""
+    """The sign-in form of the page."""
 
     wait_s = 0  # seconds until the next attempt, when this one was refused
 
     def clean(self) -> dict[str, Any]:
+        """Check name and password; the refusal of the throttle becomes the form's error."""
         try:
             return super().clean()
         except DomainError as refusal:
@@ -28,11 +29,11 @@ class SignInForm(AuthenticationForm):
 
 
 class StaffSignInForm(SignInForm, AdminAuthenticationForm):
-    """Of the back office."""
+    """The sign-in form of the back office."""
 
 
 class PasswordChangeForm(AdminPasswordChangeForm):
-    """Asks for the old password as a door does: a stolen session must not guess it here."""
+    """Changes a password. The throttle counts the old one: a stolen session must not guess it."""
 
     wait_s = 0
 
@@ -41,12 +42,13 @@ class PasswordChangeForm(AdminPasswordChangeForm):
         self._request = request
 
     def save(self, commit: bool = True) -> User:
-        """Their other sessions end with the old password, and the sockets of all of them."""
+        """Store the new password; the user's other sessions and all sockets of sessions end."""
         user: User = super().save(commit=False)
         password_store(user)
         return user
 
     def clean_old_password(self) -> str:
+        """Return the old password; a wrong one or a throttled attempt is an error of the form."""
         old_password: str = self.cleaned_data["old_password"]
         try:
             is_right = password_confirmed(self._request, self.user, old_password)
@@ -60,7 +62,7 @@ class PasswordChangeForm(AdminPasswordChangeForm):
 
 
 def answer_with_wait(response: HttpResponse) -> HttpResponse:
-    """The page of a form, with the status that says when to come again."""
+    """Return the page of a form, with status 429 and Retry-After after a throttled attempt."""
     if isinstance(response, TemplateResponse):
         wait_s = getattr((response.context_data or {}).get("form"), "wait_s", 0)
         if wait_s:

@@ -1,7 +1,7 @@
-"""Sessions that were right lately, in this process: they stay open beside strangers.
+"""Sessions that this process lately found valid, which strangers cannot shut out.
 
-Who authenticates nobody is counted by network before anything is looked up. A session that was
-right before is counted as its user's instead, until it turns out to be wrong.
+A request is counted against its network before anything is looked up. A request of a session that
+was valid before is counted against its user instead, until the session turns out to be invalid.
 """
 
 import threading
@@ -15,18 +15,18 @@ KNOWN_SESSIONS_MAX: Final = 20_000
 
 
 class KnownSessions:
-    """Users by the keys of their sessions; the one that was not used for longest goes first."""
+    """User ids by session key; the session kept longest ago is dropped first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users: OrderedDict[str, int] = OrderedDict()
 
     def user_of(self, request: HttpRequest) -> int | None:
-        """Whose session the request names, if it was right lately."""
+        """Return the user of the request's session, if it was valid lately."""
         return self._users.get(session_cookie(request))
 
     def keep(self, key: str, user_id: int) -> None:
-        """A session was right."""
+        """Remember that a session is valid."""
         with self._lock:
             self._users[key] = user_id
             self._users.move_to_end(key)
@@ -34,18 +34,18 @@ class KnownSessions:
                 self._users.popitem(last=False)
 
     def drop(self, request: HttpRequest) -> None:
-        """The session that the request names is nobody's (any more)."""
+        """Forget the session of the request, which is invalid."""
         with self._lock:
             self._users.pop(session_cookie(request), None)
 
     def forget(self) -> None:
-        """Begin anew (between tests)."""
+        """Forget all sessions (between tests)."""
         with self._lock:
             self._users.clear()
 
 
 def session_cookie(request: HttpRequest) -> str:
-    """The session that a request names: its own word."""
+    """Return the session key in the request's cookie, which may be any text; empty without one."""
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
 
 

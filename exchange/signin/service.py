@@ -1,4 +1,4 @@
-"""Begin a session, or confirm a password again: the only callers of Django's own."""
+"""Sign-in and confirmation of passwords: the only callers of Django's `login`, `authenticate`."""
 
 from django.contrib.auth import authenticate, login
 from django.http import HttpRequest
@@ -7,13 +7,13 @@ from exchange.models import User
 
 
 def session_begin(request: HttpRequest, user: User) -> None:
-    """Sign in whom a form found: a fresh session under a fresh key."""
+    """Sign in the user whom a form authenticated: a new session under a new key."""
     login(request, user)
 
 
 def password_confirmed(request: HttpRequest, user: User, password: str) -> bool:
-    """Whether this is the password of who is signed in; raises auth.too_many_attempts.
+    """Return whether this is the password of the user; raises auth.too_many_attempts.
 
-    A stolen session must not be a place to guess the password at.
+    The throttle counts it: nobody may guess the password from a stolen session.
     """
     return authenticate(request, username=user.get_username(), password=password) == user

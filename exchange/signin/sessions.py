@@ -1,7 +1,7 @@
-"""settings.SESSION_ENGINE: Django's, which looks only for what can be a session's key.
+"""The engine of settings.SESSION_ENGINE: Django's, but it looks up only well-formed session keys.
 
-A cookie is the client's own word: any text would be looked for in the cache and in Postgres, and
-one with a NUL in it (cookies know escapes) would be a fault.
+A cookie may hold any text. Django's engine would look up all of it in the cache and in Postgres,
+and text with a NUL (cookies have escapes) would be a fault there.
 """
 
 import re
@@ -13,7 +13,7 @@ _KEY: Final = re.compile(r"[a-z0-9]{32}", re.ASCII).fullmatch  # as SessionBase 
 
 
 class SessionStore(CachedSessions):
-    """Sessions in the cache, and behind it in Postgres."""
+    """Sessions in the cache, and behind the cache in Postgres."""
 
     def _validate_session_key(self, key: str | None) -> bool:
         return key is not None and _KEY(key) is not None

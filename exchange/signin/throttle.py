@@ -1,7 +1,7 @@
-"""The counters of attempts to sign in: in Redis for all processes, here while Redis is away.
+"""Counters of attempts to sign in: in Redis for all processes, in this process without Redis.
 
-An attempt is counted before the password is looked at, and given back when it was right. So any
-number of attempts at once cannot pass what a counter leaves free.
+An attempt is counted before its password is checked, and given back if the password was right. So
+attempts at the same time cannot exceed what a counter leaves free.
 """
 
 import threading
@@ -27,11 +27,11 @@ from exchange.signin.rules import (
     wait_ms,
 )
 
-COUNTERS_MAX: Final = 20_000  # of this process, each of counters and known networks
+COUNTERS_MAX: Final = 20_000  # in this process; and as many known networks
 
 # KEYS: known networks, then the counters of pair, account and network.
-# ARGV: network, now, KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX, then free, first, most a counter, and
-# whether to count.
+# ARGV: network, now, KNOWN_MS, FORGOTTEN_MS, DOUBLINGS_MAX, then free, first and most of each
+# counter, then whether to count.
 TAKE: Final = """
 local now = tonumber(ARGV[2])
 local seen = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1')
@@ -84,7 +84,7 @@ _RULES: Final = (PAIR, ACCOUNT, NETWORK)
 
 
 class Taken(NamedTuple):
-    """An attempt that may go on, or has to wait; whether this account is known from there."""
+    """The verdict on an attempt: its wait (0: it may go on), and whether its network is known."""
 
     attempt: Attempt
     wait_ms: int
@@ -92,11 +92,12 @@ class Taken(NamedTuple):
 
     @property
     def wait_s(self) -> int:
+        """The wait in seconds, rounded up."""
         return -(-self.wait_ms // 1000)
 
 
 class Counters(Protocol):
-    """What counts attempts. None: it has no answer now. Not `counted`: it only looks."""
+    """Counters of attempts. `take` without `counted` only looks. None or False: no answer now."""
 
     def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> Taken | None: ...
 
@@ -104,7 +105,7 @@ class Counters(Protocol):
 
 
 class SharedCounters:
-    """In Redis."""
+    """Counters in Redis, which all processes share."""
 
     def __init__(self) -> None:
         self._take = Script(TAKE)
@@ -123,11 +124,11 @@ class SharedCounters:
 
 
 class LocalCounters:
-    """In this process, bounded: the same rules."""
+    """Counters in this process, bounded in number, under the same rules."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, time of the last
+        self.counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, last attempt
         self.known: OrderedDict[Attempt, int] = OrderedDict()
 
     def take(self, attempt: Attempt, now_ms: int, *, counted: bool = True) -> Taken:
@@ -168,7 +169,7 @@ class LocalCounters:
 
 
 class Throttle:
-    """Asks Redis, or this process where Redis is away."""
+    """Counts attempts in Redis, or in this process while Redis is away."""
 
     def __init__(self, shared: Counters, local: Counters, now_ms: Callable[[], int]) -> None:
         self.shared = shared
@@ -176,17 +177,17 @@ class Throttle:
         self.now_ms = now_ms
 
     def take(self, attempt: Attempt) -> Taken:
-        """Count an attempt, or raise auth.too_many_attempts: then nothing was counted."""
-        taken = self._asked(attempt, counted=True)
+        """Count an attempt. Raises auth.too_many_attempts for one that has to wait, uncounted."""
+        taken = self._verdict(attempt, counted=True)
         if taken.wait_ms > 0:
             raise too_many(taken.wait_s)
         return taken
 
     def look(self, attempt: Attempt) -> Taken:
-        """What taking it would give; nothing is counted."""
-        return self._asked(attempt, counted=False)
+        """Return the verdict on an attempt without counting it."""
+        return self._verdict(attempt, counted=False)
 
-    def _asked(self, attempt: Attempt, *, counted: bool) -> Taken:
+    def _verdict(self, attempt: Attempt, *, counted: bool) -> Taken:
         now_ms = self.now_ms()
         taken = self.shared.take(attempt, now_ms, counted=counted)
         taken = taken or self.local.take(attempt, now_ms, counted=counted)
@@ -194,14 +195,14 @@ class Throttle:
         return taken
 
     def give_back(self, taken: Taken, *, was_right: bool) -> None:
-        """The attempt shall not count: its password was right, or nobody looked at it."""
+        """Take back the count of an attempt: its password was right, or was not checked."""
         now_ms = self.now_ms()
         if not self.shared.give_back(taken, now_ms, was_right=was_right):
             self.local.give_back(taken, now_ms, was_right=was_right)
 
 
 def too_many(retry_after_s: int) -> DomainError:
-    """The refusal that says when to come again."""
+    """Return the refusal auth.too_many_attempts with the wait in seconds."""
     return DomainError(Code.AUTH_TOO_MANY_ATTEMPTS, retry_after_s=retry_after_s)
 
 
@@ -213,8 +214,8 @@ def _keys(attempt: Attempt) -> tuple[str, str, str, str]:
 
 
 def _counters(attempt: Attempt, is_known: bool) -> list[tuple[str, Rule]]:
-    held = list(zip(_keys(attempt)[1:], _RULES, strict=True))
-    return held[:1] if is_known else held
+    counters = list(zip(_keys(attempt)[1:], _RULES, strict=True))
+    return counters[:1] if is_known else counters
 
 
 throttle: Final = Throttle(SharedCounters(), LocalCounters(), lambda: time.time_ns() // 1_000_000)

@@ -1,7 +1,6 @@
-"""What a throttled attempt is answered: a page that was made once, so that refusing costs nothing.
+"""The page for a throttled attempt to sign in, rendered once, so that a refusal costs nothing.
 
-It wears the look of the host that it is shown on, as its style sheets do, and says how long the
-wait is.
+The page says how long the wait is. Its style sheets give it the look of its host's brand.
 """
 
 from functools import cache
@@ -10,13 +9,13 @@ from typing import Final
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 
-# Where a name and a password are posted to.
+# Addresses to which a name and a password are posted.
 SIGN_IN_PATHS: Final = frozenset({"/login", "/admin/login/"})
 _SECONDS: Final = "@seconds@"
 
 
 def is_sign_in(method: str | None, path: str) -> bool:
-    """Whether a request is an attempt to sign in."""
+    """Return whether a request is an attempt to sign in."""
     return method == "POST" and path in SIGN_IN_PATHS
 
 
@@ -26,12 +25,12 @@ def _page() -> bytes:
 
 
 def wait_page(wait_s: int) -> tuple[bytes, dict[str, str]]:
-    """The page's bytes, and the headers that go with them."""
+    """Return the page's bytes and its headers for a wait in seconds."""
     body = _page().replace(_SECONDS.encode(), str(wait_s).encode())
     return body, {"Retry-After": str(wait_s), "Cache-Control": "no-store"}
 
 
 def wait_answer(wait_s: int) -> HttpResponse:
-    """The page as Django's answer."""
+    """Return the page as an answer of Django's."""
     body, headers = wait_page(wait_s)
     return HttpResponse(body, status=429, headers=headers)
