@@ -1,4 +1,4 @@
-"""Where a request comes from: the client's address, and the network that limits count by."""
+"""The client's address of a request, and the network by which limits count clients."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import HttpRequest
 
-UNKNOWN: Final = "unknown"  # a Unix socket, or what is no address: all of them count as one
-IPV6_PREFIX: Final = 64  # one subscriber has at least that much
+UNKNOWN: Final = "unknown"  # of a Unix socket, or of text that is no address: one network
+IPV6_PREFIX: Final = 64  # one subscriber has at least a /64
 NETWORKS_KEPT_MAX: Final = 4_096
 
 
 def client_address(request: HttpRequest) -> str:
-    """The client's address; behind a proxy that we were told of, the one it reports."""
+    """Return the client's address; behind a trusted proxy, the address that the proxy reports."""
     return environ_address(request.META)
 
 
 def environ_address(environ: Mapping[str, Any]) -> str:
-    """The same for a WSGI environ, before there is a request."""
+    """Return the client's address from a WSGI environ, before there is a request."""
     forwarded = str(environ.get("HTTP_X_FORWARDED_FOR", ""))
     return _address(str(environ.get("REMOTE_ADDR", "")), forwarded)
 
 
 def socket_address(scope: Mapping[str, Any]) -> str:
-    """The same for a WebSocket's ASGI scope."""
+    """Return the client's address from a WebSocket's ASGI scope."""
     peer = scope.get("client") or ("",)
     lines = [value for name, value in scope.get("headers", ()) if name == b"x-forwarded-for"]
     return _address(str(peer[0]), lines[-1].decode("latin-1") if lines else "")
@@ -33,7 +33,7 @@ def socket_address(scope: Mapping[str, Any]) -> str:
 
 @lru_cache(NETWORKS_KEPT_MAX)
 def network_of(address: str) -> str:
-    """What counts as one client: an IPv4 address, or a /64 of IPv6."""
+    """Return the network that counts as one client: an IPv4 address, or a /64 of IPv6."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -46,7 +46,7 @@ def network_of(address: str) -> str:
 
 
 def _address(peer: str, forwarded: str) -> str:
-    # Only the last entry is the proxy's own: what stands before it came from the client.
+    # Only the last entry is the proxy's own: the entries before it came from the client.
     if settings.TRUST_PROXY and forwarded:
         return forwarded.rpartition(",")[2].strip()
     return peer

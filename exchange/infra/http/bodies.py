@@ -1,9 +1,10 @@
 """Bodies of requests, read whole on the event loop: bounded in size, time, pieces and number.
 
-A slow sender holds a connection and the few kilobytes that it sent: no thread, no lock. A body that
-comes with its head, as almost all do, takes no place. One that is still not there after a moment
-takes one; when all places are taken, of one network or in all, the oldest gives way, or the new one
-where the oldest is young too. So whoever sends in one piece is never kept out by those who do not.
+A slow sender costs a connection and the few kilobytes that it sent, but no thread and no lock.
+Almost all bodies come with their head and take no place. A body that is incomplete after
+FREE_SECONDS takes one. When all places are taken, in all or by its network, the oldest body gives
+way, or the new one where the oldest is younger than GRACE_SECONDS. So slow senders never keep out
+those who send in one piece.
 """
 
 import asyncio
@@ -19,17 +20,17 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 BODIES_MAX: Final = 512
 BODIES_PER_NETWORK_MAX: Final = 128
-BODY_SECONDS: Final = 5.0  # for any body, and ...
-BODY_BYTES_PER_SECOND_MIN: Final = 16 * 1024  # ... as much more as it takes at this rate
-FREE_SECONDS: Final = 0.1  # a body that takes no longer takes no place
-GRACE_SECONDS: Final = 1.0  # so long a body may take before it can be made to give way
-# Each piece costs the loop a turn: a body of single bytes would be work without end.
+BODY_SECONDS: Final = 5.0  # for any body, plus ...
+BODY_BYTES_PER_SECOND_MIN: Final = 16 * 1024  # ... the time of its length at this rate
+FREE_SECONDS: Final = 0.1  # a body complete by then takes no place
+GRACE_SECONDS: Final = 1.0  # a younger body does not give way
+# Each piece costs the loop a turn: a body in single bytes would be work without end.
 PIECES_MIN: Final = 64
 PIECE_BYTES: Final = 256
 
 
 class ClientGone(Exception):
-    """The client went away before its request was complete: there is nobody to answer."""
+    """The client left before its request was complete, so nobody waits for the answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +41,7 @@ class _Reading:
 
 
 class Bodies:
-    """All bodies that have places in this process, the oldest first."""
+    """The bodies that have places in this process, the oldest first."""
 
     def __init__(
         self,
@@ -63,10 +64,10 @@ class Bodies:
         return len(self._readings)
 
     async def read(self, receive: Receive, length: int, network: str) -> bytes:
-        """The body of so many bytes. Raises request.too_slow and ClientGone."""
+        """Return the body of `length` bytes. Raises request.too_slow and ClientGone."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        deadline = asyncio.timeout(None)  # set once the body is slow: almost none is
+        deadline = asyncio.timeout(None)  # set once the body is slow, as few are
         reading = _Reading(network, began_s, deadline)
         ends_s = began_s + self._seconds + length / BODY_BYTES_PER_SECOND_MIN
         slow = loop.call_later(self._free_seconds, self._enter, reading, ends_s)
@@ -90,19 +91,19 @@ class Bodies:
 
     def _leave(self, reading: _Reading) -> None:
         if reading not in self._readings:
-            return  # it never had a place, or has given it up
+            return  # the body never had a place, or gave it up
         del self._readings[reading]
-        theirs = self._by_network[reading.network]
-        del theirs[reading]
-        if not theirs:
+        same_network = self._by_network[reading.network]
+        del same_network[reading]
+        if not same_network:
             del self._by_network[reading.network]
         WEB_BODIES.set(len(self._readings))
 
     def _make_room(self, reading: _Reading) -> bool:
-        """Whether there is a place: a free one, or the oldest one's."""
-        theirs = self._by_network.get(reading.network, {})
-        if len(theirs) >= self._per_network_max:
-            oldest = next(iter(theirs))
+        """Return whether a place is free, or could be taken from the oldest body."""
+        same_network = self._by_network.get(reading.network, {})
+        if len(same_network) >= self._per_network_max:
+            oldest = next(iter(same_network))
         elif len(self._readings) >= self._total_max:
             oldest = next(iter(self._readings))
         else:
@@ -120,7 +121,7 @@ def _give_up(reading: _Reading) -> None:
 
 
 async def _whole(receive: Receive, length: int) -> bytes:
-    """Read until there is as much as was promised: the message after that would say no more."""
+    """Read `length` bytes; no message after them says anything more."""
     body = _bytes_of(await receive())
     if len(body) < length:
         gathered, pieces = bytearray(body), 1
@@ -135,6 +136,6 @@ async def _whole(receive: Receive, length: int) -> bytes:
 
 def _bytes_of(message: dict[str, Any]) -> bytes:
     body: bytes = message.get("body", b"")
-    if not body:  # http.disconnect, or an end before what was promised
+    if not body:  # http.disconnect, or an end before the promised length
         raise ClientGone
     return body

@@ -1,9 +1,9 @@
-"""Nobody keeps others out by holding connections: the largest networks give way first.
+"""Shedding of connections, so that no network keeps others out by holding too many.
 
-The server shows the application no connection before it carries a request, so this looks at the
-process's own sockets (Linux: /proc/self/fd). When most places are taken, networks that hold more
-than a fair share lose the connections that have been silent longest. Behind a proxy all
-connections come from the proxy, which has to bound them itself: there this is off.
+The server hides a connection from the application until it carries a request, so this module reads
+the process's own sockets (Linux: /proc/self/fd). When most places are taken, networks with more
+than a fair share lose the connections that were silent longest. Behind a proxy all connections
+come from the proxy, which has to bound them itself: shedding is off there.
 """
 
 import os
@@ -23,9 +23,9 @@ import structlog
 from exchange.infra.http.address import network_of
 from exchange.infra.metrics import WEB_REFUSED
 
-CONNECTIONS_MAX: Final = 4_096  # of one process; what is beyond waits until one ends
-CROWDED: Final = 3_072  # from so many on, networks are brought to a fair share ...
-CALM: Final = 2_048  # ... so that no more than these are left
+CONNECTIONS_MAX: Final = 4_096  # of one process; further ones wait until one ends
+CROWDED: Final = 3_072  # from so many on, networks are cut to a fair share ...
+CALM: Final = 2_048  # ... so that at most so many are left
 LOOK_EVERY_S: Final = 1.0
 
 _OWN_FILES: Final = Path("/proc/self/fd")
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection that a client made: its file, its far end, how long nothing came over it."""
+    """A connection of a client: file descriptor, peer, and the time since data last came."""
 
     fd: int
     peer: tuple[str, int]
@@ -47,11 +47,12 @@ class Connection:
 
     @property
     def network(self) -> str:
+        """The network by which limits count the client."""
         return network_of(self.peer[0])
 
 
 def connections_watch(*, not_ports: Collection[int]) -> None:
-    """Keep room for everybody from a thread of its own; `not_ports` serve something else."""
+    """Shed connections from a thread of its own; `not_ports` serve something else."""
     if not _OWN_FILES.is_dir():
         log.warning("connections.not_watched", reason="no /proc on this system")
         return
@@ -65,20 +66,20 @@ def connections_watch(*, not_ports: Collection[int]) -> None:
 
 
 def shed(*, crowded: int, calm: int, not_ports: Collection[int]) -> int:
-    """End what is beyond a fair share where there are `crowded` or more; return how many ended."""
+    """End connections beyond a fair share where there are `crowded`; return how many ended."""
     if len(os.listdir(_OWN_FILES)) < crowded:
         return 0
     found = list(_connections(not_ports))
     if len(found) < crowded:
         return 0
     by_network: dict[str, list[Connection]] = defaultdict(list)
-    for one in found:
-        by_network[one.network].append(one)
+    for connection in found:
+        by_network[connection.network].append(connection)
     share = fair_share({network: len(held) for network, held in by_network.items()}, calm)
     ended = sum(
-        _end(one)
+        _end(connection)
         for held in by_network.values()
-        for one in sorted(held, key=lambda one: one.silent_ms)[share:]
+        for connection in sorted(held, key=lambda connection: connection.silent_ms)[share:]
     )
     WEB_REFUSED.labels("connections").inc(ended)
     log.warning("connections.shed", held=len(found), ended=ended, share=share)
@@ -86,13 +87,13 @@ def shed(*, crowded: int, calm: int, not_ports: Collection[int]) -> int:
 
 
 def fair_share(held: Mapping[str, int], total: int) -> int:
-    """How many each may keep, at most, so that all together keep no more than `total`.
+    """Return how many connections a network may keep, so that all keep no more than `total`.
 
-    Who holds less than that keeps all (max-min fairness); at least one each.
+    A network with fewer keeps all of them (max-min fairness). The share is at least one.
     """
     left, share = total, 1
-    for place, number in enumerate(sorted(held.values())):
-        share = max(1, left // (len(held) - place))
+    for index, number in enumerate(sorted(held.values())):
+        share = max(1, left // (len(held) - index))
         if number > share:
             return share
         left -= number
@@ -100,7 +101,7 @@ def fair_share(held: Mapping[str, int], total: int) -> int:
 
 
 def _connections(not_ports: Collection[int]) -> Iterator[Connection]:
-    """Connections to the ports on which this process listens."""
+    """Return clients' connections to the ports on which this process listens."""
     listening: set[int] = set()
     made: list[tuple[Connection, int]] = []
     for fd, file in _sockets():
@@ -108,17 +109,17 @@ def _connections(not_ports: Collection[int]) -> Iterator[Connection]:
             if file.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 listening.add(file.getsockname()[1])
                 continue
-            with suppress(OSError):  # not connected, or no more
+            with suppress(OSError):  # not connected, or no longer
                 peer, port = file.getpeername()[:2], file.getsockname()[1]
                 made.append((Connection(fd, peer, _silent_ms(file)), port))
     wanted = listening - set(not_ports)
-    return (one for one, port in made if port in wanted)
+    return (connection for connection, port in made if port in wanted)
 
 
 def _sockets() -> Iterator[tuple[int, socket.socket]]:
-    """A copy of each of this process's TCP sockets, and the file it is a copy of."""
+    """Yield each of this process's TCP sockets: its file descriptor and a copy of it."""
     for name in os.listdir(_OWN_FILES):
-        with suppress(OSError):  # closed meanwhile, or no socket
+        with suppress(OSError):  # closed meanwhile, or not a socket
             if not os.readlink(_OWN_FILES / name).startswith("socket:"):
                 continue
             file = socket.socket(fileno=os.dup(int(name)))
@@ -133,13 +134,13 @@ def _silent_ms(file: socket.socket) -> int:
     return int.from_bytes(info[_LAST_DATA], sys.byteorder)
 
 
-def _end(one: Connection) -> bool:
-    """Shut the connection down; the server closes it. False where its file is another by now."""
+def _end(connection: Connection) -> bool:
+    """Shut the connection down; the server closes it. False where the descriptor was reused."""
     try:
-        with socket.socket(fileno=os.dup(one.fd)) as file:
-            if file.getpeername()[:2] != one.peer:
+        with socket.socket(fileno=os.dup(connection.fd)) as file:
+            if file.getpeername()[:2] != connection.peer:
                 return False
             file.shutdown(socket.SHUT_RDWR)
-    except OSError:  # it ended by itself
+    except OSError:  # the connection ended by itself
         return False
     return True

@@ -1,4 +1,4 @@
-"""Every request has an id: in the response, in the logs, in a problem's `instance`."""
+"""Ids of requests: shown in the response, in the logs, and in a problem's `instance`."""
 
 import itertools
 import re
@@ -14,19 +14,19 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 from exchange.infra.http.middleware import Middleware
 
 HEADER: Final = "X-Request-Id"
-REQUEST_ID: Final = "takas.request_id"  # where it stands in a request's META
-# A proxy's id is taken over if it is plain; anything else could forge log lines.
+REQUEST_ID: Final = "takas.request_id"  # the id's key in a request's META
+# A proxy's id is kept if it is plain; other text could forge log lines.
 ACCEPTABLE: Final = re.compile(r"[A-Za-z0-9._-]{8,64}").fullmatch
-# Random once per process, counted after that: unique without asking the kernel each time.
+# A random text per process and a count: unique without asking the kernel for each request.
 _PROCESS: Final = secrets.token_hex(6)
 _next: Final = itertools.count(1).__next__
-# The request that is being answered, for the record of who did what from where. A command or a
-# task answers none.
+# The request being answered, from which security events take their actor and address. Commands and
+# tasks answer none.
 current_request: Final[ContextVar[HttpRequest | None]] = ContextVar("current_request", default=None)
 
 
 def request_id_choose(given: str | None) -> str:
-    """The given id if it may be taken over, else a new one."""
+    """Return the given id if it is acceptable, else a new one."""
     return given if given and ACCEPTABLE(given) else f"{_PROCESS}-{_next():x}"
 
 
@@ -37,23 +37,23 @@ def request_id(request: HttpRequest) -> str:
 
 @contextmanager
 def request_named(request: HttpRequest) -> Iterator[str]:
-    """Give the request its id and let the log and the record of acts know both within this.
+    """Give the request an id; log lines and security events within the block carry it.
 
-    Threads outlive requests: the next one does not inherit them.
+    Both end with the block, because a thread outlives its requests.
     """
     chosen = request_id_choose(request.META.get("HTTP_X_REQUEST_ID"))
     request.META[REQUEST_ID] = chosen
     tokens = bind_contextvars(request_id=chosen)
-    current = current_request.set(request)
+    token = current_request.set(request)
     try:
         yield chosen
     finally:
         reset_contextvars(**tokens)
-        current_request.reset(current)
+        current_request.reset(token)
 
 
 class RequestIdMiddleware(Middleware):
-    """Outermost: what follows can rely on the id."""
+    """Gives each request its id. Outermost, so that all other middlewares can rely on the id."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         with request_named(request) as chosen:

@@ -1,4 +1,4 @@
-"""The strict content security policy, and where the page's WebSocket is."""
+"""Security headers of pages and of the API, and the address of the page's WebSocket."""
 
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ POLICY: Final = (
     "frame-ancestors 'none'; object-src 'none'; manifest-src 'self'"
 )
 API_PREFIX: Final = "/api/v1/"
-# An answer of the API is data: nothing in it may run, be framed, or be kept by anybody between.
+# An answer of the API is data: it may not run, be framed, or be stored by a cache.
 API_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Permissions-Policy": PERMISSIONS,
@@ -25,16 +25,16 @@ API_HEADERS: Final = {
 
 
 def api_headers_add(response: HttpResponseBase) -> None:
-    """Add what every answer of the API carries, whichever way it took; a view's own words stay."""
+    """Add the headers of every API answer, on either way; headers set by a view stay."""
     for name, value in API_HEADERS.items():
         response.headers.setdefault(name, value)
 
 
 def websocket_url(request: HttpRequest) -> str:
-    """Return where the page opens its WebSocket; empty: `/ws` on the page's own origin.
+    """Return the address of the page's WebSocket; empty: `/ws` on the page's own origin.
 
-    `{host}` in WS_URL stands for the host name the page was asked for, because a session cookie
-    does not go from `localhost` to `127.0.0.1`.
+    `{host}` in WS_URL stands for the host name in the page's address, because browsers do not send
+    a session cookie of `localhost` to `127.0.0.1`.
     """
     host = request.get_host()
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
@@ -42,7 +42,7 @@ def websocket_url(request: HttpRequest) -> str:
 
 
 class ContentSecurityPolicyMiddleware(Middleware):
-    """Adds the policy to every response of the long way: nothing inline, nothing from elsewhere."""
+    """Adds the headers on the long way; pages may use no inline code and no foreign sources."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)

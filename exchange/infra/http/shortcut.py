@@ -1,13 +1,13 @@
-"""Programs take a short way to the API; whoever may be a browser takes the long one.
+"""The short way to the API, for programs; a request that may be a browser's takes the long way.
 
 The session, CSRF, message and instrumentation middlewares cost more than placing an order does. A
 request to the API skips them when no cookie could authenticate it:
 
-- it carries `X-Takas-Key`: the signature alone counts, and its cookies are thrown away here, or
+- it carries `X-Takas-Key`: the signature alone counts, and this module drops its cookies, or
 - it has no Cookie header at all.
 
-On the short way there is no `request.user` and no `request.session`, so a view cannot take a
-session for proof. A request with cookies and without a key takes the long way, with CSRF checks.
+On the short way there is no `request.user` and no `request.session`, so a view cannot authenticate
+by session. A request with cookies and without a key takes the long way, with CSRF checks.
 Redirects to TLS and the headers of answers are the same on both (tests compare them).
 """
 
@@ -32,7 +32,7 @@ _observers: Final = {
 
 
 class _ViewOnly(BaseHandler):
-    """Django's own way from a request to its view, with no middleware around it."""
+    """Django's handler from a request to its view, without any middleware."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _ViewOnly(BaseHandler):
         self._exception_middleware: list[Any] = []
 
     def respond(self, request: HttpRequest) -> HttpResponseBase:
-        # Django's own name for it; tests/architecture/test_middlewares.py would notice a change.
+        # A private method of Django; tests/architecture/test_middlewares.py would notice a change.
         response: HttpResponseBase = self._get_response(request)  # type: ignore[attr-defined]
         return response
 
@@ -55,7 +55,7 @@ def takes_short_way(request: HttpRequest) -> bool:
 
 
 class ShortcutMiddleware:
-    """Stands before all that the short way leaves out."""
+    """Sends each request on its way; stands before the middlewares that the short way skips."""
 
     sync_capable = True
     async_capable = False

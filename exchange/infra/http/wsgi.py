@@ -1,12 +1,12 @@
-"""Between ASGI and WSGI: a request's head as an environ, one call, and its answer as messages.
+"""Conversion between ASGI and WSGI: a request's head to an environ, an answer to messages.
 
-What two readers could take for two different things is refused here, before anything reads it: a
-header that must be there once and is there twice, a NUL in the address, a charset that text cannot
-be in. Headers with an underscore in their name are dropped, because a WSGI environ does not tell
-`X_Takas_Key` from `X-Takas-Key`.
+A head that two readers could understand differently is refused before anything reads it: a header
+twice that may stand only once, a NUL in the address, a charset other than UTF-8. Headers with an
+underscore in their name are dropped, because a WSGI environ does not tell `X_Takas_Key` from
+`X-Takas-Key`.
 
-An answer is bytes, whole, before the first of them is sent: a slow reader is the server's business
-and never a thread's. A file is answered by its name and read by the server.
+An answer is complete before its first byte is sent: a slow reader occupies the server, never a
+thread. A file is answered by its path, and the server reads it.
 """
 
 import io
@@ -24,9 +24,9 @@ from exchange.domain.errors import DomainError
 
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 HEAD_BYTES_MAX: Final = 16 * 1024
-TYPES_KEPT_MAX: Final = 64  # good ones, as almost all requests have the same
-NAMES_MAX: Final = 1_000  # names of headers are the client's choice: a bounded number is remembered
-# The path and query as they were sent: what a signature is over.
+TYPES_KEPT_MAX: Final = 64  # accepted ones; almost all requests have the same
+NAMES_MAX: Final = 1_000  # remembered names of headers; clients choose them freely
+# The environ's key of the path and query as they were sent, which a signature covers.
 TARGET: Final = "takas.target"
 
 Environ = dict[str, Any]
@@ -48,7 +48,7 @@ _names: Final[dict[bytes, str]] = {}
 
 
 def environ_of(scope: Mapping[str, Any]) -> Environ:
-    """The environ of an ASGI scope, without its body. Raises the refusals of a bad head."""
+    """Return the environ of an ASGI scope, without its body. Raises the refusals of a bad head."""
     raw_path, query = scope["raw_path"], scope["query_string"]
     if b"%00" in raw_path or b"%00" in query:
         raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="no NUL in the address")
@@ -79,8 +79,7 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
 
 
 def wire_target(request: HttpRequest) -> str:
-    """The path and query as the client sent them. Without a server around (tests of views): as a
-    client would send them."""
+    """Return the path and query as the client sent them; in tests of views, as a client would."""
     target = request.META.get(TARGET)
     if target is not None:
         return str(target)
@@ -107,7 +106,7 @@ def _headers_add(environ: Environ, headers: Iterable[tuple[bytes, bytes]], size:
 
 @lru_cache(TYPES_KEPT_MAX)
 def _content_type_check(text: str) -> None:
-    """Refuse a type that cannot be read, or a charset but UTF-8: Python knows some that raise."""
+    """Refuse a malformed type, and charsets other than UTF-8, of which Python's may raise."""
     try:
         charset = parse_header_parameters(text)[1].get("charset", "utf-8")
     except (ValueError, LookupError) as error:
@@ -118,7 +117,7 @@ def _content_type_check(text: str) -> None:
 
 
 def _key(name: bytes) -> str:
-    """The environ's key of a header; empty for one that must not be read."""
+    """Return the environ's key of a header; empty for a header that is dropped."""
     if b"_" in name:
         return ""
     key = _PLAIN.get(name) or "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
@@ -128,11 +127,11 @@ def _key(name: bytes) -> str:
 
 
 class AnswerTooLarge(Exception):
-    """A view made an answer beyond ANSWER_BYTES_MAX: a bug, as every list has pages."""
+    """A view's answer exceeds ANSWER_BYTES_MAX: a bug, as every list has pages."""
 
 
 class _File:
-    """What `wsgi.file_wrapper` stands for: a file, whole or a part of one."""
+    """The `wsgi.file_wrapper` of an answer; `path` is None for anything but a file on disk."""
 
     def __init__(self, file: Any, block_size: int = 8192) -> None:
         self.file = file
@@ -146,7 +145,7 @@ class _File:
 
 
 def messages_of(application: Application, environ: Environ, body: bytes) -> Messages:
-    """Call the application; raises what it raises."""
+    """Return the application's answer to a request as messages; raises what it raises."""
     body_put(environ, body)
     environ["wsgi.file_wrapper"] = _File
     started: list[Any] = []
@@ -161,15 +160,15 @@ def messages_of(application: Application, environ: Environ, body: bytes) -> Mess
 
 
 def body_put(environ: Environ, body: bytes) -> None:
-    """Let an application read this body, which is whole."""
+    """Put a complete body into the environ."""
     environ["wsgi.input"] = io.BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
 
 
 def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Messages:
-    """An answer that is whole, with its length beside these headers."""
-    told = [*headers, ("content-length", str(len(body)))]
-    return _start(status, told), {"type": "http.response.body", "body": body}
+    """Return the messages of a complete answer; its length is added to the headers."""
+    with_length = [*headers, ("content-length", str(len(body)))]
+    return _start(status, with_length), {"type": "http.response.body", "body": body}
 
 
 def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
