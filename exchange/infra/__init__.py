@@ -3,5 +3,5 @@
 Enters: settings and calls of all roles. Leaves: connections, Redis clients, probes, partitions.
 Transaction: the caller's. Partitions are made and detached in short transactions of their own.
 Invariants: one place makes Redis clients; losing Redis costs latency only; ids fit a partition.
-Healed by: the next call, with a short pause; `ensure_partitions` by beat makes partitions ahead.
+Healed by: the next call, after a short pause; `ensure_partitions` by beat makes partitions ahead.
 """

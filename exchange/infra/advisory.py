@@ -1,4 +1,4 @@
-"""Advisory locks: a periodic task that is already running somewhere is simply skipped."""
+"""Advisory locks, by which a periodic task that already runs elsewhere is skipped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ from typing import Final
 
 import psycopg
 
-# Our class of advisory locks; the number has no meaning but must not change between releases.
+# The first key of the locks of periodic tasks; any number, but the same in every release.
 LOCK_CLASS: Final = 84_115
 
-# One lock per symbol for who asks for its states; the number must not change between releases.
+# The first key of the lock on a symbol's market state; the second key is the symbol's id.
 STATE_LOCK_CLASS: Final = 84_116
 
 
 class PeriodicTask(IntEnum):
-    """One key per kind of work that must not run twice at once."""
+    """The second key of the lock of each kind of periodic task."""
 
     PARTITIONS = 1
     FORGET_CLIENT_ORDER_IDS = 2
@@ -27,10 +27,10 @@ class PeriodicTask(IntEnum):
 def periodic_lock(
     connection: psycopg.Connection, task: PeriodicTask, *, wait: bool = False
 ) -> Iterator[bool]:
-    """Hold the task's lock for the block; yields False at once where someone else holds it.
+    """Hold the task's lock for the block; yields False at once where another session holds it.
 
-    With `wait` it waits for the other to end instead. The lock belongs to the session: it ends
-    with the connection, whatever kills the process.
+    With `wait` it waits until the lock is free. The lock belongs to the session of Postgres, so it
+    ends with the connection, whatever kills the process.
     """
     key = (LOCK_CLASS, int(task))
     if wait:

@@ -1,6 +1,6 @@
 """Token buckets within this process: bounded in number, in memory, without a round trip.
 
-For what is counted by address, and in place of Redis while it is away. Pure but for its lock.
+They limit clients by address, and stand in for Redis while Redis is away. Pure but for a lock.
 """
 
 import threading
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 
 class LocalBuckets:
-    """Buckets by name. One that nobody named for long is full, so the oldest may be forgotten."""
+    """Buckets by name. A bucket unused for long is full, so the oldest may be dropped."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -35,13 +35,13 @@ class LocalBuckets:
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many buckets are kept."""
+        """Return the number of buckets."""
         return len(self._buckets)
 
     def take(self, name: str, rate: Rate, weight: int) -> Verdict:
         """Take `weight` tokens if there are as many, or if the bucket is full.
 
-        What weighs more than a bucket holds leaves a debt, so that it can pass at all.
+        A weight above the bucket's size leaves a debt, because it could never pass otherwise.
         """
         now = self._now_ms()
         with self._lock:

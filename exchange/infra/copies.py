@@ -1,6 +1,6 @@
-"""Copies of what the database holds: read together, kept for seconds, shared by a process.
+"""Copies of reference data: read together, kept for seconds, shared by a process.
 
-What an order needs to know (symbols, fees, limits, who is served) costs no statement an order.
+So the symbols, fees, limits and engines that an order depends on cost no statement an order.
 """
 
 import threading
@@ -15,20 +15,21 @@ from exchange.infra.event_loop import threads_only
 
 T = TypeVar("T")
 
-WAIT_S: Final = 5.0  # for who reads; then the reader hangs, and nobody waits in a row behind it
+WAIT_S: Final = 5.0  # for another thread's reading; a longer one hangs
 
 
 class Reading(NamedTuple, Generic[T]):
-    """A value that was read, and how many seconds ago its reading began."""
+    """A value that was read, and the seconds since its reading began."""
 
     value: T
     age_s: float
 
 
 class Copy(Generic[T]):
-    """The last reading. One thread reads anew; others use what is there, unless it is too old.
+    """Keeps the last reading of a value. After `age_max_s` one thread reads the value anew.
 
-    Where a reading fails, it fails for all who waited for it: they do not try one after another.
+    Other threads use the last reading meanwhile, or wait where it is `stale_max_s` old. A failed
+    reading fails for all threads that waited for it: they do not try one after another.
 
     An event loop neither reads nor waits: where a thread would have to, `get` raises
     SynchronousOnlyOperation there, as Django's own connections do.
@@ -47,12 +48,12 @@ class Copy(Generic[T]):
         self._stale_max_s = stale_max_s
         self._now_s = now_s
         self._lock = threading.Lock()
-        self._kept: tuple[T, float] | None = None  # and when the reading began
+        self._kept: tuple[T, float] | None = None  # and when its reading began
         self._failures = 0
-        self._failure: Exception | None = None  # the last one
+        self._failure: Exception | None = None  # of the last failed reading
 
     def get(self) -> T:
-        """What was read: `stale_max_s` old at most."""
+        """Return the value, `stale_max_s` old at most."""
         return self.reading().value
 
     def reading(self) -> Reading[T]:
@@ -71,7 +72,7 @@ class Copy(Generic[T]):
             self._lock.release()
 
     def _acquire(self, may_wait: bool) -> bool:
-        """Whether this thread is the reader now. Raises server.busy when another one hangs."""
+        """Return whether this thread has to read. Raises server.busy when another reader hangs."""
         if self._lock.acquire(blocking=False):
             return True
         if not may_wait:
@@ -93,7 +94,7 @@ class Copy(Generic[T]):
     def _read_anew(self, failures: int) -> Reading[T]:
         """Read, unless another thread did while this one waited. The caller holds the lock.
 
-        `failures`: how many readings had failed when this thread asked.
+        `failures` is how many readings had failed before this thread waited.
         """
         known = self._known()
         if known is not None and known.age_s < self.age_max_s:

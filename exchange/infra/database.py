@@ -1,4 +1,4 @@
-"""Raw psycopg connections for the hot paths; this process's node number, and ids made with it.
+"""Raw psycopg connections for the hot paths; the node number and the ids of this process.
 
 The ORM serves everything else. A hot-path connection is autocommit: its owner writes BEGIN and
 COMMIT where they belong.
@@ -18,18 +18,18 @@ from psycopg_pool import PoolTimeout
 from exchange.domain.ids import IdGenerator
 
 # The hot statements join a handful of ids to big tables. Without fresh statistics the planner may
-# choose a sequential scan or a hash of the whole table; with these it stays on the primary keys.
+# choose a sequential scan or a hash of the whole table; these options keep it on primary keys.
 INDEX_ONLY_PLANS = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-# Nor may a plan outlive the size it was made for: one made for the empty table of a new month
-# would read the whole of it per batch when it has grown (measured: half a core).
+# A plan may not outlive the size of its table: a plan for the empty table of a new month would read
+# the whole grown table for each batch (measured: half a core).
 PLANS_MADE_ANEW = "-c plan_cache_mode=force_custom_plan"
-# But to plan a statement takes longer than to run it for one order. A connection whose statements
-# can be planned in one way only, whatever the tables hold, keeps their plans (docs/adr/0024).
+# But planning a statement takes longer than running it for one order. A connection whose statements
+# have only one possible plan, whatever the tables hold, keeps their plans (docs/adr/0024).
 PLANS_KEPT = "-c plan_cache_mode=force_generic_plan"
-# Executions before the driver prepares a statement that nobody asked it to prepare: never reached.
+# Executions before the driver prepares a statement unasked: a number that is never reached.
 PREPARE_ASKED_ONLY: Final = 1 << 62
 CONNECT_TIMEOUT_S = 5
-# What the driver, Django and the pool raise when Postgres is not there (any more).
+# Errors that the driver, Django and the pool raise while Postgres is away.
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, PoolTimeout)
 
 
@@ -38,8 +38,8 @@ def connect(
 ) -> psycopg.Connection:
     """Open an autocommit connection with the settings of the default database, keepalives included.
 
-    With `keep_plans` a statement is planned once, if its caller asks to prepare it; the others are
-    not prepared, however often they run. Raises psycopg.OperationalError when Postgres cannot be
+    With `keep_plans` a statement is planned once if its caller asks to prepare it; other statements
+    are never prepared. Raises psycopg.OperationalError when Postgres cannot be
     reached.
     """
     from django.db import connections
@@ -63,21 +63,21 @@ def connect(
 
 
 def rows_as_dicts(connection: psycopg.Connection) -> "psycopg.Cursor[dict[str, Any]]":
-    """A cursor whose rows are read by column name."""
+    """Return a cursor whose rows are dicts by column name."""
     return connection.cursor(row_factory=dict_row)
 
 
 def node_number() -> int:
-    """A number 0..1023 for the ids made by this process: the next of a cycling sequence.
+    """Return the node number of this process for its ids, 0..1023, from a cycling sequence.
 
-    Unique among the 1,024 most recently started processes; the primary keys refuse the rest.
+    It is unique among the 1,024 processes started last; primary keys refuse what collides beyond.
     """
     return _node_number(os.getpid())
 
 
 @cache
 def _node_number(_pid: int) -> int:
-    """Kept per process: one that was forked must not make ids with its parent's number."""
+    """Return the number kept for a process: a forked process must not use its parent's."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -91,11 +91,11 @@ _generators: Final[dict[int, IdGenerator]] = {}
 
 
 def process_ids() -> IdGenerator:
-    """This process's generator of ids for journals, entries and commands of tasks.
+    """Return this process's generator of ids for journals, entries and commands of tasks.
 
     Hot paths have generators of their own.
     """
-    pid = os.getpid()  # a forked worker must not go on with its parent's
+    pid = os.getpid()  # a forked worker must not use its parent's
     generator = _generators.get(pid)
     if generator is None:
         generator = _generators[pid] = IdGenerator(

@@ -1,6 +1,6 @@
-"""What an event loop and threads do for each other: a loop blocks on nothing, ever.
+"""Work that an event loop hands to threads, so that the loop never blocks.
 
-A thread that has answers for a loop wakes it once for all of them.
+A thread with several results for a loop wakes the loop once.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 LOOKUP_THREADS: Final = 8
-LOOKUPS_MAX: Final = 1_024  # handed over and not answered: those in threads, and those that wait
+LOOKUPS_MAX: Final = 1_024  # in threads, and waiting for one
 CANCEL_AGAIN_S: Final = 0.1
-LOOKUP_WAIT_S: Final = 5.0  # who waited longer for a thread is refused: nothing is begun late
-LOOKUP_ANSWER_S: Final = 8.0  # and who waited longer for an answer: its thread may hang
+LOOKUP_WAIT_S: Final = 5.0  # for a thread; a look-up that waited longer is refused
+LOOKUP_ANSWER_S: Final = 8.0  # for an answer; a thread may hang
 
-Given = tuple["asyncio.Future[R]", R]
-Lookup = tuple[Callable[[], Any], float]  # and until when it may begin, by time.monotonic
+FutureResult = tuple["asyncio.Future[R]", R]
+Lookup = tuple[Callable[[], Any], float]  # a call, and its latest begin by time.monotonic
 
 
 def on_event_loop() -> bool:
-    """Whether this thread runs an event loop."""
+    """Return whether this thread runs an event loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -46,16 +46,16 @@ def on_event_loop() -> bool:
 
 
 def threads_only() -> None:
-    """Raise SynchronousOnlyOperation on an event loop: what follows may block."""
+    """Raise SynchronousOnlyOperation on an event loop: the caller is about to block."""
     if on_event_loop():
         raise SynchronousOnlyOperation
 
 
 async def in_time(future: "asyncio.Future[R]", seconds: float) -> R:
-    """What a thread gives the future. Raises TimeoutError when it gave nothing in so many seconds.
+    """Return the result that a thread gives a future. Raises TimeoutError after `seconds`.
 
-    Nobody waits on a loop without an end: a thread may hang in what has no deadline of its own (a
-    server that stands still, a name that is not resolved).
+    No wait on a loop is endless: a thread may hang in a call without a deadline of its own (a
+    server that stands still, a name that does not resolve).
     """
     late = future.get_loop().call_later(seconds, _give_up, future)
     try:
@@ -69,42 +69,41 @@ def _give_up(future: "asyncio.Future[Any]") -> None:
         future.set_exception(TimeoutError())
 
 
-def results_give(results: "Iterable[Given[Any]]") -> None:
-    """From a thread: set the results of futures, with one wake-up of each loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Given[Any]]] = defaultdict(list)
+def results_give(results: "Iterable[FutureResult[Any]]") -> None:
+    """Set the results of futures from a thread, with one wake-up of each loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[FutureResult[Any]]] = defaultdict(list)
     for future, result in results:
         by_loop[future.get_loop()].append((future, result))
-    for loop, theirs in by_loop.items():
-        if not loop.is_closed():  # else nobody waits any more
-            with suppress(RuntimeError):  # it was closed just now
-                loop.call_soon_threadsafe(_give, theirs)
+    for loop, loop_results in by_loop.items():
+        if not loop.is_closed():  # nobody waits on a closed loop
+            with suppress(RuntimeError):  # the loop closed meanwhile
+                loop.call_soon_threadsafe(_give, loop_results)
 
 
-def _give(results: "Iterable[Given[Any]]") -> None:
+def _give(results: "Iterable[FutureResult[Any]]") -> None:
     for future, result in results:
-        if not future.done():  # who waited may have given up
+        if not future.done():  # its waiter may have given up
             future.set_result(result)
 
 
 async def tasks_end(*tasks: "asyncio.Task[Any]") -> None:
     """Cancel tasks and wait until they have ended, whatever they raise.
 
-    A task may swallow a cancellation: in Python 3.11 `asyncio.wait_for` does where its call ends in
-    the same moment, and so does a look-up in a thread. It is told again.
+    A task may swallow a cancellation: `asyncio.wait_for` of Python 3.11 does so where its call ends
+    in the same moment, and so does a look-up in a thread. The cancellation is repeated then.
     """
     running = {task for task in tasks if not task.done()}
     while running:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)  # what they raised was looked at
+    await asyncio.gather(*tasks, return_exceptions=True)  # marks their exceptions as seen
 
 
 class Threads(Generic[A, R]):
-    """Calls `work` with what it is given, in one of its threads. `work` never raises.
+    """Threads that call `work` with the arguments of an event loop. `work` never raises.
 
-    The standard executor does the same through two futures and their locks, which takes several
-    times as long.
+    The standard executor takes several times as long, through two futures and their locks.
     """
 
     def __init__(
@@ -130,14 +129,14 @@ class Threads(Generic[A, R]):
 
     @property
     def busy(self) -> int:
-        """What was handed over and has not ended, whether or not anybody still waits for it."""
+        """Calls that were handed over and have not ended, with or without a waiter."""
         return self._taken - self._ended
 
     async def call(self, argument: A) -> R:
-        """The work's result.
+        """Return the result of `work`.
 
-        Raises server.busy when too much is waiting already, and TimeoutError when there is no
-        result after `answer_s`: what is not begun by then never is.
+        Raises server.busy when too many calls wait already, and TimeoutError when there is no
+        result after `answer_s`: a call that has not begun by then never does.
         """
         if self.busy >= self.waiting_max:
             raise DomainError(Code.SERVER_BUSY)
@@ -160,10 +159,10 @@ class Threads(Generic[A, R]):
 
 
 async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What `work` returns or raises: at once where all it needs is in memory, else in a thread.
+    """Call `work` here where all its data is in memory, else in a thread; return its result.
 
-    Whatever reads from a database or from Redis raises SynchronousOnlyOperation on a loop, as
-    Django's own connections do. `work` must have changed nothing by then: it is called again.
+    A read from the database or from Redis raises SynchronousOnlyOperation on a loop, as Django's
+    own connections do. `work` must have changed nothing before: it is called again in a thread.
     """
     try:
         return work(*args, **kwargs)
@@ -172,11 +171,11 @@ async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What `work` returns or raises in a thread.
+    """Call `work` in a thread; return its result or raise its error.
 
-    Raises server.busy when too much is waiting, when no thread was free in LOOKUP_WAIT_S, and when
-    there is no result after LOOKUP_ANSWER_S. What was not begun by then never is, as an order must
-    not enter the market minutes after it was signed.
+    Raises server.busy when too many calls wait, when no thread was free in LOOKUP_WAIT_S, and when
+    there is no result after LOOKUP_ANSWER_S. A call that has not begun by then never does: an order
+    must not enter the market minutes after it was signed.
     """
     call = partial(contextvars.copy_context().run, work, *args, **kwargs)
     try:
@@ -185,16 +184,16 @@ async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
         raise DomainError(Code.SERVER_BUSY) from None
     if error is not None:
         raise error
-    return result  # type: ignore[no-any-return]  # what the threads pass on is of any type
+    return result  # type: ignore[no-any-return]  # results are of any type
 
 
-def _outcome(asked: Lookup) -> tuple[Any, Exception | None]:
-    work, begin_until_s = asked
+def _outcome(lookup: Lookup) -> tuple[Any, Exception | None]:
+    work, begin_until_s = lookup
     if time.monotonic() > begin_until_s:
         return None, DomainError(Code.SERVER_BUSY)
     try:
         return work(), None
-    except Exception as error:  # raised again where it was asked for
+    except Exception as error:  # `in_thread` raises it
         return None, error
     finally:
         connections.close_all()
@@ -202,7 +201,7 @@ def _outcome(asked: Lookup) -> tuple[Any, Exception | None]:
 
 @cache
 def lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
-    """The threads of this process that look up what its loop may not wait for."""
+    """Return the threads of this process for look-ups that would block its loop."""
     return Threads(
         LOOKUP_THREADS,
         _outcome,

@@ -1,8 +1,8 @@
 """/livez, /readyz and /metrics of every role, on a port of its own; and the checks behind them.
 
-`/livez`: this process works (a supervisor restarts it otherwise). `/readyz`: it can do its job now;
-a check that is only *tolerated* shows as degraded and does not take the role out of service,
-because the exchange accepts orders without Redis and without a running engine.
+`/livez` says that this process works; a supervisor restarts it otherwise. `/readyz` says that the
+process can do its job now. A *tolerated* check that fails shows as degraded and does not take the
+role out of service, because the exchange accepts orders without Redis and without an engine.
 """
 
 import json
@@ -33,13 +33,13 @@ ANSWER_AGE_MAX_S: Final = 0.5
 PATHS: Final = ("/metrics", "/livez", "/readyz")
 
 Answer = tuple[int, bytes, str]  # status, body, content type
-# Returns what is wrong in a few words, or None. It may raise what drivers raise.
+# Returns a fault in a few words, or None. It may raise errors of drivers.
 Check = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a role is asked. `tolerated` names readiness checks that only degrade it."""
+    """The checks of a role. `tolerated` names readiness checks that only degrade the role."""
 
     role: str
     ready: Mapping[str, Check]
@@ -51,7 +51,7 @@ class Health:
     def answer(self, path: str) -> "Answer":
         """Return status, body and content type for one of the three paths, or 404.
 
-        An answer counts for ANSWER_AGE_MAX_S: whoever asks faster costs nothing more.
+        An answer is used again for ANSWER_AGE_MAX_S, so that frequent requests cost nothing.
         """
         if path not in PATHS:
             return 404, b"{}", "application/json"
@@ -90,7 +90,7 @@ def _outcome(check: Check) -> str | None:
 
 
 def metrics_text() -> bytes:
-    """Return this role's metrics; those of all children where they share a folder."""
+    """Return the metrics of this process, or of all processes that share its folder."""
     if not settings.PROMETHEUS_MULTIPROC_DIR:
         return generate_latest(REGISTRY)
     _dead_forget(Path(settings.PROMETHEUS_MULTIPROC_DIR))
@@ -100,7 +100,7 @@ def metrics_text() -> bytes:
 
 
 def _dead_forget(folder: Path) -> None:
-    """Drop what killed processes said of their present state; their counts stay."""
+    """Drop the live gauges of processes that were killed; their counters stay."""
     pids = {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}
     for pid in pids:
         if pid.isdigit() and not Path("/proc", pid).exists():
@@ -117,8 +117,8 @@ def serve(
 ) -> ThreadingHTTPServer | None:
     """Answer on `port` (0: not at all) from daemon threads; return the server to shut it down.
 
-    Processes that share a folder of metrics share the port too: the system gives a question to
-    any of them, and each answers for all. Raises OSError when the port is taken.
+    Processes that share a folder of metrics share the port too: the kernel gives a request to any
+    of them, and each answers for all. Raises OSError when the port is taken.
     """
     if port == 0:
         return None
@@ -136,7 +136,7 @@ def serve(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Probes come every second: no line for each."""
+            """Log nothing, as probes come every second."""
 
     server = _Server((settings.METRICS_HOST, port), Handler)
     threading.Thread(target=server.serve_forever, name=f"health-{role}", daemon=True).start()
@@ -154,7 +154,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def database_check() -> str | None:
-    """Can Postgres answer? Uses, and gives back, a connection of Django's."""
+    """Check that Postgres answers, on a connection of Django's that is closed after it."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -164,15 +164,15 @@ def database_check() -> str | None:
 
 
 def redis_check() -> str | None:
-    """Can Redis answer?"""
+    """Check that Redis answers."""
     redis_client().ping()
     return None
 
 
 def recency_check(last: Callable[[], float], *, limit_seconds: float, what: str) -> Check:
-    """Build a check that something happened within the limit; `last` is a monotonic time.
+    """Build a check that `what` happened within the limit; `last` tells when, as time.monotonic.
 
-    It stays silent while Redis is down: then nothing can happen, and a restart would not help.
+    The check passes while Redis is down: nothing can happen then, and a restart would not help.
     """
 
     def check() -> str | None:
@@ -189,5 +189,5 @@ def recency_check(last: Callable[[], float], *, limit_seconds: float, what: str)
 
 
 def standard_checks() -> dict[str, Check]:
-    """The checks every role shares."""
+    """Return the checks that every role shares."""
     return {"database": database_check, "redis": redis_check}

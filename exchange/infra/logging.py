@@ -1,8 +1,8 @@
-"""JSON logs for every role: one object a line, with what is being worked on bound to it.
+"""JSON logs for every role: one object a line, with the context of the work.
 
-Use `structlog.get_logger()` and keyword arguments; `bound(order_id=...)` adds what a whole block is
-about. The context lives in contextvars, so threads and tasks do not see each other's. Never bind
-or log a body, a key's secret or a signature.
+Use `structlog.get_logger()` and keyword arguments; `bound(order_id=...)` adds context to a whole
+block. The context lives in contextvars, so threads and tasks do not share it. Never bind or log a
+body, a key's secret or a signature.
 """
 
 import logging
@@ -25,8 +25,8 @@ CONTEXT_NAMES: Final = (
     "sequence",
 )
 REQUEST_CHARS_MAX: Final = 200
-ON_LOOP: Final = ("web", "ws")  # roles that an event loop serves: it may not wait for a reader
-# Chatty at INFO without telling an operator anything.
+ON_LOOP: Final = ("web", "ws")  # roles on an event loop, which may not wait for a reader
+# Loggers whose INFO lines tell an operator nothing.
 QUIET: Final = (
     "celery.app.trace",
     "celery.beat",
@@ -57,8 +57,8 @@ def configure(config: Mapping[str, str]) -> None:
     root.setLevel(config["level"])
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Django writes a line for every refusal, which is a stranger's to repeat: ours are said once,
-    # by who refuses. Faults of the server keep their line.
+    # Django logs every refusal, which strangers may repeat without end. Our own code logs its
+    # refusals where it makes them. Faults of the server keep their line.
     logging.getLogger("django.request").setLevel(logging.ERROR)
     logging.getLogger("django.security").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
@@ -70,7 +70,7 @@ def bound(**context: object) -> AbstractContextManager[Any]:
 
 
 def handler_of(role: str) -> logging.Handler:
-    """Who writes the log of a role."""
+    """Return the handler that writes the log of a role."""
     return WriterHandler(sys.stdout) if role in ON_LOOP else logging.StreamHandler(sys.stdout)
 
 
@@ -92,7 +92,7 @@ def _shared_processors(role: str) -> list[Any]:
 def _request_shorten(
     _: Any, __: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Django's own records bring the request along, whose address a stranger makes long."""
+    """Shorten the request in Django's own records, as a client may make its address long."""
     if "request" in event:
         event["request"] = repr(event["request"])[:REQUEST_CHARS_MAX]
     return event

@@ -1,9 +1,9 @@
-"""The numbers every role measures, under one set of names. Times are seconds, as Prometheus asks.
+"""The metrics of every role. Times are in seconds, as is the custom of Prometheus.
 
 Hot code binds its label once (`ACCEPT = metrics.STAGE_SECONDS.labels("accept")`) and then only
-observes. Where a role has several processes (the Celery worker's children, more than one of web)
-their numbers are gathered from PROMETHEUS_MULTIPROC_DIR; a gauge there shows what was set last, by
-whichever process, or the sum of those that live.
+observes. Where a role has several processes (the Celery worker's children, more than one of web),
+PROMETHEUS_MULTIPROC_DIR gathers their metrics; a gauge then shows the value set last by any of
+them, or the sum of the live ones.
 """
 
 import time
@@ -23,8 +23,8 @@ LAST_SET: Final = "mostrecent"
 ORDERS_ACCEPTED = Counter("takas_orders_accepted", "Orders durably accepted", ["symbol"])
 ORDERS_REFUSED = Counter("takas_orders_refused", "Orders refused, by stable code", ["code"])
 TRADES = Counter("takas_trades", "Trades made", ["symbol"])
-# Each stage by itself, not since the order came in: accept (request to commit), publish (commit to
-# stream), match (engine), commit (results), settle (one batch), push (one batch of
+# The time of the stage alone, not since the order came in: accept (request to commit), publish
+# (commit to stream), match (engine), commit (results), settle (one batch), push (one batch of
 # frames from Redis to the queues of all its sockets).
 STAGE_SECONDS = Histogram(
     "takas_stage_seconds",
@@ -82,15 +82,14 @@ ENGINE_SEQUENCE = Gauge(
 )
 FEED_CONNECTIONS = Gauge("takas_feed_connections", "Open WebSockets", multiprocess_mode="livesum")
 FEED_FRAMES = Counter("takas_feed_frames", "Frames sent to sockets", ["kind"])
-# Signed requests skip django-prometheus' middlewares (exchange/infra/http/shortcut.py): counted
-# here.
+# Requests on the short way (exchange/infra/http/shortcut.py) skip django-prometheus' middlewares.
 API_SECONDS = Histogram(
     "takas_api_seconds",
     "API requests that carried no cookie, by method and status class",
     ["method", "status"],
     buckets=SECONDS_BUCKETS,
 )
-# What web's door has in hand (exchange/web/door.py).
+# Requests and their parts that web's door has in hand (exchange/web/door.py).
 WEB_REQUESTS = Gauge(
     "takas_web_requests", "Requests in threads, or waiting for one", multiprocess_mode="livesum"
 )
@@ -119,7 +118,7 @@ LOG_LINES_UNTOLD = Counter(
 
 @contextmanager
 def stage_timed(stage: str) -> Iterator[None]:
-    """Observe how long the block took. For batches; per order, bind the label and observe."""
+    """Observe the duration of the block. For batches; for orders, bind the label and observe."""
     assert stage in STAGES, stage
     started = time.perf_counter()
     try:

@@ -6,10 +6,9 @@ from django.db import migrations
 
 
 class CreatePartitionedModel(migrations.CreateModel):
-    """CreateModel, with `PARTITION BY RANGE (id)`: one-column primary key, ordinary model.
+    """CreateModel with `PARTITION BY RANGE (id)`; the model and its primary key are ordinary.
 
-    The partitions themselves are made by `manage.py partitions --ensure`
-    (exchange/infra/partitions.py).
+    `manage.py partitions --ensure` makes the partitions (exchange/infra/partitions.py).
     """
 
     def database_forwards(

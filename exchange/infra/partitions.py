@@ -2,11 +2,10 @@
 
 Bounds are ids: an id begins with its time (exchange.domain.ids), so a month of rows is a range of
 ids and the primary key stays one column. There is no default partition: each attach would scan it
-under an exclusive lock. Should the ranges ever run out, inserts fail loudly; `check` alarms long
-before.
+under an exclusive lock. Should the ranges ever run out, inserts fail; `check` alarms long before.
 
 New partitions are made beside the parent and attached (SHARE UPDATE EXCLUSIVE: reads and writes go
-on), old ones are detached concurrently. Both wait at most LOCK_TIMEOUT_MS for a lock, a few times.
+on), old ones are detached concurrently. Both wait LOCK_TIMEOUT_MS for a lock, ATTEMPTS_MAX times.
 """
 
 import time
@@ -24,7 +23,7 @@ from exchange.domain.ids import id_floor, id_time_ms
 LOCK_TIMEOUT_MS: Final = 2_000
 ATTEMPTS_MAX: Final = 5
 RETRY_PAUSE_S: Final = 0.5
-AHEAD_ALARM: Final = 2  # fewer whole periods than this in front of us is an alarm
+AHEAD_ALARM: Final = 2  # fewer whole periods ahead than this are an alarm
 
 
 def _month_start(moment: datetime) -> datetime:
@@ -54,14 +53,14 @@ class Partitioned:
     ahead: int
     # The ledger is never dropped, only detached: a balance is the sum of all of its entries.
     may_drop: bool = True
-    # A row for which this holds is still to be changed: what holds it stays attached.
+    # SQL condition of rows that may still change; a partition with such a row stays attached.
     live: str = ""
     append_only: bool = False
 
     def periods(self, now: datetime) -> Iterator[tuple[str, int, int]]:
-        """Yield (name, first id, id after the last), from the period before now to `ahead`.
+        """Yield (name, first id, id after the last), from the period before now to `ahead` later.
 
-        The period before is for ids made by a clock that is a little behind ours.
+        The period before is for ids of a clock that is a little behind ours.
         """
         start = self.start_of(self.start_of(now) - timedelta(days=1))
         for _ in range(self.ahead + 2):
@@ -113,7 +112,7 @@ class Partition:
     high: int
 
     def ends(self) -> datetime:
-        """The moment after the last id that belongs here."""
+        """Return the moment after the last id of the partition."""
         return _moment(self.high)
 
 
@@ -126,7 +125,7 @@ def _moment(value: int) -> datetime:
 
 
 def grouped(partitioned: Partitioned, ids: Iterable[int]) -> dict[str, list[int]]:
-    """Return ids by the name of the partition that each one's row is in."""
+    """Return ids by the name of the partition that holds their rows."""
     groups: dict[str, list[int]] = {}
     low = high = 0
     group: list[int] = []
@@ -158,8 +157,8 @@ def attached(connection: psycopg.Connection, table: str) -> list[Partition]:
 def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
     """Create and attach what is missing for now and ahead; return the names that were made.
 
-    The connection is in autocommit mode. Raises psycopg.errors.LockNotAvailable when a lock could
-    not be had in ATTEMPTS_MAX attempts: the next run tries again, there is time.
+    The connection is in autocommit mode. Raises psycopg.errors.LockNotAvailable when ATTEMPTS_MAX
+    attempts got no lock; the next run tries again, in good time.
     """
     made: list[str] = []
     for partitioned in TABLES:
@@ -167,7 +166,7 @@ def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
         for name, low, high in partitioned.periods(now):
             if high > 0 and low not in existing:
                 attempt = partial(attach, connection, partitioned, name, low, high)
-                _patiently(connection, attempt)
+                _change_patiently(connection, attempt)
                 made.append(name)
     return made
 
@@ -175,7 +174,7 @@ def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
 def attach(
     connection: psycopg.Connection, partitioned: Partitioned, name: str, low: int, high: int
 ) -> None:
-    """Create one partition for the ids from `low` to below `high`; a lock may not be had."""
+    """Create a partition for ids from `low` to below `high`. Raises LockNotAvailable."""
     parts = {
         "child": sql.Identifier(name),
         "parent": sql.Identifier(partitioned.table),
@@ -186,14 +185,14 @@ def attach(
     with connection.transaction():
         for statement in (
             "CREATE TABLE {child} (LIKE {parent} INCLUDING ALL)",
-            # With this check the attach need not scan; afterwards the bound says the same.
+            # With this check the attach need not scan; the bound replaces the check.
             "ALTER TABLE {child} ADD CONSTRAINT {check} CHECK (id >= {low} AND id < {high})",
             "ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES FROM ({low}) TO ({high})",
             "ALTER TABLE {child} DROP CONSTRAINT {check}",
         ):
             connection.execute(sql.SQL(statement).format(**parts))
         if partitioned.append_only and _has_application_role(connection):
-            # The schema's default privileges gave it more than the parent allows.
+            # The schema's default privileges allow more than the parent's.
             revoke = "REVOKE UPDATE, DELETE, TRUNCATE ON {child} FROM takas_app"
             connection.execute(sql.SQL(revoke).format(**parts))
 
@@ -203,8 +202,8 @@ def _has_application_role(connection: psycopg.Connection) -> bool:
     return found is not None
 
 
-def _patiently(connection: psycopg.Connection, change: Callable[[], object]) -> None:
-    """Run a schema change that gives up its place in the lock queue quickly, and comes again."""
+def _change_patiently(connection: psycopg.Connection, change: Callable[[], object]) -> None:
+    """Run a schema change; where a lock is not free soon, leave the lock queue and try again."""
     connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{LOCK_TIMEOUT_MS}ms")))
     try:
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -230,11 +229,12 @@ class Coverage:
 
     @property
     def alarms(self) -> bool:
+        """Whether too few ranges lie ahead, or none holds now."""
         return not self.has_now or self.ahead < AHEAD_ALARM
 
 
 def check(connection: psycopg.Connection, now: datetime) -> list[Coverage]:
-    """Return each table's coverage; one that `alarms` needs `ensure` soon, or at once."""
+    """Return each table's coverage; a table that `alarms` needs `ensure` soon, or at once."""
     coverages = []
     for partitioned in TABLES:
         reach = _floor(partitioned.start_of(now))
@@ -252,9 +252,9 @@ def retain(
 ) -> list[str]:
     """Detach partitions that ended more than `keep_days[table]` days ago; return their names.
 
-    A table that is not named keeps everything, and so does a month with an order that still rests.
-    Detached tables stay in the database, to be archived, unless `drop` is set; the ledger's entries
-    stay in any case.
+    A table without an entry in `keep_days` keeps everything, and a partition with a live row stays.
+    Detached tables stay in the database, to be archived, unless `drop` is set; the ledger's always
+    stay.
     """
     unknown = keep_days.keys() - {partitioned.table for partitioned in TABLES}
     assert not unknown, f"not partitioned: {sorted(unknown)}"
@@ -292,7 +292,7 @@ def _is_live(
 def detach(connection: psycopg.Connection, table: str, name: str) -> None:
     """Detach one partition while reads and writes go on; it remains as an ordinary table.
 
-    Finishes first what a killed attempt has left half done.
+    A detach that a killed attempt left half done is finished first.
     """
     pending = connection.execute(
         "SELECT inhrelid::regclass::text FROM pg_inherits"
@@ -309,4 +309,4 @@ def _detach_statement(connection: psycopg.Connection, table: str, name: str, how
     statement = sql.SQL("ALTER TABLE {} DETACH PARTITION {} " + how).format(
         sql.Identifier(table), sql.Identifier(name)
     )
-    _patiently(connection, partial(connection.execute, statement))
+    _change_patiently(connection, partial(connection.execute, statement))

@@ -1,4 +1,4 @@
-"""The only place that makes Redis clients, and the names of our keys.
+"""Clients of Redis, which only this module makes, and the names of our keys.
 
 Redis is transport and cache: losing all of it at any moment costs latency, nothing else.
 """
@@ -14,39 +14,46 @@ from redis.retry import Retry
 
 PREFIX = "takas"
 FEED_CHANNEL = f"{PREFIX}:feed"
-# redis-py 8 defaults to 5 s and silent retries: both are said here instead.
+# redis-py 8 defaults to 5 s and silent retries: both are set explicitly here.
 SOCKET_TIMEOUT_S = 2.0
 BLOCK_MS_MAX = 1_000  # blocking reads stay well below the socket timeout
 PAUSE_AFTER_FAILURE_S = 1.0
+# Errors of a Redis that gives no answer at all.
 SILENT: Final = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
 def commands_stream(partition_id: int) -> str:
+    """Return the key of the stream of a partition's commands."""
     return f"{PREFIX}:commands:{partition_id}"
 
 
 def book_key(symbol: str) -> str:
+    """Return the key of a symbol's last snapshot."""
     return f"{PREFIX}:book:{symbol}"
 
 
 def top_key(symbol: str) -> str:
+    """Return the key of a symbol's top of book."""
     return f"{PREFIX}:top:{symbol}"
 
 
 def state_key(symbol: str) -> str:
+    """Return the key of a symbol's last frame of its market state."""
     return f"{PREFIX}:state:{symbol}"
 
 
 def matching_key(partition_id: int) -> str:
+    """Return the key of a partition's heartbeat."""
     return f"{PREFIX}:matching:{partition_id}"
 
 
 def settle_flag_key(partition_id: int) -> str:
+    """Return the key of a partition's settlement flag."""
     return f"{PREFIX}:settle:{partition_id}"
 
 
 def redis_client() -> redis.Redis:
-    """A client for streams, keys and publishing; fails fast, never retries by itself."""
+    """Return a client for streams, keys and publishing; it fails fast and never retries."""
     return redis.Redis.from_url(
         settings.STREAMS_URL,
         socket_timeout=SOCKET_TIMEOUT_S,
@@ -57,7 +64,7 @@ def redis_client() -> redis.Redis:
 
 
 def async_redis_client() -> redis.asyncio.Redis:
-    """The same for asyncio code; subscribers wait without a read timeout."""
+    """Return a client for asyncio, without a read timeout, as subscribers wait for messages."""
     return redis.asyncio.Redis.from_url(
         settings.STREAMS_URL,
         socket_timeout=None,
@@ -68,10 +75,10 @@ def async_redis_client() -> redis.asyncio.Redis:
 
 
 class Pause:
-    """After a failure Redis is left alone for a while: one timeout, not one for each request.
+    """A pause in calls to Redis after a failure, so that not every request waits for a timeout.
 
-    Each use has its own. Where Redis gave no answer at all, all of them know: else an order would
-    wait for one timeout at each station.
+    Each use of Redis has a pause of its own. Where Redis gave no answer at all, every use pauses:
+    an order would wait for a timeout at each station otherwise.
     """
 
     _silent_until_s: ClassVar[float] = 0.0
@@ -81,15 +88,15 @@ class Pause:
 
     @property
     def is_on(self) -> bool:
-        """Whether Redis failed a moment ago."""
+        """Whether Redis failed a moment ago, so that it must not be called."""
         return time.monotonic() < max(self._until_s, Pause._silent_until_s)
 
     def begin(self, error: Exception) -> None:
-        """Redis has failed."""
+        """Begin the pause after this failure."""
         self._until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
         if isinstance(error, SILENT):
             Pause._silent_until_s = self._until_s
 
     def end(self) -> None:
-        """Ask Redis again (between tests)."""
+        """End the pause (between tests)."""
         self._until_s = Pause._silent_until_s = 0.0

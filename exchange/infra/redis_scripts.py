@@ -1,8 +1,7 @@
-"""Lua scripts in one round trip, for limits that all processes share.
+"""Lua scripts in Redis for limits that all processes share, many calls in one round trip.
 
-A thread asks by itself; an event loop has a thread that asks for all its requests of the moment.
-
-Redis may be away: then a script has no answer, and its caller relies on this process alone.
+A thread calls a script by itself. An event loop has one thread that calls it for all waiting
+requests. While Redis is away a script has no answer, and its caller counts in this process alone.
 """
 
 import asyncio
@@ -23,8 +22,8 @@ from exchange.infra.redis import Pause, redis_client
 
 ASKED_AT_ONCE_MAX: Final = 256
 WAITING_MAX: Final = 4_096  # questions of one event loop
-# Longer than Redis may be silent (SOCKET_TIMEOUT_S), for what has no deadline of its own: answers
-# that trickle in, a name that is not resolved.
+# Longer than Redis may be silent (SOCKET_TIMEOUT_S), for waits without a deadline of their own:
+# answers that trickle in, a name that does not resolve.
 ANSWER_S: Final = 3.0
 
 Question = tuple[tuple[str, ...], tuple[str | int, ...]]  # a script's keys and arguments
@@ -35,20 +34,20 @@ _threads: Final = threading.local()
 
 
 class Script:
-    """One script, known to Redis by its hash."""
+    """A Lua script, which Redis knows by its hash."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        self._pause = Pause()  # meanwhile this process relies on itself
+        self._pause = Pause()  # meanwhile this process counts alone
 
     def ask(self, keys: tuple[str, ...], *args: str | int) -> Any:
-        """The script's answer, or None when Redis has none. Not for an event loop."""
+        """Return the script's answer, or None when Redis has none. Not for an event loop."""
         threads_only()
         return self.ask_all([(keys, args)])[0]
 
     def ask_all(self, questions: Sequence[Question]) -> Sequence[Any]:
-        """The answers, in one round trip; Nones when Redis has none."""
+        """Return the answers of one round trip; each is None when Redis has none."""
         if self._pause.is_on:
             return [None] * len(questions)
         try:
@@ -63,7 +62,7 @@ class Script:
         return self._pause.is_on
 
     def leave_alone(self, error: Exception) -> None:
-        """Redis has no answer: do not ask it for a while."""
+        """Begin a pause, as Redis had no answer."""
         self._pause.begin(error)
         log.warning("limits.redis_unavailable", error=str(error))
 
@@ -71,13 +70,13 @@ class Script:
         connection = _connection()
         try:
             answers = _call(connection, ("EVALSHA", self._sha), calls)
-            # Redis is new, or was emptied.
-            missing = [at for at, one in enumerate(answers) if isinstance(one, NoScriptError)]
+            # A new or emptied Redis does not know the script yet.
+            missing = [at for at, got in enumerate(answers) if isinstance(got, NoScriptError)]
             if missing:
                 again = _call(connection, ("EVAL", self._text), [calls[at] for at in missing])
                 for at, answer in zip(missing, again, strict=True):
                     answers[at] = answer
-        except Exception:  # whatever is still on its way must not answer the next request
+        except Exception:  # late answers must not serve the next request
             connection.disconnect()
             raise
         for answer in answers:
@@ -87,15 +86,15 @@ class Script:
 
 
 class Asker:
-    """Asks a script for the requests of an event loop, all that wait in one round trip."""
+    """Calls a script for an event loop: all waiting requests in one round trip."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
         self._queue: SimpleQueue[tuple[Question, asyncio.Future[Any]]] = SimpleQueue()
-        self._process = 0  # the thread is this one's: it does not live on after a fork
+        self._process = 0  # of the thread, which does not survive a fork
 
     async def ask(self, question: Question) -> Any:
-        """The script's answer, or None when Redis has none in time."""
+        """Return the script's answer, or None when Redis has none in time."""
         if self._script.is_left_alone or self._queue.qsize() >= WAITING_MAX:
             return None
         if self._process != os.getpid():
@@ -114,25 +113,25 @@ class Asker:
     def _run(self) -> None:
         queue = self._queue
         while True:
-            asked = [queue.get()]
+            batch = [queue.get()]
             with suppress(Empty):
-                while len(asked) < ASKED_AT_ONCE_MAX:
-                    asked.append(queue.get_nowait())
-            waiting = [one for one in asked if not one[1].done()]  # others gave up meanwhile
+                while len(batch) < ASKED_AT_ONCE_MAX:
+                    batch.append(queue.get_nowait())
+            waiting = [pair for pair in batch if not pair[1].done()]  # some gave up meanwhile
             if waiting:
                 self._answer(waiting)
 
-    def _answer(self, asked: "list[tuple[Question, asyncio.Future[Any]]]") -> None:
+    def _answer(self, waiting: "list[tuple[Question, asyncio.Future[Any]]]") -> None:
         try:
-            answers = self._script.ask_all([question for question, _ in asked])
+            answers = self._script.ask_all([question for question, _ in waiting])
         except Exception:  # a bug costs these requests their shared limit, never the thread
             log.exception("limits.script_failed")
-            answers = [None] * len(asked)
-        results_give(zip([future for _, future in asked], answers, strict=True))
+            answers = [None] * len(waiting)
+        results_give(zip([future for _, future in waiting], answers, strict=True))
 
 
 def _call(connection: Any, command: tuple[str, str], calls: Sequence[Call]) -> list[Any]:
-    """Send the same command for each call; the answers, errors of Redis among them."""
+    """Send the command for each call; return the answers, errors of Redis among them."""
     connection.send_packed_command(connection.pack_commands([(*command, *call) for call in calls]))
     return [_answer(connection) for _ in calls]
 
@@ -145,7 +144,7 @@ def _answer(connection: Any) -> Any:
 
 
 def _connection() -> Any:
-    """A connection of this thread's own: the client's pool and retries cost as much again."""
+    """Return this thread's connection: the client's pool and retries would double the cost."""
     connection = getattr(_threads, "connection", None)
     if connection is None:
         connection = redis_client().connection_pool.make_connection()

@@ -1,10 +1,10 @@
 """Replay protection and rate limits: one Lua script, one round trip to Redis a request at most.
 
-On an event loop, one for all requests of the moment.
+An event loop makes one round trip for all requests that wait.
 
-When Redis does not answer, trading goes on: replays are then caught by this process's own memory,
-and rates are held by a token bucket in this process (so a user gets the limit once per process).
-Neither is ever simply open.
+When Redis does not answer, trading goes on: this process's own memory catches replays, and token
+buckets in this process limit rates (so a user gets the limit once per process). Neither check is
+ever left out.
 """
 
 import threading
@@ -19,8 +19,8 @@ from exchange.infra.redis import PREFIX
 from exchange.infra.redis_scripts import Asker, Question, Script
 
 # A signature can be used until its timestamp leaves the widest window (60 s, plus 1 s of clock).
-# The rest is for what passes between the check of the timestamp and this one, and for the clocks
-# of several hosts: a signature that is forgotten a moment early could be used twice.
+# The rest covers the time between the check of the timestamp and this check, and the clocks of
+# several hosts: a signature that is forgotten too early could be used twice.
 REPLAY_MS: Final = 70_000
 REPLAYS_MAX: Final = 200_000
 
@@ -57,7 +57,7 @@ return {wait, math.max(0, math.floor(tokens / 1000))}
 
 
 class Ticket(NamedTuple):
-    """What one request has to pass: its signature ("": it may come again), and its bucket."""
+    """The checks of one request: its signature ("" where it may come again), and its bucket."""
 
     signature: str
     bucket: str
@@ -66,7 +66,7 @@ class Ticket(NamedTuple):
 
 
 class ReplayMemory:
-    """The signatures of a while, within one process, bounded."""
+    """The signatures of the last REPLAY_MS in one process, at most REPLAYS_MAX."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -74,7 +74,7 @@ class ReplayMemory:
         self._seen: dict[str, int] = {}
 
     def is_replay(self, signature: str) -> bool:
-        """Remember the signature; whether it was here before."""
+        """Remember the signature; return whether it was known."""
         now = self._now_ms()
         with self._lock:
             seen = self._seen
@@ -90,11 +90,12 @@ class ReplayMemory:
 
 
 def now_ms() -> int:
+    """Return the Unix time in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Guard:
-    """Asks Redis, or itself where Redis is away."""
+    """Checks requests in Redis, or in this process while Redis is away."""
 
     def __init__(self) -> None:
         self._replays = ReplayMemory(now_ms)
@@ -103,26 +104,26 @@ class Guard:
         self._asker = Asker(self._script)
 
     def check(self, ticket: Ticket) -> Verdict:
-        """Count the request, or say how long it has to wait. Raises auth.replayed."""
+        """Count the request, or return how long it has to wait. Raises auth.replayed."""
         if self._is_free(ticket):
             return Verdict(0, 0)
         keys, args = _question(ticket)
         return self._verdict(ticket, self._script.ask(keys, *args))
 
     async def check_on_loop(self, ticket: Ticket) -> Verdict:
-        """The same on an event loop: the requests of a moment share a round trip."""
+        """Check on an event loop: all requests that wait share a round trip."""
         if self._is_free(ticket):
             return Verdict(0, 0)
         return self._verdict(ticket, await self._asker.ask(_question(ticket)))
 
     def _is_free(self, ticket: Ticket) -> bool:
-        """Whether nothing has to be counted. Raises auth.replayed."""
+        """Return whether nothing has to be counted. Raises auth.replayed."""
         if ticket.signature and self._replays.is_replay(ticket.signature):
             raise DomainError(Code.AUTH_REPLAYED)
         return not ticket.signature and not ticket.rate.per_second
 
     def _verdict(self, ticket: Ticket, answer: Any) -> Verdict:
-        """What the script's answer means; None: Redis has none."""
+        """Return the verdict of the script's answer; for None this process counts."""
         if answer is None:
             if not ticket.rate.per_second:
                 return Verdict(0, 0)
@@ -134,7 +135,7 @@ class Guard:
 
 
 def _question(ticket: Ticket) -> Question:
-    """The script's keys and arguments."""
+    """Return the script's keys and arguments."""
     replay_key = f"{PREFIX}:signature:{ticket.signature}" if ticket.signature else ""
     keys = (replay_key, f"{PREFIX}:rate:{ticket.bucket}")
     return keys, (REPLAY_MS, *ticket.rate, ticket.weight)

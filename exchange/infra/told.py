@@ -1,4 +1,4 @@
-"""Lines of the log about what strangers repeat: bounded, and what is left out is counted."""
+"""Log lines that strangers can cause without end: bounded, and those left out are counted."""
 
 import time
 from typing import Any, Final
@@ -8,14 +8,14 @@ import structlog
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.metrics import LOG_LINES_UNTOLD
 
-LINES: Final = Rate(per_second=10, burst=50)  # of each kind, in a process
+LINES: Final = Rate(per_second=10, burst=50)  # of each event, in a process
 
 log = structlog.get_logger(__name__)
 _buckets: Final = LocalBuckets(lambda: time.monotonic_ns() // 1_000_000)
 
 
 def stranger_told(event: str, **words: Any) -> None:
-    """Put a line into the log, unless there were too many of its kind."""
+    """Log a warning, or only count it where there were too many of its event."""
     if _buckets.take(event, LINES, 1).wait_ms > 0:
         LOG_LINES_UNTOLD.labels(event).inc()
     else:
@@ -23,5 +23,5 @@ def stranger_told(event: str, **words: Any) -> None:
 
 
 def told_forget() -> None:
-    """Let every kind have its lines again (between tests)."""
+    """Forget how many lines there were (between tests)."""
     _buckets.forget()
