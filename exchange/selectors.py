@@ -1,8 +1,8 @@
 """Reference data for the hot paths: symbols, assets and fees, read together and kept for seconds.
 
 A change in the back office reaches every process within CATALOGUE_AGE_MAX_S, or within
-CATALOGUE_STALE_MAX_S while another thread reads. What must hold at once (a halt) is a command that
-the engine obeys in sequence; this copy only refuses early.
+CATALOGUE_STALE_MAX_S while another thread reads. A change that must hold at once (a halt) is a
+command, which the engine applies in sequence; this copy only refuses early.
 """
 
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from exchange.infra.event_loop import threads_only
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
-# Up to this age nobody waits for the thread that refreshes; beyond it (nobody asked for a while)
-# everybody does.
+# Up to this age no thread waits for the thread that reads anew; beyond it (no reads for a while)
+# every thread waits.
 CATALOGUE_STALE_MAX_S: Final = 2 * CATALOGUE_AGE_MAX_S
 MAKER_FEE_PPM: Final = 500
 TAKER_FEE_PPM: Final = 1_000
 UNITS_MAX: Final = (1 << 63) - 1  # commands and rows keep ticks and lots in signed 64 bits
-# A level of the book and an auction add up the lots of many orders, and an event carries the sum:
-# there is room for 32,768 orders of the largest size.
+# A level of the book and an auction add up the lots of many orders, and an event carries the sum in
+# 64 bits: they have room for 32,768 orders of the largest size.
 ORDER_LOTS_MAX: Final = 1 << 48
 
 
 @dataclass(frozen=True, slots=True)
 class FeeRates:
-    """Fees in ppm of the notional, charged in quote."""
+    """Fee rates in ppm of the notional, charged in the quote asset."""
 
     maker_ppm: int
     taker_ppm: int
@@ -62,15 +62,15 @@ class Catalogue:
     symbols_by_id: dict[int, SymbolRules]  # all
     assets: dict[int, AssetInfo]
     fees: dict[FeeKey, FeeRates]
-    tier_default_id: int | None  # of users without a tier of their own
+    tier_default_id: int | None  # of users without a tier
 
     def fee_rates(self, *, tier_id: int | None, symbol_id: int) -> FeeRates:
-        """What a tier pays on a symbol; users without a tier pay as the default tier does."""
+        """Return the fee rates of a tier on a symbol; None: of the default tier."""
         key = self.fee_key(tier_id=tier_id, symbol_id=symbol_id)
         return self.fees[key] if key is not None else DEFAULT_FEES
 
     def fee_key(self, *, tier_id: int | None, symbol_id: int) -> FeeKey | None:
-        """Which row counts: tier and symbol, then tier, then symbol, then any; None: no row."""
+        """Return the key of the first row: tier and symbol, tier, symbol, any; None: no row."""
         if tier_id is None:
             tier_id = self.tier_default_id
         for key in (
@@ -85,14 +85,14 @@ class Catalogue:
 
 
 def catalogue() -> Catalogue:
-    """The reference data, at most CATALOGUE_STALE_MAX_S old."""
+    """Return the reference data, at most CATALOGUE_STALE_MAX_S old."""
     return catalogue_copy.get()
 
 
 def symbol_known(code: str) -> SymbolRules:
-    """The rules of a symbol that exists, listed or not; raises symbol.unknown.
+    """Return the rules of a symbol that exists, listed or not; raises symbol.unknown.
 
-    For what concerns orders and trades that are there: they outlive the listing.
+    For orders and trades that exist already: they outlive the symbol's listing.
     """
     rules = catalogue().symbols_by_code.get(code)
     if rules is None:
@@ -101,9 +101,9 @@ def symbol_known(code: str) -> SymbolRules:
 
 
 def symbol_by_id(symbol_id: int) -> SymbolRules:
-    """The rules of a symbol that an order or a trade names: there is one.
+    """Return the rules of a symbol that an order or a trade names, so that it must exist.
 
-    Another process may know it already: what is newer than our copy is read, in a thread.
+    A symbol may be newer than this process's copy, which is then read anew, in a thread.
     """
     rules = catalogue().symbols_by_id.get(symbol_id)
     if rules is None:
@@ -114,31 +114,31 @@ def symbol_by_id(symbol_id: int) -> SymbolRules:
 
 
 def symbol_listed(code: str) -> SymbolRules:
-    """The rules of a symbol that takes new orders; raises symbol.unknown, symbol.not_listed."""
+    """Return the rules of a symbol open to new orders; raises symbol.unknown, symbol.not_listed."""
     rules = symbol_known(code)
     listing_check(rules)
     return rules
 
 
 def listing_check(rules: SymbolRules) -> None:
-    """Raise symbol.not_listed where nothing new may come in."""
+    """Raise symbol.not_listed for a symbol that takes no new orders."""
     if not rules.is_listed:
         raise DomainError(Code.SYMBOL_NOT_LISTED, field="symbol", symbol=rules.units.code)
 
 
 def catalogue_forget() -> None:
-    """Make the next reader read afresh (after a change in this process, and between tests)."""
+    """Make the next reader read anew (after a change in this process, and between tests)."""
     catalogue_copy.forget()
 
 
 def catalogue_read() -> Catalogue:
     """Read the reference data from the database."""
     symbols = list(Symbol.objects.select_related("base", "quote").order_by("position", "code"))
-    rules = [(symbol, symbol_rules(symbol)) for symbol in symbols]
+    pairs = [(symbol, symbol_rules(symbol)) for symbol in symbols]
     return Catalogue(
-        symbols={symbol.code: one for symbol, one in rules if symbol.is_listed},
-        symbols_by_code={symbol.code: one for symbol, one in rules},
-        symbols_by_id={one.units.symbol_id: one for _, one in rules},
+        symbols={symbol.code: rules for symbol, rules in pairs if symbol.is_listed},
+        symbols_by_code={symbol.code: rules for symbol, rules in pairs},
+        symbols_by_id={rules.units.symbol_id: rules for _, rules in pairs},
         assets={
             asset.pk: AssetInfo(asset.pk, asset.code, asset.scale) for asset in Asset.objects.all()
         },
@@ -156,9 +156,9 @@ catalogue_copy: Final = Copy(
 
 
 def symbol_rules(symbol: Symbol) -> SymbolRules:
-    """A symbol's limits as integers; `base` and `quote` must be loaded.
+    """Return a symbol's limits as integers; `base` and `quote` must be loaded.
 
-    Limits that are off the grid are rounded inwards, so that what they promise still holds.
+    Limits off the grid are rounded inwards, so that no order can pass beyond them.
     """
     units = symbol.units()
     return SymbolRules(
@@ -201,13 +201,13 @@ WHERE symbol.partition_id = %s
 def symbols_of_partition(
     connection: psycopg.Connection, partition_id: int
 ) -> list[tuple[SymbolUnits, SymbolState]]:
-    """The symbols of a partition, with their states as rows tell them."""
+    """Return the symbols of a partition with their stored market states."""
     rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,)).fetchall()
     return [(_units_of(row), SymbolState(row[2])) for row in rows]
 
 
 def units_load(connection: psycopg.Connection, partition_id: int) -> dict[int, SymbolUnits]:
-    """The integer worlds of a partition's symbols, by symbol id."""
+    """Return the units of a partition's symbols by symbol id."""
     rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,))
     return {row[0]: _units_of(row) for row in rows}
 

@@ -1,6 +1,6 @@
-"""A symbol's market state: the one column of the catalogue that the engine changes, not staff."""
+"""The SQL of a symbol's market state, the only column of the catalogue that the engine changes."""
 
 from typing import Final
 
-# Takes the state and the symbol's id, in the transaction that records what the engine did.
+# Parameters: state, symbol id. Runs in the transaction that records the engine's events.
 FOLLOW: Final = "UPDATE exchange_symbol SET state = %s WHERE id = %s"

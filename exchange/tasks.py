@@ -1,4 +1,4 @@
-"""Periodic work on the shared ground."""
+"""The periodic task of exchange: partitions of the big tables."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 @shared_task
 def ensure_partitions() -> None:
-    """Keep the partitions: make those ahead, detach those past their retention, alarm on few."""
+    """Make partitions ahead, detach those past their retention, and log where too few lie ahead."""
     now = datetime.now(UTC)
     with (
         connect("partitions", index_plans=False) as connection,

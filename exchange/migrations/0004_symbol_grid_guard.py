@@ -1,9 +1,9 @@
-"""A symbol's grid does not move under its orders: the database refuses it, whoever asks.
+"""Triggers that refuse a change of a symbol's grid while orders or trades depend on it.
 
 Orders, reservations and the engine keep prices and quantities as whole ticks and lots. A change
-of the grid would give every one of them another meaning. It is possible only while the symbol is
-halted, has no live order and never traded; the worker of its partition, which keeps the grid in
-memory, is fenced off by a new epoch and loads it afresh.
+of the grid would give all of them another meaning. It is possible only while the symbol is halted,
+has no live order and never traded. A new epoch then fences off the worker of its partition, which
+keeps the grid in memory and loads it anew.
 """
 
 from django.db import migrations

@@ -1,7 +1,7 @@
-"""One append-only table of security events; which sessions of a user still count.
+"""The append-only table of security events, and the epoch of a user's valid sessions.
 
-Rows are never changed or deleted, by trigger; adminpanel's first migration keeps the application
-role from it as well. A month past its retention is detached as a whole
+A trigger refuses to change or delete rows; adminpanel's first migration takes these rights from the
+application role as well. A month past its retention is detached as a whole
 (exchange/infra/partitions.py).
 """
 

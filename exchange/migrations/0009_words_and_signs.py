@@ -1,7 +1,7 @@
-"""Words, prices and quantities are held by the database too: from now on, for every new row.
+"""Constraints on words and on the signs of amounts, which every new row must satisfy.
 
-NOT VALID: no table is read, and each lock lasts a moment. The next migration looks at the rows
-that are there already.
+NOT VALID: no table is read, and each lock lasts a moment. The next migration validates the rows
+that exist already.
 """
 
 from django.contrib.postgres.operations import AddConstraintNotValid

@@ -1,6 +1,6 @@
-"""The rows that were there before keep to the new constraints, too.
+"""Validation of the rows that are older than the constraints of 0009.
 
-Reads and writes go on meanwhile; one transaction a constraint.
+Reads and writes go on meanwhile; each constraint has a transaction of its own.
 """
 
 from django.contrib.postgres.operations import ValidateConstraint

@@ -1,4 +1,4 @@
-"""Django's changepassword, on record and with an end to the user's sessions."""
+"""`manage.py changepassword`: Django's, with a security event and an end of the user's sessions."""
 
 import getpass
 from typing import Any
@@ -11,7 +11,7 @@ from exchange.models import User
 
 class Command(changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
-        told = super().handle(*args, **options)
+        output = super().handle(*args, **options)
         name = options["username"] or getpass.getuser()
         password_changed(User.objects.get(username=name))
-        return told
+        return output

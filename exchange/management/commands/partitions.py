@@ -1,4 +1,4 @@
-"""`manage.py partitions`: keep the ranges of the big tables."""
+"""`manage.py partitions`: make, check and detach the partitions of the big tables."""
 
 from argparse import ArgumentParser
 from datetime import UTC, datetime
