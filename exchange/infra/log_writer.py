@@ -1,7 +1,7 @@
-"""Writes the log from a thread of its own, so that whoever logs never waits for who reads.
+"""A log handler that writes in a thread of its own, so that logging never waits for a reader.
 
-A pipe that nobody empties (a terminal that is held, a log driver that stands still) blocks whoever
-writes to it; an event loop that did would stop all requests of its process.
+A full pipe (a terminal that is held, a log driver that stands still) blocks the thread that writes
+to it. An event loop that wrote the log would then stop all requests of its process.
 """
 
 import logging
@@ -13,16 +13,16 @@ from typing import Final, TextIO
 
 from exchange.infra.metrics import LOG_LINES_DROPPED
 
-LINES_MAX: Final = 10_000  # waiting to be written; what is beyond is dropped and counted
-FLUSH_S: Final = 1.0  # at the end of a process
+LINES_MAX: Final = 10_000  # waiting to be written; further ones are dropped and counted
+FLUSH_S: Final = 1.0  # longest wait at the end of a process
 _POLL_S: Final = 0.005
 
 
 class WriterHandler(logging.Handler):
-    """Formats a record where it is made, and leaves the line to the thread that writes.
+    """Formats a record in the thread that logs it, and queues the line for the thread that writes.
 
-    The thread is started by the first record, so that it lives in the process that logs, not in one
-    that forked.
+    The first record starts that thread, so that it lives in the process that logs and not in the
+    process from which that one was forked.
     """
 
     def __init__(self, stream: TextIO, *, lines_max: int = LINES_MAX) -> None:
@@ -33,11 +33,11 @@ class WriterHandler(logging.Handler):
         self._begin(process=0)
 
     def createLock(self) -> None:
-        """None is needed: a queue has its own, and nobody waits with it in hand."""
+        """Make no lock: the queue has its own, which no thread holds while it waits."""
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the record's line, or count it where too many are waiting."""
+        """Queue the record's line, or count it as dropped where too many lines wait."""
         try:
             line = self.format(record)
         except Exception:
@@ -45,7 +45,7 @@ class WriterHandler(logging.Handler):
             return
         if self._process != os.getpid():
             self._start()
-        with self._counting:  # nobody waits for anything with this in hand
+        with self._counting:  # no thread waits while it holds this lock
             is_full = self.waiting >= self._lines_max
             if not is_full:
                 self._taken += 1
@@ -55,11 +55,11 @@ class WriterHandler(logging.Handler):
 
     @property
     def waiting(self) -> int:
-        """Lines that are not written yet."""
+        """The number of lines that are not written yet."""
         return self._taken - self._written
 
     def flush(self) -> None:
-        """Wait until all is written, but not for ever: nobody may be reading."""
+        """Wait until all lines are written, for FLUSH_S at most: there may be no reader."""
         end = time.monotonic() + FLUSH_S
         while self._process == os.getpid() and self.waiting:
             if time.monotonic() > end:
@@ -85,6 +85,6 @@ class WriterHandler(logging.Handler):
                 self._stream.write(line)
                 if self._queue.empty():
                     self._stream.flush()
-            except (OSError, ValueError):  # who read has gone: there is nobody to tell
+            except (OSError, ValueError):  # the reader has gone, so no line can report it
                 LOG_LINES_DROPPED.inc()
             self._written += 1

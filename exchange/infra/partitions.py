@@ -155,7 +155,7 @@ def attached(connection: psycopg.Connection, table: str) -> list[Partition]:
 
 
 def ensure(connection: psycopg.Connection, now: datetime) -> list[str]:
-    """Create and attach what is missing for now and ahead; return the names that were made.
+    """Create and attach the partitions missing for now and ahead; return their names.
 
     The connection is in autocommit mode. Raises psycopg.errors.LockNotAvailable when ATTEMPTS_MAX
     attempts got no lock; the next run tries again, in good time.
@@ -221,7 +221,7 @@ def _change_patiently(connection: psycopg.Connection, change: Callable[[], objec
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How far ahead of now a table's ranges reach without a gap."""
+    """The ranges of a table: whether one holds now, and how many follow without a gap."""
 
     table: str
     has_now: bool
