@@ -20,6 +20,7 @@ from prometheus_client import Gauge
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.fair_queue import FairQueue
 from exchange.infra.metrics import WEB_LOOKUPS
 
 A = TypeVar("A")
@@ -33,6 +34,7 @@ LOOKUP_WAIT_S: Final = 5.0  # for a thread; a look-up that waited longer is refu
 LOOKUP_ANSWER_S: Final = 8.0  # for an answer; a thread may hang
 
 FutureResult = tuple["asyncio.Future[R]", R]
+Waiting = tuple[str, A, "asyncio.Future[R]"]  # an owner, an argument, and the result to come
 Lookup = tuple[Callable[[], Any], float]  # a call, and its latest begin by time.monotonic
 
 
@@ -103,6 +105,7 @@ async def tasks_end(*tasks: "asyncio.Task[Any]") -> None:
 class Threads(Generic[A, R]):
     """Threads that call `work` with the arguments of an event loop. `work` never raises.
 
+    Where a `share` is given, owners take turns, and each has at most so many of the threads.
     The standard executor takes several times as long, through two futures and their locks.
     """
 
@@ -115,12 +118,15 @@ class Threads(Generic[A, R]):
         waiting_max: int,
         answer_s: float,
         busy: Gauge,
+        share: int | None = None,
     ) -> None:
         self._work = work
         self.waiting_max = waiting_max
         self.answer_s = answer_s
         self._gauge = busy
-        self._queue: SimpleQueue[tuple[A, asyncio.Future[R]]] = SimpleQueue()
+        self._fair: FairQueue[Waiting[A, R]] | None = FairQueue(share) if share else None
+        self._queue: SimpleQueue[Waiting[A, R]] | FairQueue[Waiting[A, R]]
+        self._queue = self._fair or SimpleQueue()
         self._taken = 0  # only the loop's thread changes it
         self._ended = 0
         self._ending = threading.Lock()
@@ -132,29 +138,46 @@ class Threads(Generic[A, R]):
         """Calls that were handed over and have not ended, with or without a waiter."""
         return self._taken - self._ended
 
-    async def call(self, argument: A) -> R:
+    async def call(self, argument: A, owner: str = "") -> R:
         """Return the result of `work`.
 
-        Raises server.busy when too many calls wait already, and TimeoutError when there is no
-        result after `answer_s`: a call that has not begun by then never does.
+        Raises server.busy when too many calls wait already, or when this call gives way to an owner
+        with fewer. Raises TimeoutError when there is no result after `answer_s`: a call that has
+        not begun by then never does.
         """
-        if self.busy >= self.waiting_max:
+        if self.busy >= self.waiting_max and not self._make_room(owner):
             raise DomainError(Code.SERVER_BUSY)
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._taken += 1
         self._gauge.set(self.busy)
-        self._queue.put((argument, future))
+        self._queue.put((owner, argument, future))
         try:
             return await in_time(future, self.answer_s)
         finally:
             self._gauge.set(self.busy)
 
+    def _make_room(self, owner: str) -> bool:
+        """Whether another owner, of whom more is waiting, has given up a place."""
+        given_up = None if self._fair is None else self._fair.give_way(owner)
+        if given_up is None:
+            return False
+        self._end()
+        _, _, future = given_up
+        if not future.done():  # nobody may wait for it any more
+            future.set_exception(DomainError(Code.SERVER_BUSY))
+        return True
+
+    def _end(self) -> None:
+        with self._ending:
+            self._ended += 1
+
     def _run(self) -> None:
         while True:
-            argument, future = self._queue.get()
+            owner, argument, future = self._queue.get()
             results = [] if future.done() else [(future, self._work(argument))]
-            with self._ending:
-                self._ended += 1
+            if self._fair is not None:
+                self._fair.ended(owner)
+            self._end()
             results_give(results)
 
 

@@ -2,8 +2,8 @@
 
 The door runs on the server's event loop. It checks the head, refuses by the head alone whatever it
 can, and reads the whole body under bounds (exchange/infra/http/bodies.py). Then the loop answers
-the requests that programs send most (exchange/web/on_loop.py), and a thread answers all others
-(docs/adr/0030).
+the requests that programs send most (exchange/web/on_loop.py) and static files
+(exchange/web/static_files.py), and a thread answers all others (docs/adr/0030).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,9 +36,12 @@ from exchange.infra.http.wsgi import (
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS, WEB_SIGN_INS
 from exchange.signin.wait_page import is_sign_in, wait_page
 from exchange.web.on_loop import OnLoop, Route
+from exchange.web.static_files import StaticFiles
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: in threads, or waiting for one
+# One network has at most all threads but one in so many; the networks that wait take turns.
+OTHERS_SHARE: Final = 4
 # Attempts to sign in have threads of their own, so that they cannot take those of other requests.
 # These are more than may wait for a hash (exchange/signin/hashing.py), so that some can refuse.
 SIGN_IN_THREADS: Final = 8
@@ -55,7 +58,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """An ASGI application around a WSGI application; the loop answers `routes` itself."""
+    """An ASGI application around a WSGI application; the loop answers `routes` and files itself."""
 
     def __init__(
         self,
@@ -63,15 +66,20 @@ class Door:
         *,
         threads: int,
         routes: Sequence[Route] = (),
+        static: StaticFiles | None = None,
         bodies: Bodies | None = None,
         requests_max: int = REQUESTS_MAX,
         sign_ins_max: int = SIGN_INS_MAX,
     ) -> None:
         self._application = application
         self._on_loop = OnLoop(routes)
+        self._static = static
         self.bodies = Bodies() if bodies is None else bodies
-        self.threads = self._threads(threads, "request", requests_max, WEB_REQUESTS)
-        self.sign_ins = self._threads(SIGN_IN_THREADS, "sign-in", sign_ins_max, WEB_SIGN_INS)
+        share = threads - threads // OTHERS_SHARE
+        self.threads = self._threads(threads, share, "request", requests_max, WEB_REQUESTS)
+        self.sign_ins = self._threads(
+            SIGN_IN_THREADS, SIGN_IN_THREADS, "sign-in", sign_ins_max, WEB_SIGN_INS
+        )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", scope["type"]
@@ -87,6 +95,8 @@ class Door:
             found = self._on_loop.find(environ)
             if found is not None:
                 return await self._on_loop.answer(environ, body, found)
+            if self._static is not None and self._static.has(environ):
+                return self._static.answer(environ)
             return await self._in_thread(environ, body)
         except ClientGone:  # the client may have closed its half only, and still read
             refusal = DomainError(Code.REQUEST_HEAD_MALFORMED, rule=_WHOLE_BODY)
@@ -95,7 +105,7 @@ class Door:
             return _failed(error, environ)
 
     def _threads(
-        self, number: int, name: str, waiting_max: int, busy: Gauge
+        self, number: int, share: int, name: str, waiting_max: int, busy: Gauge
     ) -> Threads[tuple[Environ, bytes], Messages]:
         return Threads(
             number,
@@ -104,16 +114,18 @@ class Door:
             waiting_max=waiting_max,
             answer_s=ANSWER_S,
             busy=busy,
+            share=share,
         )
 
     async def _in_thread(self, environ: Environ, body: bytes) -> Messages:
-        threads = self.threads
-        if is_sign_in(environ["REQUEST_METHOD"], environ["PATH_INFO"]):
-            threads = self.sign_ins
-            if threads.busy >= threads.waiting_max:
-                return _sign_in_later()
+        signs_in = is_sign_in(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        threads = self.sign_ins if signs_in else self.threads
         try:
-            return await threads.call((environ, body))
+            return await threads.call((environ, body), network_of(environ_address(environ)))
+        except DomainError:  # too many are waiting
+            if signs_in:
+                return _sign_in_later()
+            raise
         except TimeoutError:  # the thread may still do its work
             is_reader = environ["REQUEST_METHOD"] in _READS
             code = Code.ENGINE_UNAVAILABLE if is_reader else Code.ENGINE_OUTCOME_UNKNOWN

@@ -13,6 +13,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, unquote_to_bytes
 
@@ -169,6 +170,15 @@ def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> M
     """Return the messages of a complete answer; its length is added to the headers."""
     with_length = [*headers, ("content-length", str(len(body)))]
     return _start(status, with_length), {"type": "http.response.body", "body": body}
+
+
+def answer_bare(status: int, headers: Iterable[tuple[str, str]], body: bytes | Path) -> Messages:
+    """An answer with these headers alone; a path stands for a file, which the server reads."""
+    if isinstance(body, bytes):
+        last: Message = {"type": "http.response.body", "body": body}
+    else:
+        last = {"type": "http.response.pathsend", "path": str(body)}
+    return _start(status, headers), last
 
 
 def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:

@@ -302,6 +302,60 @@ async def test_no_more_is_handed_over_than_the_threads_may_have_waiting() -> Non
     assert [one.status for one in await asyncio.gather(*tasks)] == [200, 200]
 
 
+class HeldApplication:
+    """An application that answers nothing before it is released, and tells who was served."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.begun: list[str] = []
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        self.begun.append(environ["REMOTE_ADDR"])
+        assert self.release.wait(HANGS_S)
+        return echo(environ, start)
+
+
+async def begin(door: Door, address: str, number: int) -> list["asyncio.Task[Exchange]"]:
+    """Send so many requests from an address, and wait until they are handed over."""
+    before = door.threads.busy
+    tasks = [asyncio.create_task(Exchange(address=address).through(door)) for _ in range(number)]
+    async with asyncio.timeout(HANGS_S):
+        while door.threads.busy < before + number:
+            await asyncio.sleep(0)
+    return tasks
+
+
+async def test_one_network_never_has_all_threads_and_others_are_served_in_turn() -> None:
+    held = HeldApplication()
+    door = Door(held, threads=4)
+    flood = await begin(door, "10.0.0.1", 100)
+    others = await begin(door, "10.0.0.2", 1)
+    async with asyncio.timeout(HANGS_S):
+        while len(held.begun) < 4:
+            await asyncio.sleep(0)
+    assert sorted(held.begun) == ["10.0.0.1"] * 3 + ["10.0.0.2"]
+    others += await begin(door, "10.0.0.2", 5)
+    held.release.set()
+    assert {one.status for one in await asyncio.gather(*flood, *others)} == {200}
+    last = max(at for at, address in enumerate(held.begun) if address == "10.0.0.2")
+    assert last < 4 + 2 * 5 + 4, "networks take turns, whoever has more waiting"
+
+
+async def test_when_too_much_waits_the_network_of_most_gives_way() -> None:
+    held = HeldApplication()
+    door = Door(held, threads=1, requests_max=10)
+    flood = await begin(door, "10.0.0.1", 10)
+    other = asyncio.create_task(Exchange(address="10.0.0.2").through(door))
+    refused = await flood.pop()
+    assert refused.refused_as(503, "server.busy")
+    assert refused.headers[b"retry-after"]
+    again = await Exchange(address="10.0.0.1").through(door)
+    assert again.refused_as(503, "server.busy")
+    held.release.set()
+    assert {one.status for one in await asyncio.gather(*flood, other)} == {200}
+    assert door.threads.busy == 0
+
+
 @pytest.mark.parametrize(
     ("method", "code"), [("GET", "engine.unavailable"), ("POST", "engine.outcome_unknown")]
 )
