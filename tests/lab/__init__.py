@@ -1,7 +1,7 @@
-"""Benches, crash rig, replays, conformance: what a product reader need not pass.
+"""Benches, the crash test, replays and conformance runs: tools beside the product.
 
-Enters: recordings, seeds, a stack of its own. Leaves: numbers and verdicts.
-Transaction: none of its own but on scratch databases; it trades through the public API or intake.
-Invariants: the product never imports it, but for the doors of config/lab_door.py.
-Healed by: nobody. A failed run names the seed that repeats it.
+Enters: recordings, seeds, a stack of its own. Leaves: figures and verdicts.
+Transaction: none of its own except on scratch databases; it trades through the API or intake.
+Invariants: the product never imports it, except through config/lab_door.py.
+Healed by: nobody. A failed run prints the seed that repeats it.
 """

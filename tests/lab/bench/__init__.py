@@ -2,6 +2,6 @@
 
 Enters: options, a fresh stack or a scratch database. Leaves: figures on standard output.
 Transaction: the product's own; accounts are funded through its services.
-Invariants: it never runs on a stack that serves anybody; load comes from other processes.
-Healed by: running it again; a stack of its own is stopped, a scratch database is dropped.
+Invariants: it never runs on a stack that serves users; load comes from other processes.
+Healed by: running it again; it stops its own stack and drops its scratch database.
 """

@@ -1,4 +1,4 @@
-"""`manage.py bench`: what this exchange does on this machine, each part on a fresh stack."""
+"""`manage.py bench`: measure this exchange on this machine, each section on a fresh stack."""
 
 import os
 from argparse import ArgumentParser
@@ -15,7 +15,7 @@ from tests.lab.bench.triggers import triggers
 from tests.lab.bench.whole import WholeOptions, feed, whole
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
-# Sections that measure a part alone run on the servers without the roles.
+# Sections that measure one part run on PostgreSQL and Redis without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
 )
@@ -71,7 +71,7 @@ class Command(BaseCommand):
             raise CommandError(f"not good: {', '.join(failed)}")
 
     def _on_own_stack(self, section: str, options: dict[str, Any]) -> bool:
-        """Start a stack for one section and measure in a process that belongs to it."""
+        """Start a stack for one section, and measure in a process with that stack's settings."""
         self._write(f"\n{section}\n{'-' * len(section)}")
         words = ["bench", "--section", section]
         for name in (

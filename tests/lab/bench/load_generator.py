@@ -2,9 +2,9 @@
 
     python -m tests.lab.bench.load_generator < plan.json > result.json
 
-It imports neither Django nor anything of the exchange but the public client, so that it takes as
-little as possible of the machine that it measures. The flow is seeded: a share of the orders meets
-at one price and trades, the others rest on levels around it.
+It imports only the public client, neither Django nor the exchange, so that it uses as little as
+possible of the machine that it measures. The flow is seeded: a share of the orders trades at one
+price, the others rest on levels around it.
 """
 
 import sys
@@ -26,13 +26,13 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class LoadPlan(msgspec.Struct):
-    """What to send. Prices and sizes are in whole ticks and lots of the symbol."""
+    """What to send; prices are whole ticks and quantities whole lots of the symbol."""
 
     url: str
     symbol: str
     credentials: list[tuple[str, str]]  # the first half buys, the second half sells
     seconds: float
-    rate: float  # orders a second; 0: closed loop, every connection sends when it is answered
+    rate: float  # orders a second; 0: closed loop, each connection sends after its answer
     connections: int
     trading_share: float
     seed: int
@@ -43,7 +43,7 @@ class LoadPlan(msgspec.Struct):
 
 
 class LoadResult(msgspec.Struct):
-    """What came back. Latencies in milliseconds, from the moment a request was due."""
+    """Counts, and latencies in milliseconds from the time a request was due."""
 
     sent: int
     accepted: int
@@ -59,7 +59,7 @@ class LoadResult(msgspec.Struct):
 
     @property
     def errors(self) -> int:
-        """Requests without a good answer."""
+        """The number of requests that were lost or refused."""
         return self.lost + sum(self.refused.values())
 
 
@@ -80,12 +80,12 @@ class _Orders:
         }
 
     def next(self) -> tuple[int, bytes]:
-        """The next order: the sender's index and the body."""
+        """Return the next order: the sender's index and the body."""
         plan, random = self._plan, self._random
         self._number += 1
         ticks = plan.price_ticks
         if random.random() < plan.trading_share:
-            # Sides alternate at one price: each meets one that is waiting, or waits for the next.
+            # Sides alternate at one price: an order trades with a resting one, or rests itself.
             side = self._meeting_side
             self._meeting_side = 1 - side
         else:
@@ -121,7 +121,7 @@ class Load:
         self.ended_at = 0.0
 
     def run(self) -> LoadResult:
-        """Send for the planned time, then wait for what is still to come."""
+        """Send for the planned time, then wait up to DRAIN_SECONDS for the missing answers."""
         started = time.perf_counter()
         if self.plan.rate > 0:
             self._at_rate(started)
@@ -144,7 +144,7 @@ class Load:
             self._collect(WAIT_SECONDS)
 
     def _at_rate(self, started: float) -> None:
-        """Each order has its moment. One that finds no free connection is late, and counts so."""
+        """Send each order when it is due; waiting for a free connection counts as latency."""
         total = int(self.plan.seconds * self.plan.rate)
         interval = 1 / self.plan.rate
         while self.sent < total:

@@ -1,4 +1,4 @@
-"""Bringing a partition back: from the rows of its open orders, and from a snapshot."""
+"""Load a partition: from the rows of its open orders, and from a snapshot."""
 
 import time
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from tests.lab.bench.venue import venue_open
 
 FEW: Final = 10_000
 MANY: Final = 100_000
-RATIO_MAX: Final = 2.0  # what an order may cost among ten times as many
+RATIO_MAX: Final = 2.0  # cost of an order among MANY, divided by its cost among FEW
 ORDERS_PER_LEVEL: Final = 200
 
 _CROWD: Final = """
@@ -38,7 +38,7 @@ WHERE symbol_id = %s AND engine_seq BETWEEN %s AND %s
 
 @dataclass(frozen=True, slots=True)
 class LoadingTimes:
-    """Seconds until a partition was back."""
+    """Seconds until a partition was loaded."""
 
     few_rows: float
     many_rows: float
@@ -46,7 +46,7 @@ class LoadingTimes:
 
     @property
     def ratio(self) -> float:
-        """What an order costs among many, in what it costs among few."""
+        """The cost of an order among many, divided by its cost among few."""
         return self.many_rows / self.few_rows * FEW / MANY
 
     @property
@@ -64,7 +64,7 @@ class LoadingTimes:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Where resting orders are put that never went through an engine."""
+    """The symbol and account of resting orders that are written as rows, without an engine."""
 
     partition_id: int
     symbol_id: int
@@ -73,7 +73,7 @@ class Crowd:
     first_id: int
 
     def add(self, connection: psycopg.Connection, low: int, high: int) -> None:
-        """Rows of the orders number `low` to `high`, with what they hold."""
+        """Insert the rows of orders number `low` to `high`, and their reservations."""
         values = {
             "first_id": self.first_id, "account": self.account_id, "symbol": self.symbol_id,
             "per_level": ORDERS_PER_LEVEL, "low": low, "high": high,
@@ -84,7 +84,7 @@ class Crowd:
     def snapshot_keep(
         self, connection: psycopg.Connection, loaded: Loaded, command_id: int
     ) -> None:
-        """The same engine with advanced state, as a checkpoint with its snapshot."""
+        """Give the loaded engine advanced state, and write its checkpoint and snapshot."""
         engine = loaded.engine
         engine.sequence = len(engine.books[self.symbol_id].orders)
         assert engine.apply(SetLimits(command_id, 0, self.symbol_id, ALL_ACCOUNTS, 0, 0))
@@ -100,7 +100,7 @@ class Crowd:
 
 
 def load(partition_id: int, ids: IdGenerator) -> tuple[Loaded, float]:
-    """Take the partition, bring it back, give it free; return it and the seconds it took."""
+    """Take the partition's lease, load it, release it; return what was loaded and the seconds."""
     with connect("bench-matching") as connection:
         lease = lease_acquire(connection, partition_id=partition_id, owner="bench")
         assert lease is not None, "a matching worker has this partition"
@@ -117,7 +117,7 @@ def load(partition_id: int, ids: IdGenerator) -> tuple[Loaded, float]:
 
 
 def loading() -> LoadingTimes:
-    """Load few orders from rows, then many, then those from a snapshot."""
+    """Load few orders from rows, then many from rows, then the same many from a snapshot."""
     symbol, bots = venue_open(2)
     ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
     crowd = Crowd(symbol.partition_id, symbol.pk, bots[0].account_id, symbol.base_id, ids.next_id())

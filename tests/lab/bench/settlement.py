@@ -1,8 +1,8 @@
 """`manage.py bench_settlement`: trades a second of settlement alone, on a scratch database.
 
-It fills a database of its own (made and dropped again beside the configured one) with accounts,
-reservations and journal rows of synthetic trades, each between two orders that it fills, and
-settles them with the same function as the Celery task: seven entries a trade, durable commits.
+It creates a scratch database beside the configured one, fills it with accounts, reservations and
+journal rows of synthetic trades, each of which fills two orders, settles them with the function of
+the Celery task (seven entries a trade, durable commits), and drops the database.
 """
 
 import random
@@ -41,7 +41,7 @@ SIDE_TEXT: Final = {BUY: "buy", SELL: "sell"}
 
 @dataclass(frozen=True, slots=True)
 class SettlementRate:
-    """What was measured."""
+    """The measured rate, and the times of batches in milliseconds."""
 
     trades: int
     seconds: float
@@ -231,7 +231,7 @@ def _reservations(
 
 
 def _balances(connection: psycopg.Connection, units: SymbolUnits) -> None:
-    """Every account has what its reservations hold, reserved."""
+    """Insert balances whose reserved amounts are the sums of the reservations."""
     connection.execute(
         """
         INSERT INTO wallets_balance (account_id, asset_id, available, reserved, may_be_negative,

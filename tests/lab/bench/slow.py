@@ -1,4 +1,4 @@
-"""What slow senders cost others: the same load without them and among them."""
+"""Measure what slow senders cost other clients: the same load without and with slow senders."""
 
 import selectors
 import socket
@@ -15,11 +15,11 @@ from tests.lab.bench.load_generator import LoadResult
 from tests.lab.bench.whole import WholeOptions, Write, load_plan, load_run
 
 SENDERS: Final = 200
-PAUSE_SECONDS: Final = 1.0  # a slow sender is no flood: it comes back after a while
+PAUSE_SECONDS: Final = 1.0  # before a sender opens its next connection
 
 
 class SlowSenders:
-    """Connections that send a head and one byte; each that is ended is opened again."""
+    """Connections that send a head and one byte of the body; a closed one is opened again."""
 
     def __init__(self, url: str, number: int) -> None:
         self._address = address_of(url)
@@ -71,14 +71,14 @@ class SlowSenders:
 
 @dataclass(frozen=True, slots=True)
 class SlowResult:
-    """The same load alone and among slow senders."""
+    """The results of the same load alone and among slow senders."""
 
     alone: LoadResult
     among: LoadResult
     opened: int
 
     def lines(self) -> list[str]:
-        """The table of both runs, and their ratios."""
+        """Return the table of both runs, and their ratios."""
 
         def line(name: str, load: LoadResult) -> str:
             rate = load.accepted / load.seconds
@@ -101,11 +101,10 @@ class SlowResult:
 
 
 def slow(options: WholeOptions, write: Write) -> SlowResult:
-    """Run the load twice on one symbol."""
+    """Run the load twice on one symbol: alone, then among slow senders."""
     symbol, plan = load_plan(options)
-    load_run(
-        msgspec.structs.replace(plan, mark="warm", seconds=2.0)
-    )  # keys are read for the first time
+    # A first run makes the web process read the API keys.
+    load_run(msgspec.structs.replace(plan, mark="warm", seconds=2.0))
     write(f"twice {options.seconds:.0f} s on {symbol.code}, {options.connections} connections")
     alone = load_run(msgspec.structs.replace(plan, mark="alone"))
     with SlowSenders(options.url, SENDERS) as senders:

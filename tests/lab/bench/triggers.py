@@ -1,6 +1,6 @@
-"""Stops under the clock: from the trade that triggers a stop to the stop's own trade on a socket.
+"""Measure stops: the time from the triggering trade to the stop's own trade on a socket.
 
-And a crowd of stops that one trade triggers: how long until the last of them has traded.
+It also measures many stops that one trade triggers: the time until the last of them has traded.
 """
 
 import time
@@ -25,7 +25,7 @@ Write = Callable[[str], object]
 CROWD_USERS: Final = 50
 CROWD_CONNECTIONS: Final = 48
 LOAD_WAIT_SECONDS: Final = 0.5
-SETTLE_SECONDS: Final = 0.05  # until an order that must rest first surely does
+SETTLE_SECONDS: Final = 0.05  # long enough for an order to rest in the book
 FRAMES_MAX: Final = 100_000
 STOP_TICKS: Final = PRICE_TICKS - 10
 UP, AT_STOP, BELOW = (
@@ -35,7 +35,7 @@ UP, AT_STOP, BELOW = (
 
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """Latencies of single stops, and the time that a crowd of them took."""
+    """Latencies of single stops, and the time that many stops took."""
 
     from_trade: Latencies
     from_answer: Latencies
@@ -44,7 +44,7 @@ class TriggerResult:
     crowd_from_answer_seconds: float
 
     def lines(self) -> list[str]:
-        """The table of one run."""
+        """Return the table of one run."""
         return [
             f"trade -> the stop's own trade on the socket   {self.from_trade.summary()}",
             f"answer to the trade's order -> the same       {self.from_answer.summary()}",
@@ -55,7 +55,7 @@ class TriggerResult:
 
 
 def triggers(url: str, ws_url: str, *, samples: int, crowd: int, write: Write) -> TriggerResult:
-    """Measure both on one fresh symbol."""
+    """Measure `samples` single stops, then `crowd` stops at once, on one new symbol."""
     symbol, bots = venue_open(CROWD_USERS)
     stage = _Stage(url, symbol.code, [bot.credentials for bot in bots])
     from_trade, from_answer = Latencies(), Latencies()
@@ -69,7 +69,7 @@ def triggers(url: str, ws_url: str, *, samples: int, crowd: int, write: Write) -
 
 
 class _Stage:
-    """Who trades: one buyer, two sellers, and a crowd that sells."""
+    """The traders: one buyer, two sellers, and a crowd that sells."""
 
     def __init__(self, url: str, symbol: str, credentials: list[Credentials]) -> None:
         self.url = url
@@ -79,7 +79,7 @@ class _Stage:
         self.crowd = credentials[len(credentials) // 2 :]
 
     def place(self, client: Client, **terms: str) -> None:
-        """Place an order and see that it was taken."""
+        """Place an order and assert that it was accepted."""
         answer = client.order_place({"symbol": self.symbol, **terms})
         assert answer.status == 201, answer.body
 
@@ -90,10 +90,10 @@ class _Stage:
 
 @contextmanager
 def _trades(ws_url: str, url: str, symbol: str) -> Iterator[ClientConnection]:
-    """A socket that follows the symbol's trades."""
+    """Yield a socket subscribed to the symbol's trades."""
     host, port = address_of(url)
     origin = Origin(f"http://{host}:{port}")
-    # Whoever falls behind is let go: what arrives is taken off the socket at once.
+    # The exchange closes a slow socket, so the client takes frames off the socket at once.
     with websocket_connect(ws_url, origin=origin, max_queue=FRAMES_MAX) as socket:
         wish = {"op": "subscribe", "channels": [f"{symbol}@trade"], "id": 1}
         socket.send(msgspec.json.encode(wish).decode())
@@ -122,7 +122,7 @@ def _stop(mark: str) -> dict[str, str]:
 
 
 def _lift(stage: _Stage, socket: ClientConnection, mark: str) -> None:
-    """Bring the last price above the stop."""
+    """Trade above the stop price, so that the stop is not triggered when it is placed."""
     stage.place(stage.buyer, **_limit("buy", UP, f"{mark}-up"))
     stage.place(stage.seller, **_limit("sell", UP, f"{mark}-up"))
     frame_next(socket, "trade")
@@ -152,7 +152,7 @@ def _sample(
 
 
 def _crowd(stage: _Stage, socket: ClientConnection, crowd: int) -> tuple[float, float]:
-    """Place so many stops, trigger them all by one trade, wait until each has traded."""
+    """Place `crowd` stops, trigger all by one trade, wait until each has traded."""
     _lift(stage, socket, "c")
     _load(stage, (_stop(f"c{number}") for number in range(crowd)), crowd)
     stage.place(stage.buyer, **_limit("buy", BELOW, "c-below", f"{crowd}"))
@@ -169,7 +169,7 @@ def _crowd(stage: _Stage, socket: ClientConnection, crowd: int) -> tuple[float, 
 
 
 def _load(stage: _Stage, orders: Iterable[dict[str, Any]], count: int) -> None:
-    """Place many orders over many connections; every one must be taken."""
+    """Place many orders over many connections; each must be accepted."""
     host, port = address_of(stage.url)
     signers = [Signer(f"{host}:{port}", one) for one in stage.crowd]
     connections: Connections[None] = Connections(stage.url, CROWD_CONNECTIONS)

@@ -1,4 +1,4 @@
-"""Where benchmarks trade: one symbol, users without an order-rate limit, ample funds."""
+"""Open the venue of a benchmark: one symbol, users without an order-rate limit, ample funds."""
 
 import time
 from decimal import Decimal
@@ -19,7 +19,7 @@ QUANTITY: Final = "0.01"
 
 
 def venue_open(users: int) -> tuple[Symbol, list[Bot]]:
-    """Make a fresh symbol and its users; the first half of them buys, the second half sells.
+    """Create a symbol and its users; the first half of them buys, the second half sells.
 
     Returns when every web process knows the symbol.
     """

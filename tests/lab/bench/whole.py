@@ -1,6 +1,6 @@
-"""The whole path under load: signed HTTP orders in, matched, settled, audited.
+"""Measure the whole path under load: signed HTTP orders in, matched, settled, audited.
 
-And the feed: how long after the answer to an order its trade is on a subscriber's socket.
+It also measures the feed: the time from an order's answer to its trade on a subscriber's socket.
 """
 
 import subprocess
@@ -42,7 +42,7 @@ FROM orders_order WHERE symbol_id = %(symbol)s
 
 @dataclass(frozen=True, slots=True)
 class WholeOptions:
-    """How hard to push, and how long."""
+    """The stack to load, the rate and the duration."""
 
     url: str
     seconds: float
@@ -55,7 +55,7 @@ class WholeOptions:
 
 @dataclass(frozen=True, slots=True)
 class WholeResult:
-    """What the load and the database say."""
+    """The results of the load, and counts from the database."""
 
     load: LoadResult
     orders: int
@@ -84,12 +84,12 @@ class WholeResult:
 
     @property
     def is_good(self) -> bool:
-        """No errors, everything there, audit green."""
+        """Whether there were no errors, every accepted order is stored, and the audit is green."""
         return self.is_sound and self.load.errors == 0 and self.orders == self.load.accepted
 
 
 def load_plan(options: WholeOptions) -> tuple[Symbol, LoadPlan]:
-    """Open a venue, and plan the load on it."""
+    """Open a venue; return its symbol and the plan of the load."""
     symbol, bots = venue_open(options.users)
     return symbol, LoadPlan(
         url=options.url,
@@ -108,7 +108,7 @@ def load_plan(options: WholeOptions) -> tuple[Symbol, LoadPlan]:
 
 
 def whole(options: WholeOptions, write: Write) -> WholeResult:
-    """Run the load, wait until everything is settled, audit."""
+    """Run the load, wait until everything is settled, then audit."""
     symbol, plan = load_plan(options)
     write(
         f"{options.seconds:.0f} s on {symbol.code}, {options.users} users,"
@@ -137,7 +137,7 @@ def load_run(plan: LoadPlan) -> LoadResult:
 
 
 def _settled_seconds(connection: psycopg.Connection[Any], symbol: Any, load: LoadResult) -> float:
-    """Seconds from the last answer until all was settled; infinite where that never came."""
+    """Return the seconds from the last answer until all was settled; infinity if never."""
     try:
         drained_wait(
             connection,
@@ -152,7 +152,7 @@ def _settled_seconds(connection: psycopg.Connection[Any], symbol: Any, load: Loa
 
 @dataclass(frozen=True, slots=True)
 class FeedResult:
-    """Latencies until the trade's frame arrived."""
+    """Latencies of the trade's frame, from the taker's answer and from its request."""
 
     from_answer: Latencies
     from_request: Latencies
@@ -167,7 +167,7 @@ class FeedResult:
 
 
 def feed(url: str, ws_url: str, samples: int) -> FeedResult:
-    """Let two users trade again and again; time each trade's way to a third party's socket."""
+    """Let two users trade `samples` times; time each trade's frame on a third party's socket."""
     symbol, bots = venue_open(2)
     buyer, seller = (Client(url, bot.credentials) for bot in bots)
     result = FeedResult(Latencies(), Latencies())
@@ -202,7 +202,7 @@ def feed(url: str, ws_url: str, samples: int) -> FeedResult:
 
 
 def frame_next(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """The next frame of that type; others are passed over. Raises TimeoutError."""
+    """Return the next frame of that type, skipping others. Raises TimeoutError."""
     for _ in range(FRAMES_SKIPPED_MAX):
         frame = msgspec.json.decode(socket.recv(timeout=FEED_TIMEOUT_SECONDS))
         if frame.get("type") == kind:

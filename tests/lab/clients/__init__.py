@@ -1,7 +1,7 @@
-"""What load generators stand on: many connections from one thread, and latencies in little memory.
+"""Parts of load generators: many connections from one thread, and latencies in little memory.
 
 Enters: signed requests, durations. Leaves: answers, percentiles.
 Transaction: none.
-Invariants: it imports nothing of the exchange but its public client.
-Healed by: the caller: a lost request is told as lost, and only the caller knows if it may repeat.
+Invariants: of the exchange it imports only the public client.
+Healed by: the caller, who learns of a lost request and knows whether it may be repeated.
 """

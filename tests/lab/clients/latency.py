@@ -1,4 +1,4 @@
-"""Latencies of any number of requests in bounded memory: logarithmic buckets one percent wide."""
+"""Latencies of any number of requests in bounded memory: logarithmic buckets of one percent."""
 
 import math
 from typing import Final
@@ -27,7 +27,7 @@ class Latencies:
         self.max_seconds = max(self.max_seconds, seconds)
 
     def percentile_seconds(self, percent: float) -> float:
-        """The duration that this share of all stayed within, rounded up; 0 where there are none."""
+        """Return a percentile, rounded up to its bucket's upper bound; 0 without durations."""
         assert 0 < percent <= 100
         wanted = math.ceil(self.count * percent / 100)
         seen = 0
@@ -38,7 +38,7 @@ class Latencies:
         return 0.0
 
     def summary(self) -> str:
-        """The usual percentiles in milliseconds, in words."""
+        """Return p50, p95, p99 and the maximum in milliseconds, as text."""
         shown = [
             f"p{percent} {self.percentile_seconds(percent) * 1e3:.1f}" for percent in (50, 95, 99)
         ]

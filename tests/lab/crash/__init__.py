@@ -1,7 +1,7 @@
 """The crash test: kills parts of a stack during trading and proves that nothing is lost.
 
-Enters: a number of kills and a seed. Leaves: a verdict, with evidence of what differs.
+Enters: a number of kills and a seed. Leaves: a verdict that lists every fault.
 Transaction: none of its own; it reads what the killed processes have committed.
-Invariants: what a client was told is in the database; the audit is green in the end.
-Healed by: the supervisor, which is what is tested. The seed repeats the run.
+Invariants: every acknowledged order and cancel is in the database; the audit ends green.
+Healed by: the supervisor, which is under test. The seed repeats the run.
 """

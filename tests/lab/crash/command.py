@@ -1,6 +1,6 @@
 """`manage.py crash_test`: kill parts of a stack during trading, then prove that nothing is lost.
 
-Never runs on a stack that serves anybody: it starts its own.
+It never runs on a stack that serves users: it starts its own.
 """
 
 import secrets

@@ -1,9 +1,9 @@
-"""Orders of every type, beside the generated market of a crash run, on a symbol of their own.
+"""Trade orders of every type on a symbol of their own, beside the market of a crash run.
 
-One trader after another asks for what the seed says: stops, take-profits, trailing stops, icebergs,
-orders with a time, lists, amends, mass cancels, cancel-afters. Whatever has no answer is
-asked again under the same client order id, until there is one. What was answered goes to the
-evidence.
+The seed chooses the trader and the request: stops, take-profits, trailing stops, icebergs, orders
+with an expiry, lists, amends, mass cancels, cancel-afters. A request without an answer is sent
+again under the same client order id until it has one. Accepted orders and cancels go to the
+evidence file.
 """
 
 import threading
@@ -21,7 +21,7 @@ from tests.lab.crash.evidence import Acknowledged, EvidenceFile
 
 INTERVAL_SECONDS: Final = 0.02
 RETRY_SECONDS: Final = 0.25
-# A role that was killed is back long before; then something is broken.
+# A killed role is back long before; a longer wait means that something is broken.
 ANSWER_SECONDS_MAX: Final = 120.0
 MIDDLE: Final = 60_000
 RECENT: Final = 20
@@ -43,12 +43,12 @@ ASKS: Final = {
     "cancel_after": 2,
 }
 
-# What may be true of a request by the time it is answered; any other refusal is a fault of ours.
+# Refusals that the market can cause before a request is answered; any other one is a fault.
 EXPECTED_CODES: Final = frozenset(
     {
         "order.amend_below_filled",
         "order.amend_pending",
-        "order.expires_at_invalid",  # it passed while parts were down
+        "order.expires_at_invalid",  # it passed while roles were down
         "order.list_amend_not_allowed",
         "order.no_liquidity",
         "order.not_open",
@@ -59,7 +59,7 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class EveryType(threading.Thread):
-    """Trade until stopped. An exception is kept for the one who waits."""
+    """Trade until stopped; `error` keeps an exception for the thread that joins."""
 
     def __init__(
         self,
@@ -81,18 +81,18 @@ class EveryType(threading.Thread):
         self._placed: list[tuple[int, str]] = []  # (client, order id)
 
     def run(self) -> None:
-        """Ask, one thing at a time."""
+        """Send one request at a time until stopped."""
         try:
             while not self._stopping.wait(INTERVAL_SECONDS):
                 self._ask()
-        except Exception as error:  # reported by whoever joins the thread
+        except Exception as error:  # raised by the thread that joins
             self.error = error
         finally:
             for client in self._clients:
                 client.close()
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Send no more requests."""
         self._stopping.set()
 
     def _ask(self) -> None:
@@ -134,7 +134,7 @@ class EveryType(threading.Thread):
             self._evidence.add(Acknowledged(name, order_id, True, answer.status))
 
     def _send(self, who: int, method: str, path: str, body: object = None) -> Response:
-        """Send until there is an answer that is not `again`."""
+        """Send until there is a final answer. Raises TimeoutError after ANSWER_SECONDS_MAX."""
         data = b"" if body is None else _ENCODE(body)
         deadline = time.monotonic() + ANSWER_SECONDS_MAX
         while True:
@@ -158,7 +158,7 @@ class EveryType(threading.Thread):
             raise AssertionError(f"{method} {path} {data!r}: {answer.status} {answer.body!r}")
         return answer
 
-    # --- what is asked for; prices and quantities are strings of whole ticks and lots
+    # --- request bodies; prices and quantities are strings of whole ticks and lots
 
     def _order(self, kind: str, side: str = "", *, in_list: bool = False) -> dict[str, Any]:
         random = self._random
@@ -202,7 +202,7 @@ class EveryType(threading.Thread):
         orders = pair if kind == "oco" else [self._order("limit", side, in_list=True), *pair]
         if kind == "oto":
             orders.pop()
-        if kind != "oco":  # what the first brings in must cover what comes after it
+        if kind != "oco":  # the parent's fills must pay for its children
             orders[0]["quantity"] = "0.00500"
         return {"type": kind, "symbol": self._symbol, "orders": orders}
 

@@ -1,4 +1,4 @@
-"""What the client was told, kept where no crash of the exchange can reach it."""
+"""Acknowledgements that the client received, in a file that no crash of the exchange reaches."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Acknowledged(msgspec.Struct, array_like=True):
-    """One answer that promised something: an order's acceptance, or a cancel's."""
+    """One acknowledgement: of an order's acceptance, or of a cancel."""
 
     client_order_id: str
     order_id: str
@@ -17,7 +17,7 @@ class Acknowledged(msgspec.Struct, array_like=True):
 
 
 class EvidenceFile:
-    """Append-only lines, each on disk before the client goes on."""
+    """Append-only lines; each is on disk before the client sends its next request."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,7 +25,7 @@ class EvidenceFile:
         self._encode = msgspec.json.Encoder().encode
 
     def add(self, acknowledged: Acknowledged) -> None:
-        """Write one line and wait for the disk."""
+        """Write one line and fsync the file."""
         self._stream.write(self._encode(acknowledged) + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())

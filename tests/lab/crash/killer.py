@@ -13,12 +13,12 @@ from typing import Any, Final
 from config.stack.own import RunningStack
 
 GAP_SECONDS: Final = (2.0, 6.0)
-# Past its lease of 3 s: a second life of the worker must find itself fenced off.
+# Longer than its lease of 3 s: the worker that wakes up must find itself fenced off.
 PAUSE_SECONDS: Final = (3.5, 5.0)
 FIND_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 
-# What is done to which role. A wipe deletes what Redis has on disk before it is started again.
+# Roles and what is done to them. A wipe deletes the files of Redis before it is started again.
 TARGETS: Final = (
     "web",
     "matching",
@@ -34,7 +34,7 @@ TARGETS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One planned blow: how long after the one before, and at what."""
+    """One planned kill: its target, and the seconds since the kill before it."""
 
     gap_seconds: float
     target: str
@@ -42,7 +42,7 @@ class Kill:
 
 
 def kills_plan(seed: int, count: int, targets: Sequence[str] = TARGETS) -> list[Kill]:
-    """The blows of a seed; each target is drawn before any comes again."""
+    """Return the kills of a seed; every target is drawn once before any is drawn again."""
     random = Random(seed)  # a test plan, not a secret
     kills: list[Kill] = []
     while len(kills) < count:
@@ -54,7 +54,7 @@ def kills_plan(seed: int, count: int, targets: Sequence[str] = TARGETS) -> list[
 
 
 class Killer(threading.Thread):
-    """Carry out a plan beside whatever else is going on. `done` counts the blows."""
+    """Carry out a plan in a thread of its own; `done` counts the kills."""
 
     def __init__(self, stack: RunningStack, plan: Sequence[Kill], write: Callable[[str], object]):
         super().__init__(name="killer", daemon=True)
@@ -66,7 +66,7 @@ class Killer(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Strike as planned; an exception is kept for the one who waits."""
+        """Kill as planned; `error` keeps an exception for the thread that joins."""
         try:
             started = time.monotonic()
             for kill in self._plan:
@@ -77,11 +77,11 @@ class Killer(threading.Thread):
                 self._write(
                     f"  {time.monotonic() - started:6.1f} s  {self.done:>3}. {kill.target} ({pid})"
                 )
-        except Exception as error:  # reported by whoever joins the thread
+        except Exception as error:  # raised by the thread that joins
             self.error = error
 
     def stop(self) -> None:
-        """Strike no more."""
+        """Kill no more."""
         self._stopping.set()
 
     def _strike(self, kill: Kill) -> int:
@@ -101,7 +101,7 @@ class Killer(threading.Thread):
         return pid
 
     def _pid(self, role: str) -> int:
-        """The role's process; waits while it is being started again."""
+        """Return the pid of the role; wait while the supervisor starts it again."""
         deadline = time.monotonic() + FIND_SECONDS
         while time.monotonic() < deadline:
             entry: dict[str, Any] = self._stack.state().get("roles", {}).get(role, {})
@@ -115,7 +115,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        return  # it died by itself in this moment: struck all the same
+        return  # it has just ended by itself, which counts as a kill
 
 
 def _children(pid: int) -> list[int]:

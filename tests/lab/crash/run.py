@@ -1,6 +1,6 @@
 """The crash test: trade through the API while parts of the stack are killed, then judge.
 
-Everything random comes from the seed: the market, the blows and the moments between them.
+The seed determines everything random: the market, the kills and the seconds between them.
 """
 
 import time
@@ -32,17 +32,17 @@ from tests.lab.replay.venue import ReplayVenue, run_next, venue_open
 Write = Callable[[str], object]
 
 INTERVAL_MS: Final = 8  # between two commands
-CALM_SECONDS: Final = 3.0  # after the last blow
-# While a role that was killed comes back, its requests are repeated: four times a second.
+CALM_SECONDS: Final = 3.0  # after the last kill
+# Requests are repeated four times a second while a killed role comes back.
 ATTEMPTS_MAX: Final = 1_000
 ACCOUNTS_PER_SIDE: Final = 8
-# Those of the market that also trade, with every type of order, on a symbol of their own.
+# Accounts of the market that also trade every type of order on a second symbol.
 EVERY_TYPE_ACCOUNTS: Final = 4
 FUNDS: Final = Decimal(10) ** 9
 SHAPE: Final = MarketShape(
     price=Decimal(60_000), tick=Decimal(1), lot=Decimal("0.00001"), order_size=Decimal("0.02")
 )
-# No generated order is larger than this; the accounts are funded for all of them.
+# Bounds of the generated market; the accounts are funded for it.
 GENERATED: Final = FlowExtent(
     price_max=Decimal(600_000),
     quantity_max=Decimal(100),
@@ -55,7 +55,7 @@ GENERATED: Final = FlowExtent(
 
 @dataclass(frozen=True, slots=True)
 class CrashOptions:
-    """How many blows, from which seed, on what flow (None: a generated one)."""
+    """The number of kills, their seed and targets, and the flow (None: a generated one)."""
 
     kills: int
     seed: int
@@ -65,7 +65,7 @@ class CrashOptions:
 
 
 def crash(stack: RunningStack, options: CrashOptions, write: Write) -> bool:
-    """Run the test on a stack that is ready; return whether every promise was kept."""
+    """Run the test on a ready stack; return whether every acknowledgement was kept."""
     write(f"crash test: {options.kills} kills, seed {options.seed}")
     extent = flow_measure(options.flow) if options.flow else GENERATED
     every_symbol = venue_open(GENERATED, run=run_next(), accounts_per_side=1).symbol
@@ -144,7 +144,7 @@ def _route(stack: RunningStack, venue: ReplayVenue, evidence: EvidenceFile) -> A
 
 
 def _commands(options: CrashOptions, killer: Killer) -> Iterator[FlowCommand]:
-    """The flow, until the last blow and a little longer."""
+    """Yield the flow until CALM_SECONDS after the last kill."""
     generated = (
         command._replace(time_ms=number * INTERVAL_MS)
         for number, command in enumerate(_source(options))
@@ -168,7 +168,7 @@ def _source(options: CrashOptions) -> Iterator[FlowCommand]:
 
 
 def _judge(venue: ReplayVenue, evidence: EvidenceFile, write: Write) -> bool:
-    """Nothing is repaired by hand: only waited for, then compared."""
+    """Wait until all is settled, then compare and audit; nothing is repaired by hand."""
     with connect("crash", index_plans=False) as connection:
         drained = drained_wait(
             connection,

@@ -1,7 +1,7 @@
-"""After the crashes: is every promise kept, and are the trades those of the accepted commands?
+"""Check after the crashes that every acknowledgement was kept and every trade is right.
 
-The judge is config/demo/simple_book.py, a book that shares nothing with the engine. It is given the
-commands in the sequence that the database holds, and must make the trades that the database holds.
+The oracle is config/demo/simple_book.py, a book that shares no code with the engine. It applies the
+commands in the sequence of the database, and must make the trades of the database.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.lab.crash.evidence import EvidenceFile
 
 FAULTS_SHOWN_MAX: Final = 20
 
-# The clock tells every symbol that prevented matches are reported: it changes no trade.
+# Every symbol gets a set_feature command, to report prevented matches. It changes no trade.
 _COMMANDS = """
 SELECT engine_seq, id, 'place', side, type, post_only, price, bound_price, quantity, filled, status
 FROM orders_order WHERE symbol_id = %(symbol)s AND engine_seq IS NOT NULL
@@ -49,7 +49,7 @@ class MadeTrade(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was compared, and what was found wrong."""
+    """What was compared, in numbers, and the faults found."""
 
     acknowledged: int
     orders: int
@@ -88,7 +88,7 @@ def promises_kept(
     evidence: EvidenceFile,
     orders: dict[str, int],
 ) -> tuple[list[str], int]:
-    """O1: what was acknowledged is there, and nothing is there that was not; faults and count."""
+    """Check O1: exactly the acknowledged orders and cancels are stored; return faults and count."""
     faults: list[str] = []
     promised: dict[str, str] = {}
     cancelled = {row[0] for row in connection.execute(_CANCELS, (symbol.pk,))}
@@ -104,7 +104,7 @@ def promises_kept(
             faults.append(f"{one.client_order_id} was acknowledged as {before} and {one.order_id}")
         if str(orders.get(one.client_order_id)) != one.order_id:
             faults.append(f"the acknowledged order {one.order_id} is not there")
-    # The client repeats every order until it is answered.
+    # The client repeats every order until it has an answer, so an order without one is a fault.
     faults += [
         f"order {orders[name]} is there and was never acknowledged"
         for name in orders.keys() - promised.keys()
@@ -124,7 +124,7 @@ def _apply(book: SimpleBook, symbol: Symbol, row: tuple[Any, ...]) -> Iterator[M
     for trade in book.place(order_id, side, ticks, lots, post_only=post_only):
         yield MadeTrade(trade.maker_id, trade.taker_id, trade.price_ticks, trade.quantity_lots)
     if is_market:
-        book.remove(order_id)  # its rest does not stay
+        book.remove(order_id)  # a market order never rests
 
 
 def _trade_faults(expected: list[MadeTrade], made: list[MadeTrade]) -> list[str]:

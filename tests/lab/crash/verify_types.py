@@ -1,8 +1,8 @@
-"""After the crashes: are the orders of every type what was promised, and what the journal says?
+"""Check after the crashes that orders of every type are as acknowledged and as the journal says.
 
-A fresh engine is given every command of the journal, from the first one on: it must give the events
-that the journal holds, whatever was killed between them, and stand where the checkpoint stands. The
-trades are those of the events. The audit, which runs beside this, compares holds and open orders.
+A new engine applies every command of the journal from the first. It must give the journal's events,
+whatever was killed in between, and reach the state of the checkpoint. The stored trades must be
+those of the events. The audit, which runs too, compares reservations and open orders.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def verify_types(
 ) -> Verdict:
     """Compare evidence, journal and trades. The partition must be drained.
 
-    All of it is read as of one moment: the worker goes on making commands of its own (an expiry,
+    One snapshot reads all of it, because the worker still makes commands of its own (an expiry,
     the last move of a trailing stop).
     """
     with connection.transaction():

@@ -1,14 +1,14 @@
 """Measure the engine alone: `python -m tests.lab.engine.bench [--orders N] [--runs N] [FILE ...]`.
 
-Loads (tests/lab/engine/workloads.py), each run several times: messages a second, then in another
-pass the 99th percentile and the worst of a single command. The median is told, and the lowest and
-highest in brackets. Then single sweeps, 10,000 stops that one trade triggers, what much state makes
-of the cost of a little work, the memory of a resting order, what a steady book keeps of `--growth`
-million messages, and the public message files given.
+Each load (tests/lab/engine/workloads.py) runs several times: one pass measures messages a second,
+another the 99th percentile and the worst time of a single command. The tables show the median, and
+the lowest and highest in brackets. Then follow single sweeps, 10,000 stops that one trade triggers,
+how the cost of a small command grows with the state, the memory of a resting order, the memory that
+a steady book keeps after `--growth` million messages, and the given public message files.
 
-A command's time is told twice: by the wall clock, and as processor time of the thread. Where only
-the first is long, the machine was busy with something else. The cycle collector is set as in the
-worker. What a load rests on is built before and not timed. The output is a table in Markdown.
+A command's time is given by the wall clock and as processor time of the thread. When only the wall
+clock shows a long time, the machine was busy with other work. The cycle collector is set as in the
+worker. A load's book is built before the timing starts. The output is Markdown.
 """
 
 import argparse
@@ -37,15 +37,15 @@ from tests.lab.engine.workloads import (
 )
 
 PERCENTILE: Final = 99
-# Many and few of what a command must not look at, and what its cost may be multiplied by.
+# A command's cost beside many objects may be at most this multiple of its cost beside few.
 MANY: Final = 100_000
 FEW: Final = 100
 QUEUE_RATIO_MAX: Final = 3.0
-# The kept hash of much state against the same from scratch.
+# The maintained hash of a large state may cost at most this share of hashing it from scratch.
 HASHED_VALUES: Final = 10_000
 DIGEST_RATIO_MAX: Final = 0.05
 STOPS: Final = 10_000
-# As in the worker, which freezes what it loaded and then collects seldom.
+# As in the worker, which freezes its loaded objects and then collects rarely.
 GC_THRESHOLDS: Final = (50_000, 20, 100)
 GROWTH_BOOK_ORDERS: Final = 10_000
 DECIMALS_BELOW: Final = 1_000
@@ -53,7 +53,7 @@ MILLION: Final = 1_000_000
 
 
 class Figures(NamedTuple):
-    """One run of a load. Times are those of single commands."""
+    """The figures of one run of a load; the times are of single commands."""
 
     per_second: float
     p99_us: float
@@ -62,14 +62,14 @@ class Figures(NamedTuple):
 
 
 class Times(NamedTuple):
-    """How long something took, by the wall clock and of the processor."""
+    """A duration by the wall clock, and as processor time."""
 
     wall_ns: int
     cpu_ns: int
 
 
 def timed(engine: Engine, command: Command) -> Times:
-    """Apply one command and return how long it took."""
+    """Apply one command and return its times."""
     cpu = time.thread_time_ns()
     wall = time.perf_counter_ns()
     engine.apply(command)
@@ -78,7 +78,7 @@ def timed(engine: Engine, command: Command) -> Times:
 
 
 def standing(made: Iterable[Command]) -> Engine:
-    """Return an engine after these commands, the collector settled."""
+    """Return an engine after these commands, with its objects frozen for the collector."""
     engine = Engine()
     for command in made:
         engine.apply(command)
@@ -88,7 +88,7 @@ def standing(made: Iterable[Command]) -> Engine:
 
 
 def measure(load: Workload, orders: int) -> Figures:
-    """Run a load once for its speed and once more for single commands."""
+    """Run a load once for messages a second, and again for the times of single commands."""
     made, commands = load.build(orders)
     apply = standing(made).apply
     started = time.perf_counter()
@@ -104,9 +104,9 @@ def measure(load: Workload, orders: int) -> Figures:
 
 
 def _each(engine: Engine, commands: list[Command]) -> tuple[list[int], list[int]]:
-    """Wall and processor nanoseconds of every command but sweeps, which have their own line.
+    """Return wall and processor nanoseconds of every command except sweeps, which have a table.
 
-    Kept as plain numbers: objects that the collector follows would make it run.
+    They are kept as integers: objects that the collector tracks would make it run.
     """
     walls_ns: list[int] = []
     cpus_ns: list[int] = []
@@ -119,13 +119,13 @@ def _each(engine: Engine, commands: list[Command]) -> tuple[list[int], list[int]
 
 
 def sweep() -> Times:
-    """How long one order takes that eats 5,000 others."""
+    """Return the times of one order that fills 5,000 resting orders."""
     _, commands = sweeps(SWEEP_ORDERS)
     return timed(standing(commands[:-1]), commands[-1])
 
 
 def triggering() -> tuple[Times, Times, Times]:
-    """One trade triggers 10,000 stops: that command, the longest piece after it, all of them."""
+    """Return the times of a trade that triggers 10,000 stops: it, the longest piece, the sum."""
     made, (trigger,) = triggered(STOPS)
     engine = standing(made)
     first = timed(engine, trigger)
@@ -137,7 +137,7 @@ def triggering() -> tuple[Times, Times, Times]:
 
 
 def queue_ratio() -> float:
-    """What a cancel in the middle of a very long queue costs, in cancels in a short one."""
+    """Return the cost of a cancel in a queue of MANY orders, divided by that in a queue of FEW."""
     return _cancel_cpu_ns(MANY, 1) / _cancel_cpu_ns(FEW, MANY // FEW // 10)
 
 
@@ -155,7 +155,7 @@ def _cancel_cpu_ns(orders: int, rounds: int) -> float:
 
 
 def hash_ratio() -> float:
-    """What the hash of the state costs after one command, in the cost of all of it from scratch."""
+    """Return the cost of the state's hash after one command, divided by that from scratch."""
     engine = standing(CancelAfter(n, 0, SYMBOL, n, MILLION) for n in range(1, HASHED_VALUES + 1))
     advanced_hash(engine)
     engine.apply(CancelAfter(1, 0, SYMBOL, 1, 2 * MILLION))
@@ -168,7 +168,7 @@ def hash_ratio() -> float:
 
 
 def bytes_per_order(orders: int) -> float:
-    """Bytes that a resting order costs, its account having no other; its id and prices included."""
+    """Return the bytes of a resting order with its id and price level; each has its own account."""
     tracemalloc.start()
     engine = Engine()
     before = tracemalloc.get_traced_memory()[0]
@@ -181,7 +181,7 @@ def bytes_per_order(orders: int) -> float:
 
 
 def growth(messages: int) -> tuple[int, int]:
-    """Blocks and bytes of the process that a steady book keeps of so many messages more."""
+    """Return the blocks and resident bytes that a steady book adds over `messages` messages."""
     engine = Engine()
     first = GROWTH_BOOK_ORDERS * 10
     steady(engine, range(1, first))
@@ -193,9 +193,10 @@ def growth(messages: int) -> tuple[int, int]:
 
 
 def steady(engine: Engine, numbers: range) -> None:
-    """Orders that come, and leave by a trade or when so many have come after them.
+    """Apply a load that keeps at most GROWTH_BOOK_ORDERS orders in the book.
 
-    Of 11 messages 5 are orders that rest, 5 cancels, and one takes.
+    Of 11 messages 5 place resting orders, 5 cancel the orders placed GROWTH_BOOK_ORDERS before,
+    and one trades.
     """
     for number in numbers:
         side = number % 2
@@ -223,7 +224,7 @@ def spread(values: Iterable[float]) -> str:
     return f"{median} [{low} .. {high}]"
 
 
-def tell_loads(orders: int, runs: int) -> None:
+def print_loads(orders: int, runs: int) -> None:
     """Print a table of the loads."""
     out = sys.stdout
     out.write("| Load | messages/s | p99 us | worst us | worst us, processor time |\n")
@@ -234,8 +235,8 @@ def tell_loads(orders: int, runs: int) -> None:
         out.flush()
 
 
-def tell_singles(runs: int) -> None:
-    """Print what single large commands take."""
+def print_singles(runs: int) -> None:
+    """Print the times of single large commands."""
     out = sys.stdout
     out.write("\n| Command | ms | ms, processor time |\n|---|---|---|\n")
     triggerings = [triggering() for _ in range(runs)]
@@ -251,8 +252,8 @@ def tell_singles(runs: int) -> None:
         out.write(f"| {name} | {' | '.join(columns)} |\n")
 
 
-def tell_ratios(runs: int) -> bool:
-    """Print what much state makes of the cost of a little work; return whether all is in bounds."""
+def print_ratios(runs: int) -> bool:
+    """Print how costs grow with the state; return whether all ratios are in bounds."""
     rows = {
         f"a cancel among {MANY:,} at one price / among {FEW}": (queue_ratio, QUEUE_RATIO_MAX),
         f"the hash beside {HASHED_VALUES:,} cancel-afters / from scratch": (
@@ -269,8 +270,8 @@ def tell_ratios(runs: int) -> bool:
     return is_good
 
 
-def tell_memory(growth_millions: int) -> None:
-    """Print what a resting order costs, and what is left of messages that came and went."""
+def print_memory(growth_millions: int) -> None:
+    """Print the memory of a resting order, and what a steady book keeps of many messages."""
     out = sys.stdout
     out.write(f"\nMemory of a resting order: {bytes_per_order(100_000):.0f} bytes\n")
     if growth_millions:
@@ -281,7 +282,7 @@ def tell_memory(growth_millions: int) -> None:
         )
 
 
-def tell_files(files: list[Path], runs: int) -> None:
+def print_files(files: list[Path], runs: int) -> None:
     """Print the speed of public message files, and their report hashes."""
     if not files:
         return
@@ -303,11 +304,11 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path)
     options = parser.parse_args()
     gc.set_threshold(*GC_THRESHOLDS)
-    tell_loads(options.orders, options.runs)
-    tell_singles(options.runs)
-    is_good = tell_ratios(options.runs)
-    tell_memory(options.growth)
-    tell_files(options.files, options.runs)
+    print_loads(options.orders, options.runs)
+    print_singles(options.runs)
+    is_good = print_ratios(options.runs)
+    print_memory(options.growth)
+    print_files(options.files, options.runs)
     return 0 if is_good else 1
 
 

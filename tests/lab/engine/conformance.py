@@ -1,12 +1,12 @@
 """Run public conformance files: `python -m tests.lab.engine.conformance FILE.bin[.xz] ...`.
 
-Prints, per file, how many messages a second the engine applied and the SHA-256 of its report
-stream. A file is worked off in batches, so its length does not matter.
+Prints, per file, the messages a second that the engine applied and the SHA-256 of its report
+stream. A file is processed in batches, so its length does not matter.
 
-What is timed: `Engine.apply` over decoded commands, one call a message, with every event kept until
-its batch is reported, and finding the open quantity for a modify. What is not: reading and decoding
-the file, cutting it into stretches between modifies, and writing the report. The cycle collector is
-off meanwhile, as in the worker: the engine makes no reference cycles.
+Timed: `Engine.apply` over decoded commands, one call a message, with every event kept until its
+batch is reported, and the look-up of the open quantity for a modify. Not timed: reading and
+decoding the file, splitting it at modifies, and writing the report. The cycle collector is off
+meanwhile, as in the worker: the engine makes no reference cycles.
 """
 
 import gc
@@ -45,20 +45,20 @@ _RECORD: Final = struct.Struct("<BBBxIQQqq")
 _MAGIC: Final = 0x4D4542575F303031
 _VERSION: Final = 1
 _NEW, _CANCEL, _MODIFY = range(3)
-# Bounds the memory of a run; the events of this many messages are held at a time.
+# Bounds the memory of a run: it keeps the events of this many messages at a time.
 MESSAGES_PER_BATCH_MAX: Final = 250_000
 
-# The files know one symbol and one user. Self-trade prevention is off there.
+# The files have one symbol and one user, so self-trade prevention is off.
 _SYMBOL_ID: Final = 1
 _ACCOUNT_ID: Final = 1
 
 
 class ConformanceError(Exception):
-    """The file is not of the format, or holds what the format does not allow."""
+    """The file is not in the format, or has a value outside it."""
 
 
 class Result(NamedTuple):
-    """What one file gave."""
+    """The result of one file; `sha256` is of the report stream."""
 
     messages: int
     trades: int
@@ -95,13 +95,13 @@ def _command(
     price: int,
     _: int,
 ) -> Command:
-    """Our command for one record; `command_id` carries the record's seq."""
+    """Return the engine's command for one record; its `command_id` is the record's seq."""
     if kind == _CANCEL:
         return Cancel(seq, 0, _SYMBOL_ID, order_id)
     if kind not in (_NEW, _MODIFY) or side not in (BUY, SELL) or price <= 0 or quantity <= 0:
         raise ConformanceError(f"message {seq} has a value outside the format")
     if kind == _MODIFY:
-        # `quantity` is the open one here; `_run` makes it a total when the message's turn comes.
+        # The record has the open quantity; `_run` turns it into a total before it is applied.
         return Amend(seq, 0, _SYMBOL_ID, order_id, price, quantity)
     tif = IOC if ioc else GTC
     return Place(
@@ -119,7 +119,7 @@ def _command(
 
 
 def _run(engine: Engine, commands: list[Command]) -> tuple[list[list[Event]], float]:
-    """Apply the commands; return what happened to each, and the seconds that took."""
+    """Apply the commands; return the events of each, and the seconds that this took."""
     stretches = list(_stretches(commands))
     apply = engine.apply
     outcomes: list[list[Event]] = []
@@ -136,7 +136,7 @@ def _run(engine: Engine, commands: list[Command]) -> tuple[list[list[Event]], fl
 
 
 def _stretches(commands: list[Command]) -> Iterator[tuple[list[Command], Amend | None]]:
-    """Yield the commands as runs without an amend, each with the amend that ends it."""
+    """Split the commands at amends; yield the commands before each amend, and the amend."""
     plain: list[Command] = []
     for command in commands:
         if type(command) is Amend:
@@ -170,7 +170,7 @@ def _report(command: Command, event: Event) -> tuple[int, str]:
 
 
 def _reports(commands: list[Command], outcomes: list[list[Event]]) -> Iterator[str]:
-    """Yield the report lines in the format's order: by seq, then by type, else as they happened."""
+    """Yield the report lines in the format's order: by seq, by type, then in engine order."""
     for command, events in zip(commands, outcomes, strict=True):
         reports = [_report(command, event) for event in events]
         reports.sort(key=itemgetter(0))
@@ -192,7 +192,7 @@ def conform(path: Path, batch_max: int = MESSAGES_PER_BATCH_MAX) -> Result:
     separator = ""
     with _opened(path) as file:
         for commands in commands_read(file, batch_max):
-            last_seq = _in_order(commands, last_seq)
+            last_seq = _checked_last_seq(commands, last_seq)
             with _collector_off():
                 outcomes, batch_seconds = _run(engine, commands)
             seconds += batch_seconds
@@ -204,8 +204,8 @@ def conform(path: Path, batch_max: int = MESSAGES_PER_BATCH_MAX) -> Result:
     return Result(messages, trades, seconds, digest.hexdigest())
 
 
-def _in_order(commands: list[Command], last_seq: int) -> int:
-    """Return the last seq. The reports stand in the order of seq, so the messages must too."""
+def _checked_last_seq(commands: list[Command], last_seq: int) -> int:
+    """Return the last seq. Raises ConformanceError unless the seq of messages increases."""
     for command in commands:
         if command.command_id <= last_seq:
             raise ConformanceError(f"message {command.command_id} is out of order")

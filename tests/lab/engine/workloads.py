@@ -1,4 +1,4 @@
-"""The loads of tests/lab/engine/bench.py: what stands in the book before, and what is timed."""
+"""The loads of tests/lab/engine/bench.py: commands that build a book, and commands to time."""
 
 import random
 from collections.abc import Callable
@@ -26,26 +26,27 @@ MIDDLE: Final = 1_000_000
 SEED: Final = 7
 SWEEP_ORDERS: Final = 5_000
 MESSAGES: Final = 100_000
-# An hour of orders is spread over the load's time, so that a band has a mean to follow.
+# The commands of a load span an hour of engine time, so that a band has a mean to follow.
 LOAD_MS: Final = 3_600_000
 
+# Commands that build the book, and commands to time.
 Built = tuple[list[Command], list[Command]]
 
 
 class Workload(NamedTuple):
-    """What is measured, and how its ground and its commands are built for so many orders."""
+    """A load's name, and the function that builds it for a number of orders."""
 
     name: str
     build: Callable[[int], Built]
 
 
 def place(number: int, side: int, price: int, lots: int, tif: int = 0) -> Place:
-    """An order of an account that has no other."""
+    """Return an order whose account has no other order."""
     return Place(number, 0, SYMBOL, number, number, side, price, lots, tif)
 
 
 def ground(orders: int, levels: int) -> list[Command]:
-    """Resting orders, spread evenly over so many levels of each side."""
+    """Return resting orders, spread evenly over this many levels of each side."""
     made: list[Command] = []
     for number in range(1, orders + 1):
         distance = 1 + (number // 2) % levels
@@ -57,7 +58,7 @@ def ground(orders: int, levels: int) -> list[Command]:
 
 
 def mixed(orders: int, levels: int) -> Built:
-    """Adds, cancels, amends and small takers on a standing book."""
+    """Adds, cancels, amends and small takers on a book of resting orders."""
     chance = random.Random(SEED)
     known = list(range(1, orders + 1))
     load: list[Command] = []
@@ -91,7 +92,7 @@ def wide(orders: int) -> Built:
 
 
 def fat(orders: int) -> Built:
-    """One price with half of the orders, eaten lot by lot."""
+    """Half of the orders rest at one price; the other half fill them one lot at a time."""
     count = orders // 2
     made: list[Command] = [place(n, SELL, MIDDLE, 1) for n in range(1, count + 1)]
     load: list[Command] = [
@@ -101,14 +102,14 @@ def fat(orders: int) -> Built:
 
 
 def storm(orders: int) -> Built:
-    """Every order cancelled, in no order."""
+    """A cancel of every order, in random order."""
     ids = list(range(1, orders + 1))
     random.Random(SEED).shuffle(ids)
     return ground(orders, 50), [Cancel(n, 0, SYMBOL, n) for n in ids]
 
 
 def sweeps(orders: int) -> Built:
-    """Books of 5,000 orders on 500 levels, each eaten by one order; the building counts."""
+    """Books of 5,000 orders on 500 levels, each filled by one order; building them is timed."""
     load: list[Command] = []
     for start in range(0, orders, SWEEP_ORDERS):
         first = 1 + start * 2

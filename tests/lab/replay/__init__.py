@@ -1,4 +1,4 @@
-"""Plays a recording of a market through an exchange and compares what was traded.
+"""Play a recording of a market through the exchange and compare the trades.
 
 Enters: a recording, a speed, and whether orders go through the API or through intake.
 Leaves: the differences between the trades of the recording and those of the exchange.

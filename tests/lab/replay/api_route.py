@@ -1,7 +1,7 @@
 """Send a flow through the HTTP API, as signed single-order requests over keep-alive connections.
 
-Several requests are in flight where the schedule proves that their order does not matter
-(tests/lab/replay/schedule.py); the rest goes one at a time. Whatever has an unknown outcome is sent
+Several requests are in flight when the schedule proves that their order does not matter
+(tests/lab/replay/schedule.py); all others are sent alone. A request with an unknown outcome is sent
 again: the client order id makes that harmless.
 """
 
@@ -25,14 +25,14 @@ CONNECTIONS: Final = 32
 ATTEMPTS_MAX: Final = 200
 RETRY_SECONDS: Final = 0.25
 WAIT_SECONDS: Final = 0.2
-# Refusals that say "not now": the same request is right a moment later.
+# Refusals that are over a moment later: the same request is sent again.
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
-# A market order may arrive before the best price is published; then it is tried again.
+# A market order that arrives before the best price is published is sent again.
 LATE_BOOK_CODES: Final = frozenset({"order.no_liquidity"})
-# A web process knows a new symbol once it has read the catalogue again (exchange/selectors.py).
+# A web process does not know a new symbol until it reads the catalogue (exchange/selectors.py).
 LATE_CATALOGUE_CODES: Final = frozenset({"symbol.unknown"})
 _LATE_CODES: Final = LATE_BOOK_CODES | LATE_CATALOGUE_CODES
-# An order of the flow that cannot be placed here (a price of 0), or has ended before its cancel.
+# Orders of the flow that cannot be placed here (a price of 0), and cancels of ended orders.
 EXPECTED_CODES: Final = frozenset(
     {"order.price_below_min", "order.quantity_below_min", "order.not_open", "order.not_found"}
 )
@@ -40,25 +40,25 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 
 
 class ReplayFailed(Exception):
-    """The flow cannot be sent on: the message says at which command and why."""
+    """The flow cannot be sent further; the message names the command and the reason."""
 
 
 @dataclass(slots=True)
 class SendResult:
-    """What came of sending a flow."""
+    """Counts and latencies of sending a flow."""
 
     sent: int = 0
     accepted: int = 0
-    refused: Counter[str] = field(default_factory=Counter)  # by code, all of them expected
+    refused: Counter[str] = field(default_factory=Counter)  # by code; only expected ones
     retried: int = 0
-    repeated: Counter[str] = field(default_factory=Counter)  # by what was answered instead
+    repeated: Counter[str] = field(default_factory=Counter)  # by the answer that made it necessary
     seconds: float = 0.0
     latencies: Latencies = field(default_factory=Latencies)
 
 
 @dataclass(slots=True)
 class _Flight:
-    """One command on its way: where it goes and how often it was tried."""
+    """One command in flight: its request and the attempts made."""
 
     step: Step
     account: int
@@ -84,10 +84,10 @@ class ApiRoute:
         on_accepted: Callable[[Step, Response], None] | None = None,
         survives_faults: bool = False,
     ) -> None:
-        """`is_cancelled` tells of which orders a cancel will come; only they are remembered.
+        """`is_cancelled` tells whether the flow cancels an order; only those orders are remembered.
 
-        `on_accepted` is called with every promise of the exchange. With `survives_faults` a 500
-        is repeated and counted instead of ending the replay.
+        `on_accepted` is called for every acknowledgement. With `survives_faults` a request
+        answered with 500 is repeated and counted, instead of ending the replay.
         """
         assert len(credentials) == 2 * terms.accounts_per_side
         host, port = address_of(base_url)
@@ -100,14 +100,14 @@ class ApiRoute:
         self._repeat_statuses = BUSY_STATUSES | ({500} if survives_faults else set())
         self._connections: Connections[_Flight] = Connections(base_url, connections)
         self._schedule = Schedule()
-        # Exchange's id and account of the orders that the flow will still cancel: nothing else
-        # of an order is remembered, however long the flow.
+        # Exchange's id and account of the orders that the flow has yet to cancel: memory does not
+        # grow with the length of the flow.
         self._to_cancel: dict[int, tuple[str, int]] = {}
         self._again: deque[_Flight] = deque()
         self.result = SendResult()
 
     def send(self, commands: Iterable[FlowCommand], pace: Pace, progress: Progress) -> SendResult:
-        """Send a flow in order and return when all of it is answered. Raises ReplayFailed."""
+        """Send a flow in order; return when every command has an answer. Raises ReplayFailed."""
         try:
             for command in commands:
                 step = self._terms.step(command)
@@ -127,7 +127,7 @@ class ApiRoute:
         if step.is_cancel:
             known = self._to_cancel.pop(command.order_id, None)
             if known is None:
-                # Its order was refused here: there is nothing to address a cancel to.
+                # The exchange refused its order, so there is nothing to cancel.
                 self.result.refused["order.not_placed"] += 1
                 progress.add()
                 return

@@ -51,7 +51,7 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
     def _with_own_stack(self, plan: ReplayPlan, options: dict[str, Any]) -> None:
-        """Servers and settings of a new stack need a process of their own to be read in."""
+        """Run the replay in a child process: settings are read once, at the start of a process."""
         self._write("no stack is running: starting one for this replay")
         words = ["replay", str(plan.flow), "--speed", options["speed"]]
         words += ["--through", plan.through, "--connections", str(plan.connections)]

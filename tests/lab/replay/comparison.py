@@ -1,7 +1,7 @@
-"""Expected trades against the trades that were made: pure, streaming, bounded memory.
+"""Compare expected trades with the trades made: pure, streaming, in bounded memory.
 
-Both sides come in order. Where they differ, a bounded look-ahead decides whether a trade is
-missing or surplus, so that one difference is counted once and not for everything behind it.
+Both come in order. When they differ, a bounded look-ahead decides whether a trade is missing or
+surplus, so that one difference does not make all later trades differ.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ DIFFERENCES_SHOWN_MAX: Final = 20
 
 @dataclass(slots=True)
 class TradeComparison:
-    """How many expected trades were made, in place and order, and what differs.
+    """Counts of equal, missing and surplus trades, and a text for each of the first differences.
 
     `equal + missing` is the number of expected trades, `equal + surplus` that of the trades made.
     """
@@ -30,16 +30,16 @@ class TradeComparison:
 
     @property
     def expected(self) -> int:
-        """How many trades were expected."""
+        """The number of expected trades."""
         return self.equal + self.missing
 
     @property
     def is_equal(self) -> bool:
-        """True where exactly the expected trades were made, in the expected order."""
+        """Whether exactly the expected trades were made, in the expected order."""
         return self.missing == 0 and self.surplus == 0
 
     def line(self) -> str:
-        """The last line of a replay."""
+        """Return the last line of a replay's report."""
         return f"{self.equal} of {self.expected} trades equal, {self.surplus} surplus"
 
     def _miss(self, trade: FlowTrade) -> None:
@@ -59,7 +59,7 @@ class TradeComparison:
 
 
 def trades_compare(expected: Iterable[FlowTrade], made: Iterable[FlowTrade]) -> TradeComparison:
-    """Compare in order by price, quantity, buyer, seller and taker side; times do not count."""
+    """Compare trades in order by price, quantity, buyer, seller and taker side, not by time."""
     result = TradeComparison()
     wanted, found = _Window(expected), _Window(made)
     while True:
@@ -78,7 +78,10 @@ def trades_compare(expected: Iterable[FlowTrade], made: Iterable[FlowTrade]) -> 
 
 
 def _is_missing(wanted: "_Window", found: "_Window") -> bool:
-    """Decide between the two heads: the one that its other side never shows is the odd one."""
+    """Tell whether the expected head is missing, and not the made head surplus.
+
+    The head that comes later, or not at all, in the other sequence's look-ahead is the odd one.
+    """
     want_at = found.position(wanted.pending[0])
     have_at = wanted.position(found.pending[0])
     if want_at is None:
@@ -104,7 +107,7 @@ class _Window:
         return self.pending.popleft()
 
     def position(self, trade: FlowTrade) -> int | None:
-        """Where the trade stands within the look-ahead, or None."""
+        """Return the trade's position within the look-ahead, or None."""
         self.pending.extend(islice(self._source, LOOK_AHEAD_MAX - len(self.pending)))
         for place, other in enumerate(self.pending):
             if other[1:] == trade[1:]:

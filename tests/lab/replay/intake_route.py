@@ -1,7 +1,7 @@
 """Send a flow straight into intake batches: the path of an order without HTTP, in strict order.
 
-Each batch is one transaction, exactly as the intake thread makes it, only larger. It waits for
-locked balances instead of letting later orders pass. What is accepted ahead of the engine is
+Each batch is one transaction, as in the intake thread, only larger. It waits for locked balances
+instead of letting later orders pass. The number of commands accepted ahead of the engine is
 bounded.
 """
 
@@ -39,7 +39,7 @@ _LAST_SEQUENCE = "SELECT last_seq FROM orders_enginepartition WHERE id = %s"
 
 @dataclass(frozen=True, slots=True)
 class IntakeTerms:
-    """What intake needs to know besides the flow: accounts in turn order, limits, fees in ppm."""
+    """What intake needs besides the flow: accounts in turn order, symbol rules, fees in ppm."""
 
     account_ids: Sequence[int]
     rules: SymbolRules
@@ -75,7 +75,7 @@ class IntakeRoute:
         self.result = SendResult()
 
     def send(self, commands: Iterable[FlowCommand], pace: Pace, progress: Progress) -> SendResult:
-        """Send a flow in order and return when all of it is committed. Raises ReplayFailed."""
+        """Send a flow in order; return when every command is committed. Raises ReplayFailed."""
         for command in commands:
             due = pace.wait_seconds(command.time_ms)
             if due > 0:
@@ -115,7 +115,7 @@ class IntakeRoute:
 
     def _take_cancel(self, order_id: int) -> None:
         if order_id not in self._to_cancel:
-            self._flush()  # the order may be in the batch under way: only a commit gives it an id
+            self._flush()  # the order may be in the open batch, and gets its id at the commit
         known = self._to_cancel.pop(order_id, None)
         if known is None:
             self.result.refused["order.not_placed"] += 1
@@ -124,7 +124,7 @@ class IntakeRoute:
         self._batch.append((order_id, job))
 
     def _bounded(self, draft: OrderDraft) -> OrderDraft:
-        """A market order's protective price needs the book as it is after all before it."""
+        """Set a market order's protective price, from the book after all earlier commands."""
         self._flush()
         rules = self._intake_terms.rules
         drained_wait(
@@ -178,7 +178,7 @@ class IntakeRoute:
         self.result.refused[str(error.code)] += 1
 
     def _room_wait(self) -> None:
-        """Let the engine catch up: the stream and its backlog stay bounded."""
+        """Wait until the engine is at most BACKLOG_MAX commands behind."""
         while self._accepted - (self._sequence() - self._sequence_first) > BACKLOG_MAX:
             time.sleep(BACKLOG_POLL_SECONDS)
 

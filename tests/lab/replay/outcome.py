@@ -1,4 +1,4 @@
-"""What came of a replay: wait until all of it is sequenced and settled, then read the trades."""
+"""Wait until all of a replay is sequenced and settled, then read its trades."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.lab.replay.terms import ReplayTerms
 
 POLL_SECONDS: Final = 0.05
 LINE_SECONDS: Final = 5.0
-# Without any progress for so long, something is broken: waiting on would hide it.
+# Without progress for this long something is broken, and waiting would hide it.
 STANDSTILL_SECONDS: Final = 60.0
 TRADES_PER_FETCH: Final = 2_000
 
@@ -37,12 +37,12 @@ ORDER BY trade.engine_seq, trade.id
 
 
 class Standstill(Exception):
-    """Accepted commands are not sequenced or settled, and nothing moves."""
+    """Accepted commands stay unsequenced or unsettled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """Seconds from the call until all was sequenced, and until all was settled."""
+    """Seconds from the call until everything was sequenced, and until everything was settled."""
 
     sequenced_seconds: float
     settled_seconds: float
@@ -64,7 +64,7 @@ def drained_wait(
 ) -> Drained:
     """Return when every command of the symbol is sequenced and every event settled.
 
-    Raises Standstill where nothing has moved for STANDSTILL_SECONDS.
+    Raises Standstill after STANDSTILL_SECONDS without progress.
     """
     started = moved_at = time.monotonic()
     line_at = started + LINE_SECONDS
@@ -97,7 +97,7 @@ def _state(connection: psycopg.Connection[Any], symbol_id: int, partition_id: in
 def trades_made(
     connection: psycopg.Connection[Any], terms: ReplayTerms, *, symbol_id: int
 ) -> Iterator[FlowTrade]:
-    """Yield the trades of a replay in sequence, under the flow's own order ids."""
+    """Yield the trades of a replay in sequence, with the flow's order ids."""
     with (
         connection.transaction(),
         connection.cursor("replay_trades") as cursor,

@@ -1,4 +1,4 @@
-"""How far a replay is: pacing by the recording's clock, and lines for whoever watches."""
+"""Pacing of a replay by the recording's clock, and lines that report its progress."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ MAX_SPEED: Final = 0.0  # stands for "as fast as it goes"
 
 
 class Pace:
-    """When a command is due. `speed` is a multiple of the recording's own, 0 for no pacing."""
+    """Tells when a command is due; `speed` is a multiple of the recorded speed, 0: no pacing."""
 
     def __init__(self, speed: float) -> None:
         assert speed >= 0
@@ -17,7 +17,7 @@ class Pace:
         self._started = time.monotonic()
 
     def wait_seconds(self, time_ms: int) -> float:
-        """How long until a command of that time is due; 0 where it is due already."""
+        """Return the seconds until a command of that time is due; 0 when it is due already."""
         if self._speed == MAX_SPEED or time_ms <= 0:
             return 0.0
         due = self._started + time_ms / 1e3 / self._speed
@@ -25,7 +25,7 @@ class Pace:
 
 
 class Progress:
-    """Count commands and say every few seconds how it goes."""
+    """Count commands, and write a line of progress every LINE_SECONDS."""
 
     def __init__(self, total: int, write: Callable[[str], object]) -> None:
         self.done = 0
@@ -47,7 +47,7 @@ class Progress:
             self._write(self.line())
 
     def line(self) -> str:
-        """Commands done, their rate and the time that the rest will take."""
+        """Return a line with the commands done, their rate and the remaining time."""
         rate = self.done / max(self.seconds, 1e-9)
         left = (self._total - self.done) / max(rate, 1e-9)
         share = 100 * self.done / max(self._total, 1)

@@ -1,4 +1,4 @@
-"""Play a recording through an exchange, compare what it traded, audit, and say how it went."""
+"""Play a recording through the exchange, compare the trades, audit, and report."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ CONNECTIONS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """What to play, how, and what it should trade (None: only played, nothing compared)."""
+    """What to play and how, and the expected trades (None: no comparison)."""
 
     flow: Path
     trades: Path | None
@@ -69,7 +69,7 @@ def replay(plan: ReplayPlan, write: Write) -> bool:
 
 
 def audit(write: Write) -> bool:
-    """Run `manage.py audit` here; return whether it found everything in order."""
+    """Run `manage.py audit` in this process; return whether it found no breach."""
     try:
         call_command("audit")
     except (CommandError, SystemExit) as error:
@@ -135,7 +135,7 @@ def _say_sent(plan: ReplayPlan, result: SendResult, write: Write) -> None:
 def _outcome(
     plan: ReplayPlan, venue: ReplayVenue, write: Write
 ) -> tuple[TradeComparison | None, Drained]:
-    # Reading many trades joins big tables: here the planner may choose freely.
+    # Reading many trades joins big tables, so the planner may also choose plans without indexes.
     with connect("replay-outcome", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
         drained = drained_wait(

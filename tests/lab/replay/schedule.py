@@ -1,26 +1,26 @@
-"""Which commands of a flow may be under way together without changing what the flow means.
+"""Decide which commands of a flow may be in flight together without changing its trades.
 
-Over HTTP, requests that are in flight at once may be sequenced in any order. Sending one at a time
-is safe and slow. This schedule lets a command go while others are in flight only where every order
-in which they could be sequenced gives the same trades and the same queues.
+Over HTTP, requests in flight at the same time may be sequenced in any order. Sending one at a time
+is safe and slow. This schedule admits a command while others are in flight only if every possible
+sequence gives the same trades and the same queues.
 
 It follows the flow with a book of its own (`_book`: every command sent so far, applied in flow
 order). While commands are in flight, the venue's real book lies between two bounds:
 
-- the *sure* book: only orders that are acknowledged, without those whose cancel was sent;
-- the *widest* book: `_book`, and besides the orders whose cancel is still in flight.
+- the *sure* book: only acknowledged orders, without those whose cancel was sent;
+- the *widest* book: `_book`, and also the orders whose cancel is still in flight.
 
 The rules, each true for every book between the bounds:
 
-1. An order that crosses nothing in the widest book rests. Two resting at one price of one side are
-   never in flight together: their places in the queue would be a matter of chance.
+1. An order that crosses nothing in the widest book rests. Two orders that rest at the same price
+   and side are never in flight together: their places in the queue would be random.
 2. A post-only order that crosses something in the sure book is refused and changes nothing.
-3. A cancel goes once its order is acknowledged, unless it would take away what makes an order of
-   rule 2, still in flight, be refused.
+3. A cancel is sent once its order is acknowledged, unless an order of rule 2 in flight is refused
+   only because of that order.
 4. A cancel of an order that has ended changes nothing, once that order is acknowledged.
-5. Anything else may trade: it goes alone.
+5. Any other command may trade: it is sent alone.
 
-The schedule decides about speed only. Whether the trades are right is compared afterwards.
+The schedule affects only speed. A comparison checks the trades afterwards.
 """
 
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ from matching.engine.resting import RestingOrder
 
 _SYMBOL: Final = 1
 _ACCOUNT: Final = 1
-# Stands for the bound of a market order: beyond every price of a flow.
+# The bound of a market order: beyond every price of a flow.
 _BOUND_TICKS: Final = {BUY: 2**62, SELL: 1}
 
 
@@ -47,11 +47,11 @@ class Step(NamedTuple):
     quantity_lots: int = 0
     budget_ticklots: int = 0
     post_only: bool = False
-    is_void: bool = False  # not placeable here (a price of 0): sent, refused, changes nothing
+    is_void: bool = False  # the exchange refuses it (a price of 0): it changes nothing
 
 
 class Effect(Enum):
-    """What a command does to the book, as far as its neighbours are concerned."""
+    """What a command does to the book; it decides what may be in flight beside it."""
 
     REST = auto()
     REFUSED = auto()
@@ -62,9 +62,9 @@ class Effect(Enum):
 
 @dataclass(slots=True)
 class _InFlight:
-    """What is under way, by side: at most as many entries as there are connections."""
+    """Commands in flight, by order id: (effect, side, price). At most one per connection."""
 
-    orders: dict[int, tuple[Effect, int, int]] = field(default_factory=dict)  # side, price
+    orders: dict[int, tuple[Effect, int, int]] = field(default_factory=dict)  # effect, side, price
     cancels: dict[int, tuple[Effect, int, int]] = field(default_factory=dict)
 
     def prices(self, effect: Effect, side: int) -> list[int]:
@@ -83,12 +83,12 @@ class Schedule:
 
     @property
     def in_flight(self) -> int:
-        """How many commands are under way."""
+        """The number of commands in flight."""
         return len(self._flying.orders) + len(self._flying.cancels)
 
     @property
     def open_orders(self) -> int:
-        """How many orders rest in this schedule's own book."""
+        """The number of orders that rest in this schedule's own book."""
         return len(self._book.orders)
 
     def admits(self, step: Step) -> bool:
@@ -96,7 +96,7 @@ class Schedule:
         return self._effect(step) is not None
 
     def sent(self, step: Step) -> None:
-        """Note that an admitted command was sent."""
+        """Record that an admitted command was sent."""
         effect = self._effect(step)
         assert effect is not None, "the command was not admitted"
         self._alone = effect is Effect.ALONE
@@ -109,13 +109,13 @@ class Schedule:
         self._apply(step)
 
     def acknowledged(self, step: Step) -> None:
-        """Note that the exchange has answered a command that was sent."""
+        """Record that the exchange has answered a command."""
         group = self._flying.cancels if step.is_cancel else self._flying.orders
         del group[step.order_id]
         self._alone = False
 
     def _effect(self, step: Step) -> Effect | None:
-        """What the command will do in every possible book, or None where that is open."""
+        """Return the command's effect if it is the same in every possible book, else None."""
         if self._alone:
             return None
         if step.is_cancel:
@@ -157,7 +157,7 @@ class Schedule:
         return max(prices) if side == BUY else min(prices)
 
     def _sure_best(self, side: int, *, without: int) -> int | None:
-        """Best price at which an acknowledged order rests; passes at most the levels in flight."""
+        """Return the best price at which an acknowledged order rests; skips levels in flight."""
         own = self._book.sides[side][0]
         for key in reversed(own.keys):
             if any(self._is_sure(order, without) for order in own.levels[key]):

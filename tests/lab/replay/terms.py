@@ -1,10 +1,10 @@
-"""What a flow's commands become here: integers for the schedule, JSON for the API. Pure.
+"""Translate a flow's commands: to integers for the schedule, to JSON for the API. Pure.
 
-A flow's orders are anonymous. All buys go to one half of the accounts and all sells to the other,
-in turn, so that the two sides of a trade are never the same account, whatever trades.
+A flow's orders are anonymous. One half of the accounts buys and the other sells, in turn, so the
+two sides of a trade are never the same account.
 
-Recordings hold limit orders at price 0, which is no price here. A sell at 0 takes any bid: at one
-tick, the lowest price there is, it does the same. A bid at 0 cannot trade: it is sent and refused.
+Recordings contain limit orders at price 0, which the exchange does not allow. A sell at 0 takes any
+bid, and so does a sell at one tick, the lowest price. A bid at 0 cannot trade: it is refused.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ SIDES: Final = {"buy": BUY, "sell": SELL}
 
 @dataclass(frozen=True, slots=True)
 class ReplayTerms:
-    """The symbol a flow is replayed on, and the mark that sets this run's order ids apart."""
+    """The symbol of a replay, and the mark that makes this run's client order ids unique."""
 
     symbol: str
     tick: Decimal
@@ -29,13 +29,13 @@ class ReplayTerms:
     accounts_per_side: int
 
     def step(self, command: FlowCommand) -> Step:
-        """The command in ticks and lots. Raises FlowError where it is off the symbol's grid."""
+        """Return the command in ticks and lots. Raises FlowError off the symbol's grid."""
         if command.action == "cancel":
             return Step(command.order_id, is_cancel=True)
         side = SIDES[command.side]
         lots = self._whole(command.quantity, self.lot, command)
         if command.quote_amount is not None:
-            # One tick-lot is tick x lot of quote; what is left of the amount buys nothing.
+            # One tick-lot is tick x lot of quote; a smaller rest of the amount buys nothing.
             budget = int(command.quote_amount / (self.tick * self.lot))
             return Step(command.order_id, False, side, budget_ticklots=budget)
         if command.price is None:
@@ -54,7 +54,7 @@ class ReplayTerms:
         )
 
     def order(self, command: FlowCommand) -> dict[str, Any]:
-        """The REST form of a new order."""
+        """Return the request body of a new order."""
         order: dict[str, Any] = {
             "symbol": self.symbol,
             "side": command.side,
@@ -72,11 +72,11 @@ class ReplayTerms:
         return order
 
     def client_order_id(self, order_id: int) -> str:
-        """Our name for the venue's order: unique over all runs."""
+        """Return the client order id of the flow's order, unique over all runs."""
         return f"{self.run}.{order_id}"
 
     def order_id(self, client_order_id: str) -> int:
-        """The venue's order behind one of this run's names."""
+        """Return the flow's order id of one of this run's client order ids."""
         run, _, order_id = client_order_id.partition(".")
         assert run == self.run
         return int(order_id)
@@ -103,7 +103,7 @@ class AccountTurns:
         self._next = {"buy": 0, "sell": 0}
 
     def take(self, side: str) -> int:
-        """The index of the account for the next order of that side."""
+        """Return the index of the account for the next order of that side."""
         turn = self._next[side]
         self._next[side] = (turn + 1) % self._size
         return turn if side == "buy" else turn + self._size

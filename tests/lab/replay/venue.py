@@ -1,7 +1,7 @@
-"""Where a recording is replayed: a symbol as wide as the flow, and accounts with ample funds.
+"""Open the venue of a replay: a symbol whose limits fit the flow, and accounts with ample funds.
 
-Every run has a symbol and two assets of its own, so that runs never mix; only the newest
-is shown on the pages. The accounts are the same in every run.
+Every run has a symbol and two assets of its own, so runs never mix; the pages show only the newest
+symbol. The accounts are the same in every run.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from tests.lab.replay.terms import ReplayTerms
 
 ACCOUNTS_PER_SIDE: Final = 16
 ACCOUNTS_PER_SIDE_MAX: Final = 128
-# Prices and quantities of the flow fit this many times over.
+# The symbol's maxima are this multiple of the flow's.
 MARGIN: Final = 10
 FUNDS_MAX: Final = Decimal(10) ** 17  # keeps the sum over all accounts within NUMERIC(38,18)
 SLIPPAGE_PPM: Final = 900_000
@@ -41,7 +41,7 @@ class ReplayVenue:
 def venue_open(
     extent: FlowExtent, *, run: str, accounts_per_side: int = ACCOUNTS_PER_SIDE
 ) -> ReplayVenue:
-    """Make the symbol, fund the accounts and give them keys.
+    """Create the symbol, fund the accounts and give them API keys.
 
     `run` is a short mark, unique among all runs (`run_next`).
     """
@@ -62,21 +62,21 @@ def venue_open(
 
 
 def replays_unlist() -> None:
-    """Unlist what earlier runs made: it stays readable, and only the newest run is shown."""
+    """Unlist the symbols of earlier runs; they stay readable."""
     Symbol.objects.filter(code__regex=REPLAY_CODE, is_listed=True).update(is_listed=False)
 
 
 def brand_show(symbol: Symbol) -> None:
-    """Show the newest replay on the default brand's pages, in the place of older ones."""
+    """Show the newest replay's symbol on the default brand's pages instead of older ones."""
     brand = Brand.objects.filter(is_default=True).first()
-    # A brand without symbols of its own shows all that are listed.
+    # A brand without symbols of its own shows all listed symbols.
     if brand is not None and brand.symbols.exists():
         brand.symbols.remove(*brand.symbols.filter(code__regex=REPLAY_CODE))
         brand.symbols.add(symbol)
 
 
 def run_next() -> str:
-    """The mark of the next run: R1, R2, ..."""
+    """Return the mark of the next run: R1, R2, ..."""
     return f"R{Symbol.objects.filter(code__regex=REPLAY_CODE).count() + 1}"
 
 

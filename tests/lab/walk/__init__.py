@@ -2,6 +2,6 @@
 
 Enters: two traders on an empty exchange, all roles in one process. Leaves: files and functions.
 Transaction: the product's own, on a scratch database that the caller empties.
-Invariants: only what runs for that order is noted: no import, no start, no turn of an idle loop.
+Invariants: it records only code that runs for the order: no import, no start, no idle loop.
 Healed by: running it again.
 """

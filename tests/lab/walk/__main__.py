@@ -1,6 +1,6 @@
 """`python -m tests.lab.walk FILE`: write the walk as JSON, functions by file.
 
-DATABASE_URL and REDIS_URL are those of an exchange without users, as tests have.
+DATABASE_URL and REDIS_URL must belong to an exchange without users, as in tests.
 """
 
 import json

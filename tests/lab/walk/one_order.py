@@ -1,4 +1,4 @@
-"""One limit order that trades, through all roles in this process: door, matching, settlement."""
+"""Run one limit order that trades through all roles in this process: web, matching, settlement."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ CREATED: Final = 201
 
 
 class Turns(Stop):
-    """Lets the loop of a matching worker take a turn when it is told to, and none between."""
+    """A Stop that lets the loop of a matching worker run one turn for each call of `take`."""
 
     def __init__(self) -> None:
         self._go_on = threading.Semaphore(0)
@@ -42,12 +42,12 @@ class Turns(Stop):
         return self._is_over
 
     def take(self) -> None:
-        """Let it go on; back when it asks again."""
+        """Wait until the loop asks whether to stop, then let it run one turn."""
         assert self._asked.acquire(timeout=HANG_S)
         self._go_on.release()
 
     def wait(self) -> None:
-        """Back when it asks; the turn that was taken last is over then."""
+        """Wait until the loop asks again: its last turn has ended."""
         assert self._asked.acquire(timeout=HANG_S)
         self._asked.release()
 
@@ -57,7 +57,7 @@ class Turns(Stop):
 
 
 class Exchange:
-    """The roles. Requests are answered on this thread's loop, tasks run in this thread."""
+    """The roles of an exchange. Requests and tasks run in this thread, matching in its own."""
 
     def __init__(self) -> None:
         self._door = Door(WSGIHandler(), threads=1, routes=ON_LOOP)
@@ -65,7 +65,7 @@ class Exchange:
         process = MatchingProcess(PARTITION_DEFAULT, self._turns)
         self._matching = threading.Thread(target=process.run, name="matching")
         self._matching.start()
-        self._turn()  # the lease is taken before it
+        self._turn()  # before its first turn the worker takes the lease
         self._feed = redis_client().pubsub(ignore_subscribe_messages=True)
         self._feed.subscribe(FEED_CHANNEL)
         self._feed.get_message(timeout=HANG_S)
@@ -77,7 +77,7 @@ class Exchange:
         settle_partition(PARTITION_DEFAULT)
 
     def balances_told(self) -> bool:
-        """Whether what was published since this was asked last tells of balances."""
+        """Tell whether the feed has published balances since the last call."""
         told = b""
         while message := self._feed.get_message(timeout=0):
             told += b"".join(body for _, body in decode_frames(message["data"]))
@@ -108,15 +108,16 @@ class Exchange:
 
 
 def walk(recorder: Recorder) -> None:
-    """Record an order that trades against one that rests.
+    """Record an order that trades against a resting order.
 
-    Nothing that this process keeps for seconds helps it: how old that is would be left to chance.
+    All copies that the process keeps for seconds are dropped first: their age would be random, and
+    with it whether the order's code reads the database.
     """
     SymbolFactory.create(code="BTC-USDT")
     ada, boris = trader_make("ada"), trader_make("boris")
     exchange = Exchange()
     try:
-        exchange.place(ada, side="buy", price="90")  # whatever starts with a first order, starts
+        exchange.place(ada, side="buy", price="90")  # starts all that a first order starts
         exchange.place(boris, side="sell", price="100")
         exchange.balances_told()
         _copies_forget()

@@ -1,4 +1,4 @@
-"""Notes which functions of the product run, in every thread, in the order of first entry."""
+"""Record which functions of the product run, in every thread, in the order of first entry."""
 
 import inspect
 import sys
@@ -15,10 +15,10 @@ _PREFIXES: Final = tuple(f"{ROOT / package}/" for package in PACKAGES)
 
 
 class Recorder:
-    """A profiler of all threads that are started after `watch`.
+    """A profiler of this thread and of all threads started after `watch`.
 
-    What an import runs (modules, bodies of classes) is no part of an order's life. Code that is
-    made at run time, as a dataclass's `__init__` is, has no file.
+    It leaves out code that an import runs (modules, bodies of classes), and code generated at run
+    time, such as a dataclass's `__init__`, which has no file.
     """
 
     def __init__(self) -> None:
@@ -27,13 +27,13 @@ class Recorder:
         self._is_on = False
 
     def watch(self) -> None:
-        """Profile this thread, and those that it and they start from now on."""
+        """Profile this thread, and all threads started from now on."""
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Note what runs within this."""
+        """Record the functions that run inside the block."""
         self._is_on = True
         try:
             yield
@@ -44,7 +44,7 @@ class Recorder:
         if not self._is_on:
             return
         if event == "call" and frame.f_back is not None:
-            self._note(frame.f_back.f_code)  # a loop that began before is seen by what it calls
+            self._note(frame.f_back.f_code)  # the caller may have begun before recording
         self._note(frame.f_code)
 
     def _note(self, code: CodeType) -> None:

@@ -98,10 +98,10 @@ def test_a_ratio_out_of_its_bounds_fails_the_bench(
 ) -> None:
     monkeypatch.setattr(bench, "QUEUE_RATIO_MAX", float("inf"))
     monkeypatch.setattr(bench, "DIGEST_RATIO_MAX", float("inf"))
-    assert bench.tell_ratios(1)
+    assert bench.print_ratios(1)
     assert len(capsys.readouterr().out.splitlines()) == 5
     monkeypatch.setattr(bench, "DIGEST_RATIO_MAX", 0)
-    assert not bench.tell_ratios(1)
+    assert not bench.print_ratios(1)
 
 
 def test_a_steady_book_keeps_nothing_of_what_came_and_went() -> None:
