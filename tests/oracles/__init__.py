@@ -1,1 +1,1 @@
-"""Judges of the product that share no code with what they judge; README.md says who judges what."""
+"""Oracles: second implementations that share no code with the product; see README.md."""

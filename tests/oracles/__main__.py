@@ -1,7 +1,8 @@
-"""Histories of every subject beside the judges alone: `python -m tests.oracles --histories N`.
+"""Compare engine, rules oracle and referee: `python -m tests.oracles --histories N`.
 
-Without the naive book, so that a fault which only the judges see is theirs. On a difference it
-prints the shortest history that still shows one, and ends with 1.
+It plays random histories of every subject. The naive book takes no part, so that a fault found here
+is found by oracle or referee. On a difference it prints a shortest history that still shows one,
+and exits with 1.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from tests.oracles.pair import Beside
 
 
 def failing(subject: str, seed: int, commands: int) -> list[m.Command]:
-    """Play one history; return it up to the first difference, or nothing."""
+    """Play one history; return it up to the first difference, or an empty list."""
     beside, played = Beside(), list[m.Command]()
     for command in islice(Corners(random.Random(seed), subject, beside.judges.oracle), commands):
         played.append(command)
@@ -27,7 +28,7 @@ def failing(subject: str, seed: int, commands: int) -> list[m.Command]:
 
 
 def difference_of(history: list[m.Command]) -> tuple[int, str] | None:
-    """Play a history; return the place of the first difference, and what it is."""
+    """Play a history; return the index of the first difference and its text, or None."""
     beside = Beside()
     for place, command in enumerate(history):
         try:
@@ -38,7 +39,7 @@ def difference_of(history: list[m.Command]) -> tuple[int, str] | None:
 
 
 def shortened(history: list[m.Command]) -> list[m.Command]:
-    """Leave out what the difference does not need, in ever smaller pieces."""
+    """Return a shorter history with a difference, by removing ever smaller pieces."""
     piece = len(history) // 2
     while piece:
         start = 0
@@ -72,7 +73,7 @@ def main() -> int:
 
 
 def tell(name: str, history: list[m.Command]) -> None:
-    """Print a history and what is wrong with its last command."""
+    """Print a history and the difference at its last command."""
     found = difference_of(history)
     assert found is not None, "the shortest history shows a difference, too"
     lines = [name, *(f"  {command}" for command in history[:-1]), found[1]]

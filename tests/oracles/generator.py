@@ -1,8 +1,8 @@
-"""Random histories that go where things meet: few accounts, few prices, every kind of order.
+"""Random histories in which rules meet: few accounts, few prices, every kind of order.
 
 A history has one subject (triggers, lists, auctions, bands, or a mix of them), which makes some
-commands more frequent. Orders that the validation in front of the engine would not let through
-(docs/engine-interface.md) are not made.
+commands more frequent. It contains no order that the validation before the engine refuses
+(docs/engine-interface.md).
 """
 
 import random
@@ -23,7 +23,7 @@ IMMEDIATE: Final = {"ioc": m.IOC, "fok": m.FOK, "market": m.IOC, "quote": m.IOC}
 
 
 class Subject(NamedTuple):
-    """What a history is about: how often commands, kinds of orders and states come."""
+    """The subject of a history: weights of commands, of kinds of orders and of states."""
 
     commands: dict[str, int]
     kinds: dict[str, int]
@@ -70,7 +70,7 @@ SUBJECTS: Final = {
 
 
 def history(subject: str, seed: int, commands: int) -> list[m.Command]:
-    """Return a history of so many commands."""
+    """Return a history of `commands` commands."""
     oracle, made = Oracle(), list[m.Command]()
     for command in islice(Corners(random.Random(seed), subject, oracle), commands):
         made.append(command)
@@ -87,7 +87,7 @@ PLAIN: Final = Subject(
 
 
 def plain(command: m.Command) -> m.Command:
-    """Take off what is about more than plain orders."""
+    """Remove from a command all that needs advanced state."""
     match command:
         case m.Place():
             command.terms, command.group_id, command.owner_tag = None, 0, 0
@@ -102,10 +102,10 @@ def plain(command: m.Command) -> m.Command:
 
 
 class Corners:
-    """An endless history of one symbol, made by this chance alone.
+    """An endless history of one symbol, determined by the random generator `chance`.
 
-    It looks at the oracle for orders that are open, so that cancels and amends meet them. Whoever
-    takes a command plays it to this oracle before taking the next one.
+    It reads open orders from the oracle, so that cancels and amends hit them. The caller applies
+    each command to this oracle before it takes the next one.
     """
 
     def __init__(self, chance: random.Random, subject: str, oracle: Oracle) -> None:
@@ -113,7 +113,7 @@ class Corners:
         self.subject = SUBJECTS[subject]
         self.now_ms = FIRST_MS
         self.number = 0
-        # Some prices are near the lowest there is.
+        # Some histories have prices near the lowest one.
         self.base = self.middle = chance.choice((100, 100, 100, 6))
         self.reach = chance.choice((2, 4, 8))
         self.placed: list[int] = []
@@ -122,12 +122,12 @@ class Corners:
 
     def __iter__(self) -> Iterator[m.Command]:
         subject = self.subject
-        if self.chance.random() < 0.3:  # a symbol that has seen plain orders only
+        if self.chance.random() < 0.3:  # a symbol that has had only plain orders
             self.subject = PLAIN
             for _ in range(self.chance.randint(1, 100)):
                 yield plain(self.command())
         self.subject = subject
-        # Prices are followed from here on (12.14).
+        # The symbol has advanced state from here on (12.14).
         yield m.SetFeature(1, self.now_ms, self.symbol, 1, self.chance.random() < 0.5)
         while True:
             yield self.command()
@@ -141,7 +141,7 @@ class Corners:
             self.middle = max(1, self.base - 10, min(self.base + 10, moved))
         name = self.pick(self.subject.commands)
         if self.state_asked not in TRADING and self.chance.random() < 0.15:
-            name = "state"  # little happens where nothing is taken
+            name = "state"  # a state in which nothing trades lasts only a while
         make = getattr(self, name)
         made: m.Command = make(self.number + 100_000)
         return made
@@ -150,12 +150,12 @@ class Corners:
         return self.chance.choices(list(weights), list(weights.values()))[0]
 
     def price(self, away: int = 0) -> int:
-        """Any price that others may meet; seldom one that is far away."""
+        """Return a price near the others; rarely one that is far away."""
         reach = 40 if self.chance.random() < self.subject.is_far else self.reach
         return max(1, self.middle + away + self.chance.randint(-reach, reach))
 
     def known(self) -> int:
-        """Most often an order that is open, or one that was placed not long ago."""
+        """Return an order id: mostly of an open order, or of one placed recently."""
         market = self.oracle.market(self.symbol)
         if market.orders and self.chance.random() < 0.7:
             return self.chance.choice(market.orders).id
@@ -167,7 +167,7 @@ class Corners:
         return self.order(self.chance.choice(ACCOUNTS), tuple(self.subject.kinds))
 
     def order(self, account: int, kinds: tuple[str, ...]) -> m.Place:
-        """Any order of these kinds."""
+        """Return a random order of these kinds."""
         chance = self.chance
         kind = self.pick({kind: self.subject.kinds.get(kind, 5) for kind in kinds})
         inner = kind
@@ -226,7 +226,7 @@ class Corners:
         return None if terms == m.Terms() else terms
 
     def linked(self, number: int) -> m.PlaceList:
-        """Any list; one of an OCO's pair waits for a trigger, in either place."""
+        """Return a random list; one order of an OCO has a trigger, in either place."""
         chance = self.chance
         plain, waiting = ("gtc", "gtc", "iceberg", "post"), tuple(_WAITING)
         pair = [chance.choice((plain, waiting)), waiting]
@@ -243,7 +243,7 @@ class Corners:
             self.placed.append(order_id)
         if kind != m.OCO and orders[0].self_trade == m.STP_DECREMENT:
             orders[0].self_trade = m.STP_CANCEL_BOTH
-        if chance.random() < 0.6:  # as lists are used: the second leg leaves what the first enters
+        if chance.random() < 0.6:  # the usual list: children close what the parent opens
             for order in orders[1:]:
                 order.side = orders[0].side if kind == m.OCO else 1 - orders[0].side
         return m.PlaceList(number, self.now_ms, self.symbol, number, kind, orders)
@@ -252,7 +252,7 @@ class Corners:
         return m.Cancel(number, self.now_ms, self.symbol, self.known())
 
     def amend(self, number: int) -> m.Amend:
-        """New terms; of an order in the book often a price at which it trades."""
+        """Return an amend; for an order in the book often to a price at which it trades."""
         chance, order_id = self.chance, self.known()
         market = self.oracle.market(self.symbol)
         order = market.find(order_id)
@@ -290,7 +290,7 @@ class Corners:
         return m.SetState(number, self.now_ms, self.symbol, state)
 
     def expire(self, number: int) -> m.Expire:
-        """Now, or as soon as the next one is due, or a millisecond earlier."""
+        """Return an expiry now, when the next order is due, or a millisecond earlier."""
         later = [due_ms for due_ms in self.due_ms if due_ms > self.now_ms]
         if later and self.chance.random() < 0.4:
             self.now_ms = max(self.now_ms, min(later) - self.chance.choice((0, 0, 1)))
@@ -305,7 +305,7 @@ class Corners:
         return m.CancelAfter(number, self.now_ms, self.symbol, account, due_ms, tag)
 
     def set(self, number: int) -> m.Command:
-        """A feature, or limits."""
+        """Return a command that sets a feature or limits."""
         chance, now, symbol = self.chance, self.now_ms, self.symbol
         if chance.random() < 0.5:
             feature = chance.choice((*m.FEATURES, 99))

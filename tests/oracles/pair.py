@@ -1,4 +1,4 @@
-"""The engine and those who judge it, under the same commands."""
+"""Apply the same commands to the engine, the rules oracle and the referee, and compare."""
 
 from matching.engine import messages as m
 from matching.engine.core import Engine
@@ -8,21 +8,21 @@ from tests.oracles.rules.auction import outcome
 from tests.oracles.rules.market import GATHERING
 from tests.oracles.rules.oracle import Oracle
 
-SHOWN = 5  # events of each side in a message
+SHOWN = 5  # events of each in a message
 
 
 class Differs(AssertionError):
-    """The engine did not do what the rules say."""
+    """The events of the engine are not those of the rules."""
 
 
 class Judges:
-    """The oracle, which knows what must happen, and the referee, who knows what must not."""
+    """The rules oracle, which expects events, and the referee, which forbids some."""
 
     def __init__(self) -> None:
         self.oracle, self.referee = Oracle(), Referee()
 
     def judge(self, engine: Engine, command: m.Command, told: list[m.Event]) -> None:
-        """Raise AssertionError unless this is what the rules say of the command."""
+        """Raise AssertionError unless `told` are the events that the rules give for the command."""
         expected = self.oracle.apply(decode_command(encode_command(command)))
         if told != expected:
             raise Differs(difference(command, told, expected))
@@ -30,7 +30,7 @@ class Judges:
         self.compare_indication(engine, command.symbol_id)
 
     def compare_indication(self, engine: Engine, symbol: int) -> None:
-        """21.6: what an auction would give can be seen beforehand."""
+        """Compare the indicative price, volume and surplus of an auction (21.6)."""
         market = self.oracle.market(symbol)
         if market.state not in GATHERING:
             return
@@ -40,13 +40,13 @@ class Judges:
 
 
 class Beside:
-    """An engine, and its judges beside it."""
+    """An engine with its judges."""
 
     def __init__(self) -> None:
         self.engine, self.judges = Engine(), Judges()
 
     def apply(self, command: m.Command) -> list[m.Event]:
-        """Apply one command with all that it sets off; raise AssertionError on a difference."""
+        """Apply one command and its continuations; raise AssertionError on a difference."""
         told = self.engine.apply(decode_command(encode_command(command)))
         while self.engine.needs_continue(command.symbol_id):
             told += self.engine.apply(m.Continue(0, command.time_ms, command.symbol_id))
@@ -56,7 +56,7 @@ class Beside:
 
 
 def difference(command: m.Command, told: list[m.Event], expected: list[m.Event]) -> str:
-    """Say from where on the answers differ, and how each goes on."""
+    """Describe the first differing event, and the events that follow on each side."""
     pairs = enumerate(zip(told, expected, strict=False))
     shortest = min(len(told), len(expected))
     first = next((place for place, (ours, rules) in pairs if ours != rules), shortest)

@@ -1,7 +1,7 @@
 """Single rules, judged from commands and events alone, without any model of the market.
 
-The oracle says what must happen. The referee says what must never happen, so simply that the two
-are not wrong together.
+The oracle says what must happen. The referee says what must never happen. It is simple enough that
+both are unlikely to have the same fault.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Foul(AssertionError):
 
 @dataclass
 class Sheet:
-    """What is known of one open order: its words, and what was told of it since."""
+    """What the referee knows of one open order: its command, and what later events said of it."""
 
     place: m.Place
     price: int
@@ -26,7 +26,7 @@ class Sheet:
     age: tuple[int, int]
     was_triggered: bool = False
     waits: bool = False
-    prices: list[int] = field(default_factory=list)  # that it may have seen, since its release
+    prices: list[int] = field(default_factory=list)  # that it may have seen since its release
     releases: list["Sheet"] = field(default_factory=list)
 
     @property
@@ -36,13 +36,13 @@ class Sheet:
 
 @dataclass
 class Referee:
-    """Watches one symbol."""
+    """Checks the events of one symbol; `is_true` raises Foul with the number of the rule."""
 
     state: int = m.OPEN
     sequence: int = 0
     open: dict[int, Sheet] = field(default_factory=dict)
     asked: dict[int, m.Place] = field(default_factory=dict)
-    first: int = 0  # the order of the command's list whose fill releases the others
+    first: int = 0  # parent of the list that the command places
     amended: int = 0  # the order that the command amends
     width_ppm: int = 0
     reference: int = 0

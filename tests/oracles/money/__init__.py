@@ -1,1 +1,1 @@
-"""Reservations, balances and ledger in memory, and what must hold of them after settlement."""
+"""Reservations, balances and ledger in memory, and their invariants after settlement."""

@@ -1,9 +1,9 @@
-"""Intake, engine and settlement in memory: what tests of random histories drive.
+"""Intake, engine and settlement in memory, for tests with random histories.
 
 `MemoryLedger` keeps reservations and balances as the tables do. It accepts commands as intake does
-(reserve first, refuse what is not covered), sequences them with the real engine, and settles the
-journal with the real fold, in whatever batches. What must hold afterwards is computed anew from
-the engine's open orders and from the trades, not from what the fold remembers.
+(it reserves first, and refuses commands without cover), sequences them with the real engine, and
+settles the journal with the real fold, in batches of any size. The expected reservations are then
+computed anew from the engine's open orders and the trades, not from the fold's memory.
 """
 
 import random
@@ -30,7 +30,7 @@ QUOTE = 90
 
 
 def units_make(symbol_id: int) -> SymbolUnits:
-    """A symbol of its own base asset; all have one quote. Ten atoms a tick-lot: fees round."""
+    """Return a symbol's units: own base asset, shared quote, 10 atoms a tick-lot, so fees round."""
     return SymbolUnits.build(
         symbol_id=symbol_id,
         code=f"B{symbol_id}-Q",
@@ -49,7 +49,7 @@ class MemoryLedger:
     def __init__(
         self, accounts: Sequence[int], units: dict[int, SymbolUnits], funds: int, seed: int
     ) -> None:
-        """Each account begins with so many atoms of everything; `units` by symbol id."""
+        """Start each account with `funds` atoms of every asset; `units` are by symbol id."""
         self.chance = random.Random(seed)
         self.units = units
         self.assets = {
@@ -75,7 +75,7 @@ class MemoryLedger:
     # --- accept, as intake does
 
     def accept(self, command: m.Command) -> bool:
-        """Reserve for a command and send it on its way; False: refused, and nothing changed."""
+        """Reserve for a command and queue it; return False if it is refused, without any change."""
         if type(command) is m.Place:
             taken = self._place(command)
         elif type(command) is m.PlaceList:
@@ -94,7 +94,7 @@ class MemoryLedger:
         return self._reserve([self._row(place, self._need_asked(place))], [place])
 
     def _list(self, command: m.PlaceList) -> bool:
-        """All of one asset; a pool's amount stands on its first row."""
+        """Reserve for a list; a pool's first row has its amount."""
         places = command.orders
         parent = None if command.kind == m.OCO else places[0]
         children = places if parent is None else places[1:]
@@ -194,7 +194,7 @@ class MemoryLedger:
         return True
 
     def _is_bound(self, row: Row) -> bool:
-        """A list's parent with orders that wait for it, or one of these: no amends."""
+        """Tell whether an order is a parent or child that waits in a list: it takes no amends."""
         rows = self.tables.rows
         family = ((parent, row.order_id in children) for parent, children in self.children.items())
         return row.funded_by is not None or any(
@@ -204,7 +204,7 @@ class MemoryLedger:
         )
 
     def _terms_known(self, order_id: int) -> tuple[int, int, int] | None:
-        """Price, quantity and open lots as orders_order shows them; None: nothing to amend."""
+        """Return price, quantity and open lots as in orders_order; None: nothing to amend."""
         place = self.places[order_id]
         if place.budget_ticklots:
             return None
@@ -216,18 +216,18 @@ class MemoryLedger:
     # --- sequence, as the worker does
 
     def sequence(self) -> None:
-        """Sequence the next accepted command, and with it what the engine asks to go on with."""
+        """Sequence the next accepted command, and usually its continuations."""
         command = self.queue.popleft()
-        if self.chance.random() < self.fault_share:  # the engine raised at it
+        if self.chance.random() < self.fault_share:  # as if the engine had raised
             for faulty in _stand_ins(command):
                 self._apply(faulty)
             return
-        # Seldom another command comes before the rest of the work, which then is in its row.
+        # Rarely another command comes first; its journal row then has the rest of the work.
         while self._apply(command) and self.chance.random() > 5 * self.fault_share:
             command = m.Continue(10**9 + self.engine.sequence, 0, command.symbol_id)
 
     def _apply(self, command: m.Command) -> bool:
-        """Return whether the engine wants to continue."""
+        """Apply a command; return whether it needs a continuation."""
         events = self.engine.apply(command)
         self.unsettled.append(Sequenced(self.engine.sequence, command, events))
         for event in events:
@@ -246,7 +246,7 @@ class MemoryLedger:
     # --- settle
 
     def settle(self) -> None:
-        """Settle all in one batch, row by row, and cut at random: it must be the same (S1)."""
+        """Settle in one batch, row by row, and in random batches; all results are equal (S1)."""
         rows, self.unsettled = self.unsettled, []
         outcomes = [
             self._settled(batches) for batches in ([rows], [[row] for row in rows], self._cut(rows))
@@ -270,15 +270,15 @@ class MemoryLedger:
 
     @staticmethod
     def tables_of(rows: dict[int, Row]) -> Tables:
-        """Reservations that were read elsewhere, as those of a settlement look."""
+        """Return rows read from the database in the normal form of settled tables."""
         tables = Tables(rows)
         normalized(tables)
         return tables
 
-    # --- what must hold when everything is settled
+    # --- invariants when everything is settled
 
     def check(self) -> None:
-        """L2 to L5, each hold from its definition."""
+        """Check L2 to L5; each reservation is computed from its definition."""
         tables = self.tables
         reserved: Counter[tuple[int, int]] = Counter()
         for row in tables.rows.values():
@@ -295,12 +295,12 @@ class MemoryLedger:
         for row in tables.rows.values():
             assert row.atoms >= 0
             if row.pool_id is None:
-                self._check_holds([row])
+                self._check_reserved([row])
             else:
                 pools.setdefault(row.pool_id, []).append(row)
         for members in pools.values():
             assert len(members) == 2
-            self._check_holds(members)
+            self._check_reserved(members)
 
     def _check_open(self) -> None:
         waiting = {one for command in self.queue for one in _orders_of(command)}
@@ -311,8 +311,8 @@ class MemoryLedger:
         }
         assert self.tables.rows.keys() == waiting | in_engine, "one reservation, one live order"
 
-    def _check_holds(self, rows: list[Row]) -> None:
-        """A reservation, or those of a pool, hold what the definition says."""
+    def _check_reserved(self, rows: list[Row]) -> None:
+        """Check the amount of one reservation, or the sum of a pool's two."""
         need = max(self._need(row) for row in rows)
         held = sum(row.atoms for row in rows)
         [funded_by] = {row.funded_by for row in rows}
@@ -327,7 +327,7 @@ class MemoryLedger:
         self.seen["pool"] += len(rows) > 1
         assert held >= need + extra if is_frozen else held == need + extra, (rows, need, extra)
         if not is_frozen and rows[0].pool_id is None:
-            assert rows[0].left_lots is None, "what is open is kept where it is needed alone"
+            assert rows[0].left_lots is None, "only linked and frozen orders keep left_lots"
 
     def _need(self, row: Row) -> int:
         place = self.places[row.order_id]
@@ -352,7 +352,7 @@ class MemoryLedger:
 
 
 def _terms_of(order: RestingOrder | Waiting) -> tuple[int, int, int]:
-    """Price, quantity and open lots."""
+    """Return price, quantity and open lots."""
     if type(order) is Waiting:
         command = order.command
         return command.price_ticks, command.quantity_lots, command.quantity_lots
@@ -370,7 +370,7 @@ def _orders_of(command: m.Command) -> list[int]:
 
 
 def _stand_ins(command: m.Command) -> Iterator[m.Command]:
-    """What the worker sequences instead of a command at which the engine raised."""
+    """Yield the commands that the worker sequences instead of one at which the engine raised."""
     orders = _orders_of(command)
     for order_id in orders or [getattr(command, "order_id", 0)]:
         number = order_id if orders else command.command_id

@@ -1,4 +1,4 @@
-"""Random histories as clients make them, for tests that reserve before they sequence."""
+"""Random histories of client requests, for tests that reserve before they sequence."""
 
 import random
 from collections.abc import Sequence
@@ -8,15 +8,15 @@ from matching.engine import messages as m
 from tests.histories import ACCOUNTS, History
 from tests.oracles.money.ledger import MemoryLedger
 
-# Faults are the ledger's: it refuses only what was accepted.
+# No faults: the ledger makes them itself, from accepted commands.
 KINDS: Final = ("place", "list", "cancel", "amend", "all", "state", "expire", "timer", "set")
 WEIGHTS: Final = (55, 12, 7, 22, 1, 4, 5, 1, 2)
-# How likely the engine takes one more command before the next one is accepted.
+# The probability that the engine applies one more command before the next one is accepted.
 PACES: Final = (0.45, 0.6, 0.9)
 
 
 class Requests(History):
-    """Ids of orders come once, lists keep the rules of the API, amends aim at what is live.
+    """A history with unique order ids, lists that the API allows, and amends of live orders.
 
     Symbols and accounts are those of the ledger.
     """
@@ -51,7 +51,7 @@ class Requests(History):
         parent, pair = places[0], places[1:] if command.kind != m.OCO else places
         for place in pair:
             place.side = pair[-1].side
-            # Mostly the fill covers what waits for it; sometimes it does not, and is refused.
+            # Mostly the parent's fills cover its children; the ledger refuses other lists.
             place.quantity_lots = max(1, min(place.quantity_lots, parent.quantity_lots - 1))
         return command
 
@@ -66,7 +66,7 @@ class Requests(History):
 
 
 def run_history(ledger: MemoryLedger, requests: Requests, commands: int) -> None:
-    """Let intake, engine and settlement go at speeds of their own, then end every order."""
+    """Run intake, engine and settlement at different speeds, then end every order."""
     chance = ledger.chance
     pace = chance.choice(PACES)
     for _ in range(commands):
@@ -81,5 +81,5 @@ def run_history(ledger: MemoryLedger, requests: Requests, commands: int) -> None
     while ledger.queue:
         ledger.sequence()
     ledger.settle()
-    assert ledger.tables.rows == {}, "an order ended and still holds something"
+    assert ledger.tables.rows == {}, "an ended order still has a reservation"
     assert all(reserved == 0 for _, reserved in ledger.tables.balances.values())

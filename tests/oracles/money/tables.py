@@ -12,7 +12,7 @@ from wallets.postings import assert_balanced
 from wallets.reservations import OrderReservation
 
 HOUSE = -1
-MAKER_PPM, TAKER_PPM = 777, 1_313  # so that fees seldom are whole atoms
+MAKER_PPM, TAKER_PPM = 777, 1_313  # so that fees are rarely whole atoms
 
 
 @dataclass
@@ -40,19 +40,19 @@ COLUMNS = tuple(Row.__dataclass_fields__)
 
 @dataclass
 class Tables:
-    """What settlement reads and writes."""
+    """The tables that settlement reads and writes: reservations, balances, sums of entries."""
 
     rows: dict[int, Row] = field(default_factory=dict)
     balances: dict[tuple[int, int], list[int]] = field(default_factory=dict)
     posted: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def copy(self) -> "Tables":
-        """Tables to settle into. The rows are shared: settlement puts new ones in their place."""
+        """Return a copy to settle into; it shares the rows, which settlement replaces."""
         balances = {key: list(balance) for key, balance in self.balances.items()}
         return Tables(dict(self.rows), balances, Counter(self.posted))
 
     def family(self, named: set[int]) -> set[int]:
-        """What wallets.locks.reservations_locked finds for these orders."""
+        """Return the orders that wallets.locks.reservations_locked finds for these orders."""
         pools = {self.rows[one].pool_id for one in named if one in self.rows} - {None}
         linked = {
             row.order_id
@@ -67,7 +67,7 @@ class Tables:
         units: dict[int, SymbolUnits],
         extras: dict[int, int],
     ) -> None:
-        """Settle one batch as settlement does; the tables' CHECKs are assertions."""
+        """Settle one batch with the real fold; assertions stand for the tables' constraints."""
         named = self.family(orders_touched(batch))
         held = {
             one: OrderReservation(**{name: getattr(self.rows[one], name) for name in COLUMNS})
@@ -97,7 +97,7 @@ class Tables:
 
 
 def normalized(tables: Tables) -> None:
-    """On which row of a pool its amount stands says nothing."""
+    """Move each pool's amount to its first row and sort: either row may have the amount."""
     pools: dict[int, list[Row]] = {}
     for order_id in sorted(tables.rows):
         row = tables.rows[order_id]

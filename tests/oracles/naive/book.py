@@ -1,7 +1,7 @@
-"""The engine's rules in the most obvious form: lists of orders, searched and sorted for every look.
+"""The engine's rules in the most obvious form: lists of orders, searched and sorted each time.
 
-Shares nothing with the engine but the messages. Slow on purpose; property tests compare the two.
-What the engine cuts into pieces (`Continue`) happens here at once, so `ContinueNeeded` is unknown.
+It shares only the messages with the engine. It is slow on purpose; property tests compare the two.
+Work that the engine splits with `Continue` is done at once, so there is no `ContinueNeeded`.
 """
 
 from matching.engine import messages as m
@@ -10,7 +10,7 @@ from tests.oracles.naive.order import NaiveOrder
 
 
 class NaiveEngine:
-    """Same commands, same events as `matching.engine.core.Engine`, apart from where work is cut."""
+    """Gives the events of `matching.engine.core.Engine` for the same commands, at once."""
 
     def __init__(self) -> None:
         self.sequence = 0
@@ -18,11 +18,11 @@ class NaiveEngine:
 
     @property
     def open(self) -> list[NaiveOrder]:
-        """All orders in the books."""
+        """The orders that rest in the books."""
         return [order for market in self.markets.values() for order in market.orders]
 
     def apply(self, command: m.Command) -> list[m.Event]:
-        """Apply one command and return what happened."""
+        """Apply one command and return its events."""
         self.sequence += 1
         market = self.markets.setdefault(command.symbol_id, NaiveEntry(command.symbol_id))
         return market.apply(command, self.sequence)

@@ -1,4 +1,4 @@
-"""The naive engine's commands: what each does, and what follows from every step of it."""
+"""The naive engine's commands, and the follow-up of each step."""
 
 from matching.engine import codes as c
 from matching.engine import messages as m
@@ -11,7 +11,7 @@ CANCELS_AT_ONCE_MAX = 2_000
 
 
 class NaiveEntry(NaiveSession):
-    """A symbol that takes commands."""
+    """A symbol that applies commands."""
 
     def __init__(self, symbol_id: int) -> None:
         super().__init__(symbol_id)
@@ -19,7 +19,7 @@ class NaiveEntry(NaiveSession):
         self.limits: dict[int, tuple[int, int]] = {}
 
     def apply(self, command: m.Command, sequence: int) -> list[m.Event]:
-        """Apply one command and all that it sets off."""
+        """Apply one command and its whole cascade; return the events."""
         self.out = []
         self.sequence = sequence
         if self.opens_advanced(command):
@@ -34,12 +34,12 @@ class NaiveEntry(NaiveSession):
         return self.out
 
     def has_work(self) -> bool:
-        """Tell whether something is still to be done; what ended meanwhile is nothing."""
+        """Tell whether the cascade goes on; triggered orders that have ended are forgotten."""
         self.triggered = [order for order in self.triggered if order in self.waiting]
         return bool(self.cancels or self.triggered or self.state_after is not None)
 
     def opens_advanced(self, command: m.Command) -> bool:
-        """Tell whether prices are followed from this command on."""
+        """Tell whether the symbol has advanced state from this command on."""
         match command:
             case m.Place():
                 return command.terms is not None
@@ -88,7 +88,7 @@ class NaiveEntry(NaiveSession):
                 self.refuse(command.command_id, command.order_id, m.ENGINE_FAULT)
 
     def step(self) -> None:
-        """Do one thing that is still to be done."""
+        """Do the next step of the cascade."""
         if self.cancels:
             self.end(*self.cancels.pop(0))
         elif self.state_after is not None:
@@ -99,7 +99,7 @@ class NaiveEntry(NaiveSession):
             self.come_in(order)
 
     def follow(self, start: int) -> None:
-        """Follow up the events of a step: lists, the last price, bands, triggers."""
+        """Handle the events of a step: lists, the last price, bands, triggers."""
         prices = []
         released = []
         at = start
@@ -125,7 +125,7 @@ class NaiveEntry(NaiveSession):
                 self.seen(self.best(1 - side), (m.SOURCE_BEST, side))
 
     def see_trades(self, prices: list[int], released: list[tuple[NaiveOrder, int]]) -> None:
-        """Let what waits see the first price, then what was released its own, then all the last."""
+        """Show waiting orders the first price, released ones their own, then all the last price."""
         if not prices:
             return
         self.last_ticks, self.is_last_fresh = prices[0], True
@@ -137,7 +137,7 @@ class NaiveEntry(NaiveSession):
         if prices[-1] != prices[0]:
             self.seen(prices[-1], (m.SOURCE_LAST, None))
 
-    # --- orders come in
+    # --- new orders
 
     def place(self, command: m.Place) -> None:
         order = naive_order(command, self.sequence)
@@ -147,7 +147,7 @@ class NaiveEntry(NaiveSession):
             return
         self.accept(order)
         if order.waits:
-            self.watch(self.held(command))
+            self.watch(self.wait_outside(command))
         else:
             self.run(order)
 
@@ -202,7 +202,7 @@ class NaiveEntry(NaiveSession):
     def entry_refusal(
         self, command: m.Place, before: list[NaiveOrder], *, is_child: bool = False
     ) -> str:
-        """Return why an order may not be taken at all, or nothing; `before` are its list's."""
+        """Return why an order is refused, or ''; `before` are the earlier orders of its list."""
         waits = bool(command.terms and command.terms.trigger)
         code = self.state_refusal(command, waits)
         if code:
@@ -218,7 +218,7 @@ class NaiveEntry(NaiveSession):
         in_auction = command.market and self.state in (m.AUCTION, m.AUCTION_CUTOFF)
         if command.time_in_force != m.GTC and not waits and not in_auction:
             return ""
-        # Of the orders before a child all but the first one are children, too.
+        # All orders before a child, except the first, are children too.
         waiting_before = sum(
             order.waits or (is_child and number > 0) for number, order in enumerate(before)
         )
@@ -256,7 +256,7 @@ class NaiveEntry(NaiveSession):
         }[self.state]
 
     def book_refusal(self, order: NaiveOrder, waits: bool) -> str:
-        """Return why an order may not meet the book as it is; may reprice it."""
+        """Return why the present book refuses an order, or ''; it may reprice the order."""
         command = order.command
         if waits or self.state in GATHERING:
             return ""
@@ -276,7 +276,7 @@ class NaiveEntry(NaiveSession):
         return ""
 
     def run(self, order: NaiveOrder) -> None:
-        """Let an order trade, rest, end."""
+        """Let an order trade, and then rest or end."""
         command = order.command
         if self.state != m.OPEN:
             if command.market:
@@ -294,13 +294,13 @@ class NaiveEntry(NaiveSession):
             return
         else:
             code = m.MARKET_REST if command.market else m.IOC_REST
-        # What its bound accepts and it did not trade with, only the band kept from it.
+        # If its bound accepts orders that it did not trade with, the band stopped it.
         if command.market and code == m.MARKET_REST and self.matches(order):
             code = c.BAND_REST
         self.out.append(order.cancelled(code))
 
     def come_in(self, waiting: NaiveOrder) -> None:
-        """Let a triggered order in."""
+        """Let a triggered order enter, or end with a code."""
         self.out.append(
             m.OrderTriggered(waiting.order_id, waiting.account_id, waiting.side, waiting.at_ticks)
         )

@@ -9,7 +9,7 @@ PPM = 1_000_000
 
 
 class NaiveList:
-    """Orders with a linked life."""
+    """Linked orders: a parent and its children, or without a parent an OCO."""
 
     def __init__(self, parent: NaiveOrder | None, orders: list[NaiveOrder]) -> None:
         self.parent = parent
@@ -17,7 +17,7 @@ class NaiveList:
 
 
 class NaiveMarket:
-    """Books and everything around them, without any index."""
+    """The book of one symbol and its state, without any index."""
 
     def __init__(self, symbol_id: int) -> None:
         self.symbol_id = symbol_id
@@ -62,7 +62,7 @@ class NaiveMarket:
         return sorted(found, key=lambda order: (sign * order.price_ticks, order.place))
 
     def matches(self, taker: NaiveOrder) -> list[NaiveOrder]:
-        """Return the orders that the taker may trade with, in their order."""
+        """Return the orders that the taker may trade with, best first."""
         return [o for o in self.queue(1 - taker.side) if taker.accepts(o.price_ticks)]
 
     def best(self, side: int) -> int:
@@ -78,7 +78,7 @@ class NaiveMarket:
         self.orders.append(order)
 
     def fill(self, order: NaiveOrder, lots: int) -> bool:
-        """Take lots off an order in the book. True: it shows its next slice now."""
+        """Take lots off an order in the book; return whether it shows its next slice now."""
         order.left_lots -= lots
         order.shown_lots -= lots
         if order.shown_lots:
@@ -110,13 +110,13 @@ class NaiveMarket:
         return self.reference_ticks * (PPM + self.band.band_ppm) // PPM
 
     def inside(self, price: int) -> int:
-        """Return a price moved into the band, if there is one."""
+        """Return the price, moved to the nearest edge of the band if it is outside."""
         if self.band is None or not self.reference_ticks:
             return price
         return max(self.low(), min(price, self.high()))
 
     def takes(self, taker: NaiveOrder) -> list[NaiveOrder]:
-        """Return the orders that the taker trades with, at a price that its limit accepts."""
+        """Return the orders that the taker trades with at prices that limit and band allow."""
         makers = [o for o in self.matches(taker) if taker.accepts(self.inside(o.price_ticks))]
         if not taker.command.market or self.band is None or not self.reference_ticks:
             return makers
@@ -125,7 +125,7 @@ class NaiveMarket:
         return [maker for maker in makers if maker.price_ticks >= self.low()]
 
     def take(self, taker: NaiveOrder) -> bool:
-        """Trade what trades. True: self-trade prevention ends the taker."""
+        """Trade the taker; return whether self-trade prevention ends it."""
         while taker.left_lots and (makers := self.takes(taker)):
             lots = min(taker.left_lots, makers[0].shown_lots)
             if taker.same_owner(makers[0]):
@@ -137,7 +137,7 @@ class NaiveMarket:
         return False
 
     def spend(self, taker: NaiveOrder, budget: int) -> str:
-        """Trade while the budget buys a lot; return why it ended."""
+        """Trade while the budget buys a lot; return the code of the order's end."""
         spent = m.BUDGET_SPENT
         while budget:
             makers = self.takes(taker)
@@ -182,11 +182,11 @@ class NaiveMarket:
         )
 
     def prevent(self, taker: NaiveOrder, maker: NaiveOrder, lots: int) -> bool:
-        """Do what the taker's mode says instead of a match. True: the taker ends."""
+        """Apply the taker's self-trade mode instead of a match; return whether the taker ends."""
         mode = taker.command.self_trade
         price = self.inside(maker.price_ticks)
         if mode == m.STP_DECREMENT and self.releases_others(maker):
-            # Its fills pay for what it releases, so it loses nothing.
+            # Its fills pay for its children, so it loses no lots.
             incoming = m.STP_CANCEL_INCOMING
             self.out.append(self.prevented(maker, taker, price, lots, incoming))
             return True
@@ -232,7 +232,7 @@ class NaiveMarket:
         )
 
     def is_fillable(self, order: NaiveOrder) -> bool:
-        """Tell whether all of an order would trade now, by trading with copies."""
+        """Tell whether all of an order would trade now, by counting copies of the makers' lots."""
         missing = order.left_lots
         queue = [(o, o.shown_lots, o.left_lots - o.shown_lots) for o in self.matches(order)]
         while queue and missing > 0:
@@ -282,7 +282,7 @@ class NaiveMarket:
     # --- triggers
 
     def source_ticks(self, order: NaiveOrder) -> int:
-        """Return the price that an order watches, 0 where there is none that counts."""
+        """Return the price that an order watches, 0 without a valid one."""
         if self.state != m.OPEN:
             return 0
         if order.terms.source == m.SOURCE_LAST:
@@ -290,7 +290,7 @@ class NaiveMarket:
         return self.best(1 - order.side)
 
     def watch(self, order: NaiveOrder) -> None:
-        """Let an order wait for its price from now on."""
+        """Let an order watch for its trigger price from now on."""
         order.stage = WATCHING
         order.stop_ticks = order.terms.stop_ticks
         price = self.source_ticks(order)
@@ -308,7 +308,7 @@ class NaiveMarket:
         self.triggered.append(order)
 
     def seen(self, price: int, kind: tuple[int, int | None]) -> None:
-        """Trigger what a price reaches; `kind` is (source, side of the order or None for both)."""
+        """Trigger the orders that a price reaches; `kind` is (source, order side, None: both)."""
         source, side = kind
         reached = []
         for order in self.waiting:
@@ -335,7 +335,7 @@ class NaiveMarket:
         return one is not None and one.parent is not None and one.parent.order_id == order.order_id
 
     def list_traded(self, order_id: int, is_filled: bool) -> list[NaiveOrder]:
-        """End the other order of a pair, or return what the fill releases."""
+        """End the other order of an OCO, or return the children that the fill releases."""
         one = self.list_of(order_id)
         if one is None:
             return []
@@ -372,8 +372,8 @@ class NaiveMarket:
             if order.order_id != order_id:
                 self.end(order.order_id, code)
 
-    def held(self, command: m.Place) -> NaiveOrder:
-        """Keep an order outside the book."""
+    def wait_outside(self, command: m.Place) -> NaiveOrder:
+        """Add an order to the waiting ones and return it."""
         order = naive_order(command, self.sequence)
         order.stage = PENDING
         self.waiting.append(order)

@@ -1,4 +1,4 @@
-"""An order of the naive book, and the two questions that everything asks of it."""
+"""An order of the naive book."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ PENDING, WATCHING, TRIGGERED = range(3)
 
 @dataclass(eq=False)
 class NaiveOrder:
-    """An order that is in the book, waits, or is just coming in."""
+    """An order that rests in the book, waits outside it, or is entering it."""
 
     command: m.Place
     order_id: int
@@ -21,7 +21,7 @@ class NaiveOrder:
     shown_lots: int
     display_lots: int
     age: int  # the command in which it took its place
-    place: int = 0  # in the queue; unlike the age never shared
+    place: int = 0  # in the queue; unlike `age` unique
     stage: int = PENDING
     stop_ticks: int = 0
     mark_ticks: int = 0
@@ -30,12 +30,12 @@ class NaiveOrder:
 
     @property
     def seniority(self) -> tuple[int, int]:
-        """Return what tells the older order: the parts of an iceberg are as old as it is."""
+        """Return the key of age: every part of an iceberg is as old as the iceberg."""
         return self.first_age or self.age, self.order_id
 
     @property
     def bound_ticks(self) -> int:
-        """Return the price it would come in with now."""
+        """Return the price with which the order would enter now."""
         asked, ppm, stop = self.command.price_ticks, self.terms.bound_ppm, self.stop_ticks
         if not ppm or not stop:
             return asked
@@ -120,7 +120,7 @@ class NaiveOrder:
 
 
 def naive_order(command: m.Place, age: int) -> NaiveOrder:
-    """Return the order that a command brings."""
+    """Return the order that a command places."""
     return NaiveOrder(
         command=command,
         order_id=command.order_id,

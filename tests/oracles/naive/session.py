@@ -13,7 +13,7 @@ DUE_MAX = 5_000
 
 
 class NaiveSession(NaiveMarket):
-    """What happens to orders that are open, and to the market around them."""
+    """A symbol's cancels, amends, expiry, market states, auctions and bands."""
 
     cancel_after: dict[tuple[int, int], int]
 
@@ -149,7 +149,7 @@ class NaiveSession(NaiveMarket):
             )
         )
         if command.keep_priority:
-            # What is hidden goes first.
+            # The hidden part goes first.
             order.shown_lots = min(order.shown_lots, order.left_lots)
             return
         self.orders.remove(order)
@@ -238,7 +238,7 @@ class NaiveSession(NaiveMarket):
             self.at_open = []
 
     def counting_lots(self) -> dict[int, int]:
-        """Return by order id what counts for an auction's price, by playing it with copies."""
+        """Return by order id the lots that count for an auction's price, playing it on copies."""
         rehearsal = NaiveSession(self.symbol_id)
         rehearsal.orders = [replace(order) for order in self.orders]
         rehearsal.places = self.places
@@ -254,7 +254,7 @@ class NaiveSession(NaiveMarket):
         return left
 
     def pair(self) -> tuple[NaiveOrder, NaiveOrder, int] | None:
-        """Return the two orders that meet next, the older one first, and what both show."""
+        """Return the two orders that meet next, the older one first, and the lots they show."""
         bids, asks = self.queue(m.BUY), self.queue(m.SELL)
         if not bids or not asks or bids[0].price_ticks < asks[0].price_ticks:
             return None
@@ -281,7 +281,7 @@ class NaiveSession(NaiveMarket):
 
     def uncross(self) -> None:
         """Make the next match of an auction, or end it."""
-        # What self-trade prevention will end counts for no price: found once, before all else.
+        # Lots that self-trade prevention will end count for no price: found once, at the start.
         self.auction_ticks = self.auction_ticks or self.auction_price()[0]
         price, pair = self.auction_ticks, self.pair()
         if pair is None:
@@ -323,7 +323,7 @@ class NaiveSession(NaiveMarket):
     # --- bands
 
     def band_refuses(self, order: NaiveOrder) -> bool:
-        """Tell whether a limit is outside the band, or would be met only beyond its far edge."""
+        """Tell whether a limit is outside the band, or would trade only beyond the far edge."""
         price = order.price_ticks
         if self.band is not None and self.band.both_sides and self.inside(price) != price:
             return True

@@ -1,6 +1,6 @@
 """A market of one symbol, written from the numbered rules of `matching/README.md` alone.
 
-Whoever wrote this had not read the engine, nor the naive book beside it. Each function names the
-rules that it carries out. All of it is slow and obvious: orders are in one list, and every question
-(who is first, what crosses, what is waiting) is answered by sorting and looking at all of them.
+Its author had read neither the engine nor the naive book. Each function names the rules that it
+implements. All of it is slow and obvious: orders are in one list, and every question (which order
+is first, what crosses, which orders wait) is answered by sorting and reading all of them.
 """

@@ -1,4 +1,4 @@
-"""New terms for an open order (5.3, 8, 12.10, 13.5, 14.7, 14.8, 16.5, 20)."""
+"""Amends of open orders (5.3, 8, 12.10, 13.5, 14.7, 14.8, 16.5, 20)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -9,7 +9,7 @@ from tests.oracles.rules.trading import tell_amended
 
 
 def amend(market: Market, command: m.Amend) -> None:
-    """8: refused it changes nothing; else the order has new terms and a new place."""
+    """Amend an order, or refuse and change nothing (8)."""
     order = market.find(command.order_id)
     code = m.NOT_OPEN if order is None else refusal(market, order, command)
     if code or order is None:
@@ -22,21 +22,21 @@ def amend(market: Market, command: m.Amend) -> None:
 
 
 def refusal(market: Market, order: Order, command: m.Amend) -> str:
-    """1.6: not open, halted, below what is filled, queue place, post-only."""
+    """Return the first reason that refuses an amend, or '': state, terms, book (1.6)."""
     return (
         amend_state_code(market) or terms_code(order, command) or book_code(market, order, command)
     )
 
 
 def amend_state_code(market: Market) -> str:
-    """10.1, 20: states in which nobody amends."""
+    """Return the code of a state in which nobody amends, or '' (10.1, 20)."""
     if market.state in (m.OPEN, m.PRE_OPEN, m.AUCTION, m.POST_ONLY):
         return ""
     return STATE_CODES[market.state]
 
 
 def terms_code(order: Order, command: m.Amend) -> str:
-    """8.4, 8.6, 12.10, 13.5, 14.8."""
+    """Return why the order cannot have these terms, or '' (8.4, 8.6, 12.10, 13.5, 14.8)."""
     if command.stop_ticks and not (order.is_waiting and order.terms.stop_ticks):
         return codes.AMEND_NO_TRIGGER
     if command.display_lots and order.tif != m.GTC:
@@ -57,9 +57,9 @@ def terms_code(order: Order, command: m.Amend) -> str:
 
 
 def book_code(market: Market, order: Order, command: m.Amend) -> str:
-    """5.3, 16.5, 22.1, 22.9: what refuses the new terms of an order in the book."""
+    """Return why the book or band refuses the new terms, or '' (5.3, 16.5, 22.1, 22.9)."""
     if market.state in GATHERING or order.is_waiting or command.keep_priority:
-        return ""  # what only gets smaller in its place meets nothing (22.1)
+        return ""  # an order that only gets smaller in its place meets no other (22.1)
     price = command.price_ticks or order.price
     may_not_take = order.post_only or market.state == m.POST_ONLY  # 5.3, 20.4
     if may_not_take and market.would_trade(order, price):
@@ -70,7 +70,7 @@ def book_code(market: Market, order: Order, command: m.Amend) -> str:
 
 
 def reduce(market: Market, order: Order, command: m.Amend) -> None:
-    """8.5, 14.7: a smaller total keeps the place and is taken from the hidden part first."""
+    """Make the total smaller, from the hidden part first; the order keeps its place (8.5, 14.7)."""
     before = order.left
     order.left = command.quantity_lots - order.filled
     order.total = command.quantity_lots
@@ -79,7 +79,7 @@ def reduce(market: Market, order: Order, command: m.Amend) -> None:
 
 
 def change(market: Market, order: Order, command: m.Amend) -> None:
-    """8.2, 8.3, 9.5, 12.7: the order is the youngest now, and may trade as if it came in."""
+    """Give new terms: the order is the youngest and enters again (8.2, 8.3, 9.5, 12.7)."""
     old_price, before, filled = order.price, order.left, order.filled
     order.price = command.price_ticks or order.price
     order.total = command.quantity_lots or order.total

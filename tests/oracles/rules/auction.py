@@ -1,4 +1,4 @@
-"""Auctions: one price for all that trades (20.8-20.10, 21)."""
+"""Auctions: all trades at one price (20.8-20.10, 21)."""
 
 import copy
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from tests.oracles.rules.trading import after_loss, trade
 
 @dataclass
 class Outcome:
-    """What an auction would give now (21.6). Price 0: nothing would trade."""
+    """The result of an auction now (21.6); price 0: nothing would trade."""
 
     price: int
     lots: int
-    surplus: int  # what buyers would buy at the price, less what sellers would sell
+    surplus: int  # lots that buyers would buy at the price, less lots that sellers would sell
 
 
 def outcome(market: Market) -> Outcome:
-    """21.1-21.4, 21.6, 21.8: work the meetings out first; then try every price there is."""
+    """Find the price: play matches on a copy, then rank all prices (21.1-21.4, 21.6, 21.8)."""
     trial = copy.deepcopy(market)
     traded = walk(trial, 1)
     if not traded:
@@ -44,16 +44,16 @@ def outcome(market: Market) -> Outcome:
 
 
 def wanted_at(counted: list[tuple[int, int, int]], price: int) -> tuple[int, int]:
-    """Return how much buyers would buy and sellers would sell at a price, hidden parts too."""
+    """Return the lots that buyers would buy and sellers sell at a price, hidden parts included."""
     buys = sum(lots for side, own, lots in counted if side == m.BUY and own >= price)
     sells = sum(lots for side, own, lots in counted if side == m.SELL and own <= price)
     return buys, sells
 
 
 def walk(market: Market, price: int) -> list[tuple[Order, int]]:
-    """21.5, 21.7-21.9: front meets front until the best buy is below the best sell.
+    """Match front with front until the best buy is below the best sell (21.5, 21.7-21.9).
 
-    Return what traded: each order with its lots, twice a trade.
+    Return (order, lots) for both orders of each trade.
     """
     traded: list[tuple[Order, int]] = []
     while is_crossed(market):
@@ -73,7 +73,7 @@ def walk(market: Market, price: int) -> list[tuple[Order, int]]:
 
 
 def _prevent(market: Market, older: Order, younger: Order, lots: int) -> None:
-    """21.8, 21.11: the younger order ends with all that is left of it."""
+    """End the younger of two own orders with all its rest (21.8, 21.11)."""
     market.tell(
         m.SelfTradePrevented(
             older.id,
@@ -96,12 +96,12 @@ def is_crossed(market: Market) -> bool:
 
 
 def both_sides(market: Market) -> list[Order]:
-    """All orders of the book."""
+    """Return all resting orders."""
     return market.side(m.BUY) + market.side(m.SELL)
 
 
 def end_market_orders(market: Market, code: str) -> None:
-    """20.10: no market order outlives its auction."""
+    """End the market orders left after an auction (20.10)."""
     left = [one for one in market.orders if one.is_market and one.where is Where.BOOK]
     for order in sorted(left, key=lambda one: one.id):
         market.cancel(order, code)

@@ -1,4 +1,4 @@
-"""Price bands, limit states and interruptions (22). Prices outside of it are *beyond*."""
+"""Price bands, limit states and interruptions (22). A price outside the band is *beyond* it."""
 
 from fractions import Fraction
 
@@ -15,20 +15,20 @@ def edges(market: Market) -> tuple[int, int]:
     """Return the lowest and the highest price inside the band."""
     band = market.band
     if not band.width_ppm or not band.reference:
-        return 0, NO_EDGE  # 22.5: without a band nothing is bound
+        return 0, NO_EDGE  # 22.5: without a band every price is allowed
     width = Fraction(band.reference * band.width_ppm, 1_000_000)
     low = -((width - band.reference) // 1)  # rounded up
     return max(1, int(low)), int((band.reference + width) // 1)
 
 
 def trade_price(market: Market, maker: Order) -> int:
-    """2.3, 22.9: the price of the order in the book, and never one beyond the band's edge."""
+    """Return the maker's price, or the band's edge if that price is beyond it (2.3, 22.9)."""
     low, high = edges(market)
     return min(maker.price, high) if maker.side == m.BUY else max(maker.price, low)
 
 
 def bound_of(market: Market, order: Order) -> int:
-    """22.2, 22.3: a market order never trades beyond the band."""
+    """Return the price up to which an order trades; for a market order in the band (22.2, 22.3)."""
     if not order.is_market:
         return order.price
     low, high = edges(market)
@@ -36,7 +36,9 @@ def bound_of(market: Market, order: Order) -> int:
 
 
 def is_refused(market: Market, order: Order, price: int) -> bool:
-    """22.1, 22.9: a limit outside the band, or one that meets an order beyond it too early."""
+    """Tell whether the band refuses a limit: outside the band, or met only at an edge that it does
+    not accept (22.1, 22.9).
+    """
     low, high = edges(market)
     is_worse = price > high if order.side == m.BUY else price < low
     if is_worse or (market.band.both_sides and not low <= price <= high):
@@ -49,14 +51,14 @@ def is_refused(market: Market, order: Order, price: int) -> bool:
 
 
 def follow(market: Market) -> None:
-    """22.4, 22.6: after each step the band may move, and a limit state begin or end."""
+    """Move the band, and begin or end a limit state, after each step (22.4, 22.6)."""
     if market.state == m.OPEN:
         move(market)
         watch_edges(market)
 
 
 def move(market: Market) -> None:
-    """22.4: the reference goes to the mean, by its step at least and after its time."""
+    """Move the reference to the mean, if it is far enough and the time has passed (22.4)."""
     band, mean = market.band, mean_price(market)
     if not band.width_ppm or mean in (0, band.reference):
         return
@@ -67,7 +69,7 @@ def move(market: Market) -> None:
 
 
 def mean_price(market: Market) -> int:
-    """22.4: the mean trade price of the last five minutes, in steps of five seconds; 0: none."""
+    """Return the mean trade price of the last five minutes, by steps of 5 s; 0: no trade (22.4)."""
     since = market.now_ms // STEP_MS - MEAN_OVER_MS // STEP_MS
     recent = [price for ms, price in market.band.trades if ms // STEP_MS > since]
     return sum(recent) // len(recent) if recent else 0
@@ -79,13 +81,13 @@ def set_reference(market: Market, price: int) -> None:
 
 
 def begin_at(market: Market, price: int) -> None:
-    """22.5, 22.8: a reference that is given, or an auction's price; the mean begins anew."""
+    """Set a given reference or an auction's price; the mean begins anew (22.5, 22.8)."""
     market.band.trades = []
     set_reference(market, price)
 
 
 def watch_edges(market: Market) -> None:
-    """22.6: begin or end a limit state."""
+    """Begin or end a limit state (22.6)."""
     band = market.band
     if not band.width_ppm or not band.reference:
         return
@@ -97,14 +99,14 @@ def watch_edges(market: Market) -> None:
 
 
 def is_at_edge(market: Market) -> bool:
-    """22.6."""
+    """Tell whether a best price is at or beyond the band's edge (22.6)."""
     low, high = edges(market)
     buy, sell = market.best(m.BUY), market.best(m.SELL)
     return buy >= high or 0 < sell <= low
 
 
 def both_can_trade(market: Market) -> bool:
-    """22.6: no side stands at the edge, and each finds the other inside the band."""
+    """Tell whether both sides have orders that can trade inside the band (22.6)."""
     low, high = edges(market)
     buy, sell = market.best(m.BUY), market.best(m.SELL)
     return not is_at_edge(market) and buy >= low and 0 < sell <= high
@@ -116,13 +118,13 @@ def set_phase(market: Market, phase: int, due_ms: int) -> None:
 
 
 def end_interruption(market: Market) -> None:
-    """22.7: a person's command ends it."""
+    """End an interruption by command (22.7)."""
     if market.phase != m.PHASE_NONE:
         set_phase(market, m.PHASE_NONE, 0)
 
 
 def set_band(market: Market, command: m.SetBand) -> None:
-    """22.5, 22.10, 22.11."""
+    """Set or remove a band (22.5, 22.10, 22.11)."""
     is_limit_over = market.phase == m.PHASE_LIMIT and not command.limit_ms
     if not command.band_ppm or is_limit_over:
         end_interruption(market)
@@ -133,7 +135,7 @@ def set_band(market: Market, command: m.SetBand) -> None:
 
 
 def new_band(old: Band, command: m.SetBand) -> Band:
-    """22.5: the width of the command around the reference there was; width 0: no band."""
+    """Return the command's band around the old reference; width 0: no band (22.5)."""
     if not command.band_ppm:
         return Band()
     return Band(

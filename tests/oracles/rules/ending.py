@@ -10,7 +10,7 @@ from tests.oracles.rules.order import Order, Where
 
 
 def cancel(market: Market, command: m.Cancel) -> None:
-    """7.1-7.3."""
+    """Cancel one order (7.1-7.3)."""
     order = market.find(command.order_id)
     code = m.NOT_OPEN if order is None else cancel_code(market)
     if code or order is None:
@@ -20,7 +20,7 @@ def cancel(market: Market, command: m.Cancel) -> None:
 
 
 def cancel_code(market: Market) -> str:
-    """10.2, 20.3, 20.6: return why nobody but the house cancels now, or ''."""
+    """Return why only the house may cancel now, or '' (10.2, 20.3, 20.6)."""
     if market.state == m.AUCTION_CUTOFF:
         return codes.SYMBOL_IN_AUCTION
     is_kept = m.FEATURE_HALT_KEEPS_ORDERS in market.features
@@ -28,7 +28,7 @@ def cancel_code(market: Market) -> str:
 
 
 def cancel_all(market: Market, command: m.CancelAll) -> None:
-    """7.4, 7.5, 18.1-18.3."""
+    """Cancel many orders (7.4, 7.5, 18.1-18.3)."""
     is_house = command.account_id == m.ALL_ACCOUNTS
     code = "" if is_house else cancel_code(market)
     if code:
@@ -42,7 +42,7 @@ def cancel_all(market: Market, command: m.CancelAll) -> None:
             and command.owner_tag in (0, order.tag)
         )
 
-    # Those of one owner tag end oldest first, whosever they are.
+    # Orders of one owner tag end oldest first, even those of several accounts.
     by_price = is_house and not command.owner_tag
     end_all(market, is_meant, m.BY_CANCEL_ALL, by_price=by_price)
 
@@ -50,9 +50,9 @@ def cancel_all(market: Market, command: m.CancelAll) -> None:
 def end_all(
     market: Market, is_meant: Callable[[Order], bool], code: str, *, by_price: bool
 ) -> None:
-    """18.1, 25.4: orders in the book first, then waiting ones; nothing comes in meanwhile.
+    """End the orders in the book first, then waiting ones; none enters meanwhile (18.1, 25.4).
 
-    The end of one may end others (19.3).
+    The end of one order may end others (19.3).
     """
     follow_up(market)
     meant = [order for order in market.orders if is_meant(order)]

@@ -1,4 +1,4 @@
-"""How an order comes in: what refuses it, and what becomes of it (1, 3-6, 12, 16, 19, 20, 23)."""
+"""Entry of orders: refusals, lists, and the first match (1, 3-6, 12, 16, 19, 20, 23)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -10,7 +10,7 @@ from tests.oracles.rules.trading import is_fillable, take
 
 
 def place(market: Market, command: m.Place) -> None:
-    """1.3: one accepted or rejected, before anything else of the order."""
+    """Accept or reject an order before any other event of it (1.3)."""
     order = order_of(command, market.sequence)
     code = refusal(market, order, [order])
     if code:
@@ -21,7 +21,7 @@ def place(market: Market, command: m.Place) -> None:
 
 
 def place_list(market: Market, command: m.PlaceList) -> None:
-    """19.1, 19.5: all orders of a list are taken, or none."""
+    """Accept all orders of a list, or none (19.1, 19.5)."""
     orders = [order_of(one, market.sequence) for one in command.orders]
     link(command.kind, orders)
     found = [refusal(market, order, orders) for order in orders]
@@ -35,15 +35,15 @@ def place_list(market: Market, command: m.PlaceList) -> None:
     plain = [one for one in orders if one.parent is None and not one.terms.trigger]
     for order in orders:
         if order.parent is not None:
-            hold(market, order)
+            keep_pending(market, order)
         elif order.terms.trigger:
             triggers.watch(market, order)
     for order in plain:
-        come_in(market, order)  # 19.6: before what is triggered at once
+        come_in(market, order)  # 19.6: before orders that are triggered at once
 
 
 def link(kind: int, orders: list[Order]) -> None:
-    """19.2, 19.7, 19.10: say which order ends or releases which."""
+    """Link the orders of a list: OCO, or parent and children (19.2, 19.7, 19.10)."""
     if kind == m.OCO:
         orders[0].sibling, orders[1].sibling = orders[1], orders[0]
         return
@@ -52,15 +52,15 @@ def link(kind: int, orders: list[Order]) -> None:
         child.parent = orders[0]
 
 
-def hold(market: Market, order: Order) -> None:
-    """19.7: the order waits until the first one is filled completely."""
+def keep_pending(market: Market, order: Order) -> None:
+    """Let a child wait for the complete fill of its parent (19.7)."""
     order.where = Where.PENDING
     order.place, order.place_sequence = market.next_place(), market.sequence
     market.tell(m.OrderWaiting(order.id, order.account, order.side, 0))
 
 
 def accept(market: Market, order: Order) -> None:
-    """Take the order in; a post-only one that asks for it moves first (16.1)."""
+    """Accept an order; a post-only order may be repriced before (16.1)."""
     if not order.terms.trigger and order.parent is None:
         order.price = repriced(market, order) or order.price
     market.orders.append(order)
@@ -68,7 +68,7 @@ def accept(market: Market, order: Order) -> None:
 
 
 def begin(market: Market, order: Order) -> None:
-    """An order begins its life: it watches for its trigger, or comes in."""
+    """Let an accepted order watch for its trigger, or enter."""
     if order.terms.trigger:
         triggers.watch(market, order)
     else:
@@ -76,7 +76,7 @@ def begin(market: Market, order: Order) -> None:
 
 
 def come_in(market: Market, order: Order) -> None:
-    """3, 4, 6, 12.4, 20.1: trade at once where the symbol trades; what may stay rests."""
+    """Let an order enter: trade if the symbol trades, then rest or end (3, 4, 6, 12.4, 20.1)."""
     reason = ""
     if market.state not in GATHERING and not order.post_only:
         reason = take(market, order)
@@ -87,7 +87,7 @@ def come_in(market: Market, order: Order) -> None:
 
 
 def end_of(market: Market, order: Order, reason: str) -> None:
-    """The order is filled, or its rest may not stay (1.3)."""
+    """End an order that is filled, or whose rest may not stay (1.3)."""
     if reason:
         market.cancel(order, reason)
     else:
@@ -95,7 +95,7 @@ def end_of(market: Market, order: Order, reason: str) -> None:
 
 
 def come_in_late(market: Market, order: Order) -> None:
-    """12.4, 12.11, 19.9: what was triggered or released comes in, or ends with the code."""
+    """Let a triggered or released order enter, or end with a code (12.4, 12.11, 19.9)."""
     code = late_refusal(market, order)
     if code:
         market.cancel(order, code)
@@ -110,7 +110,7 @@ def come_in_late(market: Market, order: Order) -> None:
 
 
 def refusal(market: Market, order: Order, together: list[Order]) -> str:
-    """1.6: return the first reason that refuses an order, or ''."""
+    """Return the first reason that refuses an order, or '' (1.6)."""
     has_trigger = order.terms.trigger != m.TRIGGER_NONE
     if code := state_code(market, order, waits=has_trigger):
         return code
@@ -125,12 +125,12 @@ def refusal(market: Market, order: Order, together: list[Order]) -> str:
 
 
 def late_refusal(market: Market, order: Order) -> str:
-    """12.11, 23.6: limits are not counted again."""
+    """Return why a triggered or released order is refused; limits are not checked (12.11, 23.6)."""
     return state_code(market, order, waits=False) or meeting_code(market, order)
 
 
 def state_code(market: Market, order: Order, *, waits: bool) -> str:
-    """20: return the code of a state that does not take this order, or ''."""
+    """Return the code of a state that does not accept this order, or '' (20)."""
     state = market.state
     if state == m.OPEN:
         return ""
@@ -144,9 +144,9 @@ def state_code(market: Market, order: Order, *, waits: bool) -> str:
 
 
 def meeting_code(market: Market, order: Order) -> str:
-    """1.6: what refuses an order that meets the book now: post-only, the band, fill-or-kill."""
+    """Return why post-only, the band or fill-or-kill refuses an order now, or '' (1.6)."""
     if market.state in GATHERING:
-        return ""  # 16.2, 20.1, 22.8: nothing meets anything
+        return ""  # 16.2, 20.1, 22.8: no orders match
     price = order.price
     if order.post_only and market.would_trade(order, price):
         price = repriced(market, order)
@@ -160,7 +160,7 @@ def meeting_code(market: Market, order: Order) -> str:
 
 
 def repriced(market: Market, order: Order) -> int:
-    """16.1-16.3, 16.6: return one tick before the best opposite price if it moves there, else 0."""
+    """Return one tick before the best opposite price, or 0: not repriced (16.1-16.3, 16.6)."""
     if not (order.post_only and order.terms.reprice) or market.state in GATHERING:
         return 0
     if not market.would_trade(order, order.price):

@@ -1,4 +1,4 @@
-"""What a step sets off: lists, the last price, bands, triggers, and what comes in next."""
+"""The cascade of a step: lists, the last price, bands, triggers, and orders that enter next."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -8,7 +8,7 @@ from tests.oracles.rules.order import Order, Where
 
 
 def settle(market: Market) -> None:
-    """1.1, 12.8: follow up what happened, then let the next one come in, until nothing is left."""
+    """Follow up, then let the next order enter, until none is left (1.1, 12.8)."""
     follow_up(market)
     while market.coming:
         order = market.coming.popleft()
@@ -19,7 +19,7 @@ def settle(market: Market) -> None:
 
 
 def tell_triggered(market: Market, order: Order) -> None:
-    """12.4, 13.7, 19.2: the order comes in now; the other one of an OCO ends first of all."""
+    """Tell that an order enters; the other order of an OCO ends before it (12.4, 13.7, 19.2)."""
     order.is_waiting_over = False
     order.sequence = market.sequence  # its age begins
     market.tell(m.OrderTriggered(order.id, order.account, order.side, order.triggered_by))
@@ -29,7 +29,7 @@ def tell_triggered(market: Market, order: Order) -> None:
 
 
 def follow_up(market: Market) -> None:
-    """12.12, 12.13, 19.9: lists, the first price, what is released, the last price, the best."""
+    """Follow lists, first price, releases, last price, best prices (12.12, 12.13, 19.9)."""
     follow_lists(market)
     prices, market.step_trades = market.step_trades, []
     if prices:
@@ -44,7 +44,7 @@ def follow_up(market: Market) -> None:
 
 
 def follow_lists(market: Market) -> None:
-    """Look at each piece of news once; note the orders that are released, each by what price."""
+    """Handle each change that concerns a list; record released orders with the fill's price."""
     while market.news:
         what, order, price = market.news.popleft()
         if what in (TRADED, FILLED):
@@ -58,7 +58,7 @@ def follow_lists(market: Market) -> None:
 
 
 def end_sibling(market: Market, order: Order, code: str) -> None:
-    """19.2, 19.3: the other order of an OCO is cancelled; what is left is on its own."""
+    """Cancel the other order of an OCO; this order is then no longer linked (19.2, 19.3)."""
     sibling = order.sibling
     if sibling is None:
         return
@@ -68,7 +68,7 @@ def end_sibling(market: Market, order: Order, code: str) -> None:
 
 
 def end_children(market: Market, order: Order) -> None:
-    """19.8: without a complete fill the first one's end ends what waits for it."""
+    """End the children of a parent that ended without a complete fill (19.8)."""
     children, order.children = order.children, []
     for child in children:
         child.parent = None
@@ -77,13 +77,13 @@ def end_children(market: Market, order: Order) -> None:
 
 
 def leave_parent(order: Order) -> None:
-    """17.8, 19.8: what waited may end alone; an order that releases nothing more is like others."""
+    """Remove an ended child from its parent; without any that is plain (17.8, 19.8)."""
     if order.parent is not None and order in order.parent.children:
         order.parent.children.remove(order)
 
 
 def free_children(order: Order) -> list[Order]:
-    """19.7, 19.10: the complete fill releases what waits; a pair is an OCO from now on."""
+    """Return the children that a complete fill releases; two become an OCO (19.7, 19.10)."""
     children, order.children = [one for one in order.children if one.is_open], []
     for child in children:
         child.parent = None
@@ -93,14 +93,14 @@ def free_children(order: Order) -> list[Order]:
 
 
 def release_all(market: Market) -> None:
-    """12.13: in the order of the fills."""
+    """Release orders in the order of the fills (12.13)."""
     released, market.released = market.released, []
     for order, price in released:
         release(market, order, price)
 
 
 def release(market: Market, order: Order, price: int) -> None:
-    """19.9: a trigger begins to watch with this price; another order comes in at its turn."""
+    """Let a released order watch from this price, or without trigger enter in its turn (19.9)."""
     if not order.is_open:
         return
     if order.terms.trigger:

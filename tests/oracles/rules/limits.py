@@ -1,4 +1,4 @@
-"""How many orders an account may have (23)."""
+"""Limits on the number of an account's open orders (23)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -9,7 +9,7 @@ TRAILING_ORDERS_MAX = 2_000
 
 
 def limits_code(market: Market, order: Order, together: list[Order]) -> str:
-    """1.6, 23.1, 23.2, 23.5: those of its list before it count in."""
+    """Return the limit that refuses an order, or ''; its list counts (1.6, 23.1, 23.2, 23.5)."""
     before = together[: together.index(order)]
     there = market.orders + before
     if is_trailing(order) and sum(map(is_trailing, there)) >= TRAILING_ORDERS_MAX:
@@ -27,22 +27,22 @@ def limits_code(market: Market, order: Order, together: list[Order]) -> str:
 
 
 def can_stay(market: Market, order: Order) -> bool:
-    """23.1: what cannot stay open is not counted; what waits for its auction is."""
+    """Tell whether an order counts: it can stay open, or waits for its auction (23.1)."""
     return order.tif == m.GTC or will_wait(order) or market.state in GATHERING
 
 
 def will_wait(order: Order) -> bool:
-    """23.2: for a trigger, or for the first order of its list."""
+    """Tell whether an order waits for a trigger or for its parent (23.2)."""
     return order.terms.trigger != m.TRIGGER_NONE or order.parent is not None
 
 
 def is_trailing(order: Order) -> bool:
-    """23.2: trailing stops that wait, for whatever."""
+    """Tell whether an order is a trailing stop that is new or waits (23.2)."""
     is_new = order.where is Where.COMING
     return order.terms.trigger == m.TRIGGER_TRAILING and (is_new or order.is_waiting)
 
 
 def limits_of(market: Market, account: int) -> tuple[int, int]:
-    """23.3: an account's own limits go before those of everyone; 0 is no limit."""
+    """Return the account's own limits, else those of everyone; 0 is no limit (23.3)."""
     everyone = market.limits.get(m.ALL_ACCOUNTS, (0, 0))
     return market.limits.get(account, everyone)

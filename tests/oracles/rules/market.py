@@ -1,4 +1,4 @@
-"""The state of one symbol, and how to ask for something in it."""
+"""The state of one symbol, and look-ups in it."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from matching.engine import codes
 from matching.engine import messages as m
 from tests.oracles.rules.order import Order, Where
 
-# What the orders of a list look at.
+# Changes of an order that concern its list.
 TRADED, FILLED, ENDED = "traded", "filled", "ended"
 STATE_CODES = {
     m.HALT: m.SYMBOL_HALTED,
@@ -23,7 +23,7 @@ GATHERING = (m.PRE_OPEN, m.AUCTION, m.AUCTION_CUTOFF)
 
 @dataclass
 class Band:
-    """What `SetBand` said, and where the band stands (22)."""
+    """The parameters of `SetBand`, and the band's present reference and trades (22)."""
 
     width_ppm: int = 0
     reference: int = 0
@@ -39,7 +39,7 @@ class Band:
 
 @dataclass
 class Market:
-    """One symbol. `orders` holds every order that is open, in no particular order."""
+    """One symbol; `orders` are all open orders, in no particular order."""
 
     symbol: int
     state: int = m.OPEN
@@ -47,12 +47,12 @@ class Market:
     now_ms: int = 0
     ticks: int = 0
     orders: list[Order] = field(default_factory=list)
-    coming: deque[Order] = field(default_factory=deque)  # triggered and released, first come first
+    coming: deque[Order] = field(default_factory=deque)  # triggered and released, in order of entry
     events: list[m.Event] = field(default_factory=list)
-    news: deque[tuple[str, Order, int]] = field(default_factory=deque)  # for the lists (19)
-    released: list[tuple[Order, int]] = field(default_factory=list)  # and by what price (19.9)
+    news: deque[tuple[str, Order, int]] = field(default_factory=deque)  # for lists (19)
+    released: list[tuple[Order, int]] = field(default_factory=list)  # with the fill's price (19.9)
     step_trades: list[int] = field(default_factory=list)  # prices, since the last follow-up
-    follows_prices: bool = False  # from the first command on that is about more (12.14)
+    follows_prices: bool = False  # from the first command of advanced state on (12.14)
     last: int = 0  # price of the last trade that counts, 0 before the first
     is_last_fresh: bool = False  # traded since the symbol was last opened (12.5)
     gathered: bool = False  # orders gathered and were not uncrossed yet (20.8)
@@ -62,7 +62,7 @@ class Market:
     band: Band = field(default_factory=Band)
     phase: int = m.PHASE_NONE
     phase_due_ms: int = 0
-    stopped_at_band: bool = False  # a market order ended there since the last follow-up
+    stopped_at_band: bool = False  # a market order ended at the band since the last follow-up
 
     def tell(self, event: m.Event) -> None:
         self.events.append(event)
@@ -76,7 +76,7 @@ class Market:
         return next((order for order in self.orders if order.id == order_id), None)
 
     def side(self, side: int) -> list[Order]:
-        """2.1, 2.2: the orders of a side of the book, in the order in which they trade."""
+        """Return the resting orders of a side in price-time priority (2.1, 2.2)."""
         toward = -1 if side == m.BUY else 1
         resting = [o for o in self.orders if o.where is Where.BOOK and o.side == side]
         return sorted(resting, key=lambda order: (toward * order.price, order.place))
@@ -92,25 +92,25 @@ class Market:
         return queue[0] if queue else None
 
     def would_trade(self, order: Order, price: int) -> bool:
-        """5.1, 5.4: to meet the best opposite price exactly is to trade; own orders count."""
+        """Tell whether a price reaches the best opposite one, own orders included (5.1, 5.4)."""
         best = self.best(other(order.side))
         return best != 0 and (best <= price if order.side == m.BUY else best >= price)
 
     def rest(self, order: Order) -> None:
-        """3.2, 14.4: take a place behind the orders that are there; an iceberg shows a part."""
+        """Put an order at the back of its queue; an iceberg shows one part (3.2, 14.4)."""
         order.where = Where.BOOK
         order.place, order.place_sequence = self.next_place(), self.sequence
         order.shown = min(order.terms.display_lots or order.left, order.left)
 
     def remove(self, order: Order) -> None:
-        """Take an order out: nothing of it trades any more (7.2)."""
+        """Remove an order: it trades no more (7.2)."""
         order.where = Where.ENDED
         self.orders.remove(order)
         if order in self.coming:
             self.coming.remove(order)
 
     def cancel(self, order: Order, code: str) -> None:
-        """7.1, 14.6: end the open rest of an order, hidden parts included."""
+        """End the open rest of an order, including hidden parts (7.1, 14.6)."""
         self.remove(order)
         self.news.append((ENDED, order, 0))
         self.stopped_at_band |= code == codes.BAND_REST

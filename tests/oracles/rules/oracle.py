@@ -1,4 +1,4 @@
-"""The oracle: one market a symbol, one function a command."""
+"""The rules oracle: a market for each symbol, a function for each command."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.oracles.rules.market import Market
 
 
 def fault(market: Market, command: m.RefuseFaulty) -> None:
-    """11.1."""
+    """Refuse a command at which the engine raised (11.1)."""
     if command.is_place:
         market.tell(m.OrderRejected(command.order_id, 0, m.ENGINE_FAULT))
     else:
@@ -18,7 +18,7 @@ def fault(market: Market, command: m.RefuseFaulty) -> None:
 
 
 def set_feature(market: Market, command: m.SetFeature) -> None:
-    """Behaviour switches: off until a command says so."""
+    """Switch a feature; features are off at first."""
     if command.feature not in m.FEATURES:
         market.tell(m.CommandRefused(command.command_id, 0, codes.FEATURE_UNKNOWN))
         return
@@ -30,7 +30,7 @@ def set_feature(market: Market, command: m.SetFeature) -> None:
 
 
 def set_limits(market: Market, command: m.SetLimits) -> None:
-    """23.3, 23.4: a new limit ends nothing."""
+    """Set limits; a new limit ends no order (23.3, 23.4)."""
     market.limits[command.account_id] = (command.open_orders_max, command.stop_orders_max)
     market.tell(m.CommandDone(command.command_id, market.symbol))
 
@@ -39,7 +39,7 @@ PLAIN = (m.Place, m.Cancel, m.Amend, m.CancelAll, m.SetState, m.RefuseFaulty)
 
 
 def is_plain(command: m.Command) -> bool:
-    """12.14: plain orders, their cancels and amends, halt and open."""
+    """Tell whether a command needs no advanced state (12.14)."""
     match command:
         case m.Place():
             is_usual = command.self_trade in (m.STP_NONE, m.STP_CANCEL_INCOMING)
@@ -70,7 +70,7 @@ HANDLERS: dict[type, Any] = {
 
 
 class Oracle:
-    """What the rules say happens, command after command (1.1)."""
+    """Gives the events that the rules demand, command by command (1.1)."""
 
     def __init__(self) -> None:
         self.markets: dict[int, Market] = {}
@@ -81,7 +81,7 @@ class Oracle:
         return self.markets.setdefault(symbol, Market(symbol))
 
     def apply(self, command: m.Command) -> list[m.Event]:
-        """Return all that a command causes (25.2: where work is cut changes nothing)."""
+        """Return all events of a command, whatever pieces the engine cuts it into (25.2)."""
         self.sequence += 1
         market = self.market(command.symbol_id)
         market.sequence, market.now_ms, market.events = self.sequence, command.time_ms, []

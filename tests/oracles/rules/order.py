@@ -1,4 +1,4 @@
-"""An order as the rules speak of it."""
+"""An order in the terms of the rules."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,7 +19,7 @@ class Where(Enum):
 
 @dataclass(eq=False)
 class Order:
-    """Quantities in lots, prices in ticks; `budget` is what a quote amount has left to spend."""
+    """An order: quantities in lots, prices in ticks; `budget` is the quote amount left to spend."""
 
     id: int
     account: int
@@ -38,15 +38,15 @@ class Order:
     is_by_quote: bool
     where: Where = Where.COMING
     sequence: int = 0  # the command that gave its age (12.7: an amend makes it the youngest)
-    place: int = 0  # counts up: who took a place in a queue earlier
+    place: int = 0  # increases with each place taken in a queue
     place_sequence: int = 0  # the command by which it took that place
-    shown: int = 0  # what the public sees of it in the book (14.1)
-    stop: int = 0  # its stop price now; 0 where a trailing stop has not begun
-    best_seen: int = 0  # what a trailing stop follows from (13.1)
-    is_waiting_over: bool = False  # triggered or released: to be told when it comes in
+    shown: int = 0  # lots that the public book shows (14.1)
+    stop: int = 0  # present stop price; 0: a trailing stop that is not active yet
+    best_seen: int = 0  # best price that a trailing stop has followed (13.1)
+    is_waiting_over: bool = False  # triggered or released: its entry gives an event
     triggered_by: int = 0  # the price that triggered it; 0 when its list released it
     sibling: Self | None = None  # the other order of an OCO (19.2)
-    parent: Self | None = None  # whose fill releases this one (19.7)
+    parent: Self | None = None  # the order whose fill releases this one (19.7)
     children: list[Self] = field(default_factory=list)
 
     @property
@@ -55,7 +55,7 @@ class Order:
 
     @property
     def is_waiting(self) -> bool:
-        """Outside the book: for a trigger, or for a list (12.1, 19.7)."""
+        """Whether the order waits outside the book for a trigger or its parent (12.1, 19.7)."""
         return self.where in (Where.WATCHING, Where.PENDING)
 
     @property
@@ -64,7 +64,7 @@ class Order:
 
     @property
     def age(self) -> tuple[int, int]:
-        """Smaller is older; orders of one command go by their ids."""
+        """The key of age: a smaller key is older; orders of one command are ranked by id."""
         return self.sequence, self.id
 
     def accepts(self, price: int) -> bool:
@@ -72,12 +72,12 @@ class Order:
         return price <= self.price if self.side == m.BUY else price >= self.price
 
     def is_own_of(self, other: Self) -> bool:
-        """9.1, 17.5: one account is always itself; accounts of one group count as one."""
+        """Tell whether both orders are of one account or one account group (9.1, 17.5)."""
         return self.account == other.account or (self.group != 0 and self.group == other.group)
 
 
 def order_of(place: m.Place, sequence: int) -> Order:
-    """Return the order that a command asks for."""
+    """Return the order that a command places."""
     terms = place.terms or m.Terms()
     return Order(
         id=place.order_id,

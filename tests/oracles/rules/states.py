@@ -1,4 +1,4 @@
-"""Market states and the way from one to another (10, 12.5, 20)."""
+"""Market states and changes between them (10, 12.5, 20)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -7,7 +7,7 @@ from tests.oracles.rules.market import GATHERING, STATE_CODES, Market
 
 
 def set_state(market: Market, command: m.SetState) -> None:
-    """10.4, 20.7, 22.7: closed stays; every other state may follow every other."""
+    """Change the state; closed is final, all others follow each other (10.4, 20.7, 22.7)."""
     if market.state == m.CLOSED and command.state != m.CLOSED:
         market.tell(m.CommandRefused(command.command_id, 0, codes.SYMBOL_CLOSED))
         return
@@ -16,7 +16,7 @@ def set_state(market: Market, command: m.SetState) -> None:
 
 
 def enter(market: Market, state: int) -> None:
-    """12.5, 20.7-20.10, 22.8: go into a state; what was gathered is uncrossed on the way."""
+    """Enter a state; gathered orders are uncrossed before (12.5, 20.7-20.10, 22.8)."""
     price = 0
     if state in (m.OPEN, m.POST_ONLY) and (market.gathered or market.state in GATHERING):
         price = uncross(market)
@@ -34,7 +34,7 @@ def enter(market: Market, state: int) -> None:
 
 
 def uncross(market: Market) -> int:
-    """20.8-20.10: trades and what lists make of them, the ends of market orders; then the price."""
+    """Uncross: trades and their lists, ends of market orders, then the price (20.8-20.10)."""
     is_told = market.state in GATHERING or auction.is_crossed(market)
     market.gathered = False
     found = auction.outcome(market)

@@ -1,4 +1,4 @@
-"""What ends or goes on at its time: orders, cancel-afters, interruptions (15, 18.4, 22.7)."""
+"""Due times: expiry of orders, cancel-afters, interruptions (15, 18.4, 22.7)."""
 
 from matching.engine import codes
 from matching.engine import messages as m
@@ -9,7 +9,7 @@ from tests.oracles.rules.market import Market
 
 
 def cancel_after(market: Market, command: m.CancelAfter) -> None:
-    """18.4-18.6: one cancel-after an account, and one an owner tag."""
+    """Set a cancel-after, one for each account and owner tag, or clear it (18.4-18.6)."""
     key = (command.account_id, command.owner_tag)
     market.cancel_after.pop(key, None)
     if command.due_ms:
@@ -18,7 +18,7 @@ def cancel_after(market: Market, command: m.CancelAfter) -> None:
 
 
 def expire(market: Market, command: m.Expire) -> None:
-    """15.1: one order whose time has come, or everything that is due."""
+    """Expire one order, or everything that is due (15.1)."""
     if command.order_id:
         expire_one(market, command)
         return
@@ -42,11 +42,11 @@ def expire(market: Market, command: m.Expire) -> None:
             by_price=False,
         )
     if opens:
-        states.enter(market, m.OPEN)  # without what has just ended
+        states.enter(market, m.OPEN)  # after the orders that have just ended
 
 
 def expire_one(market: Market, command: m.Expire) -> None:
-    """15.1: not before its time."""
+    """Expire one order, or refuse if it is not due (15.1)."""
     order = market.find(command.order_id)
     code = m.NOT_OPEN
     if order is not None:
@@ -59,7 +59,7 @@ def expire_one(market: Market, command: m.Expire) -> None:
 
 
 def next_phase(market: Market) -> bool:
-    """22.7: a limit state becomes a pause, then an auction, then open trading. True: it opens."""
+    """Go on from limit state to pause, auction and open trading; return whether it opens (22.7)."""
     band = market.band
     if market.phase == m.PHASE_NONE or market.phase_due_ms > market.now_ms:
         return False

@@ -1,4 +1,4 @@
-"""How an incoming order takes from the other side (2, 3, 4, 6, 9, 14, 17)."""
+"""Matching of an incoming order with the other side (2, 3, 4, 6, 9, 14, 17)."""
 
 import copy
 
@@ -10,12 +10,12 @@ from tests.oracles.rules.order import Order
 
 
 def take(market: Market, taker: Order) -> str:
-    """Trade with the front while the price accepts it; return why its rest may not stay, or ''.
+    """Trade with the front of the queue while the price allows; return why the rest ends, or ''.
 
     2.1-2.3, 3.1, 6.1, 6.3-6.5, 9.1-9.4, 17.9, 22.2, 22.9.
     """
     bound = bands.bound_of(market, taker)
-    lost_last = False  # whether prevention took the last of it, and not a trade
+    lost_last = False  # whether prevention, not a trade, took the last lots
     while taker.left or taker.is_by_quote:
         maker = market.front(taker)
         if taker.is_by_quote and taker.budget == 0 and lost_last:
@@ -28,7 +28,7 @@ def take(market: Market, taker: Order) -> str:
             return m.SELF_TRADE if lost_last else m.BUDGET_SPENT  # 6.4, 17.9
         lost_last = taker.is_own_of(maker) and taker.mode != m.STP_NONE  # 9.1, 9.4
         if not lost_last:
-            beyond = maker.price if price != maker.price else 0  # 22.9: where it stands
+            beyond = maker.price if price != maker.price else 0  # 22.9: the maker's own price
             trade(market, maker, taker, price, lots, beyond)
         elif _prevent(market, taker, maker, price, lots):
             return m.SELF_TRADE
@@ -38,25 +38,25 @@ def take(market: Market, taker: Order) -> str:
 
 
 def within(side: int, price: int, bound: int) -> bool:
-    """24.5: no fill goes through a limit."""
+    """Tell whether a price is within the bound (24.5)."""
     return price <= bound if side == m.BUY else price >= bound
 
 
 def _nothing_more(taker: Order, maker: Order | None) -> str:
-    """4.1, 6.2, 6.4, 6.5, 22.2, 22.9: why the rest of an order that may not rest ends."""
+    """Return why the taker's rest ends, or '' (4.1, 6.2, 6.4, 6.5, 22.2, 22.9)."""
     if not taker.is_market:
         return m.IOC_REST if taker.tif == m.IOC else ""
     if taker.is_by_quote and taker.budget == 0:
         return m.BUDGET_SPENT
     if maker is not None and taker.accepts(maker.price):
-        return BAND_REST  # only more distant prices are left within its bound
+        return BAND_REST  # its bound accepts the front, the band does not
     return m.MARKET_REST
 
 
 def trade(
     market: Market, maker: Order, taker: Order, price: int, lots: int, beyond: int = 0
 ) -> None:
-    """One match (2.3, 2.4). A filled order leaves; an iceberg shows its next part (14.2, 14.3)."""
+    """Trade one match (2.3, 2.4); an iceberg shows its next part (14.2, 14.3)."""
     maker.left -= lots
     maker.shown -= lots
     _spend(taker, price, lots)
@@ -85,7 +85,7 @@ def trade(
 
 
 def after_loss(market: Market, order: Order) -> None:
-    """An order in the book lost lots: it leaves, or shows its next part at the back (14.3)."""
+    """Remove a resting order without lots, or show an iceberg's next part at the back (14.3)."""
     if order.left == 0:
         market.remove(order)
     elif order.shown == 0:
@@ -102,7 +102,7 @@ def _spend(taker: Order, price: int, lots: int) -> None:
 
 
 def _prevent(market: Market, taker: Order, maker: Order, price: int, lots: int) -> bool:
-    """Two own orders meet (9.1, 17.1-17.4, 17.7, 17.8). True: the incoming order's rest ends."""
+    """Apply self-trade prevention; return if the taker ends (9.1, 17.1-17.4, 17.7, 17.8)."""
     mode = taker.mode
     if mode == m.STP_DECREMENT and maker.children:
         mode = m.STP_CANCEL_INCOMING  # 17.8
@@ -128,7 +128,7 @@ def _prevent(market: Market, taker: Order, maker: Order, price: int, lots: int) 
 
 
 def _decrement(market: Market, taker: Order, maker: Order, price: int, lots: int) -> bool:
-    """17.3: both lose the smaller quantity; the smaller ends. True: the incoming order ends."""
+    """Take the smaller quantity off both; return whether the incoming order ends (17.3)."""
     if maker.left == lots:
         market.cancel(maker, m.SELF_TRADE)
     else:
@@ -146,7 +146,7 @@ def _decrement(market: Market, taker: Order, maker: Order, price: int, lots: int
 
 
 def _shrink_maker(market: Market, maker: Order, lots: int) -> None:
-    """The larger one keeps its place; a part of an iceberg counts alone (17.3)."""
+    """Take lots off the maker, which keeps its place; of an iceberg only the shown part (17.3)."""
     before = maker.left
     maker.left -= lots
     maker.total -= lots
@@ -177,7 +177,7 @@ def tell_amended(
 
 
 def is_fillable(market: Market, order: Order) -> bool:
-    """4.2-4.4, 14.5, 17.6: try a fill-or-kill on a copy of the market, and look what is left."""
+    """Tell whether a fill-or-kill order fills, by trying it on a copy (4.2-4.4, 14.5, 17.6)."""
     trial, taker = copy.deepcopy((market, order))
     if taker.mode in (m.STP_CANCEL_BOTH, m.STP_DECREMENT):
         taker.mode = m.STP_CANCEL_INCOMING  # liquidity ends at the first own order

@@ -1,4 +1,4 @@
-"""Stops, take-profits and trailing stops: what they watch and what triggers them (12, 13)."""
+"""Stops, take-profits and trailing stops: the prices they watch, and their triggers (12, 13)."""
 
 from matching.engine import messages as m
 from tests.oracles.rules.market import Market, other
@@ -6,9 +6,9 @@ from tests.oracles.rules.order import Order, Where
 
 
 def watch(market: Market, order: Order, released_by: int | None = None) -> None:
-    """12.1, 12.6, 13.3, 19.9: wait outside the book from now on; what is reached triggers at once.
+    """Let an order watch from now on; a reached trigger acts at once (12.1, 12.6, 13.3, 19.9).
 
-    An order that a fill released sees that trade's price first, and nothing from before.
+    `released_by` is the price of the fill that released the order: the first price that it sees.
     """
     order.where = Where.WATCHING
     order.place, order.place_sequence = market.next_place(), market.sequence
@@ -24,7 +24,7 @@ def watch(market: Market, order: Order, released_by: int | None = None) -> None:
 
 
 def watched_price(market: Market, order: Order) -> int:
-    """12.5, 12.9, 20.5: return the price that may trigger the order now; 0 where there is none."""
+    """Return the price that may trigger the order now, 0 without one (12.5, 12.9, 20.5)."""
     if market.state != m.OPEN:
         return 0
     if order.terms.source == m.SOURCE_BEST:
@@ -33,7 +33,7 @@ def watched_price(market: Market, order: Order) -> int:
 
 
 def follow(order: Order, price: int) -> None:
-    """13.1-13.3: a trailing stop follows the price in the order's favour, never back."""
+    """Move a trailing stop with a price in the order's favour, never back (13.1-13.3)."""
     terms = order.terms
     if terms.trigger != m.TRIGGER_TRAILING:
         return
@@ -45,12 +45,12 @@ def follow(order: Order, price: int) -> None:
     if not order.best_seen or (price > order.best_seen if is_sell else price < order.best_seen):
         order.best_seen = price
         distance = terms.trail_ticks or max(1, price * terms.trail_ppm // 1_000_000)
-        # No price reaches a stop of 0: the distance is more than the price.
+        # A distance above the price gives a stop of 0, which no price reaches.
         order.stop = max(0, price - distance) if is_sell else price + distance
 
 
 def is_reached(order: Order, price: int) -> bool:
-    """12.2, 12.3, 13.4: tell whether this price triggers the order."""
+    """Tell whether this price triggers the order (12.2, 12.3, 13.4)."""
     if order.terms.trigger == m.TRIGGER_TRAILING and not order.best_seen:
         return False
     is_take = order.terms.trigger == m.TRIGGER_TAKE
@@ -59,14 +59,14 @@ def is_reached(order: Order, price: int) -> bool:
 
 
 def trigger(market: Market, order: Order, price: int) -> None:
-    """12.8: the order is triggered once, and comes in behind those that were triggered before."""
+    """Trigger an order; it enters after the orders triggered before it (12.8)."""
     order.where = Where.COMING
     order.is_waiting_over, order.triggered_by = True, price
     market.coming.append(order)
 
 
 def travelled_bound(order: Order) -> int:
-    """13.7: the bound of a trailing market order goes with its stop price, never to the worse."""
+    """Return the bound of an order; a trailing one's moves with its stop, never to worse (13.7)."""
     share = order.terms.bound_ppm
     if not (order.is_market and share and order.terms.trigger == m.TRIGGER_TRAILING):
         return order.price
@@ -76,13 +76,13 @@ def travelled_bound(order: Order) -> int:
 
 
 def wake_by_last(market: Market, price: int) -> None:
-    """12.2, 20.5: a trade's price, while the symbol is open."""
+    """Show a trade's price to the orders that watch it, while the symbol is open (12.2, 20.5)."""
     if market.state == m.OPEN:
         wake_by_price(market, price, watching(market, m.SOURCE_LAST, (m.BUY, m.SELL)))
 
 
 def wake_by_best(market: Market) -> None:
-    """12.9, 12.13: what the best buy triggers, then what the best sell triggers."""
+    """Show the best bid, then the best ask, to the orders that watch them (12.9, 12.13)."""
     for side in (m.BUY, m.SELL):
         price = market.best(side)
         if price and market.state == m.OPEN:
@@ -99,7 +99,7 @@ def watching(market: Market, source: int, sides: tuple[int, ...]) -> list[Order]
 
 
 def wake_by_price(market: Market, price: int, orders: list[Order]) -> None:
-    """12.7: show one price to those that watch it; trigger the farthest first, then the older."""
+    """Show a price to these orders; trigger the farthest stop first, then the older (12.7)."""
     for order in orders:
         follow(order, price)
     reached = [order for order in orders if is_reached(order, price)]
