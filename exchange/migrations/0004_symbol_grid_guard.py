@@ -1,4 +1,4 @@
-"""Triggers that refuse a change of a symbol's grid while orders or trades depend on it.
+"""Triggers that refuse changes of a grid or a scale while orders, trades or balances depend on it.
 
 Orders, reservations and the engine keep prices and quantities as whole ticks and lots. A change
 of the grid would give all of them another meaning. It is possible only while the symbol is halted,
