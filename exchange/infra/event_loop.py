@@ -105,7 +105,7 @@ async def tasks_end(*tasks: "asyncio.Task[Any]") -> None:
 class Threads(Generic[A, R]):
     """Threads that call `work` with the arguments of an event loop. `work` never raises.
 
-    Where a `share` is given, owners take turns, and each has at most so many of the threads.
+    With a `share`, owners of calls take turns, and each has at most so many threads at work.
     The standard executor takes several times as long, through two futures and their locks.
     """
 
@@ -142,8 +142,8 @@ class Threads(Generic[A, R]):
         """Return the result of `work`.
 
         Raises server.busy when too many calls wait already, or when this call gives way to an owner
-        with fewer. Raises TimeoutError when there is no result after `answer_s`: a call that has
-        not begun by then never does.
+        with fewer calls. Raises TimeoutError when there is no result after `answer_s`: a call that
+        has not begun by then never does.
         """
         if self.busy >= self.waiting_max and not self._make_room(owner):
             raise DomainError(Code.SERVER_BUSY)
@@ -157,13 +157,13 @@ class Threads(Generic[A, R]):
             self._gauge.set(self.busy)
 
     def _make_room(self, owner: str) -> bool:
-        """Whether another owner, of whom more is waiting, has given up a place."""
+        """Return whether a call of an owner with more waiting calls was given up."""
         given_up = None if self._fair is None else self._fair.give_way(owner)
         if given_up is None:
             return False
         self._end()
         _, _, future = given_up
-        if not future.done():  # nobody may wait for it any more
+        if not future.done():  # its waiter may have given up
             future.set_exception(DomainError(Code.SERVER_BUSY))
         return True
 

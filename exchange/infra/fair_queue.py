@@ -1,7 +1,7 @@
-"""A queue whose owners take turns, so that whoever puts in much waits for himself alone.
+"""A queue whose owners take turns, so that an owner's many items delay only that owner.
 
-Threads take items out (exchange/infra/event_loop.py). Each owner has at most a share of them at
-work; a thread that is free takes the oldest item of the owner whose turn it is (round-robin).
+Threads take items out (exchange/infra/event_loop.py). Each owner has at most a share of the threads
+at work; a free thread takes the oldest item of the owner whose turn it is (round-robin).
 """
 
 import threading
@@ -12,42 +12,42 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class FairQueue(Generic[T]):
-    """Tuples that begin with their owner; `share`: the most of one owner's that are at work."""
+    """A queue of tuples that begin with their owner; `share` bounds an owner's items at work."""
 
     def __init__(self, share: int) -> None:
         self._share = share
         self._changed = threading.Condition(threading.Lock())
         self._waiting: dict[str, deque[T]] = {}
         self._at_work: Counter[str] = Counter()
-        # Owners of whom an item waits and may begin, each once, the next one first.
+        # Owners with an item that waits and may begin, each once, the next owner first.
         self._turns: deque[str] = deque()
 
     def put(self, item: T) -> None:
-        """Add an item behind those of its owner."""
+        """Add an item behind its owner's other items."""
         owner = item[0]
         with self._changed:
-            theirs = self._waiting.setdefault(owner, deque())
-            theirs.append(item)
-            if len(theirs) == 1:
+            items = self._waiting.setdefault(owner, deque())
+            items.append(item)
+            if len(items) == 1:
                 self._turn_give(owner)
 
     def get(self) -> T:
-        """Wait for an item that may begin, and return it. `ended` has to follow."""
+        """Wait for an item that may begin; return it. The caller calls `ended` after its work."""
         with self._changed:
             while not self._turns:
                 self._changed.wait()
             owner = self._turns.popleft()
-            theirs = self._waiting[owner]
-            item = theirs.popleft()
+            items = self._waiting[owner]
+            item = items.popleft()
             self._at_work[owner] += 1
-            if theirs:
+            if items:
                 self._turn_give(owner)
             else:
                 del self._waiting[owner]
             return item
 
     def ended(self, owner: str) -> None:
-        """Tell that an item of this owner is no longer at work."""
+        """Note that an item of this owner is no longer at work."""
         with self._changed:
             was_held = self._at_work[owner] == self._share
             self._at_work[owner] -= 1
@@ -57,12 +57,12 @@ class FairQueue(Generic[T]):
                 self._turn_give(owner)
 
     def give_way(self, owner: str) -> T | None:
-        """Take out the newest item of the owner of whom most wait, or None.
+        """Remove and return the newest item of the owner with the most waiting items.
 
-        None: this owner would have as many as anybody, once its next item waits too.
+        None where `owner`, with its next item, would then have more.
         """
         with self._changed:
-            most = max(self._waiting, key=lambda one: len(self._waiting[one]), default=owner)
+            most = max(self._waiting, key=lambda name: len(self._waiting[name]), default=owner)
             left = len(self._waiting.get(most, ())) - 1
             if left < len(self._waiting.get(owner, ())) + 1:
                 return None

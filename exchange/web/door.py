@@ -40,7 +40,7 @@ from exchange.web.static_files import StaticFiles
 
 API_PREFIX: Final = "/api/"
 REQUESTS_MAX: Final = 1_024  # handed over and not answered: in threads, or waiting for one
-# One network has at most all threads but one in so many; the networks that wait take turns.
+# One in so many threads is kept from any single network; the networks that wait take turns.
 OTHERS_SHARE: Final = 4
 # Attempts to sign in have threads of their own, so that they cannot take those of other requests.
 # These are more than may wait for a hash (exchange/signin/hashing.py), so that some can refuse.
@@ -122,7 +122,7 @@ class Door:
         threads = self.sign_ins if signs_in else self.threads
         try:
             return await threads.call((environ, body), network_of(environ_address(environ)))
-        except DomainError:  # too many are waiting
+        except DomainError:  # too many requests wait
             if signs_in:
                 return _sign_in_later()
             raise

@@ -1,8 +1,8 @@
-"""Static files on the event loop: known at start, answered by name, read by the server.
+"""Static files on the event loop: known at start, answered by path, read by the server.
 
-No thread is taken and nothing is read here. Middlewares and headers are those of the way through a
-thread, which answers parts of files, and all files where the list may change while the process runs
-(`WHITENOISE_AUTOREFRESH`); tests send the same requests both ways.
+An answer takes no thread and reads no file here. It passes the same middlewares as in a thread.
+Threads answer parts of files, and all files where the list may change while the process runs
+(`WHITENOISE_AUTOREFRESH`). Tests send the same requests both ways.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ _READS: Final = ("GET", "HEAD")
 
 
 class StaticFiles:
-    """Answers GET and HEAD of whole static files."""
+    """Answers GET and HEAD requests of whole static files."""
 
     def __init__(self) -> None:
         self._files = WhiteNoiseMiddleware(lambda request: HttpResponse()).files
@@ -31,7 +31,7 @@ class StaticFiles:
         self._outermost = RequestIdMiddleware(HostMiddleware(PrometheusBeforeMiddleware(secured)))
 
     def has(self, environ: Environ) -> bool:
-        """Whether `answer` takes this request."""
+        """Return whether `answer` takes this request."""
         return (
             environ["PATH_INFO"] in self._files
             and environ["REQUEST_METHOD"] in _READS
@@ -39,7 +39,7 @@ class StaticFiles:
         )
 
     def answer(self, environ: Environ) -> Messages:
-        """Return the answer: its head, and the file's name where the content is asked for."""
+        """Return the answer: its head, and the path of the file for a GET."""
         body_put(environ, b"")
         response = self._outermost(WSGIRequest(environ))
         assert isinstance(response, HttpResponse)
@@ -52,7 +52,7 @@ class StaticFiles:
         return answer_bare(response.status_code, response.headers.items(), body)
 
     def _head(self, request: HttpRequest) -> HttpResponseBase:
-        """Return what WhiteNoise answers, without opening the file."""
+        """Return the status and headers of WhiteNoise, without opening the file."""
         found = self._files[request.path_info].get_response("HEAD", request.META)
         response = HttpResponse(status=int(found.status))
         del response["Content-Type"]

@@ -173,7 +173,7 @@ def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> M
 
 
 def answer_bare(status: int, headers: Iterable[tuple[str, str]], body: bytes | Path) -> Messages:
-    """An answer with these headers alone; a path stands for a file, which the server reads."""
+    """Return an answer with only these headers; a path stands for a file that the server reads."""
     if isinstance(body, bytes):
         last: Message = {"type": "http.response.body", "body": body}
     else:
