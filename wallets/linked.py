@@ -26,6 +26,7 @@ reservation = required + extra.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 
 from exchange.domain.units import SymbolUnits
 from wallets.reservations import OrderReservation, SettlementChanges
@@ -33,22 +34,18 @@ from wallets.reservations import OrderReservation, SettlementChanges
 POOL_SIZE = 2
 
 
+@dataclass(slots=True, eq=False)
 class Links:
     """The pools and the funded orders among the reservations of one batch."""
 
-    __slots__ = ("_changes", "_pools", "_units", "funded")
+    reservations: InitVar[Iterable[OrderReservation]]
+    _units: Mapping[int, SymbolUnits]
+    _changes: SettlementChanges
+    _pools: dict[int, list[OrderReservation]] = field(default_factory=dict, init=False)
+    # By the order that pays for them.
+    funded: dict[int, list[OrderReservation]] = field(default_factory=dict, init=False)
 
-    def __init__(
-        self,
-        reservations: Iterable[OrderReservation],
-        units: Mapping[int, SymbolUnits],
-        changes: SettlementChanges,
-    ) -> None:
-        self._units = units
-        self._changes = changes
-        self._pools: dict[int, list[OrderReservation]] = {}
-        # By the order that pays for them.
-        self.funded: dict[int, list[OrderReservation]] = {}
+    def __post_init__(self, reservations: Iterable[OrderReservation]) -> None:
         for one in reservations:
             if one.left_lots is None:
                 continue

@@ -4,11 +4,14 @@ Atoms in, changes out; nothing is ever clamped. A reservation that would go belo
 crashes here, before anything is written.
 """
 
+from dataclasses import dataclass, field
+
 from exchange.domain.units import SymbolUnits
 from wallets.fees import reservation_atoms
 from wallets.postings import BalanceChange, BalanceKey, Posting
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class OrderReservation:
     """The reservation of one live order, in atoms of the asset it pays with, and its terms.
 
@@ -19,60 +22,28 @@ class OrderReservation:
     - of an order that got other terms while an amend of it was on its way (wallets/linked.py).
     """
 
-    __slots__ = (
-        "account_id",
-        "accrued",
-        "asset_id",
-        "atoms",
-        "funded_by",
-        "has_ended",
-        "left_lots",
-        "maker_fee_ppm",
-        "order_id",
-        "pending_amend_id",
-        "pool_id",
-        "price_ticks",
-        "side",
-        "symbol_id",
-        "taker_fee_ppm",
-        "was_plain",
-    )
+    order_id: int
+    account_id: int
+    asset_id: int
+    symbol_id: int
+    side: int
+    price_ticks: int
+    atoms: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    accrued: int = 0
+    pending_amend_id: int | None = None
+    pool_id: int | None = None
+    funded_by: int | None = None
+    left_lots: int | None = None
+    was_plain: bool = field(init=False)
+    has_ended: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        *,
-        order_id: int,
-        account_id: int,
-        asset_id: int,
-        symbol_id: int,
-        side: int,
-        price_ticks: int,
-        atoms: int,
-        maker_fee_ppm: int,
-        taker_fee_ppm: int,
-        accrued: int = 0,
-        pending_amend_id: int | None = None,
-        pool_id: int | None = None,
-        funded_by: int | None = None,
-        left_lots: int | None = None,
-    ) -> None:
-        self.order_id = order_id
-        self.account_id = account_id
-        self.asset_id = asset_id
-        self.symbol_id = symbol_id
-        self.side = side
-        self.price_ticks = price_ticks
-        self.atoms = atoms
-        self.maker_fee_ppm = maker_fee_ppm
-        self.taker_fee_ppm = taker_fee_ppm
-        self.accrued = accrued
-        self.pending_amend_id = pending_amend_id
-        self.pool_id = pool_id
-        self.funded_by = funded_by
-        self.left_lots = left_lots
-        self.was_plain = left_lots is None
-        self.has_ended = False
-        assert left_lots is not None or (pool_id is None and funded_by is None), order_id
+    def __post_init__(self) -> None:
+        self.was_plain = self.left_lots is None
+        assert not self.was_plain or (self.pool_id is None and self.funded_by is None), (
+            self.order_id
+        )
 
     @property
     def is_plain(self) -> bool:
@@ -86,15 +57,13 @@ class OrderReservation:
         )
 
 
+@dataclass(slots=True, eq=False)
 class SettlementChanges:
     """The changes of one batch: journals to post, reservations to rewrite, balances to add to."""
 
-    __slots__ = ("_balances", "changed", "journals")
-
-    def __init__(self) -> None:
-        self.journals: list[tuple[int, list[Posting]]] = []
-        self.changed: dict[int, OrderReservation] = {}
-        self._balances: dict[BalanceKey, list[int]] = {}
+    journals: list[tuple[int, list[Posting]]] = field(default_factory=list)
+    changed: dict[int, OrderReservation] = field(default_factory=dict)
+    _balances: dict[BalanceKey, list[int]] = field(default_factory=dict, init=False)
 
     def post(self, journal_id: int, postings: list[Posting]) -> None:
         """Add a journal; its postings reach the balances as available funds."""

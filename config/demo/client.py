@@ -158,14 +158,12 @@ class Signer:
         return stamp_ms, signature
 
 
+@dataclass(slots=True, eq=False)
 class ResponseParser:
     """Turn received bytes into answers, in order; holds at most one answer's bytes (bounded)."""
 
-    __slots__ = ("_buffer", "body_bytes_max")
-
-    def __init__(self, body_bytes_max: int = BODY_BYTES_MAX) -> None:
-        self._buffer = b""
-        self.body_bytes_max = body_bytes_max
+    body_bytes_max: int = BODY_BYTES_MAX
+    _buffer: bytes = field(default=b"", init=False)
 
     @property
     def is_empty(self) -> bool:

@@ -5,6 +5,7 @@ the WebSocket process forwards the bytes as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -34,6 +35,7 @@ TEXTS_KEPT: Final = 16_384
 
 Frame = tuple[str, bytes]
 Level = tuple[int, int]  # price ticks, quantity lots
+Scaled = tuple[int, int, int]  # a decimal step: integer, divisor, digits of the divisor
 # Best bid, best ask and last price in ticks, the depth channel's sequence, the band's reference in
 # ticks; 0 where there is none.
 TopOfBook = tuple[int, int, int, int, int]
@@ -59,15 +61,20 @@ _msgpack: Final = msgspec.msgpack.Encoder()
 _frames_decoder: Final = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
 
 
+@dataclass(slots=True, eq=False)
 class SymbolText:
     """Formats a symbol's ticks, lots and quote sums as decimals, fast: for thousands of levels.
 
     Exact, because ticks and lots are whole multiples of a power of ten.
     """
 
-    __slots__ = ("_lot", "_quote", "_tick", "code")
+    units: InitVar[SymbolUnits]
+    code: str = field(init=False)
+    _tick: Scaled = field(init=False)
+    _lot: Scaled = field(init=False)
+    _quote: Scaled = field(init=False)
 
-    def __init__(self, units: SymbolUnits) -> None:
+    def __post_init__(self, units: SymbolUnits) -> None:
         self.code = units.code
         self._tick = _scaled(units.tick)
         self._lot = _scaled(units.lot)
@@ -289,7 +296,7 @@ class Publisher:
         return bool(self._client.set(key, b"1", nx=True, px=SETTLE_FLAG_LIFE_MS))
 
 
-def _scaled(step: Decimal) -> tuple[int, int, int]:
+def _scaled(step: Decimal) -> Scaled:
     """Return a decimal step as (integer, divisor, digits of the divisor): 0.05 -> (5, 100, 2)."""
     step = step.normalize()
     exponent = step.as_tuple().exponent
@@ -299,7 +306,7 @@ def _scaled(step: Decimal) -> tuple[int, int, int]:
 
 
 @lru_cache(TEXTS_KEPT)
-def _text(count: int, step: tuple[int, int, int]) -> str:
+def _text(count: int, step: Scaled) -> str:
     factor, unit, digits = step
     whole, part = divmod(count * factor, unit)
     if not part:

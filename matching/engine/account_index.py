@@ -5,12 +5,14 @@ index costs a tenth of the time of each resting order, so a book that never need
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from matching.engine.resting import RestingOrder
 from matching.engine.segmented import SEGMENTS
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class AccountIndex:
     """Orders by account: an account's only order, or a dict of its orders by id.
 
@@ -18,10 +20,11 @@ class AccountIndex:
     Accounts are spread over many small dicts (matching/engine/segmented.py).
     """
 
-    __slots__ = ("segments",)
+    orders: InitVar[Iterable[RestingOrder]]
+    segments: tuple[dict[int, Any], ...] = field(init=False)
 
-    def __init__(self, orders: Iterable[RestingOrder]) -> None:
-        self.segments: tuple[dict[int, Any], ...] = tuple({} for _ in range(SEGMENTS))
+    def __post_init__(self, orders: Iterable[RestingOrder]) -> None:
+        self.segments = tuple({} for _ in range(SEGMENTS))
         for order in orders:
             self.add(order)
 

@@ -5,6 +5,7 @@ nothing for it. Advanced state is kept and hashed even after all of its parts ar
 """
 
 from collections import deque
+from dataclasses import dataclass, field
 
 from matching.engine.components import ASK, BID, DOWN, LAST, UP, Ranked, RankedId
 from matching.engine.components import NO_TERMS as NO_TERMS
@@ -19,72 +20,50 @@ from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
 from matching.engine.set_hash import SetHash
 
 
+def _no_triggers() -> dict[tuple[int, int], Ranked]:
+    return {
+        (source, direction): Ranked() for source in (LAST, BID, ASK) for direction in (UP, DOWN)
+    }
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class AdvancedState:
     """The state of a symbol beyond its book; modules named after its parts change them."""
 
-    __slots__ = (
-        "at_open",
-        "band",
-        "cancel_after",
-        "cancels",
-        "edges",
-        "expiries",
-        "expiry_of",
-        "features",
-        "is_last_fresh",
-        "kept_hash",
-        "last_ticks",
-        "limits",
-        "list_of",
-        "now_ms",
-        "samples",
-        "sequence",
-        "set_hash",
-        "sum_ticks",
-        "sum_trades",
-        "trailing",
-        "trailing_live",
-        "triggered",
-        "triggered_live",
-        "triggers",
-        "uncross",
-        "waiting",
-        "waiting_by_account",
+    sequence: int = 0  # of the last command that was no Continue
+    now_ms: int = 0  # the latest time of such a command
+    last_ticks: int = 0  # price of the last trade, 0 before the first
+    is_last_fresh: bool = False  # whether `last_ticks` is of the present open trading
+    waiting: dict[int, Waiting] = field(default_factory=dict)
+    waiting_by_account: dict[int, dict[int, Waiting]] = field(default_factory=dict)
+    # By source and direction.
+    triggers: dict[tuple[int, int], Ranked] = field(default_factory=_no_triggers)
+    trailing: dict[int, dict[int, Waiting]] = field(
+        default_factory=lambda: {LAST: {}, BID: {}, ASK: {}}
     )
-
-    def __init__(self) -> None:
-        self.sequence = 0  # of the last command that was no Continue
-        self.now_ms = 0  # the latest time of such a command
-        self.last_ticks = 0  # price of the last trade, 0 before the first
-        self.is_last_fresh = False  # whether `last_ticks` is of the present open trading
-        self.waiting: dict[int, Waiting] = {}
-        self.waiting_by_account: dict[int, dict[int, Waiting]] = {}
-        # By source and direction.
-        self.triggers: dict[tuple[int, int], Ranked] = {
-            (source, direction): Ranked() for source in (LAST, BID, ASK) for direction in (UP, DOWN)
-        }
-        self.trailing: dict[int, dict[int, Waiting]] = {LAST: {}, BID: {}, ASK: {}}
-        self.trailing_live = 0  # trailing stops in any stage of waiting
-        self.triggered: deque[Waiting] = deque()
-        self.triggered_live = 0  # entries of `triggered` that have not ended meanwhile
-        self.cancels: deque[tuple[int, str]] = deque()  # (order id, code)
-        self.expiries = Ranked()  # by time; the priority of an entry is always 0
-        self.expiry_of: dict[int, int] = {}
-        self.cancel_after: dict[tuple[int, int], int] = {}  # (account, owner tag) -> due
-        self.list_of: dict[int, LinkedOrders] = {}
-        self.at_open: set[int] = set()  # market orders that end with the auction
-        self.limits: dict[int, tuple[int, int]] = {}
-        self.features: set[int] = set()
-        self.band: Band | None = None
-        self.samples: deque[list[int]] = deque()  # [bucket, sum of prices, trades]
-        self.sum_ticks = 0  # of the samples
-        self.sum_trades = 0
-        self.uncross: Uncross | None = None
-        # matching/state/hash.py keeps the hash after the last command, and `set_hash`, the sum
-        # behind it; both None until needed. Each change of a summed part calls `noted`.
-        self.kept_hash: str | None = None
-        self.edges: tuple[int, int, int, int] | None = None  # kept by bands.edges
-        self.set_hash: SetHash | None = None
+    trailing_live: int = 0  # trailing stops in any stage of waiting
+    triggered: deque[Waiting] = field(default_factory=deque)
+    triggered_live: int = 0  # entries of `triggered` that have not ended meanwhile
+    cancels: deque[tuple[int, str]] = field(default_factory=deque)  # (order id, code)
+    expiries: Ranked = field(default_factory=Ranked)  # by time; an entry's priority is always 0
+    expiry_of: dict[int, int] = field(default_factory=dict)
+    # (account, owner tag) -> due
+    cancel_after: dict[tuple[int, int], int] = field(default_factory=dict)
+    list_of: dict[int, LinkedOrders] = field(default_factory=dict)
+    at_open: set[int] = field(default_factory=set)  # market orders that end with the auction
+    limits: dict[int, tuple[int, int]] = field(default_factory=dict)
+    features: set[int] = field(default_factory=set)
+    band: Band | None = None
+    # [bucket, sum of prices, trades]
+    samples: deque[list[int]] = field(default_factory=deque)
+    sum_ticks: int = 0  # of the samples
+    sum_trades: int = 0
+    uncross: Uncross | None = None
+    # matching/state/hash.py keeps the hash after the last command, and `set_hash`, the sum
+    # behind it; both None until needed. Each change of a summed part calls `noted`.
+    kept_hash: str | None = None
+    edges: tuple[int, int, int, int] | None = None  # kept by bands.edges
+    set_hash: SetHash | None = None
 
     def noted(self, kind: str, key: object, value: object | None) -> None:
         """Update the hash for a cancel-after, limit, list or auction order; value None: removed."""

@@ -6,6 +6,7 @@ the best sell. So prevented matches are found before the price. The book is not 
 """
 
 from collections import deque
+from dataclasses import dataclass
 
 from matching.engine.book import Book
 from matching.engine.execution import is_same_owner
@@ -63,15 +64,13 @@ def _pair(bids: "_Side", asks: "_Side") -> None:
             ask = ask if ask.shown_lots else asks.after_part(ask)
 
 
+@dataclass(slots=True, eq=False)
 class _Turn:
     """An order in the auction's queue, with the lots that it still shows and hides."""
 
-    __slots__ = ("hidden_lots", "order", "shown_lots")
-
-    def __init__(self, order: RestingOrder) -> None:
-        self.order = order
-        self.shown_lots = order.left_lots
-        self.hidden_lots = order.hidden_lots
+    order: RestingOrder
+    shown_lots: int
+    hidden_lots: int
 
 
 def _younger_own(bid: _Turn, ask: _Turn) -> _Turn | None:
@@ -104,7 +103,7 @@ class _Side:
             level = next(self._to_come, None)
             if level is None:
                 return None
-            self._queue.extend(map(_Turn, level))
+            self._queue.extend(_Turn(order, order.left_lots, order.hidden_lots) for order in level)
         return self._queue.popleft()
 
     def after_part(self, turn: _Turn) -> _Turn | None:

@@ -10,6 +10,7 @@ waits for the cycle collector, which a worker may switch off (see matching/READM
 """
 
 from bisect import bisect_left, insort
+from dataclasses import dataclass, field
 
 from matching.engine.account_index import AccountIndex
 from matching.engine.advanced import AdvancedState
@@ -19,34 +20,25 @@ from matching.engine.segmented import SINGLE_DICT_MAX, SegmentedDict
 from matching.engine.versions import RULES_MENDED, RULES_NOW
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Book:
     """Resting orders of one symbol by id, in price-time order, and by account once needed."""
 
-    __slots__ = (
-        "accounts",
-        "advanced",
-        "asks",
-        "bids",
-        "orders",
-        "rules",
-        "sides",
-        "state",
-        "symbol_id",
-    )
+    symbol_id: int
+    state: int = OPEN
+    rules: int = RULES_NOW  # the engine sets an older version to replay old journal rows
+    # Orders by id. A plain dict up to SINGLE_DICT_MAX: see matching/engine/segmented.py.
+    orders: dict[int, RestingOrder] | SegmentedDict[RestingOrder] = field(default_factory=dict)
+    # None until a command needs advanced state (matching/engine/advanced.py).
+    advanced: AdvancedState | None = None
+    # None until the first call of `by_account`; up to date from then on.
+    accounts: AccountIndex | None = None
+    bids: BookSide = field(default_factory=lambda: BookSide(1))
+    asks: BookSide = field(default_factory=lambda: BookSide(-1))
+    # Indexed by an order's side: (the side where it rests, the side that it trades against).
+    sides: tuple[tuple[BookSide, BookSide], ...] = field(init=False)
 
-    def __init__(self, symbol_id: int) -> None:
-        self.symbol_id = symbol_id
-        self.state: int = OPEN
-        self.rules = RULES_NOW  # the engine sets an older version to replay old journal rows
-        # Orders by id. A plain dict up to SINGLE_DICT_MAX: see matching/engine/segmented.py.
-        self.orders: dict[int, RestingOrder] | SegmentedDict[RestingOrder] = {}
-        # None until a command needs advanced state (matching/engine/advanced.py).
-        self.advanced: AdvancedState | None = None
-        # None until the first call of `by_account`; up to date from then on.
-        self.accounts: AccountIndex | None = None
-        self.bids = BookSide(1)
-        self.asks = BookSide(-1)
-        # Indexed by an order's side: (the side where it rests, the side that it trades against).
+    def __post_init__(self) -> None:
         self.sides = ((self.bids, self.asks), (self.asks, self.bids))
 
     def best_bid(self) -> int | None:

@@ -1,6 +1,7 @@
 """Parts of advanced state: waiting orders, sorted triggers, linked orders, a band, an auction."""
 
 from bisect import bisect_left, insort
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
@@ -95,13 +96,11 @@ class Waiting(Struct, gc=False, eq=False):
         )
 
 
+@dataclass(slots=True, eq=False)
 class Ranked:
     """Order ids sorted by rank, then priority; the first entries are removed in one slice."""
 
-    __slots__ = ("entries",)
-
-    def __init__(self) -> None:
-        self.entries: list[RankedId] = []
+    entries: list[RankedId] = field(default_factory=list)
 
     def add(self, rank: int, priority: int, order_id: int) -> None:
         """Insert an entry at its place."""

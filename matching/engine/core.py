@@ -9,6 +9,7 @@ discard the engine and restore it.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, get_args
 
@@ -67,15 +68,13 @@ from matching.engine.versions import RULES_FIRST, RULES_MENDED, RULES_NOW
 CANCELS_AT_ONCE_MAX: Final = 2_000
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Engine:
     """The books of one partition and the sequence of the last command applied to them."""
 
-    __slots__ = ("books", "rules", "sequence")
-
-    def __init__(self) -> None:
-        self.sequence = 0
-        self.rules = RULES_NOW
-        self.books: dict[int, Book] = {}
+    sequence: int = 0
+    rules: int = RULES_NOW
+    books: dict[int, Book] = field(default_factory=dict)
 
     def apply(self, command: Command) -> list[Event]:
         """Apply one command and return its events in order.

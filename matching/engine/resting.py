@@ -5,6 +5,7 @@ they share a file; the book itself is matching/engine/book.py.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 
@@ -77,12 +78,10 @@ for _linked in (RestingOrder, Level):
     type.__setattr__(_linked, "__delattr__", object.__delattr__)
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class BookSide:
     """The levels of one side. A level's key is `price * sign`; the greatest key is the best."""
 
-    __slots__ = ("keys", "levels", "sign")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.levels: dict[int, Level] = {}
+    sign: int
+    keys: list[int] = field(default_factory=list)
+    levels: dict[int, Level] = field(default_factory=dict)

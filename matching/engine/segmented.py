@@ -6,6 +6,7 @@ look-up costs a tenth of a microsecond more.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping, ValuesView
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final, Generic, TypeVar, overload
 
@@ -18,14 +19,14 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class SegmentedDict(MutableMapping[int, V], Generic[V]):
     """A mutable mapping with integer keys, used like a dict; iteration order has no meaning."""
 
-    __slots__ = ("_count", "segments")
-
-    def __init__(self) -> None:
-        self.segments: tuple[dict[int, V], ...] = tuple({} for _ in range(SEGMENTS))
-        self._count = 0
+    segments: tuple[dict[int, V], ...] = field(
+        default_factory=lambda: tuple({} for _ in range(SEGMENTS))
+    )
+    _count: int = 0
 
     @classmethod
     def of(cls, values: Mapping[int, V]) -> "SegmentedDict[V]":

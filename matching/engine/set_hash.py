@@ -1,5 +1,6 @@
 """A hash of a set of values that is kept up to date value by value."""
 
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
@@ -12,6 +13,7 @@ def contribution(text: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=HASH_BYTES).digest())
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class SetHash:
     """The sum of the hashes of values; the order in which values are put does not matter.
 
@@ -19,11 +21,8 @@ class SetHash:
     finds the old value of its kind; it is not hashed, so the value must contain its own identity.
     """
 
-    __slots__ = ("_contributions", "total")
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._contributions: dict[tuple[str, object], int] = {}
+    total: int = 0
+    _contributions: dict[tuple[str, object], int] = field(default_factory=dict)
 
     def put(self, kind: str, key: object, value: object | None) -> None:
         """Set the value of a key; None removes it."""

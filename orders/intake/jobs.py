@@ -8,7 +8,7 @@ import _thread
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -51,24 +51,26 @@ class AcceptedList:
 Outcome = Accepted | AcceptedList | Replayed | Exception
 
 
+def _lock_held() -> _thread.LockType:
+    lock = _thread.allocate_lock()
+    lock.acquire()
+    return lock
+
+
+@dataclass(slots=True, eq=False)
 class Job:
     """Base of all jobs: the outcome, the thread or loop that waits for it, and the deadline."""
 
-    __slots__ = (
-        "_done", "command_id", "deferrals", "expires_at", "future", "outcome", "settled_at",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.outcome: Outcome | None = None
-        # By partition, the sequence to settle before a refusal is final (intake/deferred).
-        self.settled_at: Mapping[int, int] | None = None
-        self.command_id = 0
-        self.deferrals = 0
-        self.expires_at = 0.0
-        self.future: asyncio.Future[Outcome] | None = None  # None unless an event loop waits
-        # A bare lock as a one-shot event: a tenth of the cost of threading.Event.
-        self._done = _thread.allocate_lock()
-        self._done.acquire()
+    outcome: Outcome | None = field(default=None, init=False)
+    # By partition, the sequence to settle before a refusal is final (intake/deferred).
+    settled_at: Mapping[int, int] | None = field(default=None, init=False)
+    command_id: int = field(default=0, init=False)
+    deferrals: int = field(default=0, init=False)
+    expires_at: float = field(default=0.0, init=False)
+    # None unless an event loop waits.
+    future: asyncio.Future[Outcome] | None = field(default=None, init=False)
+    # A bare lock as a one-shot event: a tenth of the cost of threading.Event.
+    _done: _thread.LockType = field(default_factory=_lock_held, init=False)
 
     def resolve(self) -> None:
         """Wake the waiting thread; `outcome` must be set and will not change."""
@@ -84,59 +86,36 @@ class Job:
         return bool(self.expires_at) and time.monotonic() > self.expires_at
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class PlaceJob(Job):
     """Enter an order, with its draft, its fixed fee rates and its reservation.
 
     `group_id` is the user's account group and `owner_tag` the API key, 0 for none.
     """
 
-    __slots__ = (
-        "account_id",
-        "draft",
-        "fingerprint",
-        "group_id",
-        "maker_fee_ppm",
-        "open_orders_max",
-        "owner_tag",
-        "reservation_atoms",
-        "reserved_asset_id",
-        "reserved_scale",
-        "rules",
-        "taker_fee_ppm",
-    )
+    account_id: int
+    draft: OrderDraft
+    rules: SymbolRules
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    fingerprint: str
+    open_orders_max: int = 0
+    group_id: int = 0
+    owner_tag: int = 0
+    reserved_asset_id: int = field(init=False)
+    reserved_scale: int = field(init=False)
+    reservation_atoms: int = field(init=False)
 
-    def __init__(
-        self,
-        *,
-        account_id: int,
-        draft: OrderDraft,
-        rules: SymbolRules,
-        maker_fee_ppm: int,
-        taker_fee_ppm: int,
-        fingerprint: str,
-        open_orders_max: int = 0,
-        group_id: int = 0,
-        owner_tag: int = 0,
-    ) -> None:
-        super().__init__()
-        assert draft.price_ticks > 0
-        units = rules.units
-        self.account_id = account_id
-        self.draft = draft
-        self.rules = rules
-        self.maker_fee_ppm = maker_fee_ppm
-        self.taker_fee_ppm = taker_fee_ppm
-        self.fingerprint = fingerprint
-        self.open_orders_max = open_orders_max
-        self.group_id = group_id
-        self.owner_tag = owner_tag
-        if draft.side is Side.BUY:
+    def __post_init__(self) -> None:
+        assert self.draft.price_ticks > 0
+        units = self.rules.units
+        if self.draft.side is Side.BUY:
             self.reserved_asset_id = units.quote_asset_id
             self.reserved_scale = units.quote_scale
         else:
             self.reserved_asset_id = units.base_asset_id
             self.reserved_scale = units.base_scale
-        self.reservation_atoms = order_reservation_atoms(draft, rules, taker_fee_ppm)
+        self.reservation_atoms = order_reservation_atoms(self.draft, self.rules, self.taker_fee_ppm)
 
     @property
     def is_market(self) -> bool:
@@ -158,24 +137,24 @@ def order_reservation_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm
     )
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class ListJob(Job):
     """Enter linked orders, all or none; a parent stands first.
 
     The fingerprint of each order covers the whole list and its place in it.
     """
 
-    __slots__ = ("account_id", "kind", "places")
+    account_id: int
+    kind: ListKind
+    places: list[PlaceJob]
 
-    def __init__(self, *, account_id: int, kind: ListKind, places: Sequence[PlaceJob]) -> None:
-        super().__init__()
-        assert len(places) == (3 if kind is ListKind.OTOCO else 2)
+    def __post_init__(self) -> None:
+        places = self.places
+        assert len(places) == (3 if self.kind is ListKind.OTOCO else 2)
         assert {(place.account_id, place.draft.symbol_id) for place in places} == {
-            (account_id, places[0].draft.symbol_id)
+            (self.account_id, places[0].draft.symbol_id)
         }
         assert len({place.draft.client_order_id for place in places}) == len(places)
-        self.account_id = account_id
-        self.kind = kind
-        self.places = list(places)
 
     @property
     def parent(self) -> PlaceJob | None:
@@ -201,6 +180,7 @@ class Build(Protocol):
     def __call__(self, *, command_id: int, symbol_id: int) -> Command: ...
 
 
+@dataclass(slots=True, eq=False)
 class CommandJob(Job):
     """Send a command that reserves nothing: a cancel, a cancel-after or a market setting.
 
@@ -209,41 +189,20 @@ class CommandJob(Job):
     partition are read with the order.
     """
 
-    __slots__ = (
-        "account_id",
-        "build",
-        "kind",
-        "note",
-        "order_id",
-        "partition_id",
-        "requested_by",
-        "symbol_id",
-    )
+    kind: CommandKind
+    build: Build
+    _: KW_ONLY
+    symbol_id: int = 0
+    partition_id: int = 0
+    account_id: int | None = None
+    order_id: int | None = None
+    requested_by: int | None = None
+    note: str = ""
 
-    def __init__(
-        self,
-        kind: CommandKind,
-        build: Build,
-        *,
-        symbol_id: int = 0,
-        partition_id: int = 0,
-        account_id: int | None = None,
-        order_id: int | None = None,
-        requested_by: int | None = None,
-        note: str = "",
-    ) -> None:
-        super().__init__()
-        assert kind is not CommandKind.AMEND
-        assert (kind is CommandKind.CANCEL) == (order_id is not None)
-        assert order_id is not None or symbol_id
-        self.kind = kind
-        self.build = build
-        self.symbol_id = symbol_id
-        self.partition_id = partition_id
-        self.account_id = account_id
-        self.order_id = order_id
-        self.requested_by = requested_by
-        self.note = note
+    def __post_init__(self) -> None:
+        assert self.kind is not CommandKind.AMEND
+        assert (self.kind is CommandKind.CANCEL) == (self.order_id is not None)
+        assert self.order_id is not None or self.symbol_id
 
 
 def cancel_job(
@@ -259,30 +218,20 @@ def cancel_job(
     )
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
 class AmendJob(Job):
     """Give an order new terms; a term of 0 stays as it is."""
 
-    __slots__ = (
-        "account_id", "keep_priority", "order_id", "reserved_asset_id", "rules", "side", "terms",
-    )  # fmt: skip
+    account_id: int
+    order_id: int
+    side: Side
+    rules: SymbolRules
+    terms: AmendTerms
+    keep_priority: bool = False
+    reserved_asset_id: int = field(init=False)
 
-    def __init__(
-        self,
-        *,
-        account_id: int,
-        order_id: int,
-        side: Side,
-        rules: SymbolRules,
-        terms: AmendTerms,
-        keep_priority: bool = False,
-    ) -> None:
-        super().__init__()
-        assert any(terms)
-        self.account_id = account_id
-        self.order_id = order_id
-        self.side = side
-        self.rules = rules
-        self.terms = terms
-        self.keep_priority = keep_priority
-        units = rules.units
-        self.reserved_asset_id = units.quote_asset_id if side is Side.BUY else units.base_asset_id
+    def __post_init__(self) -> None:
+        assert any(self.terms)
+        units = self.rules.units
+        is_buy = self.side is Side.BUY
+        self.reserved_asset_id = units.quote_asset_id if is_buy else units.base_asset_id

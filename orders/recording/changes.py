@@ -4,6 +4,7 @@ Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from exchange.domain.enums import OrderStatus
 from matching.engine.messages import OPEN, AuctionUncrossed, SelfTradePrevented, Trade
@@ -14,7 +15,7 @@ class OrderChange:
     """The change of one order's row in one batch.
 
     A term of 0 and a status of None mean "unchanged": the fold knows an order of an earlier batch
-    only from the events.
+    only from the events. The slots are written by hand: docs/adr/0034.
     """
 
     __slots__ = (
@@ -70,35 +71,26 @@ class OrderChange:
         return self.status is not None and is_final(self.status)
 
 
+@dataclass(slots=True, eq=False)
 class BatchChanges:
     """All row changes of one batch."""
 
-    __slots__ = (
-        "auctions",
-        "commands",
-        "levels",
-        "needs_settlement",
-        "orders",
-        "prevented",
-        "states",
-        "states_before",
-        "trades",
-        "uncrossed",
-    )
-
-    def __init__(self, states_before: Mapping[int, int]) -> None:
-        self.states_before = states_before  # market state by symbol id; a missing symbol is open
-        self.orders: dict[int, OrderChange] = {}
-        self.commands: dict[int, tuple[int, str | None]] = {}  # id -> (sequence, refusal)
-        self.trades: list[tuple[int, int, Trade]] = []  # (symbol id, sequence, trade)
-        self.prevented: list[tuple[int, int, SelfTradePrevented]] = []  # keyed like trades
-        self.states: dict[int, int] = {}  # symbol id -> market state
-        # Book levels that may have changed: symbol id -> {(side, price_ticks)}
-        self.levels: dict[int, set[tuple[int, int]]] = {}
-        # Symbols with trades of an auction, which do not say at which levels the orders rested.
-        self.auctions: set[int] = set()
-        self.uncrossed: dict[int, AuctionUncrossed] = {}  # the last uncross by symbol id
-        self.needs_settlement = False
+    states_before: Mapping[int, int]  # market state by symbol id; a missing symbol is open
+    orders: dict[int, OrderChange] = field(default_factory=dict)
+    # id -> (sequence, refusal)
+    commands: dict[int, tuple[int, str | None]] = field(default_factory=dict)
+    # (symbol id, sequence, trade)
+    trades: list[tuple[int, int, Trade]] = field(default_factory=list)
+    # Keyed like trades.
+    prevented: list[tuple[int, int, SelfTradePrevented]] = field(default_factory=list)
+    states: dict[int, int] = field(default_factory=dict)  # symbol id -> market state
+    # Book levels that may have changed: symbol id -> {(side, price_ticks)}
+    levels: dict[int, set[tuple[int, int]]] = field(default_factory=dict)
+    # Symbols with trades of an auction, which do not say at which levels the orders rested.
+    auctions: set[int] = field(default_factory=set)
+    # The last uncross by symbol id.
+    uncrossed: dict[int, AuctionUncrossed] = field(default_factory=dict)
+    needs_settlement: bool = False
 
     def change(self, order_id: int, symbol_id: int) -> OrderChange:
         found = self.orders.get(order_id)

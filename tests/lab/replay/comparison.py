@@ -61,7 +61,7 @@ class TradeComparison:
 def trades_compare(expected: Iterable[FlowTrade], made: Iterable[FlowTrade]) -> TradeComparison:
     """Compare trades in order by price, quantity, buyer, seller and taker side, not by time."""
     result = TradeComparison()
-    wanted, found = _Window(expected), _Window(made)
+    wanted, found = _Window(iter(expected)), _Window(iter(made))
     while True:
         want, have = wanted.head(), found.head()
         if want is None and have is None:
@@ -89,18 +89,16 @@ def _is_missing(wanted: "_Window", found: "_Window") -> bool:
     return have_at is not None and have_at < want_at
 
 
+@dataclass(slots=True, eq=False)
 class _Window:
     """A trade sequence with a bounded look-ahead."""
 
-    __slots__ = ("_source", "pending")
-
-    def __init__(self, trades: Iterable[FlowTrade]) -> None:
-        self._source: Iterator[FlowTrade] = iter(trades)
-        self.pending: deque[FlowTrade] = deque()
+    source: Iterator[FlowTrade]
+    pending: deque[FlowTrade] = field(default_factory=deque)
 
     def head(self) -> FlowTrade | None:
         if not self.pending:
-            self.pending.extend(islice(self._source, 1))
+            self.pending.extend(islice(self.source, 1))
         return self.pending[0] if self.pending else None
 
     def pop(self) -> FlowTrade:
@@ -108,7 +106,7 @@ class _Window:
 
     def position(self, trade: FlowTrade) -> int | None:
         """Return the trade's position within the look-ahead, or None."""
-        self.pending.extend(islice(self._source, LOOK_AHEAD_MAX - len(self.pending)))
+        self.pending.extend(islice(self.source, LOOK_AHEAD_MAX - len(self.pending)))
         for place, other in enumerate(self.pending):
             if other[1:] == trade[1:]:
                 return place
