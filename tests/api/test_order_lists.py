@@ -63,7 +63,7 @@ def test_a_pair_is_placed_as_one(ada: Trader) -> None:
     assert [order["client_order_id"] for order in answer["orders"]] == ["leg-0", "leg-1"]
     assert {order["list_id"] for order in answer["orders"]} == {answer["id"]}
     assert [order["status"] for order in answer["orders"]] == ["new", "new"]
-    assert ada.balance("BTC") == (Decimal(99), Decimal(1)), "the two of them hold once"
+    assert ada.balance("BTC") == (Decimal(99), Decimal(1)), "the two of them share one reservation"
     [command] = commands_sent()
     assert isinstance(command, PlaceList)
     assert (command.kind, str(command.list_id)) == (OCO, answer["id"])

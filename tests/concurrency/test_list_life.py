@@ -129,7 +129,7 @@ def test_an_amend_before_the_fill_counts_for_the_pair(
     assert_reserved_is_explained(market)
 
 
-def test_a_list_that_was_refused_by_the_engine_holds_nothing(
+def test_a_list_that_was_refused_by_the_engine_reserves_nothing(
     market: Market, intake: psycopg.Connection, around: Surroundings, worker: WorkerProcess
 ) -> None:
     """Accepted here while the symbol was open; the halt was sequenced before it."""

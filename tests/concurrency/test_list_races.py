@@ -83,7 +83,7 @@ def test_lists_that_overlap_in_a_client_id_are_never_both_accepted(ada: Trader) 
 
 
 def test_lists_and_orders_on_one_balance_spend_it_once(symbol: Symbol) -> None:
-    """Ten fit, whatever they are: a list of two holds as much as one order."""
+    """Ten fit, orders or lists: a list of two reserves as much as one order."""
     poor = trader_make("poor", funds={"BTC": 10}, tier=fast_tier())
 
     def act(number: int) -> HttpResponse:

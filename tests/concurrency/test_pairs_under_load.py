@@ -155,5 +155,5 @@ def test_pairs_amends_and_fills_at_once_neither_deadlock_nor_lose_anything(
         if not Reservation.objects.exists():
             break
     around.close()
-    assert not Reservation.objects.exists(), "every order has ended, and holds nothing"
+    assert not Reservation.objects.exists(), "every order has ended, and reserves nothing"
     assert_reserved_is_explained(market)

@@ -17,7 +17,7 @@ PARALLEL = 50
 
 
 def test_fifty_orders_on_one_balance_exactly_the_affordable_succeed(symbol: Symbol) -> None:
-    # An order holds 100 and 0.1 of fee: 20 of them fit into 2,010.
+    # An order reserves 100 and a fee of 0.1: 20 of them fit into 2,010.
     ada = trader_make("ada", funds={"USDT": 2_010}, tier=fast_tier())
 
     def place(_: int) -> str:

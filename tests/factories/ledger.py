@@ -159,12 +159,12 @@ class Rig:
         return order_id
 
     def need(self, place: Place) -> int:
-        """Atoms that an order of so many lots holds when it is accepted."""
+        """Return the atoms that an order of so many lots reserves when it is accepted."""
         lots, ticks = place.quantity_lots, place.price_ticks
         return reservation_atoms(place.side, lots, ticks, self.units, 0, TAKER_PPM)
 
     def order_insert(self, place: Place, list_id: int | None = None) -> None:
-        """The rows of an accepted order, but for what it holds."""
+        """Insert the rows of an accepted order, except its reservation."""
         order_id, lots = place.order_id, place.quantity_lots
         price = self.units.price(place.price_ticks)
         budget = place.budget_ticklots * self.units.quote_atoms_per_ticklot
@@ -200,7 +200,7 @@ class Rig:
         funded_by: int | None = None,
         left_lots: int | None = None,
     ) -> None:
-        """What an accepted order holds, taken from what its account has available."""
+        """Insert an accepted order's reservation and take it from the available funds."""
         asset_id = self.quote_id if place.side == BUY else self.base_id
         self._reserve(place.account_id, asset_id, atoms)
         self.connection.execute(

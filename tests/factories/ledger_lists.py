@@ -1,4 +1,4 @@
-"""Orders with a linked life for tests of the money side, and all that must hold of their holds."""
+"""Linked orders for tests of settlement, and the check of their reservations."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Leg(NamedTuple):
 def list_place(rig: Rig, account_id: int, kind: int, legs: Sequence[Leg]) -> list[int]:
     """Accept a list as intake does and give it to the engine; return its orders' ids.
 
-    Of a pair all stands on the first row; what the first order pays for holds nothing yet.
+    A pair's first row has its amount; a child that the parent pays for reserves nothing yet.
     """
     assert kind in (OCO, OTO, OTOCO)
     list_id = rig.ids.next_id()
@@ -77,8 +77,8 @@ def list_place(rig: Rig, account_id: int, kind: int, legs: Sequence[Leg]) -> lis
 def assert_exact(rig: Rig) -> None:
     """L1 to L5 when all is settled and no amend is on its way.
 
-    Each hold is computed anew from the engine's open order; a pool holds the larger need, on
-    whichever row. What a funded order has so far is for the test to say.
+    The required amounts are computed anew from the engine's open orders; a pool has the larger one
+    on either row. The test itself checks what a funded order has so far.
     """
     connection = rig.connection
     unbalanced = connection.execute(
@@ -101,16 +101,17 @@ def assert_exact(rig: Rig) -> None:
     assert {row[0] for row in rows} == needs.keys(), "one reservation, one live order"
     groups: dict[int, list[tuple[int, int, int | None]]] = {}
     for order_id, amount, pool_id, funded_by in rows:
-        hold = (decimal_to_atoms(amount, 8), needs[order_id], funded_by)
-        groups.setdefault(pool_id or order_id, []).append(hold)
+        entry = (decimal_to_atoms(amount, 8), needs[order_id], funded_by)
+        groups.setdefault(pool_id or order_id, []).append(entry)
     for key, group in groups.items():
         assert len(group) == 1 or key not in needs, "the key of a pair is its list's id"
-        held, need = sum(one[0] for one in group), max(one[1] for one in group)
-        assert held == need or (held < need and group[0][2] is not None), f"order or pool {key}"
+        reserved, need = sum(one[0] for one in group), max(one[1] for one in group)
+        is_funded = group[0][2] is not None
+        assert reserved == need or (reserved < need and is_funded), f"order or pool {key}"
 
 
-def held_by(rig: Rig, *order_ids: int) -> object:
-    """What these orders hold together, as the column's decimal."""
+def reserved_by(rig: Rig, *order_ids: int) -> object:
+    """Return the sum of these orders' reservations, as the column's decimal."""
     rows = [rig.reservation(order_id) for order_id in order_ids]
     return sum(row for row in rows if row is not None)
 

@@ -46,7 +46,7 @@ ORDER_COLUMNS = (
     " status, filled, filled_quote, maker_fee_ppm, taker_fee_ppm, engine_seq, priority_seq,"
     " created_at, updated_at"
 )
-HOLD_COLUMNS = (
+RESERVATION_COLUMNS = (
     "order_id, account_id, asset_id, symbol_id, side, price_ticks, amount, maker_fee_ppm,"
     " taker_fee_ppm, fee_accrued, pool_id, funded_by, left_lots"
 )
@@ -150,7 +150,7 @@ class PartitionRows:
         for order_id in self.places:
             if open_order(book, order_id) is not None:
                 self._order_write(order_id, book.orders.get(order_id))
-                self._hold_write(order_id)
+                self._reservation_write(order_id)
         for number, (sequence, trade) in enumerate(self.trades, start=1):
             self._trade_write(number, sequence, trade)
         self.connection.execute(
@@ -211,7 +211,7 @@ class PartitionRows:
             f"INSERT INTO orders_order ({ORDER_COLUMNS}) VALUES ({marks}, now(), now())", values
         )
 
-    def _hold_write(self, order_id: int) -> None:
+    def _reservation_write(self, order_id: int) -> None:
         place, units = self.places[order_id], self.units
         pool_id, funded_by, atoms = self._link(order_id)
         scale = units.quote_scale if place.side == m.BUY else units.base_scale
@@ -232,7 +232,7 @@ class PartitionRows:
             self.left_lots(order_id) if is_linked else None,
         )
         self.connection.execute(
-            f"INSERT INTO wallets_reservation ({HOLD_COLUMNS})"
+            f"INSERT INTO wallets_reservation ({RESERVATION_COLUMNS})"
             " VALUES (%s, %s, %s, %s, %s, %s, %s::numeric, %s, %s, %s, %s, %s, %s)",
             values,
         )

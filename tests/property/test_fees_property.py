@@ -55,7 +55,7 @@ def fee_rates(draw):
 
 
 @given(fills(), fee_rates(), UNITS)
-def test_hold_covers_every_fill_and_trims_to_nothing_below_zero(order, rates, units):
+def test_reservation_covers_every_fill_and_never_goes_below_zero(order, rates, units):
     limit_ticks, left_lots, parts = order
     maker_ppm, taker_ppm = rates
     accrued = paid_fees = exact_fee = 0
@@ -65,11 +65,11 @@ def test_hold_covers_every_fill_and_trims_to_nothing_below_zero(order, rates, un
         ppm = taker_ppm if is_taker else maker_ppm
         fee, accrued = fee_of_fill(accrued, notional, ppm)
         left_lots -= lots
-        hold = reservation_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
-        released = reserved - notional - fee - hold
+        required = reservation_atoms(BUY, left_lots, limit_ticks, units, accrued, taker_ppm)
+        released = reserved - notional - fee - required
         assert fee >= 0
-        assert released >= 0, "the hold covers the fill and the rest"
-        reserved = hold
+        assert released >= 0, "the reservation covers the fill and the rest"
+        reserved = required
         paid_fees += fee
         exact_fee += notional * ppm
     assert paid_fees == fee_ceil(exact_fee), "rounded once over the order's life"
@@ -86,7 +86,7 @@ def test_fee_never_exceeds_the_sellers_proceeds(order, ppm):
 
 
 @given(st.lists(st.integers(1, 10**24), min_size=1, max_size=12), st.integers(0, 10**24), PPM)
-def test_quote_amount_hold_covers_any_split(spent, unspent, taker_ppm):
+def test_quote_amount_reservation_covers_any_split(spent, unspent, taker_ppm):
     amount = sum(spent) + unspent
     reserved = reservation_for_quote_amount(amount, taker_fee_ppm=taker_ppm)
     accrued = 0

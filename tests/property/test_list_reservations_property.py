@@ -80,7 +80,7 @@ def test_an_amends_extra_is_enough_for_its_pool_and_for_the_order_alone(
     units: SymbolUnits,
     data: st.DataObject,
 ) -> None:
-    """The pool dissolves with the first fill: then the order has to stand with its own hold."""
+    """The pool dissolves with the first fill: then the order keeps only its own reservation."""
 
     def need(lots: int, ticks: int) -> int:
         return reservation_atoms(side, lots, ticks, units, 0, taker_ppm)

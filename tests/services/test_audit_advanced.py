@@ -105,7 +105,7 @@ B3_ROWS = [
     ),
     (
         "a waiting row that the engine never had",
-        "WITH held AS (UPDATE wallets_reservation SET order_id = order_id + 1000"
+        "WITH moved AS (UPDATE wallets_reservation SET order_id = order_id + 1000"
         " WHERE order_id = %(14)s) UPDATE orders_order SET id = id + 1000 WHERE id = %(14)s",
         "the engine does not have it",
     ),

@@ -40,8 +40,8 @@ def reservation_change(rig: Rig, order_id: int, atoms: int) -> None:
 def amend_arrives(rig: Rig, order_id: int) -> None:
     """Sequence the amend that was accepted and held back, and settle it."""
     [(payload,)] = rig.connection.execute(
-        "SELECT payload FROM orders_command JOIN wallets_reservation held"
-        " ON held.pending_amend_id = id WHERE held.order_id = %s",
+        "SELECT payload FROM orders_command JOIN wallets_reservation reservation"
+        " ON reservation.pending_amend_id = id WHERE reservation.order_id = %s",
         (order_id,),
     ).fetchall()
     rig.apply(decode_command(payload))
@@ -56,7 +56,7 @@ def test_an_order_decremented_before_its_amend_came_reserves_more_than_required(
     assert l5(rig) == []
     rig.place(trader, SELL, 10_000, 4, self_trade=STP_DECREMENT)
     settle(rig)
-    assert l5(rig) == [], "six are open; what ten and the amend need is held on"
+    assert l5(rig) == [], "six are open; the reservation for ten and the amend stays"
     amend_arrives(rig, order_id)
     assert l5(rig) == []
     reservation_change(rig, order_id, 1)
@@ -74,7 +74,7 @@ def test_an_order_alone_of_its_pair_before_its_amend_came_reserves_more_than_req
     assert l5(rig) == []
     rig.place(seller, SELL, 9_000, 4)
     settle(rig)
-    assert l5(rig) == [], "what the dearer stop needed is held on"
+    assert l5(rig) == [], "the reservation of the dearer stop stays"
     amend_arrives(rig, limit)
     assert l5(rig) == []
 

@@ -130,7 +130,7 @@ def test_a_debit_never_goes_below_what_is_available(ada: User, usdt: Asset) -> N
     assert available(ada) == 5
 
 
-def test_what_orders_hold_is_not_debited(ada: User, usdt: Asset) -> None:
+def test_reserved_funds_are_not_debited(ada: User, usdt: Asset) -> None:
     move(ada, "5", key="case-0001")
     Balance.objects.filter(account__user=ada).update(available=1, reserved=4)
     assert refusal(ada, "-2", key="case-0002") == Code.FUNDS_INSUFFICIENT

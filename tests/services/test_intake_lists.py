@@ -78,8 +78,8 @@ def code_of(job: Job) -> Code:
     return job.outcome.code
 
 
-def held() -> list[tuple[Decimal, bool, int | None, int | None]]:
-    """By order: what its row holds, whether it is of a pool, who funds it, what is open."""
+def reservations() -> list[tuple[Decimal, bool, int | None, int | None]]:
+    """Return, by order id: amount, whether in a pool, the parent that funds it, open lots."""
     return [
         (row.amount.normalize(), row.pool_id is not None, row.funded_by, row.left_lots)
         for row in Reservation.objects.order_by("order_id")
@@ -124,29 +124,29 @@ def test_a_list_is_rows_under_ascending_ids_and_one_command(
     assert rows.sweep(age_ms=0, limit=10) == [command], "as the worker reads it from the rows"
 
 
-def test_a_pair_that_sells_holds_the_larger_quantity_once(
+def test_a_pair_that_sells_reserves_the_larger_quantity_once(
     market: Market, db: psycopg.Connection
 ) -> None:
     run(market, db, list_job(market, OCO, PAIR))
-    assert held() == [(Decimal("0.03"), True, None, 10), (Decimal(0), True, None, 30)]
+    assert reservations() == [(Decimal("0.03"), True, None, 10), (Decimal(0), True, None, 30)]
     assert reserved(market, market.base_id) == Decimal("0.03")
 
 
-def test_a_pair_that_buys_holds_the_larger_cost_once(
+def test_a_pair_that_buys_reserves_the_larger_cost_once(
     market: Market, db: psycopg.Connection
 ) -> None:
     run(market, db, list_job(market, OCO, [(BUY, LIMIT, 50, 100), (BUY, STOP, 40, 150)]))
-    assert held() == [(Decimal("0.06006"), True, None, 50), (Decimal(0), True, None, 40)]
+    assert reservations() == [(Decimal("0.06006"), True, None, 50), (Decimal(0), True, None, 40)]
     assert reserved(market, market.quote_id) == Decimal("0.06006")
 
 
-def test_what_the_first_order_pays_for_holds_nothing_yet(
+def test_a_child_that_its_parent_pays_for_reserves_nothing_yet(
     market: Market, db: psycopg.Connection
 ) -> None:
     job = list_job(market, OTOCO, [(BUY, LIMIT, 30, 100), *PAIR])
     run(market, db, job)
     parent_id = job.places[0].command_id
-    assert held() == [
+    assert reservations() == [
         (Decimal("0.03003"), False, None, None),
         (Decimal(0), True, parent_id, 10),
         (Decimal(0), True, parent_id, 30),
@@ -154,12 +154,12 @@ def test_what_the_first_order_pays_for_holds_nothing_yet(
     assert reserved(market, market.base_id) == 0
 
 
-def test_what_the_first_order_does_not_pay_for_holds_beside_it(
+def test_a_child_that_its_parent_does_not_pay_for_reserves_beside_it(
     market: Market, db: psycopg.Connection
 ) -> None:
     run(market, db, list_job(market, OTO, [(SELL, LIMIT, 10, 100), (SELL, STOP, 20, 90)]))
     run(market, db, list_job(market, OTOCO, [(SELL, LIMIT, 1, 100), *PAIR]))
-    assert held() == [
+    assert reservations() == [
         (Decimal("0.01"), False, None, None),
         (Decimal("0.02"), False, None, None),
         (Decimal("0.001"), False, None, None),
@@ -375,10 +375,10 @@ def test_no_amend_where_fills_are_to_pay_or_release(
         rules=market.rules,
         terms=AmendTerms(quantity_lots=35),
     )
-    before = held()
+    before = reservations()
     run(market, db, change)
     assert code_of(change) is Code.ORDER_LIST_AMEND
-    assert held() == before
+    assert reservations() == before
     assert not Command.objects.exists()
 
 
@@ -415,7 +415,7 @@ def test_a_parent_whose_children_were_cancelled_is_amended(
 
 
 def test_a_new_bound_of_a_stop_is_reserved_for(market: Market, db: psycopg.Connection) -> None:
-    """The stop price itself holds nothing; its order pays up to the bound."""
+    """The stop price determines no reservation: the order pays up to its bound."""
     job = leg(market, (BUY, STOP, 10, 100))
     [order_id] = market.submit(db, job)
     change = AmendJob(

@@ -159,7 +159,7 @@ def test_the_answer_shows_the_order_as_its_row_will(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_type_holds_at_its_limit_or_bound_from_acceptance_on(
+def test_every_type_reserves_at_its_limit_or_bound_from_acceptance_on(
     market: Market, db: psycopg.Connection, case: str
 ) -> None:
     """L5: a buy 7 lots at 100 ticks and the taker's fee rounded up, a sell its quantity."""

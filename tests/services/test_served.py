@@ -82,7 +82,7 @@ def assert_refused(response: HttpResponse) -> None:
     assert response.headers["Retry-After"] == str(RETRY_AFTER_S)
 
 
-def test_an_order_for_a_partition_without_an_engine_is_refused_and_holds_nothing(
+def test_an_order_for_a_partition_without_an_engine_is_refused_and_reserves_nothing(
     ada: Trader,
 ) -> None:
     move_to(2)
@@ -105,7 +105,9 @@ def test_a_worker_that_restarts_costs_nobody_an_order(ada: Trader) -> None:
     assert ada.place().status_code == 201
 
 
-def test_after_a_long_silence_cancels_are_taken_and_nothing_that_holds_funds(ada: Trader) -> None:
+def test_after_a_long_silence_cancels_are_taken_and_nothing_that_reserves_funds(
+    ada: Trader,
+) -> None:
     order_id = decoded(ada.place())["id"]
     Order.objects.filter(pk=order_id).update(engine_seq=1, priority_seq=1, status="open")
     silent_for(SILENCE_MAX_S + 1)

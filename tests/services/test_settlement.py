@@ -61,7 +61,7 @@ def test_trade_moves_both_assets_and_both_fees(rig):
     assert sum(line[3] for line in lines if line[2] == rig.quote_id) == 0
 
 
-def test_partial_fill_trims_the_hold_to_what_is_left(rig):
+def test_partial_fill_reduces_the_reservation_to_what_is_left(rig):
     seller, buyer = rig.trader(base="1"), rig.trader(quote="1000")
     buy = rig.place(buyer, BUY, 10_000, 10_000)
     rig.place(seller, SELL, 10_000, 4_000)
@@ -85,7 +85,7 @@ def test_cancel_releases_all_that_was_held(rig):
     assert rig.reservation(buy) is None
 
 
-def test_rejected_order_gets_its_hold_back(rig):
+def test_rejected_order_gets_its_reservation_back(rig):
     buyer = rig.trader(quote="1000")
     rig.apply(SetState(rig.ids.next_id(), 0, rig.symbol.pk, HALT))
     rig.place(buyer, BUY, 10_000, 10_000)
@@ -129,7 +129,7 @@ def test_self_trade_of_a_market_maker_costs_it_both_fees(rig):
 # --- amends
 
 
-def test_amend_up_reserves_more_and_settles_to_the_new_hold(rig):
+def test_amend_up_reserves_more_and_settles_to_the_new_reservation(rig):
     buyer = rig.trader(quote="1000")
     buy = rig.place(buyer, BUY, 10_000, 10_000)
     rig.commit()
@@ -272,7 +272,7 @@ def journal_insert(rig, events):
     )
 
 
-def test_event_for_an_order_that_holds_nothing_is_a_crash(rig):
+def test_event_for_an_order_without_a_reservation_is_a_crash(rig):
     journal_insert(rig, [OrderCancelled(77, 1, BUY, 100, 5, "order.cancelled_by_user")])
     before = everything(rig.connection)
     with pytest.raises(AssertionError, match="order 77 has no reservation"):
@@ -280,7 +280,7 @@ def test_event_for_an_order_that_holds_nothing_is_a_crash(rig):
     assert everything(rig.connection) == before
 
 
-def test_trade_beyond_the_hold_is_a_crash_and_never_clamped(rig):
+def test_trade_beyond_the_reservation_is_a_crash_and_never_clamped(rig):
     seller, buyer = rig.trader(base="1"), rig.trader(quote="1000")
     sell = rig.place(seller, SELL, 10_000, 1_000)
     buy = rig.place(buyer, BUY, 9_000, 1_000)
@@ -333,7 +333,7 @@ def test_balances_that_changed_are_returned_with_their_versions(rig):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_flow_conserves_money_and_ends_without_holds(rig, seed):
+def test_any_flow_conserves_money_and_ends_without_reservations(rig, seed):
     chance = random.Random(seed)
     traders = [rig.trader(base="5", quote="5000") for _ in range(4)]
     orders: list[int] = []

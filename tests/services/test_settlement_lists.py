@@ -24,7 +24,7 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_command
 from orders.settlement import batch
-from tests.factories.ledger_lists import Leg, assert_exact, held_by, list_place, need_of
+from tests.factories.ledger_lists import Leg, assert_exact, list_place, need_of, reserved_by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,13 +76,13 @@ def bracket(rig, trader, lots=10_000, *, buy_ticks=10_000):
 # --- pairs
 
 
-def test_pair_holds_once_and_the_first_trade_leaves_the_trader_its_own_need(rig):
+def test_pair_reserves_once_and_the_first_trade_leaves_what_the_trader_requires(rig):
     trader = rig.trader(quote="1000")
     limit, triggered = list_place(
         rig, trader, OCO, [Leg(BUY, 9_000, 10_000), Leg(BUY, 11_000, 10_000, stop(11_000))]
     )
     settle(rig)
-    assert held_by(rig, limit, triggered) == need_of(rig, BUY, 11_000, 10_000)
+    assert reserved_by(rig, limit, triggered) == need_of(rig, BUY, 11_000, 10_000)
     rig.place(rig.seller, SELL, 9_000, 4_000)
     assert count_of(rig, OrderCancelled) == 1  # a part of a fill ends the other one
     settle(rig)
@@ -103,7 +103,7 @@ def test_pair_whose_trigger_is_reached_pays_from_what_stands_on_the_other_row(ri
     assert count_of(rig, OrderTriggered) == 1
     settle(rig)
     assert (rig.reservation(limit), rig.reservation(triggered)) == (None, None)
-    # The triggered one rested and was the maker: what it held for taker's rate is free.
+    # The triggered one rested and was the maker: the part reserved for the taker's rate is free.
     assert rig.balance(trader, rig.quote_id) == (D("0.055"), 0)
 
 
@@ -126,18 +126,18 @@ def test_amend_of_one_of_a_pair_moves_the_larger_need(rig):
     )
     settle(rig)
     assert rig.amend(limit, lots=9_500)  # less than the other one needs
-    assert held_by(rig, limit, triggered) == D("1.05")
+    assert reserved_by(rig, limit, triggered) == D("1.05")
     settle(rig)
-    assert held_by(rig, limit, triggered) == D(1)
+    assert reserved_by(rig, limit, triggered) == D(1)
     assert rig.amend(triggered, lots=15_000)
     settle(rig)
-    assert held_by(rig, limit, triggered) == D("1.5")
+    assert reserved_by(rig, limit, triggered) == D("1.5")
     assert rig.amend(triggered, lots=1_000)
     settle(rig)
-    assert held_by(rig, limit, triggered) == D("0.95")
+    assert reserved_by(rig, limit, triggered) == D("0.95")
     assert rig.amend(limit, lots=9_600, keep_priority=True)  # not a reduction: refused
     settle(rig)
-    assert held_by(rig, limit, triggered) == D("0.95")
+    assert reserved_by(rig, limit, triggered) == D("0.95")
 
 
 def test_amend_on_its_way_keeps_its_funds_when_its_order_takes_over_the_pool(rig):
@@ -167,7 +167,7 @@ def test_decrement_of_one_of_a_pair_leaves_the_larger_need(rig):
     )
     rig.place(trader, SELL, 10_000, 4_000, self_trade=STP_DECREMENT)
     settle(rig)
-    assert held_by(rig, limit, triggered) == need_of(rig, BUY, 10_100, 7_000)
+    assert reserved_by(rig, limit, triggered) == need_of(rig, BUY, 10_100, 7_000)
     assert links(rig, limit)[2] == 6_000
 
 
@@ -238,10 +238,10 @@ def test_pair_that_waits_is_paid_up_to_the_larger_need(rig):
     )
     rig.place(rig.seller, SELL, 10_000, 7_000)
     settle(rig)
-    assert held_by(rig, take, loss) == D("0.7")
+    assert reserved_by(rig, take, loss) == D("0.7")
     rig.place(rig.seller, SELL, 10_000, 3_000)
     settle(rig)
-    assert held_by(rig, take, loss) == D("0.8")
+    assert reserved_by(rig, take, loss) == D("0.8")
     rig.place(rig.buyer, BUY, 12_000, 1_000)
     settle(rig)
     assert (rig.reservation(take), rig.reservation(loss)) == (D("0.5"), None)
@@ -268,7 +268,7 @@ def test_pair_that_waits_goes_on_alone_when_one_of_it_is_cancelled(rig):
     assert links(rig, take) == FREE
 
 
-def test_orders_that_pay_with_the_same_asset_hold_from_the_start(rig):
+def test_orders_that_pay_with_the_same_asset_reserve_from_the_start(rig):
     trader = rig.trader(base="3")
     parent, take, loss = list_place(
         rig,
@@ -277,10 +277,10 @@ def test_orders_that_pay_with_the_same_asset_hold_from_the_start(rig):
         [Leg(SELL, 10_000, 5_000), Leg(SELL, 12_000, 6_000), Leg(SELL, 9_000, 8_000, stop(9_000))],
     )
     settle(rig)
-    assert held_by(rig, parent, take, loss) == D("1.3")
+    assert reserved_by(rig, parent, take, loss) == D("1.3")
     rig.place(rig.buyer, BUY, 10_000, 5_000)
     settle(rig)
-    assert held_by(rig, take, loss) == D("0.8")
+    assert reserved_by(rig, take, loss) == D("0.8")
     assert rig.balance(trader, rig.base_id) == (D("1.7"), D("0.8"))
 
 
@@ -311,7 +311,7 @@ def test_list_settles_the_same_step_by_step(rig, monkeypatch):
     settle(rig)
     orders = bracket(rig, trader)
     settle(rig)
-    assert held_by(rig, *orders) == D(1)
+    assert reserved_by(rig, *orders) == D(1)
     trade_at(rig, 9_000)
     settle(rig)
     assert [rig.reservation(order) for order in orders] == [None] * 3

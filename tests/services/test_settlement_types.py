@@ -69,7 +69,7 @@ def payload_apply(rig, order_id):
 # --- triggers
 
 
-def test_stop_limit_buy_holds_at_its_limit_from_acceptance_and_gets_the_improvement_back(rig):
+def test_stop_limit_buy_reserves_at_its_limit_and_gets_the_improvement_back(rig):
     trader = rig.trader(quote="1000")
     order = rig.place(trader, BUY, 10_200, 10_000, terms=stop(10_100))
     assert events_of(rig, OrderWaiting)
@@ -84,7 +84,7 @@ def test_stop_limit_buy_holds_at_its_limit_from_acceptance_and_gets_the_improvem
     assert rig.balance(trader, rig.quote_id) == (D(1000) - D("101.6015"), 0)
 
 
-def test_stop_market_sell_holds_its_quantity_and_its_rest_is_released(rig):
+def test_stop_market_sell_reserves_its_quantity_and_its_rest_is_released(rig):
     trader = rig.trader(base="1")
     rig.place(rig.buyer, BUY, 9_800, 4_000)
     order = rig.place(trader, SELL, 9_700, 10_000, market=True, terms=stop(9_900))
@@ -105,7 +105,7 @@ def test_stop_market_sell_holds_its_quantity_and_its_rest_is_released(rig):
         (SELL, Terms(trigger=TRIGGER_TRAILING, trail_ppm=10_000)),
     ],
 )
-def test_order_that_waits_holds_its_need_until_it_is_cancelled(rig, side, terms):
+def test_order_that_waits_keeps_its_reservation_until_it_is_cancelled(rig, side, terms):
     trader = rig.trader(base="1", quote="1000")
     trade_at(rig, 10_000)
     order = rig.place(trader, side, 10_000, 5_000, terms=terms)
@@ -135,7 +135,7 @@ def test_order_triggered_in_the_row_of_an_order_by_quote_amount_is_bounded_by_it
     assert rig.balance(spender, rig.base_id) == (D("0.1"), 0)
 
 
-def test_amend_of_a_waiting_order_moves_its_hold(rig):
+def test_amend_of_a_waiting_order_changes_its_reservation(rig):
     trader = rig.trader(quote="1000")
     order = rig.place(trader, BUY, 10_000, 10_000, terms=stop(10_000))
     rig.commit()
@@ -150,7 +150,7 @@ def test_amend_of_a_waiting_order_moves_its_hold(rig):
 # --- icebergs, good till date, repricing
 
 
-def test_iceberg_holds_for_what_it_hides(rig):
+def test_iceberg_reserves_for_its_hidden_part(rig):
     trader = rig.trader(quote="1000")
     order = rig.place(trader, BUY, 10_000, 10_000, terms=Terms(display_lots=1_000))
     settle(rig)
@@ -192,7 +192,7 @@ def test_cancel_after_and_the_end_of_a_symbol_release_all(rig):
     assert rig.balance(other, rig.quote_id) == (D(1000), 0)
 
 
-def test_repriced_post_only_buy_holds_at_the_price_it_got(rig):
+def test_repriced_post_only_buy_reserves_at_its_new_price(rig):
     trader = rig.trader(quote="1000")
     rig.place(rig.seller, SELL, 10_050, 1_000)
     order = rig.place(trader, BUY, 10_200, 10_000, post_only=True, terms=Terms(reprice=True))
@@ -204,7 +204,7 @@ def test_repriced_post_only_buy_holds_at_the_price_it_got(rig):
     assert rig.balance(trader, rig.quote_id) == (D(1000) - D("100.540245"), 0)
 
 
-def test_repriced_post_only_sell_holds_its_quantity(rig):
+def test_repriced_post_only_sell_reserves_its_quantity(rig):
     trader = rig.trader(base="1")
     rig.place(rig.buyer, BUY, 10_000, 1_000)
     order = rig.place(trader, SELL, 9_900, 10_000, post_only=True, terms=Terms(reprice=True))

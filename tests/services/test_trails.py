@@ -152,7 +152,9 @@ def test_an_order_without_a_distance_keeps_its_bound(partition: Partition) -> No
     assert level(partition, order) == ("1.9", "0.01")
 
 
-def test_the_hold_of_a_buy_covers_its_bound_wherever_it_stands(partition: Partition) -> None:
+def test_the_reservation_of_a_buy_covers_its_bound_wherever_its_stop_is(
+    partition: Partition,
+) -> None:
     """docs/adr/0015: the bound only moves to where less money is needed."""
     followed(partition)
     job = special_job(

@@ -244,7 +244,7 @@ def check_prevented(simulation: Simulation, journal: list[Sequenced]) -> None:
 
 
 def check_reservations(simulation: Simulation, orders: dict[int, dict[str, Any]]) -> None:
-    """L5: no reservation without an open order, and the balances hold just what they hold."""
+    """L5: no reservation without an open order, and balances reserve just their sum."""
     held = rows(
         simulation,
         "SELECT order_id, account_id, asset_id, amount, pending_amend_id"

@@ -262,7 +262,7 @@ class Simulation:
         told = [one.detail for one in audit_run(self.db, full=True).breaches]
         # Whether an engine serves is told by the database's clock, which is not the simulation's.
         found = [detail for detail in told if not detail.endswith(UNSERVED)]
-        # A poisoned row waits to be refused; until then it is in fact not worth what it holds.
+        # A poisoned row waits to be refused; until then its reservation does not fit it.
         poisoned = [str(order_id) for order_id in self.clients.not_amended]
         assert [one for one in found if not any(id in one for id in poisoned)] == []
 

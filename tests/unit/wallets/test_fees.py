@@ -48,15 +48,15 @@ def test_second_small_fill_rides_on_the_atom_already_paid():
     assert (first, second, accrued) == (1, 0, 200_000)
 
 
-def test_seller_holds_base_and_no_fee():
+def test_seller_reserves_base_and_no_fee():
     assert reservation_atoms(SELL, 7, 100, UNITS, 0, 1_000) == 70_000
 
 
-def test_buyer_holds_notional_and_taker_fee():
+def test_buyer_reserves_notional_and_taker_fee():
     assert reservation_atoms(BUY, 7, 100, UNITS, 0, 1_000) == 2_100 + 3
 
 
-def test_order_by_quote_amount_holds_the_fee_on_top():
+def test_order_by_quote_amount_reserves_the_fee_on_top():
     assert reservation_for_quote_amount(2_100, taker_fee_ppm=1_000) == 2_103
 
 

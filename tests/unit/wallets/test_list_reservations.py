@@ -6,7 +6,7 @@ from tests.unit.wallets.test_fees import UNITS
 from wallets.fees import BUY, SELL, brings_min_atoms, is_funded, pool_atoms
 
 
-def test_a_pool_holds_what_its_neediest_order_needs() -> None:
+def test_a_pool_reserves_the_larger_amount_that_its_orders_require() -> None:
     assert pool_atoms([3, 7, 0]) == 7
 
 
