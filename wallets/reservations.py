@@ -1,7 +1,7 @@
 """Reservations of live orders, and the changes that one settlement makes to money rows.
 
-Atoms in, changes out; nothing is ever clamped. A reservation that would go below zero is a bug and
-crashes here, before anything is written.
+Amounts are in atoms and never clamped. A reservation that would go below zero is a bug: an
+assertion fails here, before anything is written.
 """
 
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from wallets.postings import BalanceChange, BalanceKey, Posting
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class OrderReservation:
-    """The reservation of one live order, in atoms of the asset it pays with, and its terms.
+    """The reservation of one live order, in atoms of the asset that it pays with, and its terms.
 
-    `left_lots` is what the order has open. Settlement keeps it only where an event does not tell
-    it and it will be asked for; for all other orders it is None:
-    - in a pool (`pool_id`), whose two orders hold one sum together, on whichever row;
-    - of an order that another one's fills pay for (`funded_by`), until that one is filled;
-    - of an order that got other terms while an amend of it was on its way (wallets/linked.py).
+    `left_lots` is the order's open quantity. Settlement keeps it only for orders whose later events
+    do not tell it; for all other orders it is None. It is kept for:
+    - the two orders of a pool (`pool_id`), which share one reservation, on either row;
+    - a funded order, until its parent (`funded_by`) is filled;
+    - an order whose terms changed while an amend of it was on its way (wallets/linked.py).
     """
 
     order_id: int
@@ -47,11 +47,11 @@ class OrderReservation:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the columns of linked orders are, and stay, unset: they need not be written."""
+        """Whether the columns of linked orders were and are unset, so that no write is needed."""
         return self.was_plain and self.left_lots is None
 
     def required(self, left_lots: int, units: SymbolUnits) -> int:
-        """Return the atoms that the order needs for `left_lots` on its present terms."""
+        """Return the atoms that the order requires for `left_lots` on its present terms."""
         return reservation_atoms(
             self.side, left_lots, self.price_ticks, units, self.accrued, self.taker_fee_ppm
         )
@@ -72,10 +72,10 @@ class SettlementChanges:
             self._balance(account_id, asset_id)[0] += atoms
 
     def unreserve(self, reservation: OrderReservation, atoms: int) -> None:
-        """Turn reserved atoms into available ones; what was paid out of them is posted."""
-        assert atoms >= 0, f"order {reservation.order_id} would hold more by {-atoms} atoms"
+        """Turn reserved atoms into available ones; postings then take from them what was paid."""
+        assert atoms >= 0, f"order {reservation.order_id} would reserve {-atoms} atoms more"
         assert reservation.atoms >= atoms, (
-            f"order {reservation.order_id} holds {reservation.atoms}, not {atoms} atoms"
+            f"order {reservation.order_id} has {reservation.atoms} reserved, not {atoms} atoms"
         )
         reservation.atoms -= atoms
         self.changed[reservation.order_id] = reservation
@@ -85,11 +85,11 @@ class SettlementChanges:
             balance[1] -= atoms
 
     def reserve(self, reservation: OrderReservation, atoms: int) -> None:
-        """Reserve for an order what this very fold has made available: it is there (L4)."""
+        """Reserve atoms for an order out of those that this batch made available (L4)."""
         assert atoms > 0
         balance = self._balance(reservation.account_id, reservation.asset_id)
         assert balance[0] >= atoms, (
-            f"order {reservation.order_id} would be funded with what is not there"
+            f"order {reservation.order_id} would be funded with atoms that the batch did not credit"
         )
         balance[0] -= atoms
         balance[1] += atoms
@@ -97,7 +97,7 @@ class SettlementChanges:
         self.changed[reservation.order_id] = reservation
 
     def move(self, giver: OrderReservation, taker: OrderReservation) -> None:
-        """Move all reserved atoms from `giver` to `taker`; the account's balance stays as it is."""
+        """Move all reserved atoms from `giver` to `taker`, of the same account and asset."""
         assert (giver.account_id, giver.asset_id) == (taker.account_id, taker.asset_id)
         taker.atoms += giver.atoms
         giver.atoms = 0
@@ -105,19 +105,19 @@ class SettlementChanges:
         self.changed[taker.order_id] = taker
 
     def balances(self) -> dict[BalanceKey, BalanceChange]:
-        """Return what changes per account and asset, folded over the batch, without zeros."""
+        """Return the sum of changes per account and asset, without zeros."""
         return {
             key: BalanceChange(*change) for key, change in self._balances.items() if any(change)
         }
 
     def ended(self) -> list[int]:
-        """Return the ids of the changed orders that have ended, ascending."""
+        """Return the ids of changed reservations whose orders have ended, ascending."""
         return sorted(
             reservation.order_id for reservation in self.changed.values() if reservation.has_ended
         )
 
     def kept(self) -> list[OrderReservation]:
-        """Return the reservations that changed and live on, by order id."""
+        """Return the changed reservations whose orders are live, by order id."""
         return [
             reservation
             for _, reservation in sorted(self.changed.items())
