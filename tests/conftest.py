@@ -22,8 +22,9 @@ from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from config.stack.servers import Server, postgres_prepare, redis_prepare, server_start
+from config.stack.servers import Server, postgres_prepare, redis_prepare
 from tests.emptying import tables_empty
+from tests.factories.servers import server_start
 
 pytest_plugins = ["tests.fixtures"]
 

@@ -86,14 +86,6 @@ def deposit_postings(
     return _transfer(external_id, account_id, asset_id, atoms, EntryKind.DEPOSIT)
 
 
-def adjustment_postings(
-    *, account_id: int, external_id: int, asset_id: int, atoms: int
-) -> list[Posting]:
-    """Return the postings of a correction; negative atoms move money to the external account."""
-    assert atoms != 0
-    return _transfer(external_id, account_id, asset_id, atoms, EntryKind.ADJUSTMENT)
-
-
 def funding_postings(
     *, account_id: int, funding_id: int, asset_id: int, atoms: int
 ) -> list[Posting]:

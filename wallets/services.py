@@ -15,7 +15,7 @@ from exchange.models import Asset, User
 from wallets.entries import entries_write
 from wallets.locks import balances_apply, balances_create_missing
 from wallets.models import Account
-from wallets.postings import BalanceChange, Posting, adjustment_postings, deposit_postings
+from wallets.postings import BalanceChange, Posting, deposit_postings
 
 KEY_LENGTH_MAX: Final = 120
 
@@ -76,20 +76,6 @@ def funds_deposit(*, account_id: int, asset_id: int, amount: Decimal, key: str) 
         account_id=account_id, external_id=_external_id(), asset_id=asset_id, atoms=atoms
     )
     return journal_post(kind=EntryKind.DEPOSIT, key=key, postings=postings, scale=scale)
-
-
-def funds_adjust(*, account_id: int, asset_id: int, amount: Decimal, key: str) -> bool:
-    """Correct an account's funds in either direction against the external account, once per key.
-
-    Raises psycopg.errors.CheckViolation when it would take more than is available, and what
-    `funds_deposit` raises.
-    """
-    assert amount != 0
-    atoms, scale = _atoms(asset_id, amount)
-    postings = adjustment_postings(
-        account_id=account_id, external_id=_external_id(), asset_id=asset_id, atoms=atoms
-    )
-    return journal_post(kind=EntryKind.ADJUSTMENT, key=key, postings=postings, scale=scale)
 
 
 @transaction.atomic

@@ -6,49 +6,20 @@ market generator alone; a secret is never printed or logged.
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 import msgspec
-from django.db import transaction
 
 from config.demo.client import Credentials
 from exchange.access.secrets import secret_encrypt
-from exchange.models import ApiKey, Asset, Tier, User
-from wallets.services import account_open, funds_deposit
+from exchange.models import ApiKey, Asset, User
+from wallets.services import funds_deposit
 
 KEYS_NAME: Final = "demo-keys.json"
 _KEY_LABEL: Final = "takas tools"
-
-
-@dataclass(frozen=True, slots=True)
-class Bot:
-    """A user that trades by API, with the key it signs with."""
-
-    name: str
-    user_id: int
-    account_id: int
-    credentials: Credentials
-
-
-@transaction.atomic
-def bots_ensure(names: Sequence[str], tier: Tier) -> list[Bot]:
-    """Return these users, made where they are missing, each with a fresh API key.
-
-    Their older keys of this kind are removed: a run's secrets live as long as the run.
-    """
-    bots = []
-    for name in names:
-        user, is_new = User.objects.get_or_create(username=name, defaults={"tier": tier})
-        if is_new:
-            user.set_unusable_password()
-            user.save(update_fields=["password"])
-        account = account_open(user_id=user.pk)
-        bots.append(Bot(name, user.pk, account.pk, key_renew(user)))
-    return bots
 
 
 def key_renew(user: User) -> Credentials:

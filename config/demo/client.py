@@ -165,11 +165,6 @@ class ResponseParser:
     body_bytes_max: int = BODY_BYTES_MAX
     _buffer: bytes = field(default=b"", init=False)
 
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether nothing of an answer has arrived yet."""
-        return not self._buffer
-
     def feed(self, data: bytes) -> Response | None:
         """Add bytes; return the answer they complete. Raises ProtocolError.
 

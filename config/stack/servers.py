@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,6 @@ UNPRIVILEGED_USER: Final = "nobody"
 DATABASE_NAME: Final = "takas"
 CONNECTIONS_MAX: Final = 200
 SOCKET_PATH_LENGTH_MAX: Final = 100  # the kernel's limit is 107 bytes
-READY_SECONDS_MAX: Final = (
-    300  # only guards against hanging: a server that ended is noticed at once
-)
-STOP_SECONDS: Final = 20
-POLL_SECONDS: Final = 0.02
 # In order of preference: CAP_DAC_READ_SEARCH is enough, but some containers lack it.
 PASSING_CAPABILITIES: Final = ((2, "dac_read_search"), (1, "dac_override"))
 
@@ -262,45 +256,3 @@ def _redis_ready(path: Path) -> bool:
             return bool(client.ping())
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
         return False  # a ResponseError while it still loads its file
-
-
-# --- Running one without the supervisor (tests) ---------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A started server; `stop` ends it and waits."""
-
-    server: Server
-    process: subprocess.Popen[bytes]
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(self.server.stop_signal)
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-def server_start(server: Server, log: Path) -> Running:
-    """Start a server and wait until it answers, or raise ServerUnavailable with its last words."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            server.command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            process_group=0,
-        )
-    running = Running(server, process)
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while not server.is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            running.stop()
-            last_words = log.read_text(errors="replace")[-2_000:]
-            raise ServerUnavailable(f"{server.name} did not start:\n{last_words}")
-        time.sleep(POLL_SECONDS)
-    return running

@@ -153,6 +153,13 @@ def state_read(folder: Path) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
+def state_of_ready(folder: Path) -> dict[str, Any]:
+    """Return the state of the stack that runs in this folder and is ready, or an empty dict."""
+    state = state_read(folder)
+    is_ready = state.get("ready") and process_birth(int(state["pid"])) is not None
+    return state if is_ready else {}
+
+
 def state_write(folder: Path, state: dict[str, Any]) -> None:
     """Write stack.json in one step, so that a reader never sees half of it."""
     _replace(folder / "stack.json", json.dumps(state, indent=2) + "\n")

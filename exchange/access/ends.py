@@ -75,14 +75,3 @@ def key_revoke(*, user_id: int, key_id: str, reason: str = "", actor_id: int | N
         )
     transaction.on_commit(principals_forget)
     transaction.on_commit(partial(login_ended, key_group(key.pk)))
-
-
-@transaction.atomic
-def access_end(user_id: int, *, reason: str) -> int:
-    """Revoke every key of a user and end every session; return the number of revoked keys."""
-    live = ApiKey.objects.filter(user_id=user_id, revoked_at=None)
-    key_ids = list(live.order_by("pk").values_list("key_id", flat=True))
-    for key_id in key_ids:
-        key_revoke(user_id=user_id, key_id=key_id, reason=reason)
-    sessions_end(user_id, reason=reason)
-    return len(key_ids)

@@ -7,15 +7,21 @@ nothing for it. Advanced state is kept and hashed even after all of its parts ar
 from collections import deque
 from dataclasses import dataclass, field
 
-from matching.engine.components import ASK, BID, DOWN, LAST, UP, Ranked, RankedId
-from matching.engine.components import NO_TERMS as NO_TERMS
-from matching.engine.components import PENDING as PENDING
-from matching.engine.components import TRIGGERED as TRIGGERED
-from matching.engine.components import WATCHING as WATCHING
-from matching.engine.components import Band as Band
-from matching.engine.components import LinkedOrders as LinkedOrders
-from matching.engine.components import Uncross as Uncross
-from matching.engine.components import Waiting as Waiting
+from matching.engine.components import (
+    ASK,
+    BID,
+    DOWN,
+    LAST,
+    TRIGGERED,
+    UP,
+    WATCHING,
+    Band,
+    LinkedOrders,
+    Ranked,
+    RankedId,
+    Uncross,
+    Waiting,
+)
 from matching.engine.messages import PHASE_NONE, TRIGGER_TRAILING
 from matching.engine.set_hash import SetHash
 

@@ -9,16 +9,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from matching.engine.advanced import (
-    TRIGGERED,
-    WATCHING,
-    AdvancedState,
-    Band,
-    LinkedOrders,
-    Uncross,
-    Waiting,
-)
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
+from matching.engine.components import TRIGGERED, WATCHING, Band, LinkedOrders, Uncross, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
 from matching.engine.resting import RestingOrder

@@ -10,7 +10,8 @@ that the last move is told even if no other command arrives.
 from collections.abc import Iterable
 from typing import Final
 
-from matching.engine.advanced import AdvancedState, Waiting
+from matching.engine.advanced import AdvancedState
+from matching.engine.components import Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import TRIGGER_TRAILING
 from matching.worker.ports import Batch

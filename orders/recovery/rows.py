@@ -14,8 +14,9 @@ from psycopg.rows import dict_row
 
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from matching.engine.advanced import NO_TERMS, PENDING, AdvancedState, Waiting
+from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
+from matching.engine.components import NO_TERMS, PENDING, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import Place
 from matching.engine.resting import RestingOrder

@@ -15,8 +15,8 @@ from exchange.domain.enums import (
     TriggerSource,
 )
 from exchange.domain.units import NotExact, SymbolUnits
-from matching.engine.advanced import NO_TERMS, Waiting
 from matching.engine.book import Book
+from matching.engine.components import NO_TERMS, Waiting
 from matching.engine.messages import (
     FOK,
     GTC,

@@ -101,17 +101,6 @@ def slipped_ticks(side: Side, from_ticks: int, rules: SymbolRules) -> int:
     return min(max(bound_ticks, rules.price_ticks_min), rules.price_ticks_max)
 
 
-def protective_ticks(side: Side, rules: SymbolRules, top: Top) -> int:
-    """Return a market order's worst price: the slippage bound from the best opposite price.
-
-    Raises order.no_liquidity where the opposite side is empty.
-    """
-    best_ticks = best_opposite_ticks(side, top)
-    if not best_ticks:
-        raise DomainError(Code.ORDER_NO_LIQUIDITY, field="side")
-    return slipped_ticks(side, best_ticks, rules)
-
-
 def self_trade_check(draft: OrderDraft, *, may_self_trade: bool) -> None:
     """Raise ORDER_STP_NOT_ALLOWED if the order has no self-trade prevention without the right."""
     if draft.self_trade is SelfTradePrevention.NONE and not may_self_trade:

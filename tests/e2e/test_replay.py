@@ -19,10 +19,11 @@ import psycopg
 import pytest
 import redis
 
-from config.demo.flow import FlowTrade, flow_write, trades_write
+from config.demo.flow import FlowTrade
 from config.demo.generator import MarketGenerator, MarketShape
 from tests.e2e.covered import ROOT, manage
 from tests.e2e.test_stack import clean_environment, stack_start, wait_ready
+from tests.lab.replay.flow import flow_write, trades_write
 from tests.waiting import HANG_S, START_S, wait_until
 
 COMMANDS = 1_500

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exchange.domain.units import atoms_to_decimal, decimal_to_atoms
-from matching.engine.advanced import Waiting
+from matching.engine.components import Waiting
 from matching.engine.messages import BUY, OCO, OTO, OTOCO, Terms
 from matching.engine.resting import RestingOrder
 from matching.state.hash import open_orders

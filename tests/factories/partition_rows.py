@@ -13,7 +13,7 @@ import psycopg
 from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce, TriggerSource
 from exchange.domain.ids import id_floor
 from matching.engine import messages as m
-from matching.engine.advanced import NO_TERMS
+from matching.engine.components import NO_TERMS
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.resting import RestingOrder

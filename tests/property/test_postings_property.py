@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from exchange.domain.enums import EntryKind
 from wallets.postings import (
     Posting,
-    adjustment_postings,
     assert_balanced,
     deposit_postings,
     trade_postings,
@@ -53,12 +52,6 @@ def test_trade_gives_each_side_its_due(base, quote, buyer_fee, data):
 def test_deposit_comes_from_outside(atoms):
     postings = deposit_postings(account_id=1, external_id=2, asset_id=BASE, atoms=atoms)
     assert totals(postings) == {(1, BASE): atoms, (2, BASE): -atoms}
-
-
-@given(ATOMS, st.sampled_from([1, -1]))
-def test_adjustment_goes_both_ways(atoms, sign):
-    postings = adjustment_postings(account_id=1, external_id=2, asset_id=BASE, atoms=sign * atoms)
-    assert totals(postings) == {(1, BASE): sign * atoms, (2, BASE): -sign * atoms}
 
 
 @given(st.integers(-5, 5).filter(bool))

@@ -9,7 +9,6 @@ import pytest
 from django.core.management import call_command
 
 from config.demo.bots import KEYS_NAME, keys_read
-from config.demo.flow import FlowExtent
 from config.demo.generator import MarketGenerator
 from config.demo.reference import (
     DEFAULT_TIER,
@@ -29,6 +28,7 @@ from exchange.selectors import catalogue_forget
 from exchange.web.brands import brand_for_host, brands_forget
 from orders.intake.thread import intake_stop
 from orders.models import Command
+from tests.lab.replay.flow import FlowExtent
 from tests.lab.replay.venue import replays_unlist, run_next, venue_open
 from wallets.models import Entry
 from wallets.selectors import account_id_of, balances_of

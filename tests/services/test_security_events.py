@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from exchange.access import security_events
-from exchange.access.ends import access_end
+from exchange.access.ends import key_revoke, sessions_end
 from exchange.access.security_events import (
     DETAIL_BYTES_MAX,
     FailureBudget,
@@ -327,7 +327,8 @@ def test_a_life_leaves_no_secret_on_record(client: Client) -> None:
     body = {"old_password": first, "new_password1": third, "new_password2": third}
     assert root.post("/admin/password_change/", body).status_code == 302
     client.post("/logout")
-    access_end(ada.pk, reason="over")
+    key_revoke(user_id=ada.pk, key_id=made["key"], reason="over")
+    sessions_end(ada.pk, reason="over")
     ada.refresh_from_db()
     session_keys = [one.cookies["sessionid"].value for one in (root,) if "sessionid" in one.cookies]
     known += [made["secret"], ada.password, *session_keys]

@@ -19,7 +19,7 @@ from wallets.locks import (
 from wallets.models import Account, Balance, Entry, Journal
 from wallets.postings import BalanceChange
 from wallets.selectors import account_id_of, balance_json, balances_of
-from wallets.services import JournalKeyConflict, account_open, funds_adjust, funds_deposit
+from wallets.services import JournalKeyConflict, account_open, funds_deposit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,8 +74,6 @@ def test_key_of_another_deposit_is_refused(rig):
     for other in ({"amount": D(6)}, {"account_id": rig.trader()}, {"asset_id": rig.base_id}):
         with pytest.raises(JournalKeyConflict):
             funds_deposit(**(terms | other))
-    with pytest.raises(JournalKeyConflict):
-        funds_adjust(**terms)
     assert rig.balance(account, rig.quote_id) == (D(5), 0)
 
 
@@ -108,16 +106,6 @@ def test_amount_finer_than_the_asset_is_refused(rig):
             account_id=rig.trader(), asset_id=rig.quote_id, amount=D("0.000000001"), key="d-1"
         )
     assert Journal.objects.count() == 0
-
-
-def test_adjustment_takes_only_what_is_available(rig):
-    account = rig.trader(quote="10")
-    assert funds_adjust(account_id=account, asset_id=rig.quote_id, amount=D(-4), key="a-1")
-    assert rig.balance(account, rig.quote_id) == (D(6), 0)
-    with pytest.raises(psycopg.errors.CheckViolation):
-        funds_adjust(account_id=account, asset_id=rig.quote_id, amount=D(-7), key="a-2")
-    assert rig.balance(account, rig.quote_id) == (D(6), 0)
-    assert not Journal.objects.filter(key="a-2").exists()
 
 
 def test_balances_are_shown_by_asset(rig):

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config.demo.bots import KEYS_NAME, keys_read
 from config.demo.market import DemoMarket
 from config.env import BASE_DIR, ENV
-from config.stack.own import running_stack
+from config.stack.state import state_of_ready
 
 RATE_PER_SECOND: Final = 20.0
 SEED: Final = 2024
@@ -38,8 +38,7 @@ class Command(BaseCommand):
             words = ["--url", options["url"]] if options["url"] else []
             call_command("replay", str(options["flow"]), "--speed", options["speed"], *words)
             return
-        stack = running_stack(data)
-        url = options["url"] or (stack.url if stack else "")
+        url = options["url"] or str(state_of_ready(data).get("url", ""))
         if not url:
             raise CommandError("no stack runs in DATA_DIR: start one, or give --url")
         if options["rate"] <= 0:

@@ -7,12 +7,12 @@ from typing import Any, Final
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from config.stack.own import StackFailed, own_stack
 from tests.lab.bench.intake import intake
 from tests.lab.bench.recovery import loading
 from tests.lab.bench.slow import slow
 from tests.lab.bench.triggers import triggers
 from tests.lab.bench.whole import WholeOptions, feed, whole
+from tests.lab.stack import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
 # Sections that measure one part run on PostgreSQL and Redis without the roles.

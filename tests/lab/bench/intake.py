@@ -9,7 +9,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from config.demo.bots import Bot
 from exchange.domain.ids import IdGenerator
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.database import connect, node_number
@@ -20,6 +19,7 @@ from orders.intake.publish import RedisPublisher
 from orders.validation.orders import draft_build
 from orders.validation.requests import OrderRequest
 from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
+from tests.lab.clients.bots import Bot
 
 PASSES: Final = 5
 # Orders of one pass by batch size, about half a second of each.

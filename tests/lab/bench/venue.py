@@ -6,10 +6,11 @@ from typing import Final
 
 from django.db import transaction
 
-from config.demo.bots import Bot, bots_ensure, funds_ensure
+from config.demo.bots import funds_ensure
 from config.demo.seed import maker_tier_ensure
 from exchange.models import Asset, Symbol
 from exchange.selectors import CATALOGUE_STALE_MAX_S
+from tests.lab.clients.bots import Bot, bots_ensure
 
 FUNDS: Final = Decimal(10) ** 12
 PRICE_TICKS: Final = 100_000

@@ -14,9 +14,9 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 
 from config.env import BASE_DIR, ENV
-from config.stack.own import LOG_NAME, StackFailed, own_stack, running_stack
 from tests.lab.crash.killer import TARGETS
 from tests.lab.crash.run import CrashOptions, crash
+from tests.lab.stack import LOG_NAME, StackFailed, own_stack, running_stack
 
 SEED_BITS: Final = 31
 

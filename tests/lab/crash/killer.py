@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from config.stack.own import RunningStack
+from tests.lab.stack import RunningStack
 
 GAP_SECONDS: Final = (2.0, 6.0)
 # Longer than its lease of 3 s: the worker that wakes up must find itself fenced off.

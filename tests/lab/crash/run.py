@@ -12,9 +12,8 @@ from typing import Final
 
 from config.demo.bots import funds_ensure
 from config.demo.client import Response
-from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read
+from config.demo.flow import FlowCommand
 from config.demo.generator import MarketGenerator, MarketShape
-from config.stack.own import RunningStack
 from exchange.infra.database import connect
 from exchange.models import Symbol
 from tests.lab.crash.every_type import EveryType
@@ -23,11 +22,13 @@ from tests.lab.crash.killer import Killer, kills_plan
 from tests.lab.crash.verify import Verdict, verify
 from tests.lab.crash.verify_types import verify_types
 from tests.lab.replay.api_route import ApiRoute
+from tests.lab.replay.flow import FlowExtent, flow_measure, flow_read
 from tests.lab.replay.outcome import drained_wait
 from tests.lab.replay.progress import Pace, Progress
 from tests.lab.replay.run import audit
 from tests.lab.replay.schedule import Step
 from tests.lab.replay.venue import ReplayVenue, run_next, venue_open
+from tests.lab.stack import RunningStack
 
 Write = Callable[[str], object]
 

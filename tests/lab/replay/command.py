@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
-from config.demo.flow import TRADES_NAME, FlowError
 from config.env import BASE_DIR, ENV
-from config.stack.own import StackFailed, own_stack, running_stack
+from tests.lab.replay.flow import TRADES_NAME, FlowError
 from tests.lab.replay.run import CONNECTIONS, ReplayPlan, replay
 from tests.lab.replay.venue import ACCOUNTS_PER_SIDE, ACCOUNTS_PER_SIDE_MAX
+from tests.lab.stack import StackFailed, own_stack, running_stack
 
 SPEED_MAX: Final = "max"
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psycopg
 
 from config.demo.flow import FlowCommand
+from exchange.domain.codes import Code
 from exchange.domain.enums import OrderType
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
@@ -21,7 +22,7 @@ from orders.intake.jobs import Accepted, Job, PlaceJob, cancel_job
 from orders.validation.orders import draft_build
 from orders.validation.requests import OrderRequest
 from risk.pretrade.drafts import OrderDraft
-from risk.pretrade.rules import protective_ticks
+from risk.pretrade.rules import best_opposite_ticks, slipped_ticks
 from risk.pretrade.selectors import top_of_book
 from tests.lab.replay.api_route import EXPECTED_CODES, LATE_BOOK_CODES, ReplayFailed, SendResult
 from tests.lab.replay.outcome import drained_wait
@@ -135,8 +136,10 @@ class IntakeRoute:
         )
         for attempt in range(LATE_BOOK_TRIES_MAX):
             try:
-                ticks = protective_ticks(draft.side, rules, top_of_book(rules.units.code))
-                return replace(draft, price_ticks=ticks)
+                best_ticks = best_opposite_ticks(draft.side, top_of_book(rules.units.code))
+                if not best_ticks:
+                    raise DomainError(Code.ORDER_NO_LIQUIDITY, field="side")
+                return replace(draft, price_ticks=slipped_ticks(draft.side, best_ticks, rules))
             except DomainError as error:
                 if error.code not in LATE_BOOK_CODES or attempt == LATE_BOOK_TRIES_MAX - 1:
                     raise ReplayFailed(f"market order {draft.client_order_id}: {error}") from error

@@ -9,13 +9,14 @@ from typing import Final, Literal
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from config.demo.flow import FlowCommand, FlowExtent, flow_measure, flow_read, trades_read
+from config.demo.flow import FlowCommand
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from exchange.selectors import catalogue_read
 from orders.intake.publish import RedisPublisher
 from tests.lab.replay.api_route import ApiRoute, SendResult
 from tests.lab.replay.comparison import TradeComparison, trades_compare
+from tests.lab.replay.flow import FlowExtent, flow_measure, flow_read, trades_read
 from tests.lab.replay.intake_route import IntakeRoute, IntakeTerms
 from tests.lab.replay.outcome import Drained, drained_wait, trades_made
 from tests.lab.replay.progress import Pace, Progress

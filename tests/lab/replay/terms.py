@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from config.demo.flow import FlowCommand, FlowError
+from config.demo.flow import FlowCommand
 from matching.engine.messages import BUY, SELL
+from tests.lab.replay.flow import FlowError
 from tests.lab.replay.schedule import Step
 
 SIDES: Final = {"buy": BUY, "sell": SELL}

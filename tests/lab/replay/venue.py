@@ -10,11 +10,12 @@ from typing import Final
 
 from django.db import transaction
 
-from config.demo.bots import Bot, bots_ensure, funds_ensure
-from config.demo.flow import FlowExtent
+from config.demo.bots import funds_ensure
 from config.demo.seed import maker_tier_ensure
 from exchange.domain.units import MONEY_SCALE_MAX
 from exchange.models import Asset, Brand, Symbol
+from tests.lab.clients.bots import Bot, bots_ensure
+from tests.lab.replay.flow import FlowExtent
 from tests.lab.replay.terms import ReplayTerms
 
 ACCOUNTS_PER_SIDE: Final = 16

@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from exchange.domain.units import SymbolUnits
 from matching.engine import messages as m
-from matching.engine.advanced import Waiting
+from matching.engine.components import Waiting
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
 from matching.engine.resting import RestingOrder

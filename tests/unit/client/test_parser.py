@@ -33,7 +33,7 @@ def fed(data: bytes, size: int) -> Response:
         response = parser.feed(data[start : start + size])
         if response is not None:
             assert start + size >= len(data), "complete only at the end"
-            assert parser.is_empty
+            assert parser.feed(b"") is None, "nothing is left over"
             return response
     raise AssertionError("incomplete")
 

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from config.demo.flow import (
-    FlowCommand,
+from config.demo.flow import FlowCommand, FlowTrade
+from config.demo.generator import MarketGenerator, MarketShape
+from tests.lab.replay.comparison import trades_compare
+from tests.lab.replay.flow import (
     FlowError,
-    FlowTrade,
     flow_measure,
     flow_read,
     flow_write,
     trades_read,
     trades_write,
 )
-from config.demo.generator import MarketGenerator, MarketShape
-from tests.lab.replay.comparison import trades_compare
 
 SHAPE = MarketShape(Decimal(60_000), Decimal("0.01"), Decimal("0.00001"), Decimal("0.02"))
 HEADER = "time_ms,action,order_id,side,type,price,quantity,quote_amount\n"

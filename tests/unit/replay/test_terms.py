@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from config.demo.flow import FlowCommand, FlowError
+from config.demo.flow import FlowCommand
 from matching.engine.messages import BUY, SELL
+from tests.lab.replay.flow import FlowError
 from tests.lab.replay.schedule import Step
 from tests.lab.replay.terms import AccountTurns, ReplayTerms
 

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.domain.units import PPM
-from risk.pretrade.rules import Top, band_check, band_ticks, open_orders_check, protective_ticks
+from risk.pretrade.rules import Top, band_check, band_ticks, open_orders_check, slipped_ticks
 from tests.unit.orders.test_validation import rules_make
 
 
@@ -26,24 +25,17 @@ def test_without_a_reference_and_a_last_price_there_is_no_band(side: Side) -> No
 
 
 @pytest.mark.parametrize(
-    ("side", "top", "bound"),
+    ("side", "from_ticks", "bound"),
     [
-        (Side.BUY, Top(0, 10_000, 0), 10_500),
-        (Side.BUY, Top(0, 3, 0), 3),  # 3.15 rounds towards the best price
-        (Side.SELL, Top(10_000, 0, 0), 9_500),
-        (Side.SELL, Top(3, 0, 0), 3),  # 2.85 rounds towards the best price
-        (Side.BUY, Top(0, 9_999_999, 0), 10_000_000),  # kept inside the static maximum
+        (Side.BUY, 10_000, 10_500),
+        (Side.BUY, 3, 3),  # 3.15 rounds towards the best price
+        (Side.SELL, 10_000, 9_500),
+        (Side.SELL, 3, 3),  # 2.85 rounds towards the best price
+        (Side.BUY, 9_999_999, 10_000_000),  # kept inside the static maximum
     ],
 )
-def test_protective_price(side: Side, top: Top, bound: int) -> None:
-    assert protective_ticks(side, rules_make(), top) == bound
-
-
-@pytest.mark.parametrize(("side", "top"), [(Side.BUY, Top(5, 0, 5)), (Side.SELL, Top(0, 5, 5))])
-def test_an_empty_other_side_is_no_liquidity(side: Side, top: Top) -> None:
-    with pytest.raises(DomainError) as refusal:
-        protective_ticks(side, rules_make(), top)
-    assert refusal.value.code is Code.ORDER_NO_LIQUIDITY
+def test_protective_price(side: Side, from_ticks: int, bound: int) -> None:
+    assert slipped_ticks(side, from_ticks, rules_make()) == bound
 
 
 @pytest.mark.parametrize(("count", "limit", "refused"), [(9, 10, 0), (10, 10, 1), (99, 0, 0)])

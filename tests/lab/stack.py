@@ -21,9 +21,9 @@ from config.env import BASE_DIR
 from config.stack.servers import child_command
 from config.stack.state import (
     ports_free,
-    process_birth,
     secrets_load,
     stack_env_write,
+    state_of_ready,
     state_read,
 )
 
@@ -65,8 +65,8 @@ class RunningStack:
 
 def running_stack(data: Path) -> RunningStack | None:
     """Return the stack that runs in this folder and is ready, or None."""
-    state = state_read(data)
-    if not state.get("ready") or process_birth(int(state["pid"])) is None:
+    state = state_of_ready(data)
+    if not state:
         return None
     return RunningStack(data, str(state["url"]), str(state["ws_url"]))
 
