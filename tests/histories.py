@@ -13,7 +13,18 @@ ACCOUNTS = (11, 12, 13, 14)
 MODES = (m.STP_CANCEL_INCOMING, m.STP_NONE, *range(m.STP_NONE, m.STP_DECREMENT + 1))
 KINDS = ("gtc", "post", "ioc", "fok", "market", "quote", "stop", "take", "trail", "iceberg")
 KIND_WEIGHTS = (30, 12, 8, 5, 8, 6, 12, 8, 8, 12)
-COMMANDS = ("place", "list", "cancel", "amend", "all", "state", "expire", "timer", "set", "fault")
+COMMANDS = (
+    "place",
+    "list",
+    "cancel",
+    "amend",
+    "all",
+    "state",
+    "expire",
+    "cancel_after",
+    "set",
+    "fault",
+)
 COMMAND_WEIGHTS = (60, 8, 7, 12, 2, 4, 5, 1, 2, 1)
 
 
@@ -64,7 +75,7 @@ class History:
             case "expire":
                 wanted = self.target(symbol) if chance.random() < 0.3 else (symbol, 0)
                 return m.Expire(number, now, *wanted)
-            case "timer":
+            case "cancel_after":
                 due = chance.choice((0, now + 1, now + 50_000))
                 tag = chance.choice((0, 0, 5))
                 return m.CancelAfter(number, now, symbol, chance.choice(ACCOUNTS), due, tag)

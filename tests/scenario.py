@@ -1,4 +1,4 @@
-"""Scenarios that read like a trading log: `command -> what happened`, one a line.
+"""Scenarios that read like a trading log: `command -> events`, one a line.
 
     sell #1 5@101                   limit order 1; options below
     buy #2 quote 505@102            market order that may spend 505 tick-lots, bound 102
@@ -6,8 +6,8 @@
     cancel #1 | cancel-all by=7|everyone [buy|sell] [tag=5] | fault #1 [place] | book | continue
     oco sell #1 5@105 ; sell #2 5@94 stop=96        also oto, otoco; `by=7` holds for all of them
     halt resume pre-open auction cutoff post-only cancel-only close | indication
-    last 100                        two strangers trade a lot at 100; prices are followed from here
-    clock 5000 | expire [#1] | timer by=7 60000 [tag=5] | feature 1 on
+    last 100                        two other accounts trade a lot at 100; needs advanced state
+    clock 5000 | expire [#1] | cancel-after by=7 60000 [tag=5] | feature 1 on
     band 100000 ref=100 move=10000 after=30000 limit=15000 pause=60000 call=60000 both=1
     limits by=7|everyone 10 5       open orders, waiting orders
 
@@ -17,11 +17,11 @@ bound=50000 (of a trailing bound, in ppm) furthest=110 (of a reprice).
 
 Events: `rest #1 5@101` (in the book after its own command) · `#1x#3 5@101` (maker x taker) ·
 `no #4 code` · `gone #2 2 code` (code left out when the user cancelled) · `now #1 4/6@100 [kept]`
-(left/total) · `state 1` · `wait #1 96` · `held #1` · `fire #1 95` (by what price) · `slice #1 2+3`
-(shown + hidden) · `stp #1x#3 5@101` · `list 9` · `done` · `uncross 5@101` · `phase 1 15000` ·
-`ref 100` · `more` · `nothing`. A code is written without its group. An order's account is its own
-unless `by` says otherwise. Every invariant is checked after every line, and the naive book must say
-the same (until work is cut into pieces, which it does not know).
+(left/total) · `state 1` · `wait #1 96` (stop; none: pending or trailing) · `fire #1 95` (price) ·
+`slice #1 2+3` (shown + hidden) · `stp #1x#3 5@101` · `list 9` · `done` · `uncross 5@101` ·
+`phase 1 15000` · `ref 100` · `more` · `nothing`. A code is written without its group. Each order
+has an account of its own unless `by` names one. After every line all invariants are checked, and
+the naive book must give the same events, until work is cut into pieces, which it does not do.
 """
 
 import re
@@ -169,7 +169,7 @@ def _setting(
 ) -> m.Command:
     numbers = [int(word) for word in rest if word.isdigit()]
     match verb:
-        case "timer":
+        case "cancel-after":
             return m.CancelAfter(*head, account, numbers[0], int(values.get("tag", 0)))
         case "feature":
             return m.SetFeature(*head, numbers[0], "on" in rest)
@@ -264,7 +264,7 @@ def _event_text(event: m.Event) -> str:
             quantities = f"{event.left_lots}/{event.quantity_lots}"
             return f"now #{event.order_id} {quantities}@{event.price_ticks}{stop}{kept}"
         case m.OrderWaiting(stop_ticks=0):
-            return f"held #{event.order_id}"
+            return f"wait #{event.order_id}"
         case m.OrderWaiting():
             return f"wait #{event.order_id} {event.stop_ticks}"
         case m.OrderTriggered():

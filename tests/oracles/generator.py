@@ -32,7 +32,15 @@ class Subject(NamedTuple):
     is_far: float = 0.02  # how often a price is far away
 
 
-_COMMANDS = {"place": 60, "cancel": 8, "amend": 8, "expire": 4, "all": 1, "timer": 1, "set": 1}
+_COMMANDS = {
+    "place": 60,
+    "cancel": 8,
+    "amend": 8,
+    "expire": 4,
+    "all": 1,
+    "cancel_after": 1,
+    "set": 1,
+}
 _KINDS = {"gtc": 30, "post": 4, "ioc": 4, "fok": 4, "market": 6, "quote": 4, "iceberg": 6}
 _WAITING = {"stop": 10, "take": 8, "trail": 10}
 _STATES = {
@@ -297,7 +305,7 @@ class Corners:
         order_id = self.known() if self.chance.random() < 0.2 else 0
         return m.Expire(number, self.now_ms, self.symbol, order_id)
 
-    def timer(self, number: int) -> m.CancelAfter:
+    def cancel_after(self, number: int) -> m.CancelAfter:
         chance = self.chance
         due_ms = chance.choice((0, self.now_ms + 1, self.now_ms + 50_000))
         self.due_ms.append(due_ms)

@@ -119,10 +119,10 @@ def test_order_that_waits_keeps_its_reservation_until_it_is_cancelled(rig, side,
 
 def test_order_triggered_in_the_row_of_an_order_by_quote_amount_is_bounded_by_its_lots(rig):
     """One command, two takers: only the one that the command entered is bounded by money."""
-    spender, woken = rig.trader(quote="1000"), rig.trader(quote="1000")
+    spender, stop_owner = rig.trader(quote="1000"), rig.trader(quote="1000")
     rig.place(rig.seller, SELL, 10_000, 1_000)
     rig.place(rig.seller, SELL, 10_100, 3_000)
-    order = rig.place(woken, BUY, 10_200, 5_000, terms=stop(10_000))
+    order = rig.place(stop_owner, BUY, 10_200, 5_000, terms=stop(10_000))
     settle(rig)
     rig.place(spender, BUY, 10_050, quote_atoms=50_00000000)
     [row] = rig.pending
@@ -131,7 +131,7 @@ def test_order_triggered_in_the_row_of_an_order_by_quote_amount_is_bounded_by_it
     settle(rig)
     # 0.3 of 0.5 at 101; the rest waits in the book at its limit, for taker's rate if it must.
     assert rig.reservation(order) == D("20.4204") - D(0)
-    assert rig.balance(woken, rig.quote_id)[0] == D(1000) - D("30.3303") - D("20.4204")
+    assert rig.balance(stop_owner, rig.quote_id)[0] == D(1000) - D("30.3303") - D("20.4204")
     assert rig.balance(spender, rig.base_id) == (D("0.1"), 0)
 
 

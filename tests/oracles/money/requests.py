@@ -9,7 +9,7 @@ from tests.histories import ACCOUNTS, History
 from tests.oracles.money.ledger import MemoryLedger
 
 # No faults: the ledger makes them itself, from accepted commands.
-KINDS: Final = ("place", "list", "cancel", "amend", "all", "state", "expire", "timer", "set")
+KINDS: Final = ("place", "list", "cancel", "amend", "all", "state", "expire", "cancel_after", "set")
 WEIGHTS: Final = (55, 12, 7, 22, 1, 4, 5, 1, 2)
 # The probability that the engine applies one more command before the next one is accepted.
 PACES: Final = (0.45, 0.6, 0.9)

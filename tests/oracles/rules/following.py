@@ -35,12 +35,12 @@ def follow_up(market: Market) -> None:
     if prices:
         market.last, market.is_last_fresh = prices[-1], True
     if prices:
-        triggers.wake_by_last(market, prices[0])
+        triggers.show_last_price(market, prices[0])
     release_all(market)
     bands.follow(market)
     if prices:
-        triggers.wake_by_last(market, prices[-1])
-    triggers.wake_by_best(market)
+        triggers.show_last_price(market, prices[-1])
+    triggers.show_best_prices(market)
 
 
 def follow_lists(market: Market) -> None:

@@ -54,8 +54,8 @@ def is_reached(order: Order, price: int) -> bool:
     if order.terms.trigger == m.TRIGGER_TRAILING and not order.best_seen:
         return False
     is_take = order.terms.trigger == m.TRIGGER_TAKE
-    wakes_above = (order.side == m.BUY) != is_take
-    return price >= order.stop if wakes_above else price <= order.stop
+    triggers_above = (order.side == m.BUY) != is_take
+    return price >= order.stop if triggers_above else price <= order.stop
 
 
 def trigger(market: Market, order: Order, price: int) -> None:
@@ -75,18 +75,18 @@ def travelled_bound(order: Order) -> int:
     return max(order.price, -(order.stop * (share - 1_000_000) // 1_000_000), 1)
 
 
-def wake_by_last(market: Market, price: int) -> None:
+def show_last_price(market: Market, price: int) -> None:
     """Show a trade's price to the orders that watch it, while the symbol is open (12.2, 20.5)."""
     if market.state == m.OPEN:
-        wake_by_price(market, price, watching(market, m.SOURCE_LAST, (m.BUY, m.SELL)))
+        show_price(market, price, watching(market, m.SOURCE_LAST, (m.BUY, m.SELL)))
 
 
-def wake_by_best(market: Market) -> None:
+def show_best_prices(market: Market) -> None:
     """Show the best bid, then the best ask, to the orders that watch them (12.9, 12.13)."""
     for side in (m.BUY, m.SELL):
         price = market.best(side)
         if price and market.state == m.OPEN:
-            wake_by_price(market, price, watching(market, m.SOURCE_BEST, (other(side),)))
+            show_price(market, price, watching(market, m.SOURCE_BEST, (other(side),)))
 
 
 def watching(market: Market, source: int, sides: tuple[int, ...]) -> list[Order]:
@@ -98,7 +98,7 @@ def watching(market: Market, source: int, sides: tuple[int, ...]) -> list[Order]
     ]
 
 
-def wake_by_price(market: Market, price: int, orders: list[Order]) -> None:
+def show_price(market: Market, price: int, orders: list[Order]) -> None:
     """Show a price to these orders; trigger the farthest stop first, then the older (12.7)."""
     for order in orders:
         follow(order, price)

@@ -15,7 +15,7 @@ LIVELY = """
     sell #2 5@94 stop=95 by=7                    -> wait #2 95
     sell #3 5@90 trail=3                         -> wait #3 97
     oco sell #4 5@107 ; sell #5 5@94 stop=95     -> list 8, wait #5 95, rest #4 5@107
-    oto buy #6 5@98 ; sell #7 5@105              -> list 9, held #7, rest #6 5@98
+    oto buy #6 5@98 ; sell #7 5@105              -> list 9, wait #7, rest #6 5@98
 """
 
 
@@ -37,7 +37,7 @@ SPOILED: dict[str, Callable[[AdvancedState], object]] = {
     "trigger lost": lambda advanced: advanced.triggers[0, -1].entries.pop(),
     "trigger at another price": lambda advanced: spoil(advanced, 2, stop_ticks=96),
     "reached and not triggered": lambda advanced: setattr(advanced, "last_ticks", 94),
-    "held order that watches": lambda advanced: spoil(advanced, 7, stage=1),
+    "order without a stop that watches": lambda advanced: spoil(advanced, 7, stage=1),
     "trailing stop forgotten": lambda advanced: advanced.trailing[0].clear(),
     "triggered twice": twice,
     "place of the future": lambda advanced: spoil(advanced, 7, priority=99),
@@ -45,7 +45,7 @@ SPOILED: dict[str, Callable[[AdvancedState], object]] = {
     "list without an order": lambda advanced: advanced.list_of.pop(4),
     "expiry forgotten": lambda advanced: advanced.expiry_drop(1),
     "expiry of nobody": lambda advanced: advanced.expiry_add(99, 5),
-    "timer without a time": lambda advanced: advanced.cancel_after.update({(7, 0): 0}),
+    "cancel-after without a time": lambda advanced: advanced.cancel_after.update({(7, 0): 0}),
     "sum of samples": lambda advanced: setattr(advanced, "sum_ticks", 1),
     "phase without a time": lambda advanced: setattr(advanced.band, "phase", 1),
     "auction order of nobody": lambda advanced: advanced.at_open.add(99),

@@ -160,4 +160,4 @@ def test_11_1_the_refusal_takes_the_form_of_what_it_replaces() -> None:
 def test_17_8_validation_keeps_decrement_from_an_order_that_releases_others() -> None:
     with pytest.raises(AssertionError, match="what releases is filled"):
         run("oto buy #1 5@100 decrement ; sell #2 5@105 -> nothing")
-    run("oto buy #1 5@100 ; sell #2 5@105 decrement -> list 1, held #2, rest #1 5@100")
+    run("oto buy #1 5@100 ; sell #2 5@105 decrement -> list 1, wait #2, rest #1 5@100")

@@ -17,14 +17,14 @@ from tests.scenario import run
 LIVELY = """
     band 100000 ref=100 limit=15000 pause=60000    -> ref 100, done
     limits by=7 20 5                                -> done
-    timer by=7 5000                                 -> done
+    cancel-after by=7 5000                          -> done
     feature 1 on                                    -> done
     last 100                                        -> nothing
     sell #1 9@105 show=2 by=7 until=9000            -> rest #1 9@105
     sell #2 5@94 stop=95 by=7                       -> wait #2 95
     sell #3 5@90 trail=3                            -> wait #3 97
     oco sell #4 5@107 ; sell #5 5@94 stop=95        -> list 11, wait #5 95, rest #4 5@107
-    oto buy #6 5@98 ; sell #7 5@105                 -> list 12, held #7, rest #6 5@98
+    oto buy #6 5@98 ; sell #7 5@105                 -> list 12, wait #7, rest #6 5@98
 """
 
 
