@@ -5,6 +5,7 @@ The worker's parent answers the probes; its children leave their metrics in file
 alive. So the probe calls it alive only while tasks keep passing; beat sends one each second.
 """
 
+import logging
 import os
 import time
 import warnings
@@ -31,6 +32,17 @@ _last_task: list[float] = [time.monotonic()]
 @signals.setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
     """Keep Celery from configuring logging, which Django has configured: a receiver is enough."""
+    logging.getLogger("celery.app.trace").addFilter(_without_traceback_if_away)
+
+
+def _without_traceback_if_away(record: logging.LogRecord) -> bool:
+    """Reduce the record of a task to one line where Postgres was away: no line of ours failed."""
+    from exchange.infra.database import DATABASE_AWAY
+
+    if record.exc_info and isinstance(record.exc_info[1], DATABASE_AWAY):
+        record.exc_info = None
+        record.__dict__.pop("data", None)  # it repeats the text, with the traceback
+    return True
 
 
 @signals.task_received.connect
@@ -58,6 +70,9 @@ def _child_ended(pid: int, **_: Any) -> None:
     from django.conf import settings
     from prometheus_client import multiprocess
 
+    from exchange.infra.logging import log_flush
+
+    log_flush()
     if settings.PROMETHEUS_MULTIPROC_DIR:
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 

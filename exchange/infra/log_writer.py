@@ -4,6 +4,7 @@ A full pipe (a terminal that is held, a log driver that stands still) blocks the
 to it. An event loop that wrote the log would then stop all requests of its process.
 """
 
+import io
 import logging
 import os
 import threading
@@ -73,18 +74,31 @@ class WriterHandler(logging.Handler):
                 threading.Thread(target=self._run, name="log", daemon=True).start()
 
     def _begin(self, process: int) -> None:
-        self._process = process
         self._counting = threading.Lock()
         self._queue: SimpleQueue[str] = SimpleQueue()
         self._taken = self._written = 0
+        self._process = process  # last: from here on other threads use what stands above
 
     def _run(self) -> None:
+        stream = _stream_of_its_own(self._stream)
         while True:
             line = self._queue.get()
             try:
-                self._stream.write(line)
+                stream.write(line)
                 if self._queue.empty():
-                    self._stream.flush()
+                    stream.flush()
             except (OSError, ValueError):  # the reader has gone, so no line can report it
                 LOG_LINES_DROPPED.inc()
             self._written += 1
+
+
+def _stream_of_its_own(stream: TextIO) -> TextIO:
+    """Return a stream to the same file, whose lock no process has that this one was forked from.
+
+    The parent may wait for a reader in the moment of the fork, with the lock of its stream taken.
+    """
+    try:
+        number = stream.fileno()
+    except io.UnsupportedOperation:  # no file
+        return stream
+    return open(number, "w", encoding=stream.encoding, errors=stream.errors, closefd=False)

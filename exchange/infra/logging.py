@@ -25,7 +25,9 @@ CONTEXT_NAMES: Final = (
     "sequence",
 )
 REQUEST_CHARS_MAX: Final = 200
-ON_LOOP: Final = ("web", "ws")  # roles on an event loop, which may not wait for a reader
+# Roles that run on. None waits for a reader of its log: not an event loop, and not the one thread
+# that matches all orders of a partition.
+LONG_RUNNING: Final = ("web", "ws", "matching", "worker", "beat")
 # Loggers whose INFO lines tell an operator nothing.
 QUIET: Final = (
     "celery.app.trace",
@@ -71,7 +73,13 @@ def bound(**context: object) -> AbstractContextManager[Any]:
 
 def handler_of(role: str) -> logging.Handler:
     """Return the handler that writes the log of a role."""
-    return WriterHandler(sys.stdout) if role in ON_LOOP else logging.StreamHandler(sys.stdout)
+    return WriterHandler(sys.stdout) if role in LONG_RUNNING else logging.StreamHandler(sys.stdout)
+
+
+def log_flush() -> None:
+    """Wait a moment until the log is written, before a process ends that runs no exit handlers."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _shared_processors(role: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """Log lines that strangers can cause without end: bounded, and those left out are counted."""
 
+import logging
 import time
 from typing import Any, Final
 
@@ -15,11 +16,16 @@ _buckets: Final = LocalBuckets(lambda: time.monotonic_ns() // 1_000_000)
 
 
 def stranger_told(event: str, **words: Any) -> None:
-    """Log a warning, or only count it where there were too many of its event."""
-    if _buckets.take(event, LINES, 1).wait_ms > 0:
+    """Put a line into the log, unless there were too many of its kind."""
+    bounded_told(event, level=logging.WARNING, **words)
+
+
+def bounded_told(event: str, *, level: int, owner: str = "", **words: Any) -> None:
+    """Put a line of this level into the log, unless there were too many of its kind and owner."""
+    if _buckets.take(f"{event}:{owner}", LINES, 1).wait_ms > 0:
         LOG_LINES_UNTOLD.labels(event).inc()
     else:
-        log.warning(event, **words)
+        log.log(level, event, **words)
 
 
 def told_forget() -> None:

@@ -1,9 +1,9 @@
 """One WebSocket connection: takes the client's messages, sends the frames of its send queue."""
 
 import asyncio
+import logging
 import time
 
-import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.sessions.backends.base import SessionBase
@@ -15,6 +15,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
 from exchange.infra.http.address import network_of, socket_address
+from exchange.infra.told import bounded_told
 from exchange.models import User
 from exchange.realtime import protocol
 from exchange.realtime.connection_limits import (
@@ -31,7 +32,6 @@ from exchange.realtime.send_queue import BackPressure, InboundLimits, SendQueue,
 from exchange.realtime.subscriber import hub_running
 from exchange.selectors import catalogue
 
-log = structlog.get_logger(__name__)
 SERVER_SEND = "takas.server_send"  # key in the scope
 MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
 
@@ -214,8 +214,14 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
             await self.send(text_data=frame)
             self._inbound.bound(protocol.MESSAGE_BYTES_MAX)
         assert self.send_queue.close_code is not None
-        log.info("ws_closed", code=self.send_queue.close_code.name, user_id=self.send_queue.user_id)
+        self._closed_told(self.send_queue.close_code)
         await self.close(code=int(self.send_queue.close_code))  # autobahn takes a plain int only
+
+    def _closed_told(self, code: CloseCode) -> None:
+        """Log the end of the socket; each user has some lines a second, and so have strangers."""
+        user_id = self.send_queue.user_id
+        owner = "" if user_id is None else str(user_id)
+        bounded_told("ws_closed", level=logging.INFO, owner=owner, code=code.name, user_id=user_id)
 
     async def _principal_from_session(self) -> None:
         user = self.scope.get("user")

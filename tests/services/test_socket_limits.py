@@ -9,9 +9,12 @@ import msgspec
 import pytest
 from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
+from structlog.testing import capture_logs
 
 from exchange.domain.codes import Code
+from exchange.infra import told
 from exchange.infra.buckets import LocalBuckets, Rate
+from exchange.infra.metrics import LOG_LINES_UNTOLD
 from exchange.infra.redis import redis_client
 from exchange.models import User
 from exchange.realtime import channels, consumers, protocol
@@ -20,6 +23,7 @@ from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.connection_limits import SocketSlots
 from exchange.realtime.protocol import CloseCode
 from exchange.selectors import catalogue_forget
+from tests.factories.metrics import metric_value
 from tests.factories.models import AccountFactory, SymbolFactory
 from tests.services.test_consumer import TOPIC, Socket, cookie, play, sockets_end
 from tests.waiting import HANG_S
@@ -145,6 +149,40 @@ def test_a_stranger_who_asks_for_nothing_is_let_go(
             await one.wire.disconnect(timeout=HANG_S)
 
     play(scenario)
+
+
+def test_ends_of_sockets_fill_no_log(monkeypatch: pytest.MonkeyPatch, user: User) -> None:
+    monkeypatch.setattr(told, "LINES", Rate(per_second=1, burst=1))
+    ends, before, headers = 20, untold(), cookie(user)[1]
+
+    async def scenario(socket: Socket) -> None:
+        for _ in range(ends):
+            await hostile_end(await other())
+        await hostile_end(await other(headers))
+
+    with capture_logs() as lines:
+        play(scenario)
+    closed = [line for line in lines if line["event"] == "ws_closed"]
+    strangers = [line for line in closed if line["user_id"] is None]
+    assert closed[0] == {
+        "event": "ws_closed",
+        "log_level": "info",
+        "code": "MESSAGE_INVALID",
+        "user_id": None,
+    }
+    assert untold() > before
+    assert len(strangers) + untold() - before == ends, "what is left out is counted"
+    assert [line["user_id"] for line in closed[len(strangers) :]] == [user.pk]
+
+
+async def hostile_end(socket: Socket) -> None:
+    """Make the server end the socket, with a frame that it takes from nobody."""
+    await socket.wire.send_to(bytes_data=b"x")
+    assert await socket.closed() == CloseCode.MESSAGE_INVALID
+
+
+def untold() -> float:
+    return metric_value(LOG_LINES_UNTOLD.labels("ws_closed"))
 
 
 def test_handshakes_of_a_network_are_bounded(

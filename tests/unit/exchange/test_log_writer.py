@@ -1,20 +1,26 @@
-"""The log of an event loop: nobody waits for its reader, and what is too much is counted."""
+"""The log of a role that runs on: nobody waits for its reader, and what is too much is counted."""
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from fcntl import F_GETPIPE_SZ, fcntl, ioctl
+from select import select
+from termios import FIONREAD
 from typing import TextIO
 
 import pytest
 from prometheus_client import REGISTRY
 
 from exchange.infra.log_writer import WriterHandler
-from exchange.infra.logging import ON_LOOP, handler_of
+from exchange.infra.logging import handler_of
 from tests.waiting import HANG_S, wait_until
 
 LINES_MAX = 100
 LONG = "x" * 10_000
+POLL_S = 0.05
+ENDED = os.WEXITED | os.WNOWAIT | os.WNOHANG
 
 
 @pytest.fixture
@@ -67,6 +73,42 @@ def test_what_was_logged_is_written_when_the_process_ends(pipe: tuple[int, TextI
     os.close(reading)
 
 
-@pytest.mark.parametrize("role", ["web", "ws", "matching", "worker", "beat", "command"])
-def test_roles_that_a_loop_serves_write_so(role: str) -> None:
-    assert isinstance(handler_of(role), WriterHandler) == (role in ON_LOOP)
+def test_a_process_forked_while_its_parent_waits_for_a_reader_has_a_log(
+    pipe: tuple[int, TextIO],
+) -> None:
+    """The workers of a pool are forked at any time, also while nobody reads the log."""
+    reading, stream = pipe
+    handler = WriterHandler(stream, lines_max=LINES_MAX)
+    for _ in range(LINES_MAX):
+        handler.handle(record(LONG))
+    wait_until(lambda: is_full(reading))  # the writer waits for a reader
+    child = os.fork()
+    if child == 0:
+        handler.handle(record("of the child"))
+        for _ in range(int(HANG_S)):  # one second each, at most
+            handler.flush()
+        os._exit(0)
+    text = b""
+    with open(reading, "rb", buffering=0) as reader:
+        while b"of the child" not in text and os.waitid(os.P_PID, child, ENDED) is None:
+            text += reader.read(1_000_000) if select([reader], [], [], POLL_S)[0] else b""
+        handler.flush()
+        while select([reader], [], [], 0)[0]:
+            text += reader.read(1_000_000)
+    os.waitpid(child, 0)
+    assert b"of the child\n" in text
+
+
+def is_full(pipe: int) -> bool:
+    """Whether a pipe takes no other long line."""
+    held = int.from_bytes(ioctl(pipe, FIONREAD, bytes(4)), sys.byteorder)
+    return held > fcntl(pipe, F_GETPIPE_SZ) - len(LONG)
+
+
+@pytest.mark.parametrize("role", ["web", "ws", "matching", "worker", "beat"])
+def test_no_role_that_runs_on_waits_for_the_reader_of_its_log(role: str) -> None:
+    assert isinstance(handler_of(role), WriterHandler)
+
+
+def test_a_command_writes_its_log_itself() -> None:
+    assert not isinstance(handler_of("command"), WriterHandler)
