@@ -77,7 +77,7 @@ class WriterHandler(logging.Handler):
         self._counting = threading.Lock()
         self._queue: SimpleQueue[str] = SimpleQueue()
         self._taken = self._written = 0
-        self._process = process  # last: from here on other threads use what stands above
+        self._process = process  # last: other threads use the values above from now on
 
     def _run(self) -> None:
         stream = _stream_of_its_own(self._stream)
@@ -93,12 +93,12 @@ class WriterHandler(logging.Handler):
 
 
 def _stream_of_its_own(stream: TextIO) -> TextIO:
-    """Return a stream to the same file, whose lock no process has that this one was forked from.
+    """Return a new stream to the same file, with a lock that no parent process holds.
 
-    The parent may wait for a reader in the moment of the fork, with the lock of its stream taken.
+    A parent may hold the lock of its own stream at the fork, while it waits for a reader.
     """
     try:
         number = stream.fileno()
-    except io.UnsupportedOperation:  # no file
+    except io.UnsupportedOperation:  # the stream has no file
         return stream
     return open(number, "w", encoding=stream.encoding, errors=stream.errors, closefd=False)

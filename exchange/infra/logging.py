@@ -25,8 +25,8 @@ CONTEXT_NAMES: Final = (
     "sequence",
 )
 REQUEST_CHARS_MAX: Final = 200
-# Roles that run on. None waits for a reader of its log: not an event loop, and not the one thread
-# that matches all orders of a partition.
+# Roles that run on. None of them waits for the reader of its log: neither an event loop nor the
+# thread that matches all orders of a partition.
 LONG_RUNNING: Final = ("web", "ws", "matching", "worker", "beat")
 # Loggers whose INFO lines tell an operator nothing.
 QUIET: Final = (
@@ -77,7 +77,7 @@ def handler_of(role: str) -> logging.Handler:
 
 
 def log_flush() -> None:
-    """Wait a moment until the log is written, before a process ends that runs no exit handlers."""
+    """Wait a moment until the log is written; for processes that end without exit handlers."""
     for handler in logging.getLogger().handlers:
         handler.flush()
 

@@ -16,12 +16,12 @@ _buckets: Final = LocalBuckets(lambda: time.monotonic_ns() // 1_000_000)
 
 
 def stranger_told(event: str, **words: Any) -> None:
-    """Put a line into the log, unless there were too many of its kind."""
+    """Log a warning, or only count it where there were too many of its event."""
     bounded_told(event, level=logging.WARNING, **words)
 
 
 def bounded_told(event: str, *, level: int, owner: str = "", **words: Any) -> None:
-    """Put a line of this level into the log, unless there were too many of its kind and owner."""
+    """Log a line, or only count it where there were too many of its event and owner."""
     if _buckets.take(f"{event}:{owner}", LINES, 1).wait_ms > 0:
         LOG_LINES_UNTOLD.labels(event).inc()
     else:

@@ -218,7 +218,7 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         await self.close(code=int(self.send_queue.close_code))  # autobahn takes a plain int only
 
     def _closed_told(self, code: CloseCode) -> None:
-        """Log the end of the socket; each user has some lines a second, and so have strangers."""
+        """Log the end of the socket, within a rate for each user and one for all strangers."""
         user_id = self.send_queue.user_id
         owner = "" if user_id is None else str(user_id)
         bounded_told("ws_closed", level=logging.INFO, owner=owner, code=code.name, user_id=user_id)
