@@ -21,7 +21,7 @@ from exchange.domain.errors import DomainError
 from exchange.domain.units import NotExact, decimal_to_atoms, plain
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset
-from exchange.realtime.publish import balance_frame, encode_frames
+from exchange.realtime.frames import balance_frame, encode_frames
 from wallets.models import Account, Balance
 from wallets.postings import funding_postings
 from wallets.selectors import balances_of

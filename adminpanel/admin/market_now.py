@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class _StateFrame(Struct):
-    """The shown part of a state frame (exchange/realtime/publish.py)."""
+    """The shown part of a state frame (exchange/realtime/frames.py)."""
 
     phase: str = "none"
     due_at: str | None = None

@@ -16,8 +16,8 @@ from prometheus_client import Counter, Gauge
 
 from exchange.domain.ids import time_ms_text
 from exchange.infra.metrics import FEED_CONNECTIONS, FEED_FRAMES
+from exchange.realtime.frames import STATE_SUFFIX
 from exchange.realtime.protocol import answer
-from exchange.realtime.publish import STATE_SUFFIX
 from exchange.realtime.replica import BookReplica, DeltaResult
 from exchange.realtime.send_queue import SendQueue
 

@@ -8,18 +8,16 @@ import redis
 
 from exchange.domain.units import SymbolUnits
 from exchange.infra.redis import BLOCK_MS_MAX, commands_stream
-from exchange.realtime.publish import (
-    BOOK_LEVELS_MAX,
+from exchange.realtime.frames import (
     PLAIN_MARKET,
     Frame,
     MarketState,
-    Publisher,
     SymbolText,
-    TopOfBook,
     depth_snapshot,
     state_frame,
     time_text,
 )
+from exchange.realtime.publish import BOOK_LEVELS_MAX, Publisher, TopOfBook
 from matching.engine.book import Book
 from matching.engine.core import Engine
 from matching.worker.ports import Clock, StreamDown

@@ -14,7 +14,8 @@ from psycopg.rows import dict_row, tuple_row
 from exchange.domain.enums import CommandKind, ListKind, OrderStatus
 from orders.intake import sql
 from orders.intake.amends import Linked, Reserved
-from orders.intake.decide import BatchReads, Decisions, StreamEntry, client_key, decide
+from orders.intake.decide import decide
+from orders.intake.decisions import BatchReads, Decisions, StreamEntry, client_key
 from orders.intake.deferred import early_refusals_defer
 from orders.intake.funds import AssetKey
 from orders.intake.jobs import AmendJob, CommandJob, Job, ListJob, PlaceJob

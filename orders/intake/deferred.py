@@ -14,7 +14,7 @@ import psycopg
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from orders.intake.decide import BatchReads, Decisions
+from orders.intake.decisions import BatchReads, Decisions
 from orders.intake.jobs import AmendJob, Job, ListJob, PlaceJob
 from wallets.fragments import live_orders_of
 

@@ -12,8 +12,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
+from exchange.domain.codes import Code
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
+from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.infra.event_loop import in_time, results_give
 from matching.engine.messages import Command
 from orders.commands.build import cancel_command
 from orders.validation.amends import AmendTerms
@@ -21,6 +24,7 @@ from risk.pretrade.drafts import OrderDraft
 from wallets.fees import BUY, SELL, reservation_atoms, reservation_for_quote_amount
 
 SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
+ANSWER_S: Final = 8.0  # a caller waits so long: after that the outcome is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +239,34 @@ class AmendJob(Job):
         units = self.rules.units
         is_buy = self.side is Side.BUY
         self.reserved_asset_id = units.quote_asset_id if is_buy else units.base_asset_id
+
+
+def outcome_of(job: Job) -> Outcome:
+    """Wait for a job's outcome and return it; engine.outcome_unknown if it does not come."""
+    if not job.wait(ANSWER_S):
+        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+    assert job.outcome is not None
+    return job.outcome
+
+
+async def outcome_on_loop(job: Job) -> Outcome:
+    """Do the same as `outcome_of` for a job with a future, without blocking the event loop."""
+    assert job.future is not None
+    try:
+        return await in_time(job.future, ANSWER_S)
+    except TimeoutError:
+        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+
+
+def answer(job: Job, outcome: Outcome) -> None:
+    """Give a job its outcome and wake its caller."""
+    job.outcome = outcome
+    resolve([job])
+
+
+def resolve(jobs: Sequence[Job]) -> None:
+    """Wake the callers that wait for these jobs; wake an event loop once for all its jobs."""
+    for job in jobs:
+        if job.future is None:
+            job.resolve()
+    results_give((job.future, job.outcome) for job in jobs if job.future is not None)

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from exchange.infra.metrics import stage_timed
 from exchange.infra.redis import Pause, commands_stream, redis_client
-from orders.intake.decide import StreamEntry
+from orders.intake.decisions import StreamEntry
 
 PUBLISH_FAILED: Final = Counter(
     "takas_publish_failed", "Commands that did not reach their stream; the worker sweeps them"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exchange.domain.errors import DomainError
-from orders.intake.decide import Decisions, client_key, conflict, list_conflict
+from orders.intake.decisions import Decisions, client_key, conflict, list_conflict
 from orders.intake.jobs import AcceptedList, ListJob, PlaceJob, Replayed
 
 Row = Mapping[str, Any]

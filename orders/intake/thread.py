@@ -7,7 +7,6 @@ process and not in the process that forked it.
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,14 +18,21 @@ import structlog
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import IdGenerator
-from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import in_time, results_give, threads_only
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommandPublisher, CommitUnknown, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
-from orders.intake.jobs import Accepted, AcceptedList, Job, ListJob, Outcome, Replayed
-from orders.intake.publish import RedisPublisher
+from orders.intake.jobs import (
+    Accepted,
+    AcceptedList,
+    Job,
+    ListJob,
+    Outcome,
+    Replayed,
+    answer,
+    outcome_of,
+    outcome_on_loop,
+    resolve,
+)
 
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
 BATCH_MAX: Final = 128
@@ -34,8 +40,8 @@ DEFERRALS_MAX: Final = 4  # then the order waits for its balance's lock
 RETRIES_MAX: Final = 16  # deferrals of one job; then its answer is engine.busy
 LOCK_WAIT_MS: Final = 500  # for one lock: one long transaction must not delay every batch
 RETRY_PAUSE_S: Final = 0.001  # a balance is locked for a commit's time
-DEADLINE_S: Final = 5.0  # a request waits so long in the queue ...
-ANSWER_S: Final = 8.0  # ... and so long for its answer: after that its outcome is unknown
+DEADLINE_S: Final = 5.0  # a request waits so long in the queue
+STOP_S: Final = 8.0  # the queued jobs have so long when the process ends
 
 # Lost races: the same batch may succeed when it runs again.
 _RACES: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
@@ -85,10 +91,7 @@ class Intake:
         """Do the same as `submit` without blocking the event loop."""
         job.future = asyncio.get_running_loop().create_future()
         self._take(job)
-        try:
-            outcome = await in_time(job.future, ANSWER_S)
-        except TimeoutError:
-            raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from None
+        outcome = await outcome_on_loop(job)
         if isinstance(outcome, Exception):
             raise outcome
         assert not isinstance(outcome, AcceptedList)
@@ -110,7 +113,7 @@ class Intake:
             raise DomainError(Code.ENGINE_BUSY)
         for job in jobs:
             self.put(job)
-        return [_outcome_of(job) for job in jobs]
+        return [outcome_of(job) for job in jobs]
 
     def submit_together(self, jobs: Sequence[Job]) -> list[int]:
         """Queue the jobs of one request, as `submit_all` does; return the ids of their commands.
@@ -135,7 +138,7 @@ class Intake:
 
     def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
         self._take(job)
-        outcome = _outcome_of(job)
+        outcome = outcome_of(job)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -149,7 +152,7 @@ class Intake:
         """Refuse new jobs, commit the queued jobs, end the thread and its connection."""
         self.is_stopping = True
         self._queue.put(None)
-        self._thread.join(ANSWER_S)
+        self._thread.join(STOP_S)
         if self._connection is not None:
             self._connection.close()
 
@@ -197,14 +200,14 @@ class Intake:
             self._fail(self.settling.give_up_all(), Code.ENGINE_UNAVAILABLE)
             return []
         for job in late:
-            _answer(job, DomainError(Code.ENGINE_SETTLING))
+            answer(job, DomainError(Code.ENGINE_SETTLING))
         return ready
 
     def _process(self, jobs: list[Job]) -> None:
         live = [job for job in jobs if not job.is_expired()]
         for job in jobs:
             if job.is_expired():
-                _answer(job, DomainError(Code.ENGINE_BUSY))
+                answer(job, DomainError(Code.ENGINE_BUSY))
         patient = [job for job in live if job.deferrals >= DEFERRALS_MAX]
         hasty = [job for job in live if job.deferrals < DEFERRALS_MAX]
         if patient:  # in a batch of their own, so that no other job waits for the lock
@@ -247,7 +250,7 @@ class Intake:
             # The next two lines may answer jobs, and `decided` must not answer those again.
             self._settle_first([job for job in deferred if job.settled_at])
             self._defer([job for job in deferred if not job.settled_at])
-            _resolve(decided)
+            resolve(decided)
 
     def _commit_failed(self, jobs: list[Job], error: Exception, *, wait_for_locks: bool) -> None:
         """Run the jobs of a failed batch one by one, so that only the faulty job fails."""
@@ -257,26 +260,26 @@ class Intake:
                 self._commit([job], wait_for_locks=wait_for_locks)
             return
         log.error("intake.job_failed", error=repr(error), exc_info=error)
-        _answer(jobs[0], DomainError(Code.INTERNAL_ERROR))
+        answer(jobs[0], DomainError(Code.INTERNAL_ERROR))
 
     def _settle_first(self, jobs: Sequence[Job]) -> None:
         """Make jobs wait until settlement has caught up and their refusal is certain."""
         for job in jobs:
             if not self.settling.take(job):
-                _answer(job, DomainError(Code.ENGINE_SETTLING))
+                answer(job, DomainError(Code.ENGINE_SETTLING))
 
     def _defer(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.deferrals += 1
             if job.deferrals > RETRIES_MAX:
-                _answer(job, DomainError(Code.ENGINE_BUSY))
+                answer(job, DomainError(Code.ENGINE_BUSY))
             else:
                 self._deferred.append(job)
 
     def _fail(self, jobs: Sequence[Job], code: Code) -> None:
         """Refuse all jobs and close the connection, whose state is unknown."""
         for job in jobs:
-            _answer(job, DomainError(code))
+            answer(job, DomainError(code))
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -296,59 +299,3 @@ class Intake:
             self._connection = self._open_connection()
             self._connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
         return self._connection
-
-
-def _outcome_of(job: Job) -> Outcome:
-    if not job.wait(ANSWER_S):
-        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
-    assert job.outcome is not None
-    return job.outcome
-
-
-def _answer(job: Job, outcome: Outcome) -> None:
-    job.outcome = outcome
-    _resolve([job])
-
-
-def _resolve(jobs: Sequence[Job]) -> None:
-    """Wake the callers that wait for these jobs; wake an event loop once for all its jobs."""
-    for job in jobs:
-        if job.future is None:
-            job.resolve()
-    results_give((job.future, job.outcome) for job in jobs if job.future is not None)
-
-
-_current: tuple[int, Intake] | None = None
-_starting: Final = threading.Lock()
-
-
-def intake() -> Intake:
-    """This process's intake; the first caller starts it (again, after a fork).
-
-    Starting reads the process's number from Postgres, which would block an event loop. Raises
-    SynchronousOnlyOperation on an event loop until a thread has started the intake.
-    """
-    global _current
-    if _current is None or _current[0] != os.getpid():
-        threads_only()
-        with _starting:
-            if _current is None or _current[0] != os.getpid():
-                ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
-                _current = (
-                    os.getpid(),
-                    Intake(
-                        open_connection=lambda: connect("intake", keep_plans=True),
-                        publisher=RedisPublisher(),
-                        next_id=ids.next_id,
-                    ),
-                )
-    return _current[1]
-
-
-def intake_stop() -> None:
-    """End this process's intake, if it runs: at shutdown and between tests."""
-    global _current
-    with _starting:
-        if _current is not None and _current[0] == os.getpid():
-            _current[1].stop()
-        _current = None

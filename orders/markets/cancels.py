@@ -12,7 +12,7 @@ from exchange.selectors import catalogue_read
 from matching.engine.messages import ALL_ACCOUNTS
 from orders.commands.build import cancel_all_command
 from orders.intake.jobs import CommandJob
-from orders.intake.thread import intake
+from orders.intake.process import intake
 from orders.markets.states import NOTE_LENGTH_MAX
 from orders.reads.orders import symbols_with_open_orders
 

@@ -29,7 +29,7 @@ from matching.engine.messages import (
 from matching.state.codec import decode_command
 from orders.commands.build import set_band_command, set_feature_command, set_limits_command
 from orders.intake.jobs import Build, CommandJob
-from orders.intake.thread import intake
+from orders.intake.process import intake
 from risk.models import OrderLimit
 from wallets.selectors import account_ids_of
 

@@ -18,7 +18,7 @@ from exchange.selectors import catalogue_read
 from orders.commands.build import set_state_command
 from orders.commands.words import STATES
 from orders.intake.jobs import Accepted, CommandJob
-from orders.intake.thread import intake
+from orders.intake.process import intake
 from orders.markets.state_rows import STATE_AHEAD, STATE_LOCK, state_ahead_of
 
 NOTE_LENGTH_MAX: Final = 200

@@ -9,7 +9,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, CommandState
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import id_time_ms
-from exchange.realtime.publish import time_text
+from exchange.realtime.frames import time_text
 
 # The kinds that a client can send. The house's own commands are shown to no client.
 OWN_KINDS: Final = (

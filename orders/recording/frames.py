@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from exchange.domain.units import SymbolUnits
-from exchange.realtime.publish import (
+from exchange.realtime.frames import (
     Frame,
     Level,
     MarketState,

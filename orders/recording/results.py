@@ -14,7 +14,7 @@ import psycopg
 from exchange import symbol_states
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import rows_as_dicts
-from exchange.realtime.publish import Frame, decode_frames, encode_frames
+from exchange.realtime.frames import Frame, decode_frames, encode_frames
 from matching.engine.core import Engine
 from matching.engine.messages import Command
 from matching.state.codec import encode_journal

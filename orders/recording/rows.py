@@ -12,7 +12,7 @@ from psycopg import sql
 
 from exchange.infra.partitions import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partitions import grouped
-from exchange.realtime.publish import SymbolText
+from exchange.realtime.frames import SymbolText
 from matching.engine.book import Book
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT

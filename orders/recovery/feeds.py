@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from exchange.realtime.publish import PLAIN_MARKET, MarketState
+from exchange.realtime.frames import PLAIN_MARKET, MarketState
 
 UNCROSSED: Final = "uncrossed"
 

@@ -22,7 +22,8 @@ from exchange.domain.units import plain
 from exchange.infra.database import connect
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
-from exchange.realtime.publish import Frame, Publisher, balance_frame, encode_frames
+from exchange.realtime.frames import Frame, balance_frame, encode_frames
+from exchange.realtime.publish import Publisher
 from orders.settlement.batch import Idle, SettledBatch, StreamGap, settle_next
 
 TASK: Final = "orders.tasks.settle_partition"  # an earlier name: queued tasks carry it

@@ -14,7 +14,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import cancel_after_command
 from orders.intake.jobs import CommandJob
-from orders.intake.thread import intake
+from orders.intake.process import intake
 from orders.reads.orders import symbols_with_open_orders
 from orders.writes.orders import account_of
 

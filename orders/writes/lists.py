@@ -14,10 +14,10 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import symbol_by_id
-from orders.intake.decide import list_conflict
+from orders.intake.decisions import list_conflict
 from orders.intake.jobs import Accepted, AcceptedList, ListJob, PlaceJob, cancel_job
+from orders.intake.process import intake
 from orders.intake.reservations import brought_in_atoms, is_covered
-from orders.intake.thread import intake
 from orders.lifecycle import is_final
 from orders.reads.lists import ListOfOrders, list_of_account
 from orders.reads.orders import client_order_find

@@ -18,7 +18,7 @@ from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, listing_check, symbol_by_id, symbol_known
 from orders.commands.build import BOTH_SIDES, cancel_all_command
-from orders.intake.decide import conflict
+from orders.intake.decisions import conflict
 from orders.intake.jobs import (
     SIDE_CODES,
     Accepted,
@@ -28,7 +28,7 @@ from orders.intake.jobs import (
     Replayed,
     cancel_job,
 )
-from orders.intake.thread import intake
+from orders.intake.process import intake
 from orders.reads.orders import client_order_find, order_of_account, symbols_with_open_orders
 from orders.recovery.availability import served_check, symbol_taking
 from orders.validation.amends import (

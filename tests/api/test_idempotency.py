@@ -9,7 +9,7 @@ from django.db import connections
 
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.models import ClientOrderId, Order
 from tests.factories.trading import Trader, decoded, encode, order_body
 

@@ -95,7 +95,7 @@ def test_no_test_reaches_into_what_it_tests() -> None:
         "intake._queue.put(job)",
         "monkeypatch.setattr(selectors, '_copy', 1)",
         "with patch.object(selectors, '_copy', 1): pass",
-        "monkeypatch.setattr('orders.intake.thread._current', None)",
+        "monkeypatch.setattr('orders.intake.process._current', None)",
         "from orders.results import Results\nclass Own(Results):\n    def _write(self): pass",
     ],
 )

@@ -30,8 +30,8 @@ def ids() -> "IdGenerator":
 @pytest.fixture
 def market_terms(fresh_process: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Two traders, and an intake that no busy machine makes impatient."""
-    from orders.intake import thread
+    from orders.intake import jobs, thread
 
-    for name in ("DEADLINE_S", "ANSWER_S"):
-        monkeypatch.setattr(thread, name, HANG_S)
+    for module, name in ((thread, "DEADLINE_S"), (thread, "STOP_S"), (jobs, "ANSWER_S")):
+        monkeypatch.setattr(module, name, HANG_S)
     return {"accounts": 2}

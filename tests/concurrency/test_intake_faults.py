@@ -15,7 +15,7 @@ from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
 from orders.intake import thread as intake_thread
-from orders.intake.decide import StreamEntry
+from orders.intake.decisions import StreamEntry
 from orders.intake.jobs import Accepted, Job, Replayed
 from orders.intake.publish import PUBLISH_FAILED, RedisPublisher
 from orders.intake.thread import BATCH_MAX, DEFERRALS_MAX, RETRIES_MAX, Intake

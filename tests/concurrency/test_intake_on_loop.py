@@ -10,10 +10,12 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import here_or_thread
-from orders.intake import thread as intake_thread
+from orders.intake import jobs as intake_jobs
+from orders.intake import process, thread
 from orders.intake.jobs import Accepted
-from orders.intake.thread import Intake, intake_stop
-from orders.intake.thread import intake as intake_of_process
+from orders.intake.process import intake as intake_of_process
+from orders.intake.process import intake_stop
+from orders.intake.thread import Intake
 from orders.models import Order
 from tests.factories.intake import connection_after, intake_start
 from tests.factories.market import Market
@@ -83,7 +85,7 @@ def test_refusals_are_raised_each_for_itself(market: Market) -> None:
 def test_an_answer_that_does_not_come_in_time_is_unknown(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_thread, "ANSWER_S", 0.01)
+    monkeypatch.setattr(intake_jobs, "ANSWER_S", 0.01)
     may_open = threading.Event()
 
     intake = intake_start(market, open_connection=connection_after(may_open))
@@ -91,7 +93,7 @@ def test_an_answer_that_does_not_come_in_time_is_unknown(
     assert codes(answers) == [Code.ENGINE_OUTCOME_UNKNOWN] * 3
     may_open.set()  # the loop is gone by now; the orders are durable all the same
     wait_until(lambda: Order.objects.count() == 3, lambda: "orders")
-    monkeypatch.setattr(intake_thread, "ANSWER_S", HANG_S)
+    monkeypatch.setattr(thread, "STOP_S", HANG_S)
     intake.stop()
 
 
@@ -140,7 +142,7 @@ def test_a_loop_does_not_wait_for_the_thread_that_starts_intake(
         assert may_go_on.wait(HANG_S)
         return 7
 
-    monkeypatch.setattr(intake_thread, "node_number", number_asked)
+    monkeypatch.setattr(process, "node_number", number_asked)
     intake_stop()
 
     async def run() -> Intake:

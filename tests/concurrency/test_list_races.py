@@ -15,8 +15,9 @@ from django.http import HttpResponse
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect
 from exchange.models import Symbol
+from orders.intake import jobs as intake_jobs
 from orders.intake import thread
-from orders.intake.thread import intake, intake_stop
+from orders.intake.process import intake, intake_stop
 from orders.models import ClientOrderId, Order, OrderList
 from orders.models import Command as CommandRow
 from tests.factories.trading import Trader, decoded, encode, fast_tier, trader_make
@@ -155,8 +156,9 @@ def test_an_order_that_ends_while_its_list_is_cancelled_is_no_refusal(
     ada: Trader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The intake is held up, so that the order ends between the look at it and its cancel."""
-    for name, units in (("LOCK_WAIT_MS", 1_000), ("DEADLINE_S", 1), ("ANSWER_S", 1)):
-        monkeypatch.setattr(thread, name, int(HANG_S) * units)
+    monkeypatch.setattr(thread, "LOCK_WAIT_MS", int(HANG_S) * 1_000)
+    for module, name in ((thread, "DEADLINE_S"), (thread, "STOP_S"), (intake_jobs, "ANSWER_S")):
+        monkeypatch.setattr(module, name, HANG_S)
     intake_stop()  # the next one goes by these
     answer = decoded(ada.send("POST", "/order-lists", pair("a", "b")))
     first, second = (order["id"] for order in answer["orders"])

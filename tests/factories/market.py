@@ -24,7 +24,7 @@ from exchange.domain.symbol_rules import SymbolRules
 from exchange.selectors import symbol_rules
 from orders.commands.build import cancel_all_command, cancel_command, set_state_command
 from orders.intake.batch import commit_batch
-from orders.intake.decide import StreamEntry
+from orders.intake.decisions import StreamEntry
 from orders.intake.jobs import Accepted, AmendJob, CommandJob, Job, PlaceJob
 from orders.validation.amends import AmendTerms
 from risk.pretrade.drafts import OrderDraft

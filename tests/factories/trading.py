@@ -23,7 +23,7 @@ from exchange.api.strangers import strangers
 from exchange.infra.redis import redis_client
 from exchange.models import Asset, Tier, User
 from exchange.selectors import catalogue_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.recovery.availability import served_forget
 from risk.limits.open_orders import order_limits_forget
 from risk.pretrade.selectors import tops_forget

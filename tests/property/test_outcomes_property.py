@@ -16,7 +16,7 @@ import pytest
 
 from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
-from exchange.realtime.publish import Frame
+from exchange.realtime.frames import Frame
 from matching.engine import cascade
 from matching.engine import messages as m
 from matching.engine.core import Engine

@@ -17,7 +17,7 @@ from adminpanel.admin.readonly import COUNT_MAX
 from exchange.domain.ids import id_floor
 from exchange.models import Brand, Symbol
 from exchange.selectors import catalogue_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.models import Command, EnginePartition, Trade
 from tests.factories.models import SymbolFactory, UserFactory, accounts_at
 

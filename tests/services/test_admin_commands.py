@@ -13,12 +13,12 @@ from exchange.domain.enums import SymbolState
 from exchange.domain.ids import id_floor
 from exchange.infra.redis import redis_client, state_key
 from exchange.models import AccountGroup, Symbol, User
-from exchange.realtime.publish import MarketState, SymbolText, state_frame
+from exchange.realtime.frames import MarketState, SymbolText, state_frame
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import ALL_ACCOUNTS, CancelAll, SetLimits, SetState
 from matching.state.codec import decode_command
 from orders.commands.words import STATES
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.models import Command, Order, PreventedMatch
 from risk.models import OrderLimit
 from tests.factories.models import (

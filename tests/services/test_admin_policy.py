@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, reverse
 from adminpanel.admin.policy import OPEN_FIELDS, OfficeAdmin, closed_fields, is_power
 from exchange.models import User
 from exchange.selectors import catalogue_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from tests.factories.back_office import registered
 from tests.factories.models import AssetFactory, BrandFactory, SymbolFactory, TierFactory
 from wallets.services import user_create

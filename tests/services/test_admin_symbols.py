@@ -17,7 +17,7 @@ from exchange.selectors import catalogue_forget
 from matching.engine.messages import CancelAll, SetState
 from matching.state.codec import decode_command
 from matching.worker.ports import SILENCE_MAX_S
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.models import Command, EnginePartition
 from tests.factories.back_office import form_values
 from tests.factories.models import (

@@ -22,7 +22,8 @@ from exchange.access.principals import principals_forget
 from exchange.access.secrets import secret_encrypt
 from exchange.infra.redis import FEED_CHANNEL, book_key, redis_client, state_key
 from exchange.models import User
-from exchange.realtime import protocol, publish
+from exchange.realtime import frames as feed_frames
+from exchange.realtime import protocol
 from exchange.realtime.channels import websocket_urlpatterns
 from exchange.realtime.logins import logins_stop
 from exchange.realtime.protocol import CloseCode
@@ -63,7 +64,7 @@ def frame(kind: str, sequence: int, **sides: Any) -> bytes:
 
 def send(*frames: tuple[str, bytes]) -> None:
     with redis_client() as redis:
-        redis.publish(FEED_CHANNEL, publish.encode_frames(frames))
+        redis.publish(FEED_CHANNEL, feed_frames.encode_frames(frames))
 
 
 def cookie(user: User) -> tuple[str, list[tuple[bytes, bytes]]]:
@@ -235,8 +236,8 @@ def test_session_hears_its_own_account_and_no_other(user: User) -> None:
     async def scenario(socket: Socket) -> None:
         await socket.say(op="subscribe", channels=["orders", "balances"])
         await socket.hear("subscribed")
-        mine = publish.order_frame(account_id, order={"id": "1"}, fills=[])
-        other = publish.order_frame(account_id + 1, order={"id": "2"}, fills=[])
+        mine = feed_frames.order_frame(account_id, order={"id": "1"}, fills=[])
+        other = feed_frames.order_frame(account_id + 1, order={"id": "2"}, fills=[])
         await asyncio.to_thread(send, other, mine)
         assert (await socket.hear("order"))["order"]["id"] == "1"
 
@@ -245,14 +246,14 @@ def test_session_hears_its_own_account_and_no_other(user: User) -> None:
 
 def test_only_the_private_channel_asked_for_is_sent(user: User) -> None:
     account_id = user.account.pk  # type: ignore[attr-defined]
-    balance = publish.balance_frame(
+    balance = feed_frames.balance_frame(
         account_id, asset="USDT", available="1", reserved="0", sequence=1
     )
 
     async def scenario(socket: Socket) -> None:
         await socket.say(op="subscribe", channels=["orders"])
         await socket.hear("subscribed")
-        order = publish.order_frame(account_id, order={"id": "1"}, fills=[])
+        order = feed_frames.order_frame(account_id, order={"id": "1"}, fills=[])
         await asyncio.to_thread(send, balance, order)
         heard = msgspec.json.decode(await socket.wire.receive_from(timeout=HANG_S))
         assert heard["type"] == "order"

@@ -26,7 +26,7 @@ from exchange.domain.units import PPM
 from exchange.models import ApiKey, Brand, Symbol, Tier, User
 from exchange.selectors import catalogue_forget
 from exchange.web.brands import brand_for_host, brands_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.models import Command
 from tests.lab.replay.flow import FlowExtent
 from tests.lab.replay.venue import replays_unlist, run_next, venue_open

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from config.stack.state import ports_free
 from exchange.infra.redis import FEED_CHANNEL, redis_client
-from exchange.realtime import publish
+from exchange.realtime.frames import encode_frames
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.send_queue import CHARS_MAX
 from tests.factories.models import SymbolFactory
@@ -80,7 +80,7 @@ def publish_much() -> None:
     frame = msgspec.json.encode({"channel": TOPIC, "type": "trade", "id": "x" * FRAME_CHARS})
     with redis_client() as redis:
         for _ in range(FRAMES):
-            redis.publish(FEED_CHANNEL, publish.encode_frames([(TOPIC, frame)]))
+            redis.publish(FEED_CHANNEL, encode_frames([(TOPIC, frame)]))
             time.sleep(0.002)
 
 

@@ -8,14 +8,8 @@ import pytest
 from exchange.domain.units import SymbolUnits
 from exchange.infra.redis import book_key, redis_client, state_key, top_key
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.publish import (
-    PLAIN_MARKET,
-    MarketState,
-    Publisher,
-    SymbolText,
-    state_frame,
-    time_text,
-)
+from exchange.realtime.frames import PLAIN_MARKET, MarketState, SymbolText, state_frame, time_text
+from exchange.realtime.publish import Publisher
 from exchange.realtime.send_queue import SendQueue
 from matching.engine import messages as m
 from matching.engine.core import Engine

@@ -20,7 +20,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.models import Asset, SecurityEvent, User
-from exchange.realtime.publish import decode_frames
+from exchange.realtime.frames import decode_frames
 from risk.audit.run import audit_run
 from tests.factories.models import AssetFactory
 from wallets.funding import AMOUNT_MAX, REASON_MAX, funds_move

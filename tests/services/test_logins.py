@@ -28,7 +28,7 @@ from exchange.models import ApiKey, User
 from exchange.realtime import logins
 from exchange.realtime.login_state import LoginStates
 from exchange.realtime.protocol import CloseCode
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.markets.suspensions import user_deactivate, user_suspend
 from tests.services.test_consumer import Socket, cookie, login_message, sockets_end
 from tests.waiting import HANG_S, wait_until

@@ -10,7 +10,7 @@ from exchange.domain.enums import OrderStatus, Side, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.markets.cancels import account_orders_cancel, symbol_orders_cancel
 from orders.markets.rules import symbol_rules_converge, symbol_rules_send
 from orders.markets.schedules import schedules_run

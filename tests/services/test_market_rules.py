@@ -24,7 +24,7 @@ from matching.engine.messages import (
 )
 from matching.state.codec import decode_command, encode_command
 from orders.commands.words import STATES
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.markets.rules import order_limit_send, symbol_rules_converge, symbol_rules_send
 from orders.markets.states import symbol_state_ahead, symbol_state_request
 from orders.models import Command

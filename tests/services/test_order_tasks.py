@@ -22,7 +22,7 @@ from exchange.selectors import catalogue_forget
 from matching.engine.messages import BUY, HALT, OPEN, SELL
 from matching.state.codec import decode_command
 from orders import tasks
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.settlement.batch import Idle, SettledBatch, settle_next

@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Composed
 
 from exchange.domain.enums import OrderStatus, Side
 from exchange.infra.database import connect
-from exchange.realtime.publish import SymbolText
+from exchange.realtime.frames import SymbolText
 from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.recording.changes import BatchChanges

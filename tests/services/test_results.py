@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from exchange.domain.enums import OrderType, Side, TimeInForce
-from exchange.realtime.publish import decode_frames
+from exchange.realtime.frames import decode_frames
 from matching.engine.messages import HALT
 from matching.state.codec import decode_journal
 from matching.worker.ports import EngineFailed

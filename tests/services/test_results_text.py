@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.domain.units import SymbolUnits, plain
-from exchange.realtime.publish import (
+from exchange.realtime.frames import (
     SymbolText,
     decode_frames,
     depth_delta,

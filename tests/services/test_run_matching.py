@@ -25,7 +25,7 @@ from exchange.infra.redis import (
     settle_flag_key,
     top_key,
 )
-from exchange.realtime.publish import decode_frames
+from exchange.realtime.frames import decode_frames
 from matching.worker.redis import FIELD
 from orders.management.commands.run_matching import EXIT_LEASE_LOST, STANDBY_POLL_S
 from orders.recovery.lease import LEASE_S

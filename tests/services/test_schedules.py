@@ -17,8 +17,8 @@ from exchange.selectors import catalogue_forget
 from matching.engine.messages import SetState
 from matching.state.codec import decode_command
 from orders.commands.words import STATE_TEXTS
-from orders.intake.decide import StreamEntry
-from orders.intake.thread import intake_stop
+from orders.intake.decisions import StreamEntry
+from orders.intake.process import intake_stop
 from orders.markets.halts import halt_request
 from orders.markets.schedules import SCHEDULE_GRACE_S, Schedule, schedules_run
 from orders.markets.states import symbol_state_ahead, symbol_state_request

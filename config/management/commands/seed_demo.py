@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from config.demo.reference import MAKERS, PASSWORD, STAFF, TRADERS
 from config.demo.seed import makers_seed, people_seed, reference_seed, rules_seed
 from config.env import BASE_DIR, ENV
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 
 
 class Command(BaseCommand):

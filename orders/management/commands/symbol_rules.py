@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from exchange.domain.errors import DomainError
 from exchange.models import Symbol
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.markets.rules import symbol_rules_send
 
 

@@ -8,11 +8,11 @@ from django.core.handlers.wsgi import WSGIHandler
 
 from exchange.access.principals import principals_forget
 from exchange.infra.redis import FEED_CHANNEL, redis_client
-from exchange.realtime.publish import decode_frames
+from exchange.realtime.frames import decode_frames
 from exchange.selectors import catalogue_forget
 from exchange.web.door import Door
 from orders.api.urls import ON_LOOP
-from orders.intake.thread import intake_stop
+from orders.intake.process import intake_stop
 from orders.management.commands.run_matching import PARTITION_DEFAULT, MatchingProcess, Stop
 from orders.recovery.availability import served_forget
 from orders.settlement.task import connection_close, settle_partition
