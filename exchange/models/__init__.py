@@ -1,4 +1,4 @@
-"""Who trades, what is traded, under which name and at which price: reference data, no workflow."""
+"""Tables of users, symbols, fees, brands, API keys and security events; no workflow."""
 
 from exchange.models.brands import COLOUR as COLOUR
 from exchange.models.brands import Brand as Brand

@@ -1,4 +1,4 @@
-"""Brands."""
+"""The table of brands."""
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -9,7 +9,7 @@ COLOUR = RegexValidator(r"^#[0-9a-f]{6}\Z", "a colour such as #0b6cff")
 
 
 class Brand(models.Model):
-    """A white-label front: chosen by host name, shows its own name, colours and symbols."""
+    """A white-label front, chosen by host name, with its own name, colours and symbols."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=60)

@@ -9,7 +9,7 @@ from exchange.domain.units import MONEY_DIGITS_MAX, MONEY_SCALE_MAX
 
 
 def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
-    """NUMERIC(38,18): what every amount, price and quantity is stored as."""
+    """Return a NUMERIC(38,18) field, which stores an amount, a price or a quantity."""
     return models.DecimalField(
         max_digits=MONEY_DIGITS_MAX,
         decimal_places=MONEY_SCALE_MAX,
@@ -18,7 +18,7 @@ def money_field(**options: Any) -> "models.DecimalField[Any, Any]":
 
 
 def word_check(column: str, words: Iterable[str], name: str) -> models.CheckConstraint:
-    """The constraint that a column holds one of these words, or nothing where it may be null."""
+    """Return the constraint that a column holds one of these words, or null where it may."""
     return models.CheckConstraint(
         condition=models.Q(**{f"{column}__in": [str(word) for word in words]}), name=name
     )

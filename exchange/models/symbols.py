@@ -1,4 +1,4 @@
-"""Assets, symbols and fees."""
+"""The tables of assets, symbols and fees."""
 
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import connection, models
@@ -13,7 +13,7 @@ SYMBOL_CODE = RegexValidator(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}\Z", "BASE-QUOTE")
 
 
 class Asset(models.Model):
-    """A currency. Its scale never changes while anything is held in it."""
+    """A currency. Its scale is fixed once a balance or a symbol uses it."""
 
     code = models.CharField(max_length=12, unique=True, validators=[ASSET_CODE])
     name = models.CharField(max_length=60)
@@ -34,7 +34,7 @@ class Asset(models.Model):
 
 
 class Symbol(models.Model):
-    """A tradable pair and what it allows. `state` is written by the engine's results alone."""
+    """A tradable pair and its limits. Only the engine's results change `state`."""
 
     code = models.CharField(max_length=25, unique=True, validators=[SYMBOL_CODE])
     base = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
@@ -116,7 +116,7 @@ class Symbol(models.Model):
         return self.code
 
     def units(self) -> SymbolUnits:
-        """The integer world of this symbol; `base` and `quote` must be loaded."""
+        """Return the units of this symbol; `base` and `quote` must be loaded."""
         return SymbolUnits.build(
             symbol_id=self.pk or 0,
             code=self.code,
@@ -129,14 +129,14 @@ class Symbol(models.Model):
         )
 
     def clean(self) -> None:
-        """A tick times a lot must be a whole number of quote atoms, or money could not be exact.
+        """Refuse a tick times a lot that is not a whole number of quote atoms: money must be exact.
 
-        And the grid stays where it is while orders or trades stand on it.
+        Refuse a change of the grid while orders or trades depend on it.
         """
         from django.core.exceptions import ValidationError
 
         if None in (self.base_id, self.quote_id, self.tick, self.lot):
-            return  # the fields' own errors are reported already
+            return  # the fields report their own errors
         if self.code != f"{self.base.code}-{self.quote.code}":
             raise ValidationError({"code": "The code must be BASE-QUOTE of the two assets."})
         try:
@@ -152,7 +152,7 @@ class Symbol(models.Model):
             )
 
     def _grid_moves(self) -> bool:
-        """Whether the grid differs from the stored one and may not; the trigger says the same."""
+        """Return whether the grid differs from the stored one and may not; a trigger checks too."""
         columns = ("base_id", "quote_id", "tick", "lot", "partition_id")
         stored = Symbol.objects.filter(pk=self.pk).values("state", *columns).first()
         if stored is None or all(stored[name] == getattr(self, name) for name in columns):
@@ -164,7 +164,7 @@ class Symbol(models.Model):
 
 
 class FeeSchedule(models.Model):
-    """Maker and taker fee of a tier on a symbol; either left empty means any."""
+    """Maker and taker fee of a tier on a symbol; an empty tier or symbol means any."""
 
     tier = models.ForeignKey(Tier, on_delete=models.CASCADE, null=True, blank=True)
     symbol = models.ForeignKey(Symbol, on_delete=models.CASCADE, null=True, blank=True)

@@ -1,4 +1,4 @@
-"""Users, their tiers, groups and API keys, and the record of what they did."""
+"""The tables of users, their tiers, groups and API keys, and of security events."""
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -42,7 +42,7 @@ class Tier(models.Model):
 
 
 class AccountGroup(models.Model):
-    """Users who count as one for self-trade prevention, for instance desks of one firm."""
+    """Users who count as one for self-trade prevention, such as traders of one firm."""
 
     name = models.CharField(max_length=60, unique=True)
 
@@ -51,7 +51,7 @@ class AccountGroup(models.Model):
 
 
 class User(AbstractUser):
-    """A person or bot that signs in. Money hangs on the wallets account, not on the user."""
+    """A person or bot that signs in. Money belongs to the account in wallets, not to the user."""
 
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, null=True, blank=True)
     is_suspended = models.BooleanField(
@@ -95,13 +95,13 @@ class User(AbstractUser):
         ]
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session is checked against: the password, and which epoch it was made in."""
+        """Return the hash that each session carries: of the password, with the session epoch."""
         of_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         return f"{of_password}.{self.session_epoch}" if self.session_epoch else of_password
 
 
 class ApiKey(models.Model):
-    """A signing key. The secret is kept encrypted: checking an HMAC needs it back."""
+    """A key that signs requests. Its secret is encrypted, not hashed: an HMAC needs it."""
 
     key_id = models.CharField(max_length=40, unique=True)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
@@ -119,9 +119,9 @@ class ApiKey(models.Model):
 
 
 class SecurityEvent(models.Model):
-    """Who did what, to whom, from where. Partitioned by month of `id`, never changed or deleted.
+    """A security event: who did what, to whom, from where. Never changed or deleted.
 
-    Rows are written by exchange/access/security_events.py alone.
+    The table is partitioned by month of `id`. Only exchange/access/security_events.py writes rows.
     """
 
     id = models.BigIntegerField(primary_key=True)
