@@ -3,6 +3,7 @@
 Redis is transport and cache: losing all of it at any moment costs latency, nothing else.
 """
 
+import threading
 import time
 from typing import ClassVar, Final
 
@@ -18,6 +19,8 @@ FEED_CHANNEL = f"{PREFIX}:feed"
 SOCKET_TIMEOUT_S = 2.0
 BLOCK_MS_MAX = 1_000  # blocking reads stay well below the socket timeout
 PAUSE_AFTER_FAILURE_S = 1.0
+PROBE_EVERY_S: Final = 1.0  # between two questions whether a silent Redis is back
+SILENCE_S: Final = 10.0  # longer than a probe and the wait before it: connecting, one answer
 # Errors of a Redis that gives no answer at all.
 SILENT: Final = (redis.ConnectionError, redis.TimeoutError, OSError)
 
@@ -74,14 +77,62 @@ def async_redis_client() -> redis.asyncio.Redis:
     )
 
 
+class Silence:
+    """The time in which Redis gives no answer at all, as this process knows it.
+
+    A thread asks whether Redis is back, so that no order has to find out and wait for a timeout.
+    The thread ends with the silence, or with the process.
+    """
+
+    def __init__(self) -> None:
+        self.until_s = 0.0  # by time.monotonic
+        self._changing = threading.Lock()
+        self._prober: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def begin(self) -> None:
+        """Begin the silence, or let it go on; its prober runs from now on."""
+        with self._changing:
+            self.until_s = time.monotonic() + SILENCE_S
+            if self._prober is not None and self._prober.is_alive():  # it is not, after a fork
+                return
+            self._ended = threading.Event()
+            self._prober = threading.Thread(
+                target=self._probe, args=(self._ended,), name="redis-probe", daemon=True
+            )
+            self._prober.start()
+
+    def end(self) -> None:
+        """End the silence and its prober."""
+        with self._changing:
+            self._end()
+
+    def _end(self) -> None:
+        self.until_s = 0.0
+        self._ended.set()
+        self._prober = None
+
+    def _probe(self, ended: threading.Event) -> None:
+        """Ask Redis until it answers. Should this hang, the silence ends by itself in SILENCE_S."""
+        while not ended.wait(PROBE_EVERY_S):
+            is_back = _redis_answers()
+            with self._changing:
+                if ended.is_set():
+                    return
+                if is_back:
+                    self._end()
+                else:
+                    self.until_s = time.monotonic() + SILENCE_S
+
+
 class Pause:
     """A pause in calls to Redis after a failure, so that not every request waits for a timeout.
 
-    Each use of Redis has a pause of its own. Where Redis gave no answer at all, every use pauses:
-    an order would wait for a timeout at each station otherwise.
+    Each use of Redis has a pause of its own. Where Redis gave no answer at all, every use pauses
+    until Redis answers the prober: an order would wait for a timeout at each station otherwise.
     """
 
-    _silent_until_s: ClassVar[float] = 0.0
+    _silence: ClassVar = Silence()
 
     def __init__(self) -> None:
         self._until_s = 0.0
@@ -89,14 +140,26 @@ class Pause:
     @property
     def is_on(self) -> bool:
         """Whether Redis failed a moment ago, so that it must not be called."""
-        return time.monotonic() < max(self._until_s, Pause._silent_until_s)
+        now = time.monotonic()
+        return now < self._until_s or now < Pause._silence.until_s
 
     def begin(self, error: Exception) -> None:
         """Begin the pause after this failure."""
-        self._until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
         if isinstance(error, SILENT):
-            Pause._silent_until_s = self._until_s
+            Pause._silence.begin()
+        else:
+            self._until_s = time.monotonic() + PAUSE_AFTER_FAILURE_S
 
     def end(self) -> None:
         """End the pause (between tests)."""
-        self._until_s = Pause._silent_until_s = 0.0
+        self._until_s = 0.0
+        Pause._silence.end()
+
+
+def _redis_answers() -> bool:
+    """Whether Redis answers in time, over a connection of its own."""
+    with redis_client() as client:
+        try:
+            return bool(client.ping())
+        except (redis.RedisError, OSError):
+            return False

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra import redis as redis_module
 from exchange.infra import redis_scripts
 from exchange.infra.buckets import Rate
 from exchange.infra.redis import Pause, redis_client
@@ -20,6 +22,7 @@ from exchange.infra.throttling import Guard, Ticket
 from orders.intake import publish
 from risk.pretrade import selectors
 from tests.factories.trading import redis_away
+from tests.waiting import HANG_S, wait_until
 
 RATE = Rate(per_second=1, burst=30)
 REQUESTS = 40
@@ -92,8 +95,11 @@ def silent_redis() -> Iterator[redis.Redis]:
 
         threading.Thread(target=accept, daemon=True).start()
         yield redis.Redis(port=server.getsockname()[1], socket_timeout=60)
+        Pause().end()
         ended.set()
         server.shutdown(socket.SHUT_RDWR)
+        # Who still reads from it fails now, and not in the next test.
+        wait_until(lambda: Pause().is_on, "its reader never failed")
 
 
 def test_a_redis_that_trickles_holds_no_request_for_ever(
@@ -116,6 +122,7 @@ def test_where_redis_stands_still_an_order_waits_for_it_at_one_station_alone(
         asked.append("asked")
         return redis_away()
 
+    monkeypatch.setattr(redis_module, "PROBE_EVERY_S", HANG_S)
     monkeypatch.setattr(redis_scripts, "redis_client", silent)
     monkeypatch.setattr(selectors, "redis_client", silent)
     monkeypatch.setattr(publish, "redis_client", silent)
@@ -139,3 +146,53 @@ def test_an_error_that_redis_answers_is_no_silence_of_it() -> None:
     assert (one.is_on, other.is_on) == (True, False)
     one.begin(redis.TimeoutError("Timeout reading from socket"))
     assert other.is_on
+
+
+@pytest.fixture
+def still_redis(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[list[socket.socket], Callable[[], None]]]:
+    """A Redis that stands still: the connections to it, and what brings it back."""
+    real, connections = settings.STREAMS_URL, list[socket.socket]()
+    monkeypatch.setattr(redis_module, "SOCKET_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(redis_module, "PROBE_EVERY_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):  # the end of the test
+                while True:
+                    connections.append(server.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        settings.STREAMS_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        yield connections, lambda: setattr(settings, "STREAMS_URL", real)
+        settings.STREAMS_URL = real
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in connections:
+        connection.close()
+
+
+def test_a_prober_and_no_order_finds_out_that_redis_is_back(
+    still_redis: tuple[list[socket.socket], Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections, bring_back = still_redis
+    monkeypatch.setattr(redis_module, "PAUSE_AFTER_FAILURE_S", 0.01)
+    order = publish.RedisPublisher()
+    order.publish([(1, b"payload")])
+    paid = len(connections)  # the one that noticed
+    seen: list[bool] = []
+
+    def probed() -> bool:
+        seen.append(Pause().is_on)
+        return len(connections) > paid + 5
+
+    wait_until(probed, "nobody asks whether Redis is back")
+    assert all(seen), "an order would have asked a Redis that stands still"
+    assert len(probers()) == 1
+    bring_back()
+    wait_until(lambda: not Pause().is_on, "nobody found out that Redis is back")
+    wait_until(lambda: not probers(), "the prober outlives the silence")
+
+
+def probers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "redis-probe"]
