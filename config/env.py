@@ -8,17 +8,15 @@ the same servers. Tests read the process environment alone.
 import base64
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import environ
-from cryptography.fernet import Fernet
-from psycopg.conninfo import conninfo_to_dict
+
+from config import env_checks as checks
 
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 
@@ -31,63 +29,11 @@ PROD_SECRET_LENGTH_MIN: Final = 50
 given: Final[set[str]] = set()
 
 
-def _no_check(_: Any) -> None:
-    return None
-
-
-def _database_url(value: str) -> None:
-    if urlsplit(value).scheme not in ("postgres", "postgresql"):
-        raise ValueError("must begin with postgresql://")
-    conninfo_to_dict(value)
-
-
-def _role_name(value: str) -> None:
-    if not re.fullmatch(r"[a-z_][a-z0-9_]*", value):
-        raise ValueError("must be a plain role name such as takas_app")
-
-
-def _redis_url(value: str) -> None:
-    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-
-
-def _fernet_keys(value: str) -> None:
-    for key in value.split(","):
-        Fernet(key.strip().encode())
-
-
-def _one_of(*allowed: str) -> Callable[[str], None]:
-    def check(value: str) -> None:
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-
-    return check
-
-
-def _between(low: int, high: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}")
-
-    return check
-
-
-def _origins(values: list[str]) -> None:
-    for value in values:
-        if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
-            raise ValueError(f"{value!r} must look like https://trade.example.com")
-
-
-def _websocket_url(value: str) -> None:
-    if value and urlsplit(value).scheme not in ("ws", "wss"):
-        raise ValueError("must begin with ws:// or wss://, or be empty")
-
-
 def _variable(
     default: Any,
     how: str,
     *,
-    check: Callable[[Any], None] = _no_check,
+    check: Callable[[Any], None] = checks.no_check,
     needed_in: tuple[Mode, ...] = (),
 ) -> Any:
     """Declare a variable: its default, how to set it, and where it has no default."""
@@ -107,41 +53,43 @@ class Environment:
         base64.urlsafe_b64encode(hashlib.sha256(b"takas development only").digest()).decode(),
         "a Fernet key (32 bytes, URL-safe base64): it encrypts the API secrets at rest; to rotate, "
         "put the new key in front of the old ones, separated by commas",
-        check=_fernet_keys,
+        check=checks.fernet_keys,
         needed_in=("prod",),
     )
     database_url: str = _variable(
         "postgresql:///takas",
         "postgresql://user:password@host:5432/takas (PostgreSQL 15 or later)",
-        check=_database_url,
+        check=checks.database_url,
         needed_in=("prod", "test"),
     )
     database_role: str = _variable(
         "",
         "the role that web, ws, matching, worker and beat step down to: takas_app may not change "
         "ledger entries and trades; empty: they keep the role of DATABASE_URL",
-        check=_role_name,
+        check=checks.role_name,
     )
     redis_url: str = _variable(
         "redis://127.0.0.1:6379/0",
         "redis://host:6379/0 or unix:///path/to/redis.sock (Redis 6.2 or later)",
-        check=_redis_url,
+        check=checks.redis_url,
         needed_in=("prod", "test"),
     )
     redis_streams_url: str = _variable(
-        "", "Redis for the command streams and the feed; default REDIS_URL", check=_redis_url
+        "", "Redis for the command streams and the feed; default REDIS_URL", check=checks.redis_url
     )
     redis_broker_url: str = _variable(
-        "", "Redis for Celery's queue; default REDIS_URL", check=_redis_url
+        "", "Redis for Celery's queue; default REDIS_URL", check=checks.redis_url
     )
-    redis_cache_url: str = _variable("", "Redis for the cache; default REDIS_URL", check=_redis_url)
+    redis_cache_url: str = _variable(
+        "", "Redis for the cache; default REDIS_URL", check=checks.redis_url
+    )
     redis_channels_url: str = _variable(
-        "", "Redis for the channel layer; default REDIS_URL", check=_redis_url
+        "", "Redis for the channel layer; default REDIS_URL", check=checks.redis_url
     )
     role: str = _variable(
         "command",
         "which process this is: web, ws, matching, worker, beat or command",
-        check=_one_of(*ROLES),
+        check=checks.one_of(*ROLES),
     )
     demo: bool = _variable(False, "on: seed demo users and print their logins; never in production")
     allowed_hosts: list[str] = _variable(
@@ -152,59 +100,59 @@ class Environment:
     csrf_trusted_origins: list[str] = _variable(
         [],
         "origins separated by commas: https://trade.example.com",
-        check=_origins,
+        check=checks.origins,
         needed_in=("prod",),
     )
     ws_url: str = _variable(
         "",
         "where browsers open the WebSocket: wss://stream.example.com/ws ({host} stands for the "
         "page's own host name); empty: /ws where the page is",
-        check=_websocket_url,
+        check=checks.websocket_url,
     )
     trust_proxy: bool = _variable(
         False, "on: a proxy in front sets X-Forwarded-Proto and X-Forwarded-For, and alone may"
     )
     hsts_seconds: int = _variable(
-        31_536_000, "HSTS lifetime in seconds (production)", check=_between(0, 63_072_000)
+        31_536_000, "HSTS lifetime in seconds (production)", check=checks.between(0, 63_072_000)
     )
     public_weight_per_second: int = _variable(
         50,
         "weight a second of one address that signs nothing (docs/limits.md), in each web process; "
         "0: no limit",
-        check=_between(0, 1_000_000),
+        check=checks.between(0, 1_000_000),
     )
     read_weight_per_second: int = _variable(
         100,
         "weight of reads a second of a user whose tier does not say (docs/limits.md); 0: no limit",
-        check=_between(0, 1_000_000),
+        check=checks.between(0, 1_000_000),
     )
     web_workers: int = _variable(
         1,
         "processes that serve HTTP, each with threads and database connections of its own; more "
         "than one needs PROMETHEUS_MULTIPROC_DIR",
-        check=_between(1, 64),
+        check=checks.between(1, 64),
     )
     web_threads: int = _variable(
-        64, "requests that a web process works on at once", check=_between(1, 512)
+        64, "requests that a web process works on at once", check=checks.between(1, 512)
     )
     db_pool_max: int = _variable(
-        24, "database connections of a web process, at most", check=_between(2, 200)
+        24, "database connections of a web process, at most", check=checks.between(2, 200)
     )
     db_statement_timeout_ms: int = _variable(
         10_000,
         "statement timeout of web, ws and all hot paths, in ms",
-        check=_between(100, 600_000),
+        check=checks.between(100, 600_000),
     )
     db_lock_timeout_ms: int = _variable(
-        3_000, "lock timeout of web and ws, in ms", check=_between(50, 600_000)
+        3_000, "lock timeout of web and ws, in ms", check=checks.between(50, 600_000)
     )
-    log_level: str = _variable("INFO", "DEBUG to CRITICAL", check=_one_of(*LOG_LEVELS))
+    log_level: str = _variable("INFO", "DEBUG to CRITICAL", check=checks.one_of(*LOG_LEVELS))
     log_format: str = _variable(
-        "json", "json, or console for reading by eye", check=_one_of("json", "console")
+        "json", "json, or console for reading by eye", check=checks.one_of("json", "console")
     )
     metrics_host: str = _variable("127.0.0.1", "address of a role's /metrics, /livez, /readyz")
     metrics_port: int = _variable(
-        0, "port of a role's /metrics, /livez, /readyz; 0: none", check=_between(0, 65_535)
+        0, "port of a role's /metrics, /livez, /readyz; 0: none", check=checks.between(0, 65_535)
     )
     prometheus_multiproc_dir: str = _variable(
         "",

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
-from config.demo.client import Client, ClientError, Credentials, OutcomeUnknown, Response
+from config.demo.client import Client, Credentials, OutcomeUnknown
 from config.demo.flow import FlowCommand
 from config.demo.generator import BOOK_FULL_SHARE, MarketGenerator
 from config.demo.reference import SYMBOLS, DemoSymbol
+from config.demo.responses import ClientError, Response
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.codes import AMEND_NO_DISPLAY, AMEND_NO_TRIGGER, PRICE_OUTSIDE_BAND
 from matching.engine.components import Waiting
-from matching.engine.entry import GATHERING, STATE_CODES
 from matching.engine.execution import cancelled, take
 from matching.engine.messages import (
     AMEND_BELOW_FILLED,
@@ -29,6 +28,7 @@ from matching.engine.messages import (
     OrderAmended,
 )
 from matching.engine.resting import RestingOrder
+from matching.engine.states import GATHERING, STATE_CODES
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
 

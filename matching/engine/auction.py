@@ -15,7 +15,6 @@ from matching.engine.book import Book
 from matching.engine.cancels import end_order, sweep
 from matching.engine.codes import SYMBOL_CLOSED
 from matching.engine.components import LAST, Uncross
-from matching.engine.entry import AUCTIONS, GATHERING, STATE_CODES
 from matching.engine.execution import cancelled, is_same_owner, refreshed
 from matching.engine.messages import (
     CLOSED,
@@ -34,6 +33,7 @@ from matching.engine.messages import (
     Trade,
 )
 from matching.engine.resting import BookSide, RestingOrder
+from matching.engine.states import AUCTIONS, GATHERING, STATE_CODES
 from matching.engine.triggers import price_seen
 from matching.engine.versions import RULES_MENDED
 

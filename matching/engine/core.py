@@ -16,8 +16,9 @@ from typing import Any, Final, get_args
 from matching.engine.amends import amend
 from matching.engine.auction import Indication, indication
 from matching.engine.book import Book
-from matching.engine.cascade import apply_advanced, fault_refusal
+from matching.engine.cascade import apply_advanced
 from matching.engine.execution import cancelled, end_of, fillable, take, take_for_budget
+from matching.engine.handlers import fault_refusal
 from matching.engine.invariants import advanced_check
 from matching.engine.journal import Sequenced
 from matching.engine.messages import (

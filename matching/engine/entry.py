@@ -11,11 +11,6 @@ from matching.engine.codes import (
     OPEN_ORDERS_MAX,
     PRICE_OUTSIDE_BAND,
     STOP_ORDERS_MAX,
-    SYMBOL_CANCEL_ONLY,
-    SYMBOL_CLOSED,
-    SYMBOL_IN_AUCTION,
-    SYMBOL_POST_ONLY,
-    SYMBOL_PRE_OPEN,
     TRAILING_ORDERS_MAX,
 )
 from matching.engine.components import (
@@ -28,27 +23,18 @@ from matching.engine.components import (
 from matching.engine.execution import cancelled, fillable, take, take_for_budget
 from matching.engine.messages import (
     ALL_ACCOUNTS,
-    AUCTION,
-    AUCTION_CUTOFF,
     BUY,
-    CANCEL_ONLY,
-    CLOSED,
     DUPLICATE_ORDER_ID,
     FOK,
     FOK_UNFILLABLE,
     GTC,
-    HALT,
     IOC,
     IOC_REST,
     MARKET_REST,
     OPEN,
-    POST_ONLY,
     POST_ONLY_WOULD_TAKE,
-    PRE_OPEN,
     SELF_TRADE,
     SELL,
-    SYMBOL_HALTED,
-    TRIGGER_NONE,
     TRIGGER_TRAILING,
     Event,
     OrderAccepted,
@@ -57,22 +43,9 @@ from matching.engine.messages import (
     Terms,
 )
 from matching.engine.resting import RestingOrder
+from matching.engine.states import AUCTIONS, GATHERING, state_refusal, waits
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
-
-STATE_CODES: Final = {
-    HALT: SYMBOL_HALTED,
-    PRE_OPEN: SYMBOL_PRE_OPEN,
-    AUCTION: SYMBOL_IN_AUCTION,
-    AUCTION_CUTOFF: SYMBOL_IN_AUCTION,
-    POST_ONLY: SYMBOL_POST_ONLY,
-    CANCEL_ONLY: SYMBOL_CANCEL_ONLY,
-    CLOSED: SYMBOL_CLOSED,
-}
-# States in which orders gather without trading.
-GATHERING: Final = frozenset({PRE_OPEN, AUCTION, AUCTION_CUTOFF})
-# Gathering states that take market orders, which live as long as the auction.
-AUCTIONS: Final = frozenset({AUCTION, AUCTION_CUTOFF})
 
 
 def place(
@@ -137,11 +110,6 @@ def accepted(order: RestingOrder) -> OrderAccepted:
     )
 
 
-def waits(command: Place) -> bool:
-    """Return whether the order waits for a trigger."""
-    return command.terms is not None and command.terms.trigger != TRIGGER_NONE
-
-
 class Ahead(NamedTuple):
     """Counts of the orders before an order in its list: all, waiting orders, trailing stops."""
 
@@ -189,21 +157,6 @@ def entry_refusal(
 
 def _waits_for_auction(book: Book, command: Place) -> bool:
     return command.market and book.state in AUCTIONS and book.rules >= RULES_MENDED
-
-
-def state_refusal(book: Book, command: Place) -> str | None:
-    """Return the code of a market state that does not take this order, or None."""
-    state = book.state
-    if state == OPEN:
-        return None
-    is_taken = False
-    if state in GATHERING:
-        is_taken = waits(command) or command.time_in_force == GTC
-        if state != PRE_OPEN and command.market and not command.budget_ticklots:
-            is_taken = True
-    elif state == POST_ONLY:
-        is_taken = command.post_only and not waits(command)
-    return None if is_taken else STATE_CODES[state]
 
 
 def _limit_refusal(

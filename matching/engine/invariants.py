@@ -3,8 +3,8 @@
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.components import LAST, PENDING, TRIGGERED, WATCHING, is_trailing
-from matching.engine.entry import AUCTIONS
 from matching.engine.messages import OPEN, PHASE_CALL, PHASE_NONE
+from matching.engine.states import AUCTIONS
 from matching.engine.triggers import is_reached
 from matching.engine.versions import RULES_MENDED
 

@@ -13,7 +13,6 @@ from matching.engine.entry import (
     entry_refusal,
     incoming,
     run,
-    waits,
 )
 from matching.engine.messages import (
     GTC,
@@ -30,6 +29,7 @@ from matching.engine.messages import (
     PlaceList,
 )
 from matching.engine.resting import RestingOrder
+from matching.engine.states import waits
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
 

@@ -37,6 +37,7 @@ from orders.reads.detail import (
 from orders.validation.orders import is_client_order_id
 from orders.validation.requests import AmendRequest, OrderRequest
 from orders.writes import orders as services
+from orders.writes.amends import order_amend
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)
@@ -197,7 +198,7 @@ def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
     with refusals_recorded(principal, "amend") as summary:
         summary.order_id = order_id_of(order_id)
         wanted = body_decode(request, _amend_decoder)
-        sent = services.order_amend(principal, order_id=summary.order_id, request=wanted)
+        sent = order_amend(principal, order_id=summary.order_id, request=wanted)
     return json_response(_under_way(sent), 202)
 
 

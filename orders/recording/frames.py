@@ -23,7 +23,6 @@ from exchange.realtime.frames import (
 from matching.engine.auction import indication
 from matching.engine.book import Book
 from matching.engine.core import Engine
-from matching.engine.entry import GATHERING
 from matching.engine.messages import (
     BUY,
     PHASE_CALL,
@@ -34,6 +33,7 @@ from matching.engine.messages import (
     AuctionUncrossed,
     Trade,
 )
+from matching.engine.states import GATHERING
 from matching.worker.ports import Batch
 from orders.commands.words import SIDE_TEXTS, STATE_TEXTS
 from orders.reads.commands import OWN_KINDS, command_json

@@ -10,8 +10,8 @@ from typing import Any, Final
 import msgspec
 from psycopg import sql
 
-from exchange.infra.partitions import ORDERS as ORDERS_PARTITIONED
-from exchange.infra.partitions import grouped
+from exchange.infra.partition_ranges import ORDERS as ORDERS_PARTITIONED
+from exchange.infra.partition_ranges import grouped
 from exchange.realtime.frames import SymbolText
 from matching.engine.book import Book
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS

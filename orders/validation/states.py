@@ -1,7 +1,7 @@
 """Rules for which requests a market state takes, checked before the engine is asked. Pure.
 
 The state known here may be seconds old, so the engine's answer is final. The rules are those of the
-engine (matching/engine/entry.py, rules 10 and 20); a test compares the two tables.
+engine (matching/engine/states.py, rules 10 and 20); a test compares the two tables.
 """
 
 from collections.abc import Iterable

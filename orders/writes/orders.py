@@ -1,4 +1,4 @@
-"""Placing, cancelling and amending orders: each checked request becomes a job of intake.
+"""Placing and cancelling orders: each checked request becomes a job of intake.
 
 Every accepted request is a committed row before it is answered. Refusals are DomainErrors.
 """
@@ -16,13 +16,12 @@ from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
-from exchange.selectors import catalogue, listing_check, symbol_by_id, symbol_known
+from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import BOTH_SIDES, cancel_all_command
 from orders.intake.decisions import conflict
 from orders.intake.jobs import (
     SIDE_CODES,
     Accepted,
-    AmendJob,
     CommandJob,
     PlaceJob,
     Replayed,
@@ -30,30 +29,18 @@ from orders.intake.jobs import (
 )
 from orders.intake.process import intake
 from orders.reads.orders import client_order_find, order_of_account, symbols_with_open_orders
-from orders.recovery.availability import served_check, symbol_taking
-from orders.validation.amends import (
-    AmendedOrder,
-    AmendTerms,
-    amend_check,
-    amend_terms,
-    amended_order,
-    bound_check,
-    bound_ticks_after,
-    is_more,
-)
+from orders.recovery.availability import symbol_taking
 from orders.validation.fingerprint import fingerprint_of
 from orders.validation.orders import client_order_id_check, draft_build
-from orders.validation.requests import AmendRequest, OrderRequest
+from orders.validation.requests import OrderRequest
 from orders.validation.states import (
-    amend_state_check,
     cancel_state_check,
     in_cutoff,
 )
 from orders.validation.terms import expiry_check
 from risk.limits.open_orders import open_orders_max_of
 from risk.pretrade.drafts import OrderDraft
-from risk.pretrade.rules import slipped_ticks, user_check
-from risk.pretrade.services import draft_check, price_check
+from risk.pretrade.services import draft_check
 
 
 class UnderWay(NamedTuple):
@@ -168,13 +155,13 @@ def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
-    return _under_way(intake().submit(_cancel_begin(principal, order_id)))
+    return under_way(intake().submit(_cancel_begin(principal, order_id)))
 
 
 async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderWay:
     """Do what order_cancel does, on an event loop."""
     job = await here_or_thread(_cancel_begin, principal, order_id)
-    return _under_way(await _submit_on_loop(job))
+    return under_way(await _submit_on_loop(job))
 
 
 def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
@@ -191,7 +178,7 @@ async def _submit_on_loop(job: PlaceJob | CommandJob) -> Accepted | Replayed:
     return await started.submit_on_loop(job)
 
 
-def _under_way(outcome: Accepted | Replayed) -> UnderWay:
+def under_way(outcome: Accepted | Replayed) -> UnderWay:
     assert isinstance(outcome, Accepted)
     assert outcome.order is not None
     return UnderWay(outcome.command_id, outcome.order)
@@ -251,49 +238,6 @@ def _side_code(side: str | None) -> int:
     if side not in SIDE_CODES:
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="side", rule="one of buy, sell")
     return SIDE_CODES[Side(side)]
-
-
-def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
-    """Reserve what new terms may need and accept the amend durably.
-
-    Raises account.suspended, order.not_found, order.not_open, order.amend_pending, what
-    validation refuses, and funds.insufficient.
-    """
-    account_id = account_of(principal)
-    user_check(is_suspended=principal.is_suspended)
-    order = order_of_account(order_id=order_id, account_id=account_id)
-    rules = symbol_by_id(order["symbol_id"])
-    amend_state_check(rules)
-    served_check(rules)
-    amended = amended_order(order, rules.units)
-    terms = _amend_terms(request, amended, rules)
-    if is_more(terms, amended):
-        listing_check(rules)
-    job = AmendJob(
-        account_id=account_id,
-        order_id=order_id,
-        side=Side(order["side"]),
-        rules=rules,
-        terms=terms,
-        keep_priority=request.keep_priority,
-    )
-    return _under_way(intake().submit(job))
-
-
-def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:
-    """Return the checked terms; a new stop price moves the usual bound of the old stop price."""
-    terms = amend_terms(request, rules)
-    amend_check(terms, order, rules)
-    if terms.price_ticks and order.meets_the_book:
-        price_check(order.side, terms.price_ticks, rules)
-    if terms.stop_ticks and order.bound_ticks:
-        usual, new_usual = (
-            slipped_ticks(order.side, ticks, rules)
-            for ticks in (order.stop_ticks, terms.stop_ticks)
-        )
-        terms = terms._replace(price_ticks=bound_ticks_after(order, usual, new_usual))
-        bound_check(terms, order, rules)
-    return terms
 
 
 def account_of(principal: Principal) -> int:

@@ -14,7 +14,7 @@ FOLDERS: Final = (
 APPS: Final = "adminpanel|config|exchange|matching|orders|risk|tests|wallets"
 # `orders/intake/sql.py`, `wallets/{postings,fees}.py`, `docs/adr/0014`, `orders/markets/`
 PATH: Final = re.compile(rf"(?<![\w./-])(?:{FOLDERS})/[\w/{{}},.-]*[\w}}/]")
-# `orders.intake`, `exchange.infra.partitions.ORDERS`, `risk.pretrade.{{rules,services}}`
+# `orders.intake`, `exchange.infra.partition_ranges.ORDERS`, `risk.pretrade.{{rules,services}}`
 DOTTED: Final = re.compile(rf"(?<![\w./-])(?:{APPS})(?:\.[\w{{}},]+)+")
 NUMBERED: Final = re.compile(r"docs/adr/\d{4}|\w+/migrations/\d{4}")
 UNITS: Final = frozenset({"orders/s"})
@@ -115,8 +115,8 @@ def test_what_is_gone_is_seen() -> None:
         "`orders/intake/sql.py`, orders/{tasks,gone}.py, `docs/adr/0099` (wallets/migrations/0011)"
     )
     assert missing_paths(text) == ["docs/adr/0099", "orders/gone.py"]
-    text = "`orders.intake`, `wallets.{fees,gone}`, exchange.infra.partitions.{ORDERS,GONE}"
-    assert missing_modules(text) == ["exchange.infra.partitions.GONE", "wallets.gone"]
+    text = "`orders.intake`, `wallets.{fees,gone}`, exchange.infra.partition_ranges.{ORDERS,GONE}"
+    assert missing_modules(text) == ["exchange.infra.partition_ranges.GONE", "wallets.gone"]
 
 
 def test_files_that_are_named_exist() -> None:

@@ -15,7 +15,8 @@ from urllib.request import urlopen
 
 from django.db import connection
 
-from config.demo.client import Client, ClientError, Credentials
+from config.demo.client import Client, Credentials
+from config.demo.responses import ClientError
 from config.env import child_environment
 from config.stack.roles import Layout, Role, exchange_roles
 from config.stack.state import ports_free

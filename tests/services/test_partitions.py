@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from exchange.domain.ids import IdGenerator, id_floor
-from exchange.infra import partitions
+from exchange.infra import partition_ranges, partitions
 from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 
@@ -36,7 +36,7 @@ def connection():
 
 @pytest.fixture
 def far_partitions(connection):
-    before = {t.table: partitions.attached(connection, t.table) for t in partitions.TABLES}
+    before = {t.table: partitions.attached(connection, t.table) for t in partition_ranges.TABLES}
     yield partitions.ensure(connection, FAR)
     for table, kept in before.items():
         for partition in partitions.attached(connection, table):
@@ -85,7 +85,7 @@ def orders_insert(connection, rows):
 def test_ensure_makes_each_period_once_and_without_gaps(connection, far_partitions):
     days = [name for name in far_partitions if name.startswith("orders_trade")]
     assert days[0] == "orders_trade_p20310314"
-    assert len(days) == 1 + 1 + partitions.DAYS_AHEAD
+    assert len(days) == 1 + 1 + partition_ranges.DAYS_AHEAD
     assert [name for name in far_partitions if name.startswith("wallets_entry")] == [
         "wallets_entry_p203102",
         "wallets_entry_p203103",
@@ -94,14 +94,14 @@ def test_ensure_makes_each_period_once_and_without_gaps(connection, far_partitio
         "wallets_entry_p203106",
     ]
     assert partitions.ensure(connection, FAR) == []
-    for table in partitions.TABLES:
+    for table in partition_ranges.TABLES:
         made = [p for p in partitions.attached(connection, table.table) if p.name in far_partitions]
         assert all(a.high == b.low for a, b in pairwise(made))
 
 
 def test_check_alarms_before_the_ranges_run_out(connection, far_partitions):
     assert not any(c.alarms for c in partitions.check(connection, FAR))
-    late = FAR + timedelta(days=partitions.DAYS_AHEAD - 1)  # one day of trades ahead
+    late = FAR + timedelta(days=partition_ranges.DAYS_AHEAD - 1)  # one day of trades ahead
     coverages = {c.table: c for c in partitions.check(connection, late)}
     assert coverages["orders_trade"].ahead == 1
     assert coverages["orders_trade"].alarms
@@ -112,7 +112,7 @@ def test_check_alarms_before_the_ranges_run_out(connection, far_partitions):
 
 def test_check_command_says_so_in_its_exit_code(connection):
     call_command("partitions", "--ensure", "--check", stdout=StringIO())
-    detached = partitions.attached(connection, "orders_trade")[-partitions.DAYS_AHEAD + 1 :]
+    detached = partitions.attached(connection, "orders_trade")[-partition_ranges.DAYS_AHEAD + 1 :]
     for partition in detached:
         connection.execute(f"DROP TABLE {partition.name}")
     try:
@@ -203,7 +203,7 @@ def test_attach_and_detach_go_on_under_writes(connection, far_partitions):
         later = FAR + timedelta(days=200)
         for _ in range(3):
             made = [n for n in partitions.ensure(connection, later) if "orders_order" in n]
-            assert len(made) == partitions.MONTHS_AHEAD + 2
+            assert len(made) == partition_ranges.MONTHS_AHEAD + 2
             for name in made:
                 partitions.detach(connection, "orders_order", name)
                 connection.execute(f"DROP TABLE {name}")
@@ -225,13 +225,15 @@ def test_writers_and_an_attach_do_not_wait_for_each_other(connection, far_partit
             orders_insert(writer, [order_row(ids.next_id(), FAR)])
             made = partitions.ensure(connection, FAR + timedelta(days=200))
             months = [name for name in made if "orders_order" in name]
-            assert len(months) == partitions.MONTHS_AHEAD + 2, "while a writer is not through"
+            assert len(months) == partition_ranges.MONTHS_AHEAD + 2, "while a writer is not through"
         month = next(p for p in partitions.attached(connection, "orders_order") if p.name in months)
         for name in months:
             partitions.detach(connection, "orders_order", name)
             connection.execute(f"DROP TABLE {name}")
         with connection.transaction(force_rollback=True):
-            partitions.attach(connection, partitions.ORDERS, month.name, month.low, month.high)
+            partitions.attach(
+                connection, partition_ranges.ORDERS, month.name, month.low, month.high
+            )
             orders_insert(writer, [order_row(ids.next_id(), FAR)])  # while an attach is not through
 
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from config.demo.client import Response
+from config.demo.responses import Response
 from tests.factories.role import READY_S, Running, role_running, wait_for
 from tests.factories.trading import (
     Trader,

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from exchange.infra import partitions
+from exchange.infra import partition_ranges, partitions
 from exchange.infra.advisory import PeriodicTask, periodic_lock
 from exchange.infra.database import connect
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
 
 def _keep_days(arguments: list[str]) -> dict[str, int]:
     keep_days: dict[str, int] = dict(getattr(settings, "PARTITION_KEEP_DAYS", {}))
-    known = {partitioned.table for partitioned in partitions.TABLES}
+    known = {partitioned.table for partitioned in partition_ranges.TABLES}
     for argument in arguments:
         table, _, days = argument.partition("=")
         if table not in known or not days.isdigit() or int(days) == 0:

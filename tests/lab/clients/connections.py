@@ -10,16 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from config.demo.client import (
-    RECEIVE_BYTES,
-    TIMEOUT_SECONDS,
-    NotSent,
-    ProtocolError,
-    Response,
-    ResponseParser,
-    address_of,
-    connect,
-)
+from config.demo.client import RECEIVE_BYTES, TIMEOUT_SECONDS, NotSent, address_of, connect
+from config.demo.responses import ProtocolError, Response, ResponseParser
 
 CONNECTIONS_MAX: Final = 1_024
 EVENTS_PER_WAIT_MAX: Final = 256

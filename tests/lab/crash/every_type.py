@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from config.demo.client import Client, ClientError, Credentials, Response
+from config.demo.client import Client, Credentials
+from config.demo.responses import ClientError, Response
 from tests.lab.crash.evidence import Acknowledged, EvidenceFile
 
 INTERVAL_SECONDS: Final = 0.02

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from config.demo.bots import funds_ensure
-from config.demo.client import Response
 from config.demo.flow import FlowCommand
 from config.demo.generator import MarketGenerator, MarketShape
+from config.demo.responses import Response
 from exchange.infra.database import connect
 from exchange.models import Symbol
 from tests.lab.crash.every_type import EveryType

@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from config.demo.client import Credentials, Response, Signer, address_of
+from config.demo.client import Credentials, Signer, address_of
 from config.demo.flow import FlowCommand
+from config.demo.responses import Response
 from tests.lab.clients.connections import Answer, Connections
 from tests.lab.clients.latency import Latencies
 from tests.lab.replay.progress import Pace, Progress

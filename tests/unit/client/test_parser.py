@@ -7,16 +7,8 @@ import threading
 
 import pytest
 
-from config.demo.client import (
-    Client,
-    Credentials,
-    NotSent,
-    OutcomeUnknown,
-    ProtocolError,
-    Response,
-    ResponseParser,
-    Signer,
-)
+from config.demo.client import Client, Credentials, NotSent, OutcomeUnknown, Signer
+from config.demo.responses import ProtocolError, Response, ResponseParser
 from tests.waiting import HANG_S
 
 PLAIN = b'HTTP/1.1 201 Created\r\nContent-Length: 11\r\nX-A: b \r\n\r\n{"id":"17"}'

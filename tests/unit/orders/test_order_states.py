@@ -11,8 +11,8 @@ from exchange.domain.errors import DomainError
 from matching.engine.amends import amend
 from matching.engine.book import Book
 from matching.engine.core import Engine
-from matching.engine.entry import state_refusal
 from matching.engine.messages import IOC, Amend, CommandRefused, Event, Place, Terms
+from matching.engine.states import state_refusal
 from orders.commands.build import place_command
 from orders.commands.words import SIDES, STATES, TIMES_IN_FORCE, TRIGGERS
 from orders.validation.orders import draft_build

@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from config.demo.client import Credentials, Response
+from config.demo.client import Credentials
 from config.demo.flow import FlowCommand, FlowTrade
 from config.demo.generator import MarketGenerator, MarketShape
+from config.demo.responses import Response
 from tests.lab.replay import api_route
 from tests.lab.replay.api_route import ApiRoute, ReplayFailed
 from tests.lab.replay.progress import Pace, Progress
