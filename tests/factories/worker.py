@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from exchange.infra.database import connect
+from matching.worker.arrivals import Arrivals
 from matching.worker.loop import Worker
 from matching.worker.ports import Clock, Feed, Stream, StreamDown
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
@@ -192,19 +193,23 @@ def worker_start(
     loaded = partition_load(connection, lease, market.ids)
     worker = Worker(
         engine=loaded.engine,
-        stream=stream,
-        unsequenced=UnsequencedRows(
-            connection,
-            partition_id=market.partition_id,
-            units=loaded.units,
-            blocked=loaded.blocked,
-            now_ms=clock.now_ms,
+        arrivals=Arrivals(
+            engine=loaded.engine,
+            stream=stream,
+            unsequenced=UnsequencedRows(
+                connection,
+                partition_id=market.partition_id,
+                units=loaded.units,
+                blocked=loaded.blocked,
+                now_ms=clock.now_ms,
+            ),
+            clock=clock,
+            position=lease.stream_position,
         ),
         results=results_class(connection, lease=lease, loaded=loaded, ids=market.ids),
         feed=feed,
         clock=clock,
         next_id=market.ids.next_id,
-        stream_position=lease.stream_position,
         published_seq=lease.published_seq,
         faulty_ids=loaded.faulty_ids,
         set_aside=loaded.set_aside,

@@ -12,7 +12,7 @@ from exchange.selectors import symbol_rules
 from matching.engine.messages import HALT, OPEN, Place
 from matching.state.codec import decode_command, encode_command
 from matching.state.hash import state_hash
-from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
+from matching.worker.arrivals import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.intake.jobs import PlaceJob
@@ -128,7 +128,7 @@ def test_lost_entries_are_swept(
     first = market.place(db, 0, SELL, 5, 100)
     second = market.place(db, 0, SELL, 5, 100)
     market.publisher.take()  # lost
-    young = process.worker.unsequenced.sweep(age_ms=SWEEP_AGE_MS, limit=10)
+    young = process.worker.arrivals.unsequenced.sweep(age_ms=SWEEP_AGE_MS, limit=10)
     assert young == [], "younger rows are most likely still on their way"
     around.clock.sleep_ms(SWEEP_EVERY_MS)
     assert process.run(2) == 2

@@ -9,7 +9,7 @@ from exchange.domain.enums import CommandKind, ListKind, Side
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
 from matching.engine.messages import ALL_ACCOUNTS, Command, Continue, Expire, Place, PlaceList
 from matching.state.codec import decode_command, decode_journal, encode_command
-from matching.worker.loop import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
+from matching.worker.arrivals import DEGRADED_POLL_MS, SWEEP_AGE_MS, SWEEP_EVERY_MS
 from matching.worker.ports import EngineFailed
 from matching.worker.sequencer import CONTINUES_PER_BATCH_MAX
 from orders.commands.build import cancel_all_command

@@ -33,6 +33,7 @@ from exchange.infra.metrics import (
 )
 from exchange.infra.redis import redis_client
 from exchange.realtime.publish import Publisher
+from matching.worker.arrivals import Arrivals
 from matching.worker.loop import Worker
 from matching.worker.ports import CommitRefused, EngineFailed, LeaseLost, StreamDown
 from matching.worker.redis import RedisFeed, RedisStream
@@ -250,18 +251,22 @@ class MatchingProcess:
         )
         return Worker(
             engine=loaded.engine,
-            stream=stream,
-            unsequenced=UnsequencedRows(
-                connection,
-                partition_id=self.partition_id,
-                units=loaded.units,
-                blocked=loaded.blocked,
+            arrivals=Arrivals(
+                engine=loaded.engine,
+                stream=stream,
+                unsequenced=UnsequencedRows(
+                    connection,
+                    partition_id=self.partition_id,
+                    units=loaded.units,
+                    blocked=loaded.blocked,
+                ),
+                clock=clock,
+                position=lease.stream_position,
             ),
             results=PostgresResults(connection, lease=lease, loaded=loaded, ids=ids),
             feed=feed,
             clock=clock,
             next_id=ids.next_id,
-            stream_position=lease.stream_position,
             published_seq=lease.published_seq,
             faulty_ids=loaded.faulty_ids,
             set_aside=loaded.set_aside,
