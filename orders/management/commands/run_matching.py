@@ -8,7 +8,6 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from exchange.infra.metrics import (
     stage_timed,
 )
 from exchange.infra.redis import redis_client
+from exchange.infra.system_clock import SystemClock
 from exchange.realtime.publish import Publisher
 from matching.worker.arrivals import Arrivals
 from matching.worker.loop import Worker
@@ -47,9 +47,6 @@ from orders.settlement.task import SettlementNotifier
 PARTITION_DEFAULT: Final = 1
 STANDBY_POLL_S: Final = 0.25
 STEP_SILENCE_MAX_S: Final = 10.0
-# A wall clock that stays so far ahead of the steady clock for so long is followed.
-JUMP_NS: Final = 1_000_000_000
-JUMP_STANDS_NS: Final = 30_000_000_000
 GAUGES_EVERY_S: Final = 2.0
 # Exit codes of a worker that must not go on; its supervisor starts the next worker.
 EXIT_LEASE_LOST: Final = 3
@@ -57,6 +54,8 @@ EXIT_ENGINE_FAILED: Final = 4
 EXIT_DATABASE: Final = 5
 # Long-lived orders make collector runs slow and useless: the books hold no reference cycles.
 GC_THRESHOLDS: Final = (50_000, 20, 100)
+
+log = structlog.get_logger(__name__)
 
 _WAITING_SINCE = """
 SELECT least(
@@ -71,48 +70,6 @@ SWEPT: Final = Counter("takas_swept", "Commands found by the sweep instead of on
 TRANSPORT_FAILURES: Final = Counter(
     "takas_transport_failures", "Failed tries to reach Redis from the matching worker", ["what"]
 )
-
-log = structlog.get_logger(__name__)
-
-
-def steady_ns() -> int:
-    """Return the steady clock; where the system has CLOCK_BOOTTIME it runs during a suspension."""
-    boot = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic_ns() if boot is None else time.clock_gettime_ns(boot)
-
-
-class SystemClock:
-    """Unix time in milliseconds as it was at the start, moved on by the steady clock.
-
-    A wall clock that jumps (F17) must neither stop the heartbeat nor make it race. A wall clock
-    that stays ahead is followed, as after a restart: a virtual machine that was stopped goes on,
-    and due orders must not wait for the next start. The time never goes backwards.
-    """
-
-    def __init__(
-        self,
-        wall_ns: Callable[[], int] = time.time_ns,
-        steady_ns: Callable[[], int] = steady_ns,
-    ) -> None:
-        self._wall_ns, self._steady_ns = wall_ns, steady_ns
-        self._offset_ns = wall_ns() - steady_ns()
-        self._ahead_since_ns: int | None = None
-
-    def now_ms(self) -> int:
-        now_ns = self._steady_ns()
-        ahead_ns = self._wall_ns() - now_ns - self._offset_ns
-        if ahead_ns < JUMP_NS:
-            self._ahead_since_ns = None
-        elif self._ahead_since_ns is None:
-            self._ahead_since_ns = now_ns
-        elif now_ns - self._ahead_since_ns >= JUMP_STANDS_NS:
-            self._ahead_since_ns = None
-            self._offset_ns += ahead_ns
-            log.warning("matching.clock_followed", ahead_ms=ahead_ns // 1_000_000)
-        return (now_ns + self._offset_ns) // 1_000_000
-
-    def sleep_ms(self, duration_ms: int) -> None:
-        time.sleep(duration_ms / 1_000)
 
 
 class Stop:

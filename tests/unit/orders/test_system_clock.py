@@ -1,6 +1,6 @@
 """The worker's clock: steady, never backwards, right again after the machine stood still."""
 
-from orders.management.commands.run_matching import JUMP_NS, JUMP_STANDS_NS, SystemClock
+from exchange.infra.system_clock import JUMP_NS, JUMP_STANDS_NS, SystemClock
 
 SECOND_NS = 1_000_000_000
 START_NS = 1_800_000_000 * SECOND_NS
