@@ -249,6 +249,13 @@ def outcome_of(job: Job) -> Outcome:
     return job.outcome
 
 
+def accepted(outcome: Outcome) -> Accepted | AcceptedList | Replayed:
+    """Return an outcome that is no refusal, else raise it."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
 async def outcome_on_loop(job: Job) -> Outcome:
     """Do the same as `outcome_of` for a job with a future, without blocking the event loop."""
     assert job.future is not None

@@ -28,6 +28,7 @@ from orders.intake.jobs import (
     ListJob,
     Outcome,
     Replayed,
+    accepted,
     answer,
     outcome_of,
     outcome_on_loop,
@@ -91,9 +92,7 @@ class Intake:
         """Do the same as `submit` without blocking the event loop."""
         job.future = asyncio.get_running_loop().create_future()
         self._take(job)
-        outcome = await outcome_on_loop(job)
-        if isinstance(outcome, Exception):
-            raise outcome
+        outcome = accepted(await outcome_on_loop(job))
         assert not isinstance(outcome, AcceptedList)
         return outcome
 
@@ -122,8 +121,7 @@ class Intake:
         result is empty.
         """
         for outcome in self.submit_all(jobs) if jobs else ():
-            if isinstance(outcome, Exception):
-                raise outcome
+            accepted(outcome)
         return [job.command_id for job in jobs]
 
     def put(self, job: Job) -> None:
@@ -138,10 +136,7 @@ class Intake:
 
     def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
         self._take(job)
-        outcome = outcome_of(job)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return accepted(outcome_of(job))
 
     @property
     def waiting(self) -> int:
