@@ -13,7 +13,7 @@ from exchange.signin.wait_page import wait_page
 from exchange.web.door import Door
 from exchange.web.middlewares import WEB
 from exchange.web.static_files import StaticFiles
-from orders.api.urls import ON_LOOP
+from orders.api.urls import RESOURCES
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ def _health_serve() -> None:
 
 documents_make()
 wait_page(0)  # made before the first request that needs it
-application = Door(django, threads=settings.WEB_THREADS, routes=ON_LOOP, static=StaticFiles())
+application = Door(django, threads=settings.WEB_THREADS, resources=RESOURCES, static=StaticFiles())
 _health_serve()
 if not settings.TRUST_PROXY:
     connections_watch(not_ports={settings.METRICS_PORT})

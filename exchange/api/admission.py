@@ -115,7 +115,7 @@ def session_wrong(request: HttpRequest) -> None:
         public_buckets.take(network_of(client_address(request)), rate, NOTHING_THERE.weight)
 
 
-def user_admit(
+async def user_admit(
     request: HttpRequest, user_id: int, limits: RateLimits, signature: str, *, times: int = 1
 ) -> None:
     """Count a user's request at `times` its weight.
@@ -123,15 +123,7 @@ def user_admit(
     Raises auth.replayed, and risk.order_rate or request.rate_limited.
     """
     cost, ticket = _user_ticket(request, user_id, limits, signature, times)
-    _settle(request, cost, ticket.rate, guard.check(ticket))
-
-
-async def user_admit_on_loop(
-    request: HttpRequest, user_id: int, limits: RateLimits, signature: str
-) -> None:
-    """Do the same as `user_admit` with `times` 1, on an event loop."""
-    cost, ticket = _user_ticket(request, user_id, limits, signature, 1)
-    _settle(request, cost, ticket.rate, await guard.check_on_loop(ticket))
+    _settle(request, cost, ticket.rate, await guard.checked(ticket))
 
 
 def _user_ticket(

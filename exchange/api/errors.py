@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, Final, ParamSpec
 
 import msgspec
@@ -14,6 +14,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from exchange.api.admission import rate_headers_add, refused_admit, request_admit
+from exchange.api.answers import Answer, response_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.database import DATABASE_AWAY
@@ -101,23 +102,15 @@ def headers(error: DomainError) -> dict[str, str]:
     return {}
 
 
-def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
+def problem_answer(error: DomainError, request: HttpRequest) -> Answer:
     """Return the answer that refuses a request."""
-    return HttpResponse(
-        _encode(problem(error, request)),
-        status=error.http_status,
-        content_type=CONTENT_TYPE,
-        headers=headers(error),
-    )
+    body = _encode(problem(error, request))
+    return Answer(error.http_status, body, CONTENT_TYPE, headers(error))
 
 
-def json_response(
-    body: object, status: int = 200, headers: dict[str, str] | None = None
-) -> HttpResponse:
-    """Return a JSON answer of the plain (hot) views."""
-    return HttpResponse(
-        _encode(body), status=status, content_type="application/json", headers=headers
-    )
+def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
+    """Return the same as Django's response."""
+    return response_of(problem_answer(error, request))
 
 
 def api_view(
@@ -147,7 +140,7 @@ def api_view(
                     return response
                 return view(request, *args, **kwargs)
             except Exception as error:
-                return _failed(error, request)
+                return response_of(failed(error, request))
 
         functools.update_wrapper(wrapped, view)
         return wrapped
@@ -155,34 +148,16 @@ def api_view(
     return decorate
 
 
-def loop_view(
-    view: Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]],
-) -> Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponse]]:
-    """Give a view on an event loop the API's errors; its route lets only its own method in."""
-
-    @functools.wraps(view)
-    async def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        try:
-            request_admit(request)
-            response = await view(request, *args, **kwargs)
-        except Exception as error:
-            response = _failed(error, request)
-        rate_headers_add(request, response)
-        return response
-
-    return wrapped
-
-
-def _failed(error: Exception, request: HttpRequest) -> HttpResponse:
+def failed(error: Exception, request: HttpRequest) -> Answer:
     """Return the answer in the documented shape for an error that a view raised."""
     if isinstance(error, DomainError):
-        return problem_response(error, request)
+        return problem_answer(error, request)
     if isinstance(error, SuspiciousOperation):
-        return problem_response(DomainError(Code.REQUEST_MALFORMED), request)
+        return problem_answer(DomainError(Code.REQUEST_MALFORMED), request)
     if isinstance(error, DATABASE_AWAY):
-        return problem_response(_database_away(error, request), request)
+        return problem_answer(_database_away(error, request), request)
     log.error("api.fault", path=request.path, exc_info=error)
-    return problem_response(DomainError(Code.INTERNAL_ERROR), request)
+    return problem_answer(DomainError(Code.INTERNAL_ERROR), request)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:

@@ -27,7 +27,6 @@ from exchange.api.admission import (
     session_right,
     session_wrong,
     user_admit,
-    user_admit_on_loop,
 )
 from exchange.api.requests import body_of
 from exchange.api.strangers import strangers
@@ -35,7 +34,7 @@ from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.event_loop import here_or_thread, off_loop
 from exchange.infra.http.address import client_address, environ_address, network_of
 from exchange.infra.http.wsgi import wire_target
 from exchange.infra.throttling import UNLIMITED, Ticket, guard
@@ -53,7 +52,7 @@ _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
 _SIGNATURE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 
 
-def authenticate(
+async def authenticated(
     request: HttpRequest, scope: Scope, *, times: Callable[[], int] | None = None
 ) -> Principal:
     """Return the request's Principal, which has this scope; raises the auth refusals.
@@ -62,30 +61,28 @@ def authenticate(
     called only after the signature was verified. For sessions, the middleware has checked CSRF
     before any view runs.
     """
-    principal, signature = _identify(request)
-    _scope_check(principal, scope)
-    count = times() if times is not None else 1
-    user_admit(request, principal.user_id, principal.limits, signature, times=count)
-    return principal
-
-
-async def authenticate_on_loop(request: HttpRequest, scope: Scope) -> Principal:
-    """Do the same as `authenticate`, on an event loop and at the weight once."""
     principal, signature = await here_or_thread(_identify, request)
-    _scope_check(principal, scope)
-    await user_admit_on_loop(request, principal.user_id, principal.limits, signature)
+    if scope not in principal.scopes:
+        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
+    count = times() if times is not None else 1
+    await user_admit(request, principal.user_id, principal.limits, signature, times=count)
     return principal
+
+
+def authenticate(request: HttpRequest, scope: Scope) -> Principal:
+    """Do the same in a thread, at the weight once."""
+    return off_loop(authenticated(request, scope))
+
+
+def owner_of(principal: Principal) -> str:
+    """Return the name under which reads take turns (exchange/infra/event_loop.py)."""
+    return f"user:{principal.user_id}"
 
 
 def _identify(request: HttpRequest) -> tuple[Principal, str]:
     """Return the Principal and its signature; "" stands for a session."""
     key_id = request.META.get("HTTP_X_TAKAS_KEY")
     return _by_key(request, key_id) if key_id is not None else (_by_session(request), "")
-
-
-def _scope_check(principal: Principal, scope: Scope) -> None:
-    if scope not in principal.scopes:
-        raise DomainError(Code.AUTH_SCOPE_MISSING, scope=scope.value)
 
 
 def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes:

@@ -8,7 +8,7 @@ import contextvars
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from functools import cache, partial
 from queue import SimpleQueue
@@ -21,7 +21,7 @@ from prometheus_client import Gauge
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.fair_queue import FairQueue
-from exchange.infra.metrics import WEB_LOOKUPS
+from exchange.infra.metrics import WEB_LOOKUPS, WEB_READS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -30,6 +30,9 @@ P = ParamSpec("P")
 LOOKUP_THREADS: Final = 8
 LOOKUPS_MAX: Final = 1_024  # in threads, and waiting for one
 CANCEL_AGAIN_S: Final = 0.1
+READ_THREADS: Final = 8
+READ_THREADS_OF_OWNER: Final = 4
+READS_MAX: Final = 1_024  # in threads, and waiting for one
 LOOKUP_WAIT_S: Final = 5.0  # for a thread; a look-up that waited longer is refused
 LOOKUP_ANSWER_S: Final = 8.0  # for an answer; a thread may hang
 
@@ -181,6 +184,24 @@ class Threads(Generic[A, R]):
             results_give(results)
 
 
+def off_loop(work: Coroutine[Any, Any, R]) -> R:
+    """Return what a coroutine returns or raises in a thread without a loop.
+
+    There our awaits block instead of waiting (`here_or_thread`, Intake.submitted, guard.checked),
+    so the coroutine runs to its end at once.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    work.close()
+    raise AssertionError("a coroutine waited where no event loop runs")
+
+
+LookupThreads = Threads[Lookup, tuple[Any, Exception | None]]
+
+
 async def here_or_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `work` here where all its data is in memory, else in a thread; return its result.
 
@@ -200,9 +221,24 @@ async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     there is no result after LOOKUP_ANSWER_S. A call that has not begun by then never does: an order
     must not enter the market minutes after it was signed.
     """
-    call = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    return await _result(lookups(), "", partial(work, *args, **kwargs))
+
+
+async def read(owner: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `work`, which only reads for an answer; on a loop in a thread for such reads.
+
+    These threads are not those of orders' look-ups, and owners take turns at them: reads delay the
+    reads of their own owner. Raises what `in_thread` raises.
+    """
+    if not on_event_loop():
+        return work(*args, **kwargs)
+    return await _result(reads(), owner, partial(work, *args, **kwargs))
+
+
+async def _result(threads: LookupThreads, owner: str, work: Callable[[], R]) -> R:
+    call = partial(contextvars.copy_context().run, work)
     try:
-        result, error = await lookups().call((call, time.monotonic() + LOOKUP_WAIT_S))
+        result, error = await threads.call((call, time.monotonic() + LOOKUP_WAIT_S), owner)
     except TimeoutError:
         raise DomainError(Code.SERVER_BUSY) from None
     if error is not None:
@@ -223,7 +259,7 @@ def _outcome(lookup: Lookup) -> tuple[Any, Exception | None]:
 
 
 @cache
-def lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
+def lookups() -> LookupThreads:
     """Return the threads of this process for look-ups that would block its loop."""
     return Threads(
         LOOKUP_THREADS,
@@ -232,4 +268,18 @@ def lookups() -> Threads[Lookup, tuple[Any, Exception | None]]:
         waiting_max=LOOKUPS_MAX,
         answer_s=LOOKUP_ANSWER_S,
         busy=WEB_LOOKUPS,
+    )
+
+
+@cache
+def reads() -> LookupThreads:
+    """Return the threads of this process that read for answers of the loop."""
+    return Threads(
+        READ_THREADS,
+        _outcome,
+        name="read",
+        waiting_max=READS_MAX,
+        answer_s=LOOKUP_ANSWER_S,
+        busy=WEB_READS,
+        share=READ_THREADS_OF_OWNER,
     )

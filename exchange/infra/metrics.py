@@ -103,6 +103,11 @@ WEB_LOOKUPS = Gauge(
     "What the loop looks up in threads, or waits to",
     multiprocess_mode="livesum",
 )
+WEB_READS = Gauge(
+    "takas_web_reads",
+    "Reads in threads for answers of the loop, or waiting for one",
+    multiprocess_mode="livesum",
+)
 WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")
 WEB_REFUSED = Counter("takas_web_refused", "Requests that got no thread, by code", ["code"])
 LOG_LINES_DROPPED = Counter(

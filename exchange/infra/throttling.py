@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.buckets import LocalBuckets, Rate, Verdict
+from exchange.infra.event_loop import on_event_loop
 from exchange.infra.redis import PREFIX
 from exchange.infra.redis_scripts import Asker, Question, Script
 
@@ -110,8 +111,10 @@ class Guard:
         keys, args = _question(ticket)
         return self._verdict(ticket, self._script.ask(keys, *args))
 
-    async def check_on_loop(self, ticket: Ticket) -> Verdict:
-        """Check on an event loop: all requests that wait share a round trip."""
+    async def checked(self, ticket: Ticket) -> Verdict:
+        """Do the same; on an event loop all requests that wait share a round trip."""
+        if not on_event_loop():
+            return self.check(ticket)
         if self._is_free(ticket):
             return Verdict(0, 0)
         return self._verdict(ticket, await self._asker.ask(_question(ticket)))

@@ -18,6 +18,7 @@ from prometheus_client import Gauge
 from exchange.api.errors import CONTENT_TYPE, LOGGED_CHARACTERS_MAX, headers, problem_of
 from exchange.api.keys import head_check
 from exchange.api.requests import BODY_BYTES_MAX
+from exchange.api.resources import Resource
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import Threads
@@ -35,7 +36,7 @@ from exchange.infra.http.wsgi import (
 )
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS, WEB_SIGN_INS
 from exchange.signin.wait_page import is_sign_in, wait_page
-from exchange.web.on_loop import OnLoop, Route
+from exchange.web.on_loop import OnLoop
 from exchange.web.static_files import StaticFiles
 
 API_PREFIX: Final = "/api/"
@@ -58,21 +59,21 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """An ASGI application around a WSGI application; the loop answers `routes` and files itself."""
+    """An ASGI application around a WSGI one; the loop answers `resources` and files itself."""
 
     def __init__(
         self,
         application: Application,
         *,
         threads: int,
-        routes: Sequence[Route] = (),
+        resources: Sequence[Resource] = (),
         static: StaticFiles | None = None,
         bodies: Bodies | None = None,
         requests_max: int = REQUESTS_MAX,
         sign_ins_max: int = SIGN_INS_MAX,
     ) -> None:
         self._application = application
-        self._on_loop = OnLoop(routes)
+        self._on_loop = OnLoop(resources)
         self._static = static
         self.bodies = Bodies() if bodies is None else bodies
         share = threads - threads // OTHERS_SHARE

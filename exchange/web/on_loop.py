@@ -1,71 +1,74 @@
 """Answers on the event loop for the requests that programs send most: no thread waits for a commit.
 
-Middlewares, services and refusals are those of the short way (exchange/infra/http/shortcut.py):
-tests send each request both ways.
+Middlewares, views and refusals are those of the short way (exchange/infra/http/shortcut.py): tests
+send each request both ways.
 """
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 
+from exchange.api.answers import Answer
+from exchange.api.resources import HotView, Resource, answer_on_loop
 from exchange.infra.http.request_id import HEADER, request_named
-from exchange.infra.http.security import api_headers_add
+from exchange.infra.http.security import API_PREFIX, api_headers_add
 from exchange.infra.http.shortcut import answer_observe
-from exchange.infra.http.wsgi import Environ, Messages, answer_of, body_put
+from exchange.infra.http.wsgi import Environ, Header, Messages, answer_bytes, body_put
 from exchange.web.middlewares import HostMiddleware
 
-LoopView = Callable[..., Awaitable[HttpResponse]]
+GATES_MAX: Final = 64  # remembered answers of the middlewares; a process has few host names
+_REQUEST_ID: Final = HEADER.lower().encode()
+_PARAMETER: Final = re.compile(r"<str:([a-z_]+)>")
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One method of one route: a regular expression of its path, its Django name, and its view.
-
-    The named groups of the expression are keyword arguments of the view.
-    """
-
-    method: str
-    path: str
-    name: str
-    view: LoopView
+GateKey = tuple[str | None, str, str | None]
+Views = Mapping[str, tuple[HotView, str]]  # a view and its name in Django, by method
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """The view for a request, and Django's match with the view's arguments."""
 
-    view: LoopView
+    view: HotView
     match: ResolverMatch
 
 
 class OnLoop:
-    """Answers signed requests to its routes, on the event loop."""
+    """Answers requests of programs, which no cookie can authenticate, to these resources."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._routes: Mapping[str, list[tuple[re.Pattern[str], Route]]] = {}
-        for route in routes:
-            path = re.compile(route.path, re.ASCII)
-            self._routes.setdefault(route.method, []).append((path, route))
+    def __init__(self, resources: Sequence[Resource]) -> None:
+        self._fixed: dict[str, Views] = {}
+        self._variable: list[tuple[re.Pattern[str], Views]] = []
+        for resource in resources:
+            path = API_PREFIX + resource.path
+            views = {method: (view, resource.name) for method, view in resource.views.items()}
+            if _PARAMETER.search(path) is None:
+                self._fixed[path] = views
+            else:
+                self._variable.append((re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", path)), views))
         # Django's own middlewares treat the request and its answer, as on the other way.
         self._secure = SecurityMiddleware(lambda request: HttpResponse())
         self._gate = HostMiddleware(self._secured)
+        self._passed: dict[GateKey, tuple[Header, ...]] = {}
 
     def find(self, environ: Environ) -> Found | None:
         """Return the view for this request; None where a thread has to answer it."""
-        if "HTTP_X_TAKAS_KEY" not in environ:
+        if "HTTP_X_TAKAS_KEY" not in environ and environ.get("HTTP_COOKIE"):
             return None
-        for path, route in self._routes.get(environ["REQUEST_METHOD"], ()):
-            match = path.fullmatch(environ["PATH_INFO"])
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        views = self._fixed.get(path)
+        if views is not None:
+            return _found(views, method, {})
+        for pattern, views in self._variable:
+            match = pattern.fullmatch(path)
             if match is not None:
-                keywords = match.groupdict()
-                return Found(route.view, ResolverMatch(route.view, (), keywords, route.name))
+                return _found(views, method, match.groupdict())
         return None
 
     async def answer(self, environ: Environ, body: bytes, found: Found) -> Messages:
@@ -73,20 +76,44 @@ class OnLoop:
         started = time.perf_counter()
         request = _request(environ, body, found)
         with request_named(request) as chosen:
-            response: HttpResponseBase = self._gate(request)
-            if response.status_code == 200:  # not refused: the view answers, with their headers
-                passed, response = response, await found.view(request, **found.match.kwargs)
-                for name, value in passed.headers.items():
-                    response.headers.setdefault(name, value)
-                answer_observe(request, response, started)
-        response.headers[HEADER] = chosen
+            told = (_REQUEST_ID, chosen.encode("latin-1"))
+            gate = self._gate_headers(request)
+            if isinstance(gate, HttpResponse):
+                return _whole(gate, told)
+            answer = await answer_on_loop(found.view, request, found.match.kwargs)
+            answer_observe(request, answer.status, started)
+        return answer_bytes(answer.status, (*_headers(answer, gate), told), answer.body)
+
+    def _gate_headers(self, request: HttpRequest) -> HttpResponse | tuple[Header, ...]:
+        """Return the middlewares' headers for the request's answer, or their own answer.
+
+        The key names all that they look at, but for paths: those of SECURE_REDIRECT_EXEMPT are none
+        of the API's.
+        """
+        meta = request.META
+        key = meta.get("HTTP_HOST"), meta["wsgi.url_scheme"], meta.get("HTTP_X_FORWARDED_PROTO")
+        known = self._passed.get(key)
+        if known is not None:
+            return known
+        response = self._gate(request)
         assert isinstance(response, HttpResponse)
-        return answer_of(response.status_code, response.headers.items(), response.content)
+        if response.status_code != 200:
+            return response
+        del response.headers["Content-Type"]
+        passed = tuple(_encoded(response.headers.items()))
+        if len(self._passed) < GATES_MAX:
+            self._passed[key] = passed
+        return passed
 
     def _secured(self, request: HttpRequest) -> HttpResponseBase:
         response = cast(HttpResponseBase, self._secure(request))
         api_headers_add(response)
         return response
+
+
+def _found(views: Views, method: str, words: dict[str, str]) -> Found | None:
+    view, name = views.get(method, (None, ""))
+    return None if view is None else Found(view, ResolverMatch(view, (), words, name))
 
 
 def _request(environ: Environ, body: bytes, found: Found) -> WSGIRequest:
@@ -95,3 +122,21 @@ def _request(environ: Environ, body: bytes, found: Found) -> WSGIRequest:
     request = WSGIRequest(environ)
     request.resolver_match = found.match
     return request
+
+
+def _headers(answer: Answer, gate: tuple[Header, ...]) -> Iterable[Header]:
+    """Return the answer's own headers and the gate's; a view's own header wins."""
+    content_type = (b"content-type", answer.content_type.encode("latin-1"))
+    if not answer.headers:
+        return (content_type, *gate)
+    own = dict(_encoded(answer.headers.items()))
+    return (content_type, *own.items(), *(pair for pair in gate if pair[0] not in own))
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[Header]:
+    return ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
+
+
+def _whole(response: HttpResponse, told: Header) -> Messages:
+    headers = (*_encoded(response.headers.items()), told)
+    return answer_bytes(response.status_code, headers, response.content)

@@ -3,18 +3,19 @@
 from typing import Annotated, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta, Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.api.base import ApiView, documented_by
+from exchange.api.answers import Answer, json_answer
+from exchange.api.base import ApiView
 from exchange.api.bodies import Body
-from exchange.api.errors import api_view, json_response
-from exchange.api.keys import authenticate
+from exchange.api.keys import authenticated
 from exchange.api.requests import body_decode
+from exchange.api.resources import Resource
 from exchange.api.schema import responses
 from exchange.domain.enums import Scope
 from exchange.domain.ids import time_ms_text
@@ -74,13 +75,17 @@ class CancelAfterDocumentation(ApiView):
         raise NotImplementedError
 
 
-@documented_by(CancelAfterDocumentation)
-@api_view(("POST",))
-def cancel_after(request: HttpRequest) -> HttpResponseBase:
-    principal = authenticate(request, Scope.TRADE)
+async def cancel_after(request: HttpRequest) -> Answer:
+    """Answer POST /orders/cancel-after."""
+    principal = await authenticated(request, Scope.TRADE)
     body = body_decode(request, _decoder)
-    answer = cancel_after_set(
+    answer = await cancel_after_set(
         principal, timeout_ms=body.timeout_ms, symbol=body.symbol, scope=body.scope
     )
     due_at = time_ms_text(answer.due_ms) if answer.due_ms else None
-    return json_response({"due_at": due_at, **commands_json(answer.commands)}, 202)
+    return json_answer({"due_at": due_at, **commands_json(answer.commands)}, 202)
+
+
+CANCEL_AFTER: Final = Resource(
+    "orders/cancel-after", "api-cancel-after", {"POST": cancel_after}, CancelAfterDocumentation
+)

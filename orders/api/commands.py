@@ -3,20 +3,22 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.api.base import ApiView, documented_by
-from exchange.api.errors import api_view, json_response
-from exchange.api.keys import authenticate
+from exchange.api.answers import Answer, json_answer
+from exchange.api.base import ApiView
+from exchange.api.keys import authenticated, owner_of
 from exchange.api.requests import order_id_of
+from exchange.api.resources import Resource
 from exchange.api.schema import ID, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandState, Scope
 from exchange.domain.errors import DomainError
+from exchange.infra.event_loop import read
 from orders.reads.commands import OWN_KINDS, command_json, command_of_account
 
 COMMAND_ID: Final = f"Ask `/commands/{{id}}` what became of it. {ID}"
@@ -69,13 +71,21 @@ class CommandDocumentation(ApiView):
         raise NotImplementedError
 
 
-@documented_by(CommandDocumentation)
-@api_view(("GET",))
-def command(request: HttpRequest, command_id: str) -> HttpResponseBase:
-    principal = authenticate(request, Scope.READ)
+async def command(request: HttpRequest, command_id: str) -> Answer:
+    """Answer GET /commands/{id}."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(await read(owner_of(principal), _command, command_id, principal.account_id))
+
+
+def _command(command_id: str, account_id: int) -> dict[str, Any]:
     try:
         asked_id = order_id_of(command_id)
     except DomainError as error:
         raise DomainError(Code.COMMAND_NOT_FOUND) from error
-    row = command_of_account(command_id=asked_id, account_id=principal.account_id)
-    return json_response(command_json(row, row["symbol"]))
+    row = command_of_account(command_id=asked_id, account_id=account_id)
+    return command_json(row, row["symbol"])
+
+
+COMMAND: Final = Resource(
+    "commands/<str:command_id>", "api-command", {"GET": command}, CommandDocumentation
+)

@@ -1,26 +1,27 @@
 """Lists of orders over HTTP, and the documented contract of these addresses."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta, Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.api.base import ApiView, documented_by
+from exchange.api.answers import Answer, json_answer
+from exchange.api.base import ApiView
 from exchange.api.bodies import Body
-from exchange.api.errors import api_view, json_response
-from exchange.api.keys import authenticate
+from exchange.api.keys import authenticated, owner_of
 from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import body_decode, json_decode, limit_of, order_id_of
+from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
+from exchange.infra.event_loop import read
 from orders.api.commands import COMMAND_ID
 from orders.api.refusals import refusals_recorded
 from orders.api.schema import OrderSerializer
@@ -138,31 +139,20 @@ class OrderListDocumentation(ApiView):
         raise NotImplementedError
 
 
-@documented_by(OrderListsDocumentation)
-@api_view(("GET", "POST"))
-def order_lists(request: HttpRequest) -> HttpResponseBase:
-    return _LISTS[request.method or ""](request)
-
-
-@documented_by(OrderListDocumentation)
-@api_view(("GET", "DELETE"))
-def order_list(request: HttpRequest, list_id: str) -> HttpResponseBase:
-    return _LIST[request.method or ""](request, list_id)
-
-
-def _place(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE, times=lambda: _orders_in(request))
+async def place(request: HttpRequest) -> Answer:
+    """Answer POST /order-lists."""
+    principal = await authenticated(request, Scope.TRADE, times=lambda: _orders_in(request))
     with refusals_recorded(principal, "order_list") as summary:
         body = body_decode(request, _list_decoder)
         summary.symbol = body.symbol
         kind = list_kind_of(body.type)
         list_size_check(kind, len(body.orders))
         orders = [_order(index, raw) for index, raw in enumerate(body.orders)]
-        placed = lists.list_place(principal, kind=kind, symbol=body.symbol, orders=orders)
+        placed = await lists.list_place(principal, kind=kind, symbol=body.symbol, orders=orders)
     answer = list_json(placed.placed)
     if placed.is_replay:
-        return json_response(answer, 200, _REPLAYED)
-    return json_response(answer, 201)
+        return json_answer(answer, 200, _REPLAYED)
+    return json_answer(answer, 201)
 
 
 def _orders_in(request: HttpRequest) -> int:
@@ -185,34 +175,42 @@ def _order(index: int, raw: msgspec.Raw) -> OrderTermsRequest:
         raise in_list(error, index) from error
 
 
-def _all(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.READ)
+async def lists_page(request: HttpRequest) -> Answer:
+    """Answer GET /order-lists."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(await read(owner_of(principal), _page, request, principal.account_id))
+
+
+def _page(request: HttpRequest, account_id: int) -> dict[str, Any]:
     limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
-    scope = f"order-lists:{principal.account_id}"
+    scope = f"order-lists:{account_id}"
     before_id = cursor_read(request.GET.get("cursor"), scope=scope)
     # One list more than the page holds tells whether there is a next page.
-    found = lists_of_account(principal.account_id, before_id=before_id, limit=limit + 1)
+    found = lists_of_account(account_id, before_id=before_id, limit=limit + 1)
     more = len(found) > limit
     found = found[:limit]
-    return json_response(
-        {
-            "items": [list_json(one) for one in found],
-            "next": cursor_make(found[-1].id, scope=scope) if more else None,
-        }
-    )
+    return {
+        "items": [list_json(one) for one in found],
+        "next": cursor_make(found[-1].id, scope=scope) if more else None,
+    }
 
 
-def _detail(request: HttpRequest, list_id: str) -> HttpResponse:
-    principal = authenticate(request, Scope.READ)
-    found = list_of_account(list_id=_id_of(list_id), account_id=principal.account_id)
-    return json_response(list_json(found))
+async def detail(request: HttpRequest, list_id: str) -> Answer:
+    """Answer GET /order-lists/{id}."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(await read(owner_of(principal), _detail, list_id, principal.account_id))
 
 
-def _cancel(request: HttpRequest, list_id: str) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
-    sent = lists.list_cancel(principal, list_id=_id_of(list_id))
+def _detail(list_id: str, account_id: int) -> dict[str, Any]:
+    return list_json(list_of_account(list_id=_id_of(list_id), account_id=account_id))
+
+
+async def cancel(request: HttpRequest, list_id: str) -> Answer:
+    """Answer DELETE /order-lists/{id}."""
+    principal = await authenticated(request, Scope.TRADE)
+    sent = await lists.list_cancel(principal, list_id=_id_of(list_id))
     command_ids = [str(command_id) for command_id in sent.command_ids]
-    return json_response({**list_json(sent.found), "command_ids": command_ids}, 202)
+    return json_answer({**list_json(sent.found), "command_ids": command_ids}, 202)
 
 
 def _id_of(text: str) -> int:
@@ -222,8 +220,12 @@ def _id_of(text: str) -> int:
         raise DomainError(Code.ORDER_LIST_NOT_FOUND) from error
 
 
-_LISTS: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {"GET": _all, "POST": _place}
-_LIST: Final[dict[str, Callable[[HttpRequest, str], HttpResponse]]] = {
-    "GET": _detail,
-    "DELETE": _cancel,
-}
+LISTS: Final = Resource(
+    "order-lists", "api-order-lists", {"GET": lists_page, "POST": place}, OrderListsDocumentation
+)
+LIST: Final = Resource(
+    "order-lists/<str:list_id>",
+    "api-order-list",
+    {"GET": detail, "DELETE": cancel},
+    OrderListDocumentation,
+)

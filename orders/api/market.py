@@ -6,20 +6,23 @@ from typing import Any, Final
 
 import msgspec
 import redis
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from msgspec import Struct
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.api.base import ApiView, documented_by, plain_request
-from exchange.api.errors import api_view, json_response
+from exchange.api.answers import Answer, json_answer
+from exchange.api.base import ApiView
 from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import limit_of
+from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.event_loop import read
+from exchange.infra.http.address import client_address, network_of
 from exchange.infra.redis import book_key, redis_client
 from exchange.selectors import symbol_known
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
@@ -66,9 +69,12 @@ class DepthDocumentation(ApiView):
         raise NotImplementedError
 
 
-@documented_by(DepthDocumentation)
-@api_view(("GET",))
-def depth(request: HttpRequest) -> HttpResponseBase:
+async def depth(request: HttpRequest) -> Answer:
+    """Answer GET /depth."""
+    return json_answer(await read(network_of(client_address(request)), _depth, request))
+
+
+def _depth(request: HttpRequest) -> dict[str, Any]:
     """Return the depth frame that the worker keeps in Redis, cut to `limit` levels; no query."""
     code = symbol_code_of(request)
     limit = limit_of(request, default=DEPTH_DEFAULT, maximum=DEPTH_MAX)
@@ -76,16 +82,16 @@ def depth(request: HttpRequest) -> HttpResponseBase:
     if data is None:  # no worker has run yet, or Redis was emptied a moment ago
         raise DomainError(Code.ENGINE_UNAVAILABLE)
     frame = _frame_decoder.decode(data)
-    answer: HttpResponse = json_response(
-        {
-            "symbol": code,
-            "sequence": frame.sequence,
-            "time": frame.time,
-            "bids": frame.bids[:limit],
-            "asks": frame.asks[:limit],
-        }
-    )
-    return answer
+    return {
+        "symbol": code,
+        "sequence": frame.sequence,
+        "time": frame.time,
+        "bids": frame.bids[:limit],
+        "asks": frame.asks[:limit],
+    }
+
+
+DEPTH: Final = Resource("depth", "api-depth", {"GET": depth}, DepthDocumentation)
 
 
 def _book(code: str) -> bytes | None:
@@ -117,7 +123,7 @@ class TradeSerializer(serializers.Serializer[Any]):
     time = serializers.DateTimeField()
 
 
-class TradesView(ApiView):
+class TradesDocumentation(ApiView):
     @extend_schema(
         operation_id="trades_list",
         parameters=[query("symbol", "Such as BTC-USDT.", required=True), LIMIT, CURSOR],
@@ -128,14 +134,25 @@ class TradesView(ApiView):
     )
     def get(self, request: Request) -> Response:
         """The symbol's trades, newest first."""
-        django_request = plain_request(request)
-        code = symbol_code_of(django_request)
-        limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
-        scope = f"trades:{code}"
-        before_id = cursor_read(request.query_params.get("cursor"), scope=scope)
-        symbol_id = symbol_known(code).units.symbol_id
-        trades = trades_of_symbol(symbol_id, limit=limit + 1, before_id=before_id)
-        more = len(trades) > limit
-        trades = trades[:limit]
-        following = cursor_make(int(trades[-1]["id"]), scope=scope) if more else None
-        return Response({"items": trades, "next": following})
+        raise NotImplementedError
+
+
+async def trades(request: HttpRequest) -> Answer:
+    """Answer GET /trades."""
+    return json_answer(await read(network_of(client_address(request)), _trades, request))
+
+
+def _trades(request: HttpRequest) -> dict[str, Any]:
+    code = symbol_code_of(request)
+    limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
+    scope = f"trades:{code}"
+    before_id = cursor_read(request.GET.get("cursor"), scope=scope)
+    symbol_id = symbol_known(code).units.symbol_id
+    found = trades_of_symbol(symbol_id, limit=limit + 1, before_id=before_id)
+    more = len(found) > limit
+    found = found[:limit]
+    following = cursor_make(int(found[-1]["id"]), scope=scope) if more else None
+    return {"items": found, "next": following}
+
+
+TRADES: Final = Resource("trades", "api-trades", {"GET": trades}, TradesDocumentation)

@@ -1,24 +1,24 @@
 """Orders over HTTP: a view parses, asks one service or selector, and answers.
 
-They are plain Django views with msgspec, because they carry nearly all requests. Their documented
-contract stands in orders/api/schema.py.
+The views are coroutines that answer on the event loop and in a thread (exchange/api/resources.py),
+because they carry nearly all requests. Their documented contract stands in orders/api/schema.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest
 
-from exchange.api.base import documented_by
-from exchange.api.errors import api_view, json_response, loop_view
-from exchange.api.keys import authenticate, authenticate_on_loop
+from exchange.api.answers import Answer, json_answer
+from exchange.api.keys import authenticated, owner_of
 from exchange.api.pagination import cursor_make, cursor_read
 from exchange.api.requests import body_decode, limit_of, order_id_of, time_ms_of
+from exchange.api.resources import Resource
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.event_loop import here_or_thread, read
 from exchange.selectors import symbol_by_id, symbol_known
 from orders.api.commands import commands_json
 from orders.api.refusals import refusals_recorded
@@ -45,49 +45,28 @@ _REPLAYED: Final = {"Idempotent-Replayed": "true"}
 _OWN_KEY: Final = "own"
 
 
-@documented_by(OrdersDocumentation)
-@api_view(("GET", "POST", "DELETE"))
-def orders(request: HttpRequest) -> HttpResponseBase:
-    return _ORDERS[request.method or ""](request)
-
-
-@documented_by(OrderDocumentation)
-@api_view(("GET", "DELETE", "PATCH"))
-def order(request: HttpRequest, order_id: str) -> HttpResponseBase:
-    return _ORDER[request.method or ""](request, order_id)
-
-
-def _place(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
+async def place(request: HttpRequest) -> Answer:
+    """Answer POST /orders."""
+    principal = await authenticated(request, Scope.TRADE)
     with refusals_recorded(principal, "order") as summary:
         wanted = body_decode(request, _place_decoder)
         summary.symbol = wanted.symbol
-        placed = services.order_place(principal, wanted)
-    return _placed(placed)
-
-
-@loop_view
-async def place_on_loop(request: HttpRequest) -> HttpResponse:
-    """POST /orders on an event loop (exchange/web/on_loop.py)."""
-    principal = await authenticate_on_loop(request, Scope.TRADE)
-    with refusals_recorded(principal, "order") as summary:
-        wanted = body_decode(request, _place_decoder)
-        summary.symbol = wanted.symbol
-        placed = await services.order_place_on_loop(principal, wanted)
-    return _placed(placed)
-
-
-def _placed(placed: services.Placed) -> HttpResponse:
+        placed = await services.order_place(principal, wanted)
     body = selectors.order_json(placed.order, placed.symbol)
     if placed.is_replay:
-        return json_response(body, 200, _REPLAYED)
-    return json_response(body, 201)
+        return json_answer(body, 200, _REPLAYED)
+    return json_answer(body, 201)
 
 
-def _list(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.READ)
+async def orders_list(request: HttpRequest) -> Answer:
+    """Answer GET /orders."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(await read(owner_of(principal), _page, request, principal.account_id))
+
+
+def _page(request: HttpRequest, account_id: int) -> dict[str, Any]:
     limit = limit_of(request, default=selectors.LIMIT_DEFAULT, maximum=selectors.LIMIT_MAX)
-    scope = f"orders:{principal.account_id}"
+    scope = f"orders:{account_id}"
     symbol = request.GET.get("symbol")
     client_order_id = request.GET.get("client_order_id")
     if client_order_id is not None and not is_client_order_id(client_order_id):
@@ -102,15 +81,13 @@ def _list(request: HttpRequest) -> HttpResponse:
         before_id=cursor_read(request.GET.get("cursor"), scope=scope),
         limit=limit + 1,  # one more tells whether there is a next page
     )
-    rows = selectors.orders_of_account(principal.account_id, wanted)
+    rows = selectors.orders_of_account(account_id, wanted)
     more = len(rows) > limit
     rows = rows[:limit]
-    return json_response(
-        {
-            "items": [selectors.order_json(row) for row in rows],
-            "next": cursor_make(rows[-1]["id"], scope=scope) if more else None,
-        }
-    )
+    return {
+        "items": [selectors.order_json(row) for row in rows],
+        "next": cursor_make(rows[-1]["id"], scope=scope) if more else None,
+    }
 
 
 def _statuses(words: Sequence[str]) -> frozenset[OrderStatus] | None:
@@ -124,82 +101,85 @@ def _statuses(words: Sequence[str]) -> frozenset[OrderStatus] | None:
     return frozenset().union(*(known[word] for word in words))
 
 
-def _cancel_all(request: HttpRequest) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
+async def cancel_all(request: HttpRequest) -> Answer:
+    """Answer DELETE /orders."""
+    principal = await authenticated(request, Scope.TRADE)
     key = request.GET.get("key")
     if key not in (None, _OWN_KEY):
         raise DomainError(Code.REQUEST_FIELD_INVALID, field="key", rule=f"only {_OWN_KEY}")
-    commands = services.orders_cancel_all(
+    commands = await services.orders_cancel_all(
         principal,
         symbol=request.GET.get("symbol"),
         side=request.GET.get("side"),
         own_key=key is not None,
     )
-    return json_response(commands_json(commands), 202)
+    return json_answer(commands_json(commands), 202)
 
 
-def _detail(request: HttpRequest, order_id: str) -> HttpResponse:
-    principal = authenticate(request, Scope.READ)
-    detail = order_detail(order_id=order_id_of(order_id), account_id=principal.account_id)
-    order, amend = detail.order, detail.last_amend
-    return json_response(
-        {
-            **selectors.order_json(order),
-            "last_amend": None if amend is None else command_json(amend, order["symbol"]),
-            "fills": _fills(detail),
-            "fills_total": detail.fills_total,
-            "fills_next": next_fills(detail),
-        }
+async def detail(request: HttpRequest, order_id: str) -> Answer:
+    """Answer GET /orders/{id}."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(await read(owner_of(principal), _detail, order_id, principal.account_id))
+
+
+def _detail(order_id: str, account_id: int) -> dict[str, Any]:
+    found = order_detail(order_id=order_id_of(order_id), account_id=account_id)
+    order, amend = found.order, found.last_amend
+    return {
+        **selectors.order_json(order),
+        "last_amend": None if amend is None else command_json(amend, order["symbol"]),
+        "fills": _fills_json(found),
+        "fills_total": found.fills_total,
+        "fills_next": next_fills(found),
+    }
+
+
+async def fills(request: HttpRequest, order_id: str) -> Answer:
+    """Answer GET /orders/{id}/fills."""
+    principal = await authenticated(request, Scope.READ)
+    return json_answer(
+        await read(owner_of(principal), _fills, request, order_id, principal.account_id)
     )
 
 
-def _fills(detail: OrderDetail) -> list[dict[str, Any]]:
-    units = symbol_by_id(detail.order["symbol_id"]).units
-    return [fill_json(row, units) for row in detail.fills]
-
-
-@documented_by(OrderFillsDocumentation)
-@api_view(("GET",))
-def order_fills(request: HttpRequest, order_id: str) -> HttpResponseBase:
-    principal = authenticate(request, Scope.READ)
+def _fills(request: HttpRequest, order_id: str, account_id: int) -> dict[str, Any]:
     asked_id = order_id_of(order_id)
-    detail = order_detail(
+    found = order_detail(
         order_id=asked_id,
-        account_id=principal.account_id,
+        account_id=account_id,
         after=cursor_read(request.GET.get("cursor"), scope=fills_scope(asked_id)) or 0,
         limit=limit_of(request, default=FILLS_DEFAULT, maximum=FILLS_MAX),
     )
-    return json_response(
-        {"items": _fills(detail), "total": detail.fills_total, "next": next_fills(detail)}
-    )
+    return {"items": _fills_json(found), "total": found.fills_total, "next": next_fills(found)}
 
 
-def _cancel(request: HttpRequest, order_id: str) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
-    sent = services.order_cancel(principal, order_id=order_id_of(order_id))
-    return json_response(_under_way(sent), 202)
+def _fills_json(found: OrderDetail) -> list[dict[str, Any]]:
+    units = symbol_by_id(found.order["symbol_id"]).units
+    return [fill_json(row, units) for row in found.fills]
 
 
-@loop_view
-async def cancel_on_loop(request: HttpRequest, order_id: str) -> HttpResponse:
-    """DELETE /orders/{id} on an event loop."""
-    principal = await authenticate_on_loop(request, Scope.TRADE)
-    sent = await services.order_cancel_on_loop(principal, order_id=order_id_of(order_id))
-    try:
-        # The order's symbol may be newer than the catalogue of this process: read in a thread.
-        body = await here_or_thread(_under_way, sent)
-    except DomainError as busy:  # no thread was free; the cancel stands all the same
-        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
-    return json_response(body, 202)
+async def cancel(request: HttpRequest, order_id: str) -> Answer:
+    """Answer DELETE /orders/{id}."""
+    principal = await authenticated(request, Scope.TRADE)
+    return await _sent(await services.order_cancel(principal, order_id=order_id_of(order_id)))
 
 
-def _amend(request: HttpRequest, order_id: str) -> HttpResponse:
-    principal = authenticate(request, Scope.TRADE)
+async def amend(request: HttpRequest, order_id: str) -> Answer:
+    """Answer PATCH /orders/{id}."""
+    principal = await authenticated(request, Scope.TRADE)
     with refusals_recorded(principal, "amend") as summary:
         summary.order_id = order_id_of(order_id)
         wanted = body_decode(request, _amend_decoder)
-        sent = order_amend(principal, order_id=summary.order_id, request=wanted)
-    return json_response(_under_way(sent), 202)
+        sent = await order_amend(principal, order_id=summary.order_id, request=wanted)
+    return await _sent(sent)
+
+
+async def _sent(sent: services.UnderWay) -> Answer:
+    """Return the answer of a durable command; the order's symbol may have to be read first."""
+    try:
+        return json_answer(await here_or_thread(_under_way, sent), 202)
+    except DomainError as busy:  # no thread was free; the command stands all the same
+        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
 
 
 def _under_way(sent: services.UnderWay) -> dict[str, Any]:
@@ -208,13 +188,18 @@ def _under_way(sent: services.UnderWay) -> dict[str, Any]:
     return {**selectors.order_json(sent.order, symbol), "command_id": str(sent.command_id)}
 
 
-_ORDERS: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
-    "GET": _list,
-    "POST": _place,
-    "DELETE": _cancel_all,
-}
-_ORDER: Final[dict[str, Callable[[HttpRequest, str], HttpResponse]]] = {
-    "GET": _detail,
-    "DELETE": _cancel,
-    "PATCH": _amend,
-}
+ORDERS: Final = Resource(
+    "orders",
+    "api-orders",
+    {"GET": orders_list, "POST": place, "DELETE": cancel_all},
+    OrdersDocumentation,
+)
+ORDER: Final = Resource(
+    "orders/<str:order_id>",
+    "api-order",
+    {"GET": detail, "DELETE": cancel, "PATCH": amend},
+    OrderDocumentation,
+)
+FILLS: Final = Resource(
+    "orders/<str:order_id>/fills", "api-order-fills", {"GET": fills}, OrderFillsDocumentation
+)

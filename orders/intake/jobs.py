@@ -241,10 +241,29 @@ class AmendJob(Job):
         self.reserved_asset_id = units.quote_asset_id if is_buy else units.base_asset_id
 
 
-def outcome_of(job: Job) -> Outcome:
-    """Wait for a job's outcome and return it; engine.outcome_unknown if it does not come."""
-    if not job.wait(ANSWER_S):
-        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+def outcomes_of(jobs: Sequence[Job]) -> list[Outcome]:
+    """Wait for the outcomes of queued jobs; engine.outcome_unknown for those that do not come."""
+    ends_s = time.monotonic() + ANSWER_S
+    return [
+        _outcome(job) if job.wait(max(0.0, ends_s - time.monotonic())) else _unknown()
+        for job in jobs
+    ]
+
+
+async def outcomes_on_loop(jobs: Sequence[Job]) -> list[Outcome]:
+    """Do the same for jobs with futures, without blocking the event loop."""
+    ends_s = time.monotonic() + ANSWER_S
+    outcomes: list[Outcome] = []
+    for job in jobs:
+        assert job.future is not None
+        try:
+            outcomes.append(await in_time(job.future, max(0.0, ends_s - time.monotonic())))
+        except TimeoutError:
+            outcomes.append(_unknown())
+    return outcomes
+
+
+def _outcome(job: Job) -> Outcome:
     assert job.outcome is not None
     return job.outcome
 
@@ -256,13 +275,8 @@ def accepted(outcome: Outcome) -> Accepted | AcceptedList | Replayed:
     return outcome
 
 
-async def outcome_on_loop(job: Job) -> Outcome:
-    """Do the same as `outcome_of` for a job with a future, without blocking the event loop."""
-    assert job.future is not None
-    try:
-        return await in_time(job.future, ANSWER_S)
-    except TimeoutError:
-        return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
+def _unknown() -> DomainError:
+    return DomainError(Code.ENGINE_OUTCOME_UNKNOWN)
 
 
 def answer(job: Job, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import threads_only
+from exchange.infra.event_loop import here_or_thread, threads_only
 from orders.intake.publish import RedisPublisher
 from orders.intake.thread import Intake
 
@@ -36,6 +36,11 @@ def intake() -> Intake:
                     ),
                 )
     return _current[1]
+
+
+async def intake_started() -> Intake:
+    """Return this process's intake; on an event loop a thread starts it."""
+    return await here_or_thread(intake)
 
 
 def intake_stop() -> None:

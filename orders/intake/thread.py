@@ -18,6 +18,7 @@ import structlog
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.event_loop import on_event_loop
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommandPublisher, CommitUnknown, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
@@ -30,8 +31,8 @@ from orders.intake.jobs import (
     Replayed,
     accepted,
     answer,
-    outcome_of,
-    outcome_on_loop,
+    outcomes_of,
+    outcomes_on_loop,
     resolve,
 )
 
@@ -84,21 +85,13 @@ class Intake:
         engine.unavailable when nothing was taken because the database is away, and
         engine.outcome_unknown when the answer did not come in time.
         """
-        outcome = self._submit(job)
-        assert not isinstance(outcome, AcceptedList)
-        return outcome
-
-    async def submit_on_loop(self, job: Job) -> Accepted | Replayed:
-        """Do the same as `submit` without blocking the event loop."""
-        job.future = asyncio.get_running_loop().create_future()
-        self._take(job)
-        outcome = accepted(await outcome_on_loop(job))
+        outcome = accepted(self.submit_all([job])[0])
         assert not isinstance(outcome, AcceptedList)
         return outcome
 
     def submit_list(self, job: ListJob) -> AcceptedList:
         """Queue a list of orders and wait as `submit` does, with the same refusals."""
-        outcome = self._submit(job)
+        outcome = accepted(self.submit_all([job])[0])
         assert isinstance(outcome, AcceptedList)
         return outcome
 
@@ -108,19 +101,38 @@ class Intake:
         Returns each job's outcome or refusal; jobs do not depend on each other. Raises engine.busy
         when the queue has no room for all jobs: then no job was taken.
         """
-        if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
-            raise DomainError(Code.ENGINE_BUSY)
-        for job in jobs:
-            self.put(job)
-        return [outcome_of(job) for job in jobs]
+        self._take(jobs)
+        return outcomes_of(jobs)
 
-    def submit_together(self, jobs: Sequence[Job]) -> list[int]:
+    async def submitted(self, job: Job) -> Accepted | Replayed:
+        """Do the same as `submit`, without blocking an event loop."""
+        outcome = accepted((await self.submitted_all([job]))[0])
+        assert not isinstance(outcome, AcceptedList)
+        return outcome
+
+    async def submitted_list(self, job: ListJob) -> AcceptedList:
+        """Do the same as `submit_list`, without blocking an event loop."""
+        outcome = accepted((await self.submitted_all([job]))[0])
+        assert isinstance(outcome, AcceptedList)
+        return outcome
+
+    async def submitted_all(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Do the same as `submit_all`, without blocking an event loop."""
+        if not on_event_loop():
+            return self.submit_all(jobs)
+        loop = asyncio.get_running_loop()
+        for job in jobs:
+            job.future = loop.create_future()
+        self._take(jobs)
+        return await outcomes_on_loop(jobs)
+
+    async def submitted_together(self, jobs: Sequence[Job]) -> list[int]:
         """Queue the jobs of one request, as `submit_all` does; return the ids of their commands.
 
         Raises the first refusal among them; the other jobs keep their outcomes. Without jobs the
         result is empty.
         """
-        for outcome in self.submit_all(jobs) if jobs else ():
+        for outcome in await self.submitted_all(jobs) if jobs else ():
             accepted(outcome)
         return [job.command_id for job in jobs]
 
@@ -129,14 +141,11 @@ class Intake:
         job.expires_at = time.monotonic() + DEADLINE_S
         self._queue.put(job)
 
-    def _take(self, job: Job) -> None:
-        if self.is_stopping or self._queue.qsize() >= self._queue_max:
+    def _take(self, jobs: Sequence[Job]) -> None:
+        if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
             raise DomainError(Code.ENGINE_BUSY)
-        self.put(job)
-
-    def _submit(self, job: Job) -> Accepted | AcceptedList | Replayed:
-        self._take(job)
-        return accepted(outcome_of(job))
+        for job in jobs:
+            self.put(job)
 
     @property
     def waiting(self) -> int:

@@ -3,11 +3,10 @@
 from exchange.access.principals import Principal
 from exchange.domain.enums import Side
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import listing_check, symbol_by_id
-from orders.intake.jobs import (
-    AmendJob,
-)
-from orders.intake.process import intake
+from orders.intake.jobs import AmendJob
+from orders.intake.process import intake_started
 from orders.reads.orders import order_of_account
 from orders.recovery.availability import served_check
 from orders.validation.amends import (
@@ -21,20 +20,23 @@ from orders.validation.amends import (
     is_more,
 )
 from orders.validation.requests import AmendRequest
-from orders.validation.states import (
-    amend_state_check,
-)
+from orders.validation.states import amend_state_check
 from orders.writes.orders import UnderWay, account_of, under_way
 from risk.pretrade.rules import slipped_ticks, user_check
 from risk.pretrade.services import price_check
 
 
-def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
+async def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -> UnderWay:
     """Reserve what new terms may need and accept the amend durably.
 
     Raises account.suspended, order.not_found, order.not_open, order.amend_pending, what
     validation refuses, and funds.insufficient.
     """
+    job = await here_or_thread(_amend_begin, principal, order_id, request)
+    return under_way(await (await intake_started()).submitted(job))
+
+
+def _amend_begin(principal: Principal, order_id: int, request: AmendRequest) -> AmendJob:
     account_id = account_of(principal)
     user_check(is_suspended=principal.is_suspended)
     order = order_of_account(order_id=order_id, account_id=account_id)
@@ -45,7 +47,7 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
     terms = _amend_terms(request, amended, rules)
     if is_more(terms, amended):
         listing_check(rules)
-    job = AmendJob(
+    return AmendJob(
         account_id=account_id,
         order_id=order_id,
         side=Side(order["side"]),
@@ -53,7 +55,6 @@ def order_amend(principal: Principal, *, order_id: int, request: AmendRequest) -
         terms=terms,
         keep_priority=request.keep_priority,
     )
-    return under_way(intake().submit(job))
 
 
 def _amend_terms(request: AmendRequest, order: AmendedOrder, rules: SymbolRules) -> AmendTerms:

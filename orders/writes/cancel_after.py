@@ -11,10 +11,11 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
+from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import cancel_after_command
 from orders.intake.jobs import CommandJob
-from orders.intake.process import intake
+from orders.intake.process import intake_started
 from orders.reads.orders import symbols_with_open_orders
 from orders.writes.orders import account_of
 
@@ -32,7 +33,7 @@ class CancelAfterSet:
     commands: Mapping[str, int]  # by symbol
 
 
-def cancel_after_set(
+async def cancel_after_set(
     principal: Principal, *, timeout_ms: int, symbol: str | None = None, scope: str | None = None
 ) -> CancelAfterSet:
     """Set the cancel-after of an account, or of the API key that asks, in one symbol or in all.
@@ -41,6 +42,15 @@ def cancel_after_set(
     account's and cancels only orders placed with that key. Each symbol has its own
     cancel-after: where one could not be set this raises, and the same request again sets them all.
     """
+    due_ms, jobs = await here_or_thread(_begin, principal, timeout_ms, symbol, scope)
+    command_ids = await (await intake_started()).submitted_together(list(jobs.values()))
+    return CancelAfterSet(due_ms, dict(zip(jobs, command_ids, strict=True)))
+
+
+def _begin(
+    principal: Principal, timeout_ms: int, symbol: str | None, scope: str | None
+) -> tuple[int, dict[str, CommandJob]]:
+    """Return when the orders are cancelled, and the jobs by symbol code."""
     account_id = account_of(principal)
     if timeout_ms and not TIMEOUT_MIN_MS <= timeout_ms <= TIMEOUT_MAX_MS:
         rule = f"0, or {TIMEOUT_MIN_MS} to {TIMEOUT_MAX_MS}"
@@ -49,21 +59,17 @@ def cancel_after_set(
     rules = _symbols(account_id, symbol)
     due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
     build = partial(cancel_after_command, account_id=account_id, due_ms=due_ms, owner_tag=owner_tag)
-    command_ids = intake().submit_together(
-        [
-            CommandJob(
-                CommandKind.CANCEL_AFTER,
-                build,
-                symbol_id=one.units.symbol_id,
-                partition_id=one.partition_id,
-                account_id=account_id,
-                requested_by=principal.user_id,
-            )
-            for one in rules
-        ]
-    )
-    codes = [one.units.code for one in rules]
-    return CancelAfterSet(due_ms, dict(zip(codes, command_ids, strict=True)))
+    return due_ms, {
+        one.units.code: CommandJob(
+            CommandKind.CANCEL_AFTER,
+            build,
+            symbol_id=one.units.symbol_id,
+            partition_id=one.partition_id,
+            account_id=account_id,
+            requested_by=principal.user_id,
+        )
+        for one in rules
+    }
 
 
 def _owner_tag(principal: Principal, scope: str | None) -> int:

@@ -12,11 +12,12 @@ from exchange.domain.enums import ListKind, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
+from exchange.infra.event_loop import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import symbol_by_id
 from orders.intake.decisions import list_conflict
-from orders.intake.jobs import Accepted, AcceptedList, ListJob, PlaceJob, cancel_job
-from orders.intake.process import intake
+from orders.intake.jobs import Accepted, AcceptedList, CommandJob, ListJob, PlaceJob, cancel_job
+from orders.intake.process import intake_started
 from orders.intake.reservations import brought_in_atoms, is_covered
 from orders.lifecycle import is_final
 from orders.reads.lists import ListOfOrders, list_of_account
@@ -38,7 +39,7 @@ class PlacedList(NamedTuple):
     is_replay: bool
 
 
-def list_place(
+async def list_place(
     principal: Principal, *, kind: ListKind, symbol: str, orders: Sequence[OrderTermsRequest]
 ) -> PlacedList:
     """Accept all orders of a list durably, or none; or return the list accepted before for it.
@@ -46,16 +47,19 @@ def list_place(
     Raises the first refusal, its field named as `orders.N.field`; order.client_id_conflict where
     a client order id is in use by anything but this same list; and what Intake.submit_list raises.
     """
-    accepted = _place(principal, kind, symbol, orders)
+    accepted = await here_or_thread(_place_begin, principal, kind, symbol, orders)
+    if isinstance(accepted, ListJob):
+        accepted = await (await intake_started()).submitted_list(accepted)
     if not accepted.is_replay:
         ORDERS_ACCEPTED.labels(symbol).inc(len(accepted.orders))
     placed = ListOfOrders(accepted.list_id, accepted.kind, symbol, accepted.orders)
     return PlacedList(placed, accepted.is_replay)
 
 
-def _place(
+def _place_begin(
     principal: Principal, kind: ListKind, symbol: str, orders: Sequence[OrderTermsRequest]
-) -> AcceptedList:
+) -> ListJob | AcceptedList:
+    """Return the job of the checked list, or the list accepted earlier for the same request."""
     for index, order in enumerate(orders):
         try:
             client_order_id_check(order.client_order_id)
@@ -70,7 +74,7 @@ def _place(
         _cover_check(job)
     except DomainError as refusal:
         return _repeated(principal, kind, requests, fingerprints, refusal)
-    return intake().submit_list(job)
+    return job
 
 
 def _with_symbol(order: OrderTermsRequest, symbol: str) -> OrderRequest:
@@ -158,26 +162,15 @@ class ListUnderWay(NamedTuple):
     found: ListOfOrders
 
 
-def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
+async def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
     """Accept a cancel of each live order of the list durably.
 
     Each order gets a cancel, although the end of one mostly ends the others: the rows are a moment
     late, and no order may be left. Raises order.list_not_found, order.not_open when all orders have
     ended, and symbol.in_auction shortly before an auction's end.
     """
-    account_id = account_of(principal)
-    found = list_of_account(list_id=list_id, account_id=account_id)
-    cancel_state_check(symbol_by_id(found.orders[0]["symbol_id"]))
-    live = [row for row in found.orders if not is_final(OrderStatus(row["status"]))]
-    if not live:
-        status = found.orders[0]["status"]
-        raise DomainError(Code.ORDER_NOT_OPEN, order_status=status)
-    outcomes = intake().submit_all(
-        [
-            cancel_job(row["id"], account_id=account_id, requested_by=principal.user_id)
-            for row in live
-        ]
-    )
+    found, jobs = await here_or_thread(_cancel_begin, principal, list_id)
+    outcomes = await (await intake_started()).submitted_all(jobs)
     refusals = [one for one in outcomes if isinstance(one, Exception)]
     for refusal in refusals:
         ended = isinstance(refusal, DomainError) and refusal.code is Code.ORDER_NOT_OPEN
@@ -185,3 +178,16 @@ def list_cancel(principal: Principal, *, list_id: int) -> ListUnderWay:
             raise refusal
     sent = [one.command_id for one in outcomes if isinstance(one, Accepted)]
     return ListUnderWay(sent, found)
+
+
+def _cancel_begin(principal: Principal, list_id: int) -> tuple[ListOfOrders, list[CommandJob]]:
+    """Return the list and the job of each of its live orders."""
+    account_id = account_of(principal)
+    found = list_of_account(list_id=list_id, account_id=account_id)
+    cancel_state_check(symbol_by_id(found.orders[0]["symbol_id"]))
+    live = [row for row in found.orders if not is_final(OrderStatus(row["status"]))]
+    if not live:
+        status = found.orders[0]["status"]
+        raise DomainError(Code.ORDER_NOT_OPEN, order_status=status)
+    by = principal.user_id
+    return found, [cancel_job(row["id"], account_id=account_id, requested_by=by) for row in live]

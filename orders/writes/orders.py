@@ -27,7 +27,7 @@ from orders.intake.jobs import (
     Replayed,
     cancel_job,
 )
-from orders.intake.process import intake
+from orders.intake.process import intake_started
 from orders.reads.orders import client_order_find, order_of_account, symbols_with_open_orders
 from orders.recovery.availability import symbol_taking
 from orders.validation.fingerprint import fingerprint_of
@@ -59,24 +59,16 @@ class Placed:
     is_replay: bool
 
 
-def order_place(principal: Principal, request: OrderRequest) -> Placed:
+async def order_place(principal: Principal, request: OrderRequest) -> Placed:
     """Accept an order durably, or return the order that already has its client order id.
 
     Raises the first refusal, order.client_id_conflict if the order of that id has other parameters,
     and what Intake.submit raises.
     """
-    asked = _place_begin(principal, request)
-    if isinstance(asked, Placed):
-        return asked
-    return _place_end(asked, intake().submit(asked))
-
-
-async def order_place_on_loop(principal: Principal, request: OrderRequest) -> Placed:
-    """Do what order_place does, on an event loop."""
     asked = await here_or_thread(_place_begin, principal, request)
     if isinstance(asked, Placed):
         return asked
-    return _place_end(asked, await _submit_on_loop(asked))
+    return _place_end(asked, await (await intake_started()).submitted(asked))
 
 
 def _place_begin(principal: Principal, request: OrderRequest) -> PlaceJob | Placed:
@@ -150,18 +142,13 @@ def _repeated(
     return Placed(known, known["symbol"], is_replay=True)
 
 
-def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
+async def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
     """Accept a cancel of an order durably.
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
-    return under_way(intake().submit(_cancel_begin(principal, order_id)))
-
-
-async def order_cancel_on_loop(principal: Principal, *, order_id: int) -> UnderWay:
-    """Do what order_cancel does, on an event loop."""
     job = await here_or_thread(_cancel_begin, principal, order_id)
-    return under_way(await _submit_on_loop(job))
+    return under_way(await (await intake_started()).submitted(job))
 
 
 def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
@@ -173,18 +160,13 @@ def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     return cancel_job(order_id, account_id=account_id, requested_by=principal.user_id)
 
 
-async def _submit_on_loop(job: PlaceJob | CommandJob) -> Accepted | Replayed:
-    started = await here_or_thread(intake)  # the first call gets this process's number
-    return await started.submit_on_loop(job)
-
-
 def under_way(outcome: Accepted | Replayed) -> UnderWay:
     assert isinstance(outcome, Accepted)
     assert outcome.order is not None
     return UnderWay(outcome.command_id, outcome.order)
 
 
-def orders_cancel_all(
+async def orders_cancel_all(
     principal: Principal,
     *,
     symbol: str | None = None,
@@ -197,6 +179,15 @@ def orders_cancel_all(
     placed. Shortly before an auction's end a symbol takes no cancels: a named symbol is then
     refused, any other is left out.
     """
+    jobs = await here_or_thread(_cancel_all_begin, principal, symbol, side, own_key)
+    command_ids = await (await intake_started()).submitted_together(list(jobs.values()))
+    return dict(zip(jobs, command_ids, strict=True))
+
+
+def _cancel_all_begin(
+    principal: Principal, symbol: str | None, side: str | None, own_key: bool
+) -> dict[str, CommandJob]:
+    """Return the jobs of a cancel-all by symbol code."""
     account_id = account_of(principal)
     side_code = _side_code(side)
     if own_key and not principal.key_number:
@@ -215,21 +206,17 @@ def orders_cancel_all(
         side=side_code,
         owner_tag=principal.key_number if own_key else 0,
     )
-    command_ids = intake().submit_together(
-        [
-            CommandJob(
-                CommandKind.CANCEL_ALL,
-                build,
-                symbol_id=rules.units.symbol_id,
-                partition_id=rules.partition_id,
-                account_id=account_id,
-                requested_by=principal.user_id,
-            )
-            for rules in taking
-        ]
-    )
-    codes = [rules.units.code for rules in taking]
-    return dict(zip(codes, command_ids, strict=True))
+    return {
+        rules.units.code: CommandJob(
+            CommandKind.CANCEL_ALL,
+            build,
+            symbol_id=rules.units.symbol_id,
+            partition_id=rules.partition_id,
+            account_id=account_id,
+            requested_by=principal.user_id,
+        )
+        for rules in taking
+    }
 
 
 def _side_code(side: str | None) -> int:

@@ -16,6 +16,8 @@ from exchange.models import Symbol
 from orders.models import Trade
 from tests.factories.trading import Trader, decoded
 
+pytestmark = pytest.mark.own_connection
+
 # What changes with every batch of the engine and of settlement.
 MOVING = ("orders_", "wallets_")
 

@@ -116,6 +116,7 @@ def test_times_at_the_ends_of_time_are_answered(ada: Trader, query: str, count: 
     assert len(ids_of(ada, f"?{query}")) == count
 
 
+@pytest.mark.own_connection
 def test_live_orders_are_found_by_their_reservations_not_by_reading_ended_ones(
     ada: Trader,
 ) -> None:

@@ -27,9 +27,7 @@ ORDERS = 60
 async def asked(intake: Intake, market: Market, number: int) -> list[Any]:
     """What so many orders at once are answered, refusals among it."""
     jobs = [market.place_job(0, Side.BUY, 1, 100) for _ in range(number)]
-    return await asyncio.gather(
-        *(intake.submit_on_loop(job) for job in jobs), return_exceptions=True
-    )
+    return await asyncio.gather(*(intake.submitted(job) for job in jobs), return_exceptions=True)
 
 
 def codes(answers: list[Any]) -> list[Code]:
@@ -72,7 +70,7 @@ def test_refusals_are_raised_each_for_itself(market: Market) -> None:
     async def run() -> list[Any]:
         jobs = [market.place_job(0, Side.BUY, lots, 100) for lots in (1, 10**12, 1)]
         return await asyncio.gather(
-            *(intake.submit_on_loop(job) for job in jobs), return_exceptions=True
+            *(intake.submitted(job) for job in jobs), return_exceptions=True
         )
 
     answers = asyncio.run(run())

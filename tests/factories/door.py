@@ -17,7 +17,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.http.wsgi import environ_of
 from exchange.web.door import Door
 from exchange.web.on_loop import OnLoop
-from orders.api.urls import ON_LOOP
+from orders.api.urls import RESOURCES
 from tests.waiting import HANG_S
 
 
@@ -26,11 +26,11 @@ def door() -> tuple[Door, asyncio.AbstractEventLoop]:
     """The door of this process, and the loop that it runs on, in a thread of its own."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="door", daemon=True).start()
-    return Door(WSGIHandler(), threads=4, routes=ON_LOOP), loop
+    return Door(WSGIHandler(), threads=4, resources=RESOURCES), loop
 
 
 class DoorClient(Client):
-    """A test client whose signed requests go through the door where a route answers them."""
+    """A test client whose requests without cookies go through the door where the loop answers."""
 
     def generic(  # type: ignore[override]  # with the options that the traders use
         self,
@@ -44,7 +44,7 @@ class DoorClient(Client):
     ) -> HttpResponse:
         application, loop = door()
         scope = scope_of(method, path, data, content_type, headers or {})
-        if not _is_on_loop(scope):
+        if self.cookies or not _is_on_loop(scope):
             return super().generic(method, path, data, content_type, headers=headers, **options)
         answering = asyncio.run_coroutine_threadsafe(_answered(application, scope, data), loop)
         return answering.result(HANG_S)
@@ -52,7 +52,7 @@ class DoorClient(Client):
 
 def _is_on_loop(scope: dict[str, Any]) -> bool:
     try:
-        return OnLoop(ON_LOOP).find(environ_of(scope)) is not None
+        return OnLoop(RESOURCES).find(environ_of(scope)) is not None
     except DomainError:  # the door refuses such heads itself; views are tested with them too
         return False
 

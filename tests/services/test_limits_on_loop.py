@@ -36,7 +36,7 @@ def redis_empty() -> None:
 def verdicts(guard: Guard, tickets: list[Ticket]) -> list[Any]:
     async def run() -> list[Any]:
         return await asyncio.gather(
-            *(guard.check_on_loop(ticket) for ticket in tickets), return_exceptions=True
+            *(guard.checked(ticket) for ticket in tickets), return_exceptions=True
         )
 
     return asyncio.run(run())

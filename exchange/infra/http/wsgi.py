@@ -33,6 +33,7 @@ TARGET: Final = "takas.target"
 Environ = dict[str, Any]
 Message = dict[str, Any]
 Messages = tuple[Message, Message]
+Header = tuple[bytes, bytes]  # a name and its value
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
@@ -170,6 +171,13 @@ def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> M
     """Return the messages of a complete answer; its length is added to the headers."""
     with_length = [*headers, ("content-length", str(len(body)))]
     return _start(status, with_length), {"type": "http.response.body", "body": body}
+
+
+def answer_bytes(status: int, headers: Iterable[Header], body: bytes) -> Messages:
+    """Do the same for headers whose names are lower-case already, as bytes."""
+    with_length = [*headers, (b"content-length", b"%d" % len(body))]
+    start = {"type": "http.response.start", "status": status, "headers": with_length}
+    return start, {"type": "http.response.body", "body": body}
 
 
 def answer_bare(status: int, headers: Iterable[tuple[str, str]], body: bytes | Path) -> Messages:

@@ -11,7 +11,7 @@ from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.realtime.frames import decode_frames
 from exchange.selectors import catalogue_forget
 from exchange.web.door import Door
-from orders.api.urls import ON_LOOP
+from orders.api.urls import RESOURCES
 from orders.intake.process import intake_stop
 from orders.management.commands.run_matching import PARTITION_DEFAULT, MatchingProcess, Stop
 from orders.recovery.availability import served_forget
@@ -60,7 +60,7 @@ class Exchange:
     """The roles of an exchange. Requests and tasks run in this thread, matching in its own."""
 
     def __init__(self) -> None:
-        self._door = Door(WSGIHandler(), threads=1, routes=ON_LOOP)
+        self._door = Door(WSGIHandler(), threads=1, resources=RESOURCES)
         self._turns = Turns()
         process = MatchingProcess(PARTITION_DEFAULT, self._turns)
         self._matching = threading.Thread(target=process.run, name="matching")

@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.http import HttpRequest, HttpResponse
-from structlog.testing import capture_logs
+from django.http import HttpRequest
 
+from exchange.api.answers import Answer
 from exchange.api.requests import BODY_BYTES_MAX
+from exchange.api.resources import HotView, Resource
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX, HEAD_BYTES_MAX
 from exchange.web.door import Door
-from exchange.web.on_loop import LoopView, Route
+from orders.api.schema import OrdersDocumentation
 
 pytestmark = pytest.mark.asyncio
 
@@ -407,32 +408,36 @@ async def test_a_fault_of_the_application_is_an_answer_and_the_thread_goes_on() 
 ORDERS = b"/api/v1/orders"
 
 
-async def fails(request: HttpRequest) -> HttpResponse:
+async def fails(request: HttpRequest) -> Answer:
     raise RuntimeError("a bug")
 
 
-async def says_what_no_header_can(request: HttpRequest) -> HttpResponse:
-    response = HttpResponse()
-    response.headers.__dict__["_store"]["x-a"] = ("X-A", "\u20ac")
-    return response
+async def says_what_no_header_can(request: HttpRequest) -> Answer:
+    return Answer(200, b"", headers={"X-A": "\u20ac"})
 
 
-async def nothing_wrong(request: HttpRequest) -> HttpResponse:
-    return HttpResponse()
+async def nothing_wrong(request: HttpRequest) -> Answer:
+    return Answer(200, b"")
 
 
-@pytest.mark.parametrize("view", [fails, says_what_no_header_can])
+def orders_by(view: HotView) -> Resource:
+    return Resource("orders", "api-orders", {"POST": view}, OrdersDocumentation)
+
+
+@pytest.mark.parametrize(
+    ("view", "event"), [(fails, "api.fault"), (says_what_no_header_can, "web.fault")]
+)
 async def test_a_fault_on_the_loop_is_logged_and_answered_with_its_request_id(
-    view: LoopView,
+    view: HotView, event: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    route = Route("POST", ORDERS.decode(), "api-orders", view)
-    door = Door(echo, threads=1, routes=[route])
+    door = Door(echo, threads=1, resources=[orders_by(view)])
     headers = [*signed(), (b"x-request-id", b"of-this-request")]
-    with capture_logs() as lines:
-        one = await Exchange("POST", ORDERS, headers).through(door)
-    assert one.refused_as(500, "internal.error")
+    one = await Exchange("POST", ORDERS, headers).through(door)
+    assert one.status == 500
+    assert one.body["code"] == "internal.error"
     assert one.body["instance"] == "of-this-request"
-    (fault,) = (line for line in lines if line["event"] == "web.fault")
+    logged: list[Any] = [record.msg for record in caplog.records]
+    (fault,) = (line for line in logged if line["event"] == event)
     assert fault["path"] == ORDERS.decode()
     assert fault["request_id"] == "of-this-request"
     assert fault["exc_info"]
@@ -441,8 +446,7 @@ async def test_a_fault_on_the_loop_is_logged_and_answered_with_its_request_id(
 async def test_what_a_middleware_will_not_do_for_a_client_is_no_fault(settings: Any) -> None:
     """A redirect to TLS has a longest address; on the loop nobody else turns that into a 400."""
     settings.SECURE_SSL_REDIRECT = True
-    route = Route("POST", ORDERS.decode(), "api-orders", nothing_wrong)
-    door = Door(echo, threads=1, routes=[route])
+    door = Door(echo, threads=1, resources=[orders_by(nothing_wrong)])
     target = ORDERS + b"?" + b"{" * 8_000
     one = await Exchange("POST", target, signed()).through(door)
     assert one.refused_as(400, "request.malformed")
