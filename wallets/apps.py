@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from exchange.access.principals import accounts_found_in
+from exchange.access.principal_rows import accounts_found_in
 from wallets.fragments import USER_ACCOUNTS
 
 

@@ -1,28 +1,31 @@
 """Principals as read from Postgres: a user by the session of a page, or by an API key.
 
 A process keeps a principal for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes effect
-within that time. One handwritten statement reads a principal. The ORM's two statements took 1.4 ms
-of the processor, a tenth of the web process, as a busy exchange reads every user every two seconds.
+within that time. A busy exchange reads every user every two seconds, so the statement for a key
+also reads the keys in use that are due soon.
 """
 
 import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from random import random
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db import connection
 
+from exchange.access.principal_rows import rows_of_keys, rows_of_user
 from exchange.access.secrets import secret_decrypt
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
-from exchange.infra.database import DATABASE_AWAY
+from exchange.infra.event_loop import threads_only
 
 PRINCIPAL_AGE_MAX_S: Final = 2.0
 AGE_SPREAD: Final = 0.5
+DUE_AGE_S: Final = 0.5 * PRINCIPAL_AGE_MAX_S  # from this age on, a key in use may be read along
+DUE_MAX: Final = 256  # keys looked at, and so read along, by one statement
 PRINCIPALS_MAX: Final = 20_000
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # of a user without a tier
@@ -30,23 +33,6 @@ CANCELS_PER_ORDER: Final = 5  # where the tier names no rate of its own
 UNKNOWN_MAX: Final = 20_000
 
 _ALL_SCOPES: Final = frozenset(Scope)
-_USER: Final = """
-    person.id AS user_id, person.is_suspended, person.group_id, person.self_trade_prevention,
-    account.id AS account_id, tier.id AS tier_id, tier.orders_per_second,
-    tier.cancels_per_second, tier.reads_per_second, tier.may_self_trade"""
-_FROM: Final = """
-FROM exchange_user AS person
-LEFT JOIN (%(accounts)s) AS account ON account.user_id = person.id
-LEFT JOIN exchange_tier AS tier
-    ON tier.id = COALESCE(person.tier_id, (SELECT id FROM exchange_tier WHERE is_default))
-"""
-_OF_USER: Final = f"SELECT {_USER} {_FROM} WHERE person.id = %%s AND person.is_active"
-_OF_KEY: Final = f"""
-SELECT {_USER}, key.id AS key_number, key.secret_encrypted, key.can_read, key.can_trade,
-    key.expires_at, key.last_used_at
-{_FROM} JOIN exchange_apikey AS key ON key.user_id = person.id
-WHERE key.key_id = %%s AND key.revoked_at IS NULL AND person.is_active
-"""
 
 
 class RateLimits(NamedTuple):
@@ -79,13 +65,16 @@ class Principal:
 
 @dataclass(slots=True)
 class CachedPrincipal:
-    """A principal as it was read; valid until `good_until` (by time.monotonic)."""
+    """A principal as it was read at `read_s`; valid until `good_until` (both by time.monotonic)."""
 
     principal: Principal
     secret: bytes  # the key's; empty for a session
     expires_at: datetime | None
+    read_s: float
     good_until: float
     last_used_due: bool
+    secret_encrypted: bytes = b""
+    is_used: bool = True  # since it was read
 
 
 class _Cache:
@@ -93,11 +82,18 @@ class _Cache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str | int, CachedPrincipal] = {}
+        self._kept: dict[str | int, CachedPrincipal] = {}  # the one that was read first comes first
 
     def get(self, key: str | int) -> CachedPrincipal | None:
         cached = self._kept.get(key)
-        return cached if cached is not None and cached.good_until > time.monotonic() else None
+        if cached is None or cached.good_until <= time.monotonic():
+            return None
+        cached.is_used = True
+        return cached
+
+    def last(self, key: str) -> CachedPrincipal | None:
+        """Return what was read last, valid or not."""
+        return self._kept.get(key)
 
     def put(self, key: str | int, cached: CachedPrincipal) -> None:
         with self._lock:
@@ -105,6 +101,28 @@ class _Cache:
             self._kept[key] = cached
             while len(self._kept) > PRINCIPALS_MAX:
                 del self._kept[next(iter(self._kept))]
+
+    def drop(self, key: str) -> None:
+        with self._lock:
+            self._kept.pop(key, None)
+
+    def due(self) -> list[str]:
+        """Return keys of API keys that are in use and have to be read again soon, each once.
+
+        Drops what is neither valid nor in use.
+        """
+        now_s = time.monotonic()
+        found = []
+        with self._lock:
+            for key, cached in list(islice(self._kept.items(), DUE_MAX)):
+                if now_s - cached.read_s < DUE_AGE_S:
+                    break
+                if isinstance(key, str) and cached.is_used:
+                    cached.is_used = False
+                    found.append(key)
+                elif cached.good_until <= now_s:
+                    del self._kept[key]
+        return found
 
     def clear(self) -> None:
         with self._lock:
@@ -133,27 +151,6 @@ class _Unknown:
             self._until.clear()
 
 
-@dataclass(slots=True)
-class _Statements:
-    """The SQL that reads a user or a key; empty before `accounts_found_in` was called."""
-
-    of_user: str = ""
-    of_key: str = ""
-
-
-_statements: Final = _Statements()
-
-
-def accounts_found_in(source: str) -> None:
-    """Set the source of accounts: a SELECT of their `id` and `user_id`.
-
-    Accounts belong to an app that this app may not import. The other app calls this function once,
-    when it starts; no principal can be read before.
-    """
-    _statements.of_user = _OF_USER % {"accounts": source}
-    _statements.of_key = _OF_KEY % {"accounts": source}
-
-
 _cache: Final = _Cache()
 _unknown: Final = _Unknown()
 
@@ -171,26 +168,45 @@ def principal_of_key(key_id: str) -> CachedPrincipal:
         return cached
     if _unknown.has(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    row = _row(_statements.of_key, key_id)
-    if row is None:
+    threads_only()  # before keys are taken that this call would read along
+    found = _keys_read({key_id, *_cache.due()})
+    if key_id not in found:
         _unknown.put(key_id)
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    return found[key_id]
+
+
+def _keys_read(key_ids: set[str]) -> dict[str, CachedPrincipal]:
+    """Read and keep the principals of these keys; forget keys that are good no more."""
+    read_s = time.monotonic()
+    found = {row["key_id"]: _of_key(row, read_s) for row in rows_of_keys(key_ids)}
+    for key_id in key_ids:
+        if key_id in found:
+            _cache.put(key_id, found[key_id])
+        else:
+            _cache.drop(key_id)
+    return found
+
+
+def _of_key(row: dict[str, Any], read_s: float) -> CachedPrincipal:
     scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
-    last_used = row["last_used_at"]
-    return _keep(
-        key_id,
-        CachedPrincipal(
-            principal=_principal(
-                row,
-                scopes=frozenset(scope for scope, has in scopes.items() if has),
-                key_id=key_id,
-                key_number=row["key_number"],
-            ),
-            secret=secret_decrypt(row["secret_encrypted"]),
-            expires_at=row["expires_at"],
-            good_until=_good_until(),
-            last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
+    last_used, encrypted = row["last_used_at"], bytes(row["secret_encrypted"])
+    last = _cache.last(row["key_id"])
+    is_same = last is not None and last.secret_encrypted == encrypted
+    return CachedPrincipal(
+        principal=_principal(
+            row,
+            scopes=frozenset(scope for scope, has in scopes.items() if has),
+            key_id=row["key_id"],
+            key_number=row["key_number"],
         ),
+        secret=last.secret if last is not None and is_same else secret_decrypt(encrypted),
+        expires_at=row["expires_at"],
+        read_s=read_s,
+        good_until=_good_until(read_s),
+        last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
+        secret_encrypted=encrypted,
+        is_used=False,
     )
 
 
@@ -199,42 +215,25 @@ def principal_of_user(user_id: int) -> CachedPrincipal:
     cached = _cache.get(user_id)
     if cached is not None:
         return cached
-    row = _row(_statements.of_user, user_id)
-    if row is None:
+    read_s = time.monotonic()
+    rows = rows_of_user(user_id)
+    if not rows:
         raise DomainError(Code.AUTH_REQUIRED)
-    return _keep(
-        user_id,
-        CachedPrincipal(
-            principal=_principal(row, scopes=_ALL_SCOPES, key_id=None, key_number=0),
-            secret=b"",
-            expires_at=None,
-            good_until=_good_until(),
-            last_used_due=False,
-        ),
+    cached = CachedPrincipal(
+        principal=_principal(rows[0], scopes=_ALL_SCOPES, key_id=None, key_number=0),
+        secret=b"",
+        expires_at=None,
+        read_s=read_s,
+        good_until=_good_until(read_s),
+        last_used_due=False,
     )
-
-
-def _good_until() -> float:
-    """Spread the expiry, so that keys first used together are not read again together."""
-    return time.monotonic() + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
-
-
-def _keep(key: str | int, cached: CachedPrincipal) -> CachedPrincipal:
-    _cache.put(key, cached)
+    _cache.put(user_id, cached)
     return cached
 
 
-def _row(statement: str, key: str | int) -> dict[str, Any] | None:
-    """Return the row as a dict, or None. Raises engine.unavailable while Postgres is away."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [key])
-            values, columns = cursor.fetchone(), cursor.description
-    except DATABASE_AWAY as error:
-        raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-    if values is None:
-        return None
-    return {column.name: value for column, value in zip(columns, values, strict=True)}
+def _good_until(read_s: float) -> float:
+    """Spread the expiry, so that keys first used together are not read again together."""
+    return read_s + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
 
 
 def _limits(row: dict[str, Any]) -> RateLimits:
