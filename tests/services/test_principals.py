@@ -37,7 +37,8 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]
 @pytest.fixture
 def keys() -> list[ApiKey]:
     return [
-        api_key_create(user_id=UserFactory().pk, label="", can_trade=True)[0] for _ in range(USERS)
+        api_key_create(user_id=UserFactory.create().pk, label="", can_trade=True)[0]
+        for _ in range(USERS)
     ]
 
 
