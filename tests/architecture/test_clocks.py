@@ -32,6 +32,7 @@ MAY_SLEEP: Final = {
     "e2e/test_trading_page.py": "intake may look at prices of a moment ago",
     "services/test_feed_slow_client.py": "the publisher's pace",
     "services/test_health.py": "what is timed has to take time",
+    "unit/replay/venue_server.py": "a slow venue, on demand",
 }
 WAITS: Final = {"wait", "join", "result", "timeout", "wait_for"}
 TIME_OUTS: Final = {"timeout", "open_timeout", "timeout_seconds"}

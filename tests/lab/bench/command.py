@@ -7,11 +7,13 @@ from typing import Any, Final
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from tests.lab.bench.feed import feed
 from tests.lab.bench.intake import intake
 from tests.lab.bench.recovery import loading
+from tests.lab.bench.requests import MIXES
 from tests.lab.bench.slow import slow
 from tests.lab.bench.triggers import triggers
-from tests.lab.bench.whole import WholeOptions, feed, whole
+from tests.lab.bench.whole import WholeOptions, whole
 from tests.lab.stack import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
@@ -51,7 +53,9 @@ class Command(BaseCommand):
             help="connections of the load generator",
         )
         add("--users", type=int, default=100, help="users that trade (an even number)")
-        add("--share", type=float, default=0.3, help="share of the orders that trade")
+        add("--symbols", type=int, default=1, help="symbols that they trade at once")
+        add("--mix", choices=sorted(MIXES), default="places", help="bots: 60 %% cancels and amends")
+        add("--share", type=float, default=0.3, help="share of the placed orders that trade")
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
         add("--crowd", type=int, default=10_000, help="stops that one trade triggers")
@@ -79,6 +83,8 @@ class Command(BaseCommand):
             "rate",
             "connections",
             "users",
+            "symbols",
+            "mix",
             "share",
             "seed",
             "samples",
@@ -122,6 +128,8 @@ class Command(BaseCommand):
                     options["users"],
                     options["share"],
                     options["seed"],
+                    options["symbols"],
+                    MIXES[options["mix"]],
                 ),
                 self._write,
             )

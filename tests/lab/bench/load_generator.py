@@ -1,107 +1,121 @@
-"""The load generator: one process, many keep-alive connections, signed single-order requests.
+"""The load generator: one process, many keep-alive connections, one signed request at a time each.
 
     python -m tests.lab.bench.load_generator < plan.json > result.json
 
 It imports only the public client, neither Django nor the exchange, so that it uses as little as
-possible of the machine that it measures. The flow is seeded: a share of the orders trades at one
-price, the others rest on levels around it.
+possible of the machine that it measures. What it sends is seeded (tests/lab/bench/requests.py).
 """
 
+import re
 import sys
 import time
+from array import array
 from collections import Counter
-from random import Random
 from typing import Final
 
 import msgspec
 
-from config.demo.client import Credentials, Signer, address_of
+from config.demo.client import TIMEOUT_SECONDS, Credentials, Signer, address_of
+from config.demo.responses import Response
+from tests.lab.bench.requests import Market, Mix, Request, Requests
 from tests.lab.clients.connections import Answer, Connections
 from tests.lab.clients.latency import Latencies
 
 WAIT_SECONDS: Final = 0.05
 DRAIN_SECONDS: Final = 10.0
-LEVELS: Final = 400
-_ENCODE: Final = msgspec.json.Encoder().encode
+# Answers are read at least after so many requests, so that they do not wait for those still due.
+SENT_AT_ONCE_MAX: Final = 32
+WINDOWS_MAX: Final = 200
+ROUNDING: Final = 1e-6
+_ORDER_ID: Final = re.compile(rb'"id": ?"(\d+)"').search
+_COMMAND_ID: Final = re.compile(rb'"command_id": ?"(\d+)"').search
+# The engine was faster or slower than the bot; not a fault of either.
+RACES: Final = {"409 order.amend_pending", "409 order.not_open"}
+_TOLD_WHEN: Final = (429, 503)  # must say when to come again
+_HAD_EFFECT: Final = (200, 201, 202)
+
+
+class Phase(msgspec.Struct, frozen=True):
+    """A time in seconds, and its requests a second. Rate 0 is a closed loop: each connection sends
+    after its answer."""
+
+    seconds: float
+    rate: float = 0.0
 
 
 class LoadPlan(msgspec.Struct):
-    """What to send; prices are whole ticks and quantities whole lots of the symbol."""
+    """What to send, by whom and when."""
 
     url: str
-    symbol: str
+    market: Market
     credentials: list[tuple[str, str]]  # the first half buys, the second half sells
-    seconds: float
-    rate: float  # orders a second; 0: closed loop, each connection sends after its answer
+    phases: list[Phase]  # one after the other
     connections: int
     trading_share: float
     seed: int
     mark: str  # begins every client order id
-    price_ticks: int = 100_000
-    tick: str = "0.01"
-    quantity: str = "0.01"
+    mix: Mix = Mix()
+    patience_seconds: float = TIMEOUT_SECONDS  # a request that finds no connection is given up
+
+    @property
+    def seconds(self) -> float:
+        """The length of all phases."""
+        return sum(phase.seconds for phase in self.phases)
+
+
+class Window(msgspec.Struct):
+    """Answers to what was due within one part of the run; latencies are those of accepted ones."""
+
+    from_second: float
+    accepted: int
+    refused: int
+    p50_ms: float
+    p99_ms: float
 
 
 class LoadResult(msgspec.Struct):
-    """Counts, and latencies in milliseconds from the time a request was due."""
+    """Counts, and latencies of accepted requests in milliseconds from when each was due."""
 
     sent: int
     accepted: int
     seconds: float
     cpu_seconds: float
     refused: dict[str, int]
+    refused_p99_ms: float
+    untold: int  # refusals with 429 or 503 that do not say when to come again
     lost: int
+    given_up: int  # found no free connection in time, and were not sent
     p50_ms: float
     p95_ms: float
     p99_ms: float
     max_ms: float
     ended_at: float  # wall clock, when the last answer came
+    windows: list[Window]
+    order_ids: bytes  # of accepted placements, as 64-bit integers
+    command_ids: bytes  # of accepted cancels and amends
+
+    @property
+    def orders(self) -> int:
+        """The number of accepted placements."""
+        return len(self.order_ids) // 8
 
     @property
     def errors(self) -> int:
-        """The number of requests that were lost or refused."""
-        return self.lost + sum(self.refused.values())
+        """How many requests were lost, not sent, or refused for other reasons than RACES."""
+        refused = sum(count for code, count in self.refused.items() if code not in RACES)
+        return self.lost + self.given_up + refused
 
 
-class _Orders:
-    """The seeded stream of order bodies, each with the user that sends it."""
+class _Counts:
+    """The answers within one window."""
 
-    def __init__(self, plan: LoadPlan) -> None:
-        self._plan = plan
-        self._random = Random(plan.seed)  # a load, not a secret
-        self._half = len(plan.credentials) // 2
-        self._number = 0
-        self._turns = [0, 0]
-        self._meeting_side = 0
-        places = len(plan.tick.partition(".")[2])
-        levels = range(plan.price_ticks - LEVELS, plan.price_ticks + LEVELS + 1)
-        self._prices = {
-            ticks: f"{ticks // 10**places}.{ticks % 10**places:0{places}d}" for ticks in levels
-        }
+    def __init__(self) -> None:
+        self.latencies = Latencies()
+        self.refused = 0
 
-    def next(self) -> tuple[int, bytes]:
-        """Return the next order: the sender's index and the body."""
-        plan, random = self._plan, self._random
-        self._number += 1
-        ticks = plan.price_ticks
-        if random.random() < plan.trading_share:
-            # Sides alternate at one price: an order trades with a resting one, or rests itself.
-            side = self._meeting_side
-            self._meeting_side = 1 - side
-        else:
-            side = random.randrange(2)
-            away = random.randrange(1, LEVELS)
-            ticks += away if side else -away
-        turn = self._turns[side] = (self._turns[side] + 1) % self._half
-        body = b'{"symbol":"%b","side":"%b","type":"limit","client_order_id":"%b.%d",' % (
-            plan.symbol.encode(),
-            b"sell" if side else b"buy",
-            plan.mark.encode(),
-            self._number,
-        )
-        price = self._prices[ticks].encode()
-        body += b'"price":"%b","quantity":"%b"}' % (price, plan.quantity.encode())
-        return turn + side * self._half, body
+    def window(self, from_second: float) -> Window:
+        p50, p99 = (self.latencies.percentile_seconds(one) * 1e3 for one in (50, 99))
+        return Window(from_second, self.latencies.count, self.refused, p50, p99)
 
 
 class Load:
@@ -113,21 +127,35 @@ class Load:
         self.signers = [
             Signer(f"{host}:{port}", Credentials(key, secret)) for key, secret in plan.credentials
         ]
-        self.connections: Connections[float] = Connections(plan.url, plan.connections)
-        self.orders = _Orders(plan)
-        self.latencies = Latencies()
+        self.connections: Connections[tuple[float, Request]] = Connections(
+            plan.url, plan.connections
+        )
+        self.requests = Requests(
+            plan.market,
+            plan.mix,
+            users=len(plan.credentials),
+            trading_share=plan.trading_share,
+            seed=plan.seed,
+            mark=plan.mark,
+        )
+        self.window_seconds = 1.0 if plan.seconds <= WINDOWS_MAX else 60.0
+        self.windows: dict[int, _Counts] = {}
+        self.refusals = Latencies()
         self.refused: Counter[str] = Counter()
-        self.sent = self.accepted = self.lost = 0
-        self.ended_at = 0.0
+        self.order_ids, self.command_ids = array("Q"), array("Q")
+        self.sent = self.untold = self.lost = self.given_up = 0
+        self.started = self.ended_at = 0.0
 
     def run(self) -> LoadResult:
         """Send for the planned time, then wait up to DRAIN_SECONDS for the missing answers."""
-        started = time.perf_counter()
-        if self.plan.rate > 0:
-            self._at_rate(started)
-        else:
-            self._closed_loop(started)
-        seconds = time.perf_counter() - started
+        began = self.started = time.perf_counter()
+        for phase in self.plan.phases:
+            if phase.rate > 0:
+                self._at_rate(phase, began)
+            else:
+                self._closed_loop(began + phase.seconds)
+            began += phase.seconds
+        seconds = time.perf_counter() - self.started
         deadline = time.perf_counter() + DRAIN_SECONDS
         while self.connections.waiting and time.perf_counter() < deadline:
             self._collect(WAIT_SECONDS)
@@ -135,30 +163,38 @@ class Load:
         self.connections.close()
         return self._result(seconds)
 
-    def _closed_loop(self, started: float) -> None:
-        end = started + self.plan.seconds
+    def _closed_loop(self, end: float) -> None:
         while (now := time.perf_counter()) < end:
             while self.connections.free:
                 self._send(now)
                 now = time.perf_counter()
             self._collect(WAIT_SECONDS)
 
-    def _at_rate(self, started: float) -> None:
-        """Send each order when it is due; waiting for a free connection counts as latency."""
-        total = int(self.plan.seconds * self.plan.rate)
-        interval = 1 / self.plan.rate
-        while self.sent < total:
+    def _at_rate(self, phase: Phase, began: float) -> None:
+        """Send each request when it is due, whatever became of those before.
+
+        Waiting for a free connection counts as latency: it counts from when the request was due.
+        """
+        total, number = int(phase.seconds * phase.rate), 0
+        while number < total:
+            upto = min(number + SENT_AT_ONCE_MAX, total)
             now = time.perf_counter()
-            due = started + self.sent * interval
-            while due <= now and self.connections.free and self.sent < total:
-                self._send(due)
-                due = started + self.sent * interval
-            self._collect(max(0.0, min(WAIT_SECONDS, due - time.perf_counter())))
+            while number < upto and (due := began + number / phase.rate) <= now:
+                if now - due > self.plan.patience_seconds:
+                    self.given_up += 1
+                elif self.connections.free:
+                    self._send(due)
+                else:
+                    break
+                number += 1
+            wait = began + number / phase.rate - time.perf_counter()
+            self._collect(max(0.0, min(WAIT_SECONDS, wait)))
 
     def _send(self, due: float) -> None:
-        user, body = self.orders.next()
+        request = self.requests.next()
         self.sent += 1
-        self.connections.send(self.signers[user].request("POST", "/api/v1/orders", body), due)
+        signed = self.signers[request.user].request(request.method, request.path, request.body)
+        self.connections.send(signed, (due, request))
 
     def _collect(self, seconds: float) -> None:
         if self.connections.waiting == 0:
@@ -167,31 +203,67 @@ class Load:
         for answer in self.connections.wait(seconds):
             self._answered(answer)
 
-    def _answered(self, answer: Answer[float]) -> None:
-        if answer.response is None:
+    def _answered(self, answer: Answer[tuple[float, Request]]) -> None:
+        due, request = answer.tag
+        response = answer.response
+        if response is None:
             self.lost += 1
             return
-        self.latencies.add(time.perf_counter() - answer.tag)
+        seconds = time.perf_counter() - due
         self.ended_at = time.time()
-        if answer.response.status == 201:
-            self.accepted += 1
+        at = int((due - self.started) / self.window_seconds + ROUNDING)
+        counts = self.windows.get(at)
+        if counts is None:
+            counts = self.windows[at] = _Counts()
+        if response.status in _HAD_EFFECT:
+            counts.latencies.add(seconds)
+            self._accepted(request, response)
         else:
-            self.refused[f"{answer.response.status} {answer.response.code()}"] += 1
+            counts.refused += 1
+            self.refusals.add(seconds)
+            self._refused(request, response)
+
+    def _accepted(self, request: Request, response: Response) -> None:
+        order_id, command_id = _ORDER_ID(response.body), _COMMAND_ID(response.body)
+        assert order_id is not None, response.body
+        self.requests.accepted(request, order_id[1].decode())
+        if command_id is None:
+            self.order_ids.append(int(order_id[1]))
+        else:
+            self.command_ids.append(int(command_id[1]))
+
+    def _refused(self, request: Request, response: Response) -> None:
+        self.refused[f"{response.status} {response.code()}"] += 1
+        if response.status in _TOLD_WHEN:
+            self.requests.refused(request)
+            self.untold += response.header("Retry-After") is None
 
     def _result(self, seconds: float) -> LoadResult:
-        p50, p95, p99 = (self.latencies.percentile_seconds(one) * 1e3 for one in (50, 95, 99))
+        latencies = Latencies()
+        for counts in self.windows.values():
+            latencies.add_all(counts.latencies)
+        p50, p95, p99 = (latencies.percentile_seconds(one) * 1e3 for one in (50, 95, 99))
         return LoadResult(
             self.sent,
-            self.accepted,
+            latencies.count,
             seconds,
             time.process_time(),
             dict(self.refused),
+            self.refusals.percentile_seconds(99) * 1e3,
+            self.untold,
             self.lost,
+            self.given_up,
             p50,
             p95,
             p99,
-            self.latencies.max_seconds * 1e3,
+            latencies.max_seconds * 1e3,
             self.ended_at,
+            [
+                counts.window(at * self.window_seconds)
+                for at, counts in sorted(self.windows.items())
+            ],
+            self.order_ids.tobytes(),
+            self.command_ids.tobytes(),
         )
 
 

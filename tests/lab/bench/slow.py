@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from config.demo.client import address_of
-from tests.lab.bench.load_generator import LoadResult
+from tests.lab.bench.load_generator import LoadResult, Phase
 from tests.lab.bench.whole import WholeOptions, Write, load_plan, load_run
 
 SENDERS: Final = 200
@@ -102,9 +102,9 @@ class SlowResult:
 
 def slow(options: WholeOptions, write: Write) -> SlowResult:
     """Run the load twice on one symbol: alone, then among slow senders."""
-    symbol, plan = load_plan(options)
+    (symbol,), plan = load_plan(options)
     # A first run makes the web process read the API keys.
-    load_run(msgspec.structs.replace(plan, mark="warm", seconds=2.0))
+    load_run(msgspec.structs.replace(plan, mark="warm", phases=[Phase(2.0)]))
     write(f"twice {options.seconds:.0f} s on {symbol.code}, {options.connections} connections")
     alone = load_run(msgspec.structs.replace(plan, mark="alone"))
     with SlowSenders(options.url, SENDERS) as senders:

@@ -15,8 +15,8 @@ from websockets.sync.client import connect as websocket_connect
 from websockets.typing import Origin
 
 from config.demo.client import Client, Credentials, Signer, address_of
+from tests.lab.bench.feed import frame_next
 from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
-from tests.lab.bench.whole import frame_next
 from tests.lab.clients.connections import Connections
 from tests.lab.clients.latency import Latencies
 

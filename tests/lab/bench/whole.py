@@ -1,42 +1,39 @@
-"""Measure the whole path under load: signed HTTP orders in, matched, settled, audited.
+"""Measure the whole path under load: signed HTTP requests in, matched, settled, audited."""
 
-It also measures the feed: the time from an order's answer to its trade on a subscriber's socket.
-"""
-
+import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import psycopg
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as websocket_connect
-from websockets.typing import Origin
+from psycopg import sql
 
-from config.demo.client import Client, address_of
-from config.env import BASE_DIR
+from config.env import BASE_DIR, ENV
 from exchange.infra.database import connect
 from exchange.models import Symbol
-from tests.lab.bench.load_generator import LoadPlan, LoadResult
-from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, venue_open
-from tests.lab.clients.latency import Latencies
+from tests.lab.bench.load_generator import LoadPlan, LoadResult, Phase
+from tests.lab.bench.requests import MIXES, Market, Mix
+from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, symbols_open, users_open
+from tests.lab.bench.watch import Watch, Watched
+from tests.lab.clients.bots import Bot
 from tests.lab.replay.outcome import Standstill, drained_wait
 from tests.lab.replay.run import audit
 
 Write = Callable[[str], object]
 
 LOAD_TIMEOUT_SECONDS: Final = 120.0  # beyond the planned time
-FEED_TIMEOUT_SECONDS: Final = 10.0
-FEED_PAUSE_SECONDS: Final = 0.02
-FRAMES_SKIPPED_MAX: Final = 10_000
+MEMORY_SECONDS: Final = 60.0
+IDS_AT_ONCE: Final = 50_000
 
-_TRADED = """
+_TRADED: Final = """
 SELECT count(*), count(*) FILTER (WHERE filled > 0),
-    (SELECT count(*) FROM orders_trade WHERE symbol_id = %(symbol)s)
-FROM orders_order WHERE symbol_id = %(symbol)s
+    (SELECT count(*) FROM orders_trade WHERE symbol_id = ANY(%(symbols)s))
+FROM orders_order WHERE symbol_id = ANY(%(symbols)s)
 """
 
 
@@ -51,6 +48,8 @@ class WholeOptions:
     users: int
     trading_share: float
     seed: int
+    symbols: int = 1
+    mix: Mix = MIXES["places"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,8 @@ class WholeResult:
     """The results of the load, and counts from the database."""
 
     load: LoadResult
+    seen: Watched
+    missing: int  # accepted requests that are not in the database
     orders: int
     orders_traded: int
     trades: int
@@ -66,61 +67,118 @@ class WholeResult:
 
     def lines(self) -> list[str]:
         """The table of one run."""
-        load = self.load
-        refused = ", ".join(f"{count} {code}" for code, count in load.refused.items())
-        errors = "none" if load.errors == 0 else f"{refused or 'none refused'}, {load.lost} lost"
+        load, seen = self.load, self.seen
         return [
-            f"accepted        {load.accepted / load.seconds:>10,.0f} orders/s"
+            f"accepted        {load.accepted / load.seconds:>10,.0f} requests/s"
             f"   ({load.accepted:,} in {load.seconds:.1f} s)",
             f"answer          {load.p50_ms:>10.1f} ms p50, {load.p95_ms:.1f} p95,"
             f" {load.p99_ms:.1f} p99, {load.max_ms:.1f} max",
-            f"errors          {errors:>10}",
+            f"errors          {errors_text(load):>10}",
+            f"lost of accepted{self.missing:>10,}",
             f"orders traded   {100 * self.orders_traded / max(self.orders, 1):>10.1f} %"
             f"   ({self.trades:,} trades)",
+            f"longest lag     {seen.engine_lag_s:>10.2f} s of the engine,"
+            f" {seen.settlement_lag_s:.2f} s of settlement",
             f"settled after   {self.settled_seconds:>10.2f} s from the last answer",
             f"audit           {'green' if self.is_sound else 'BREACH':>10}",
-            f"load generator  {1e6 * load.cpu_seconds / max(load.sent, 1):>10.0f} us CPU an order",
+            f"load generator  {1e6 * load.cpu_seconds / max(load.sent, 1):>10.0f} us CPU a request",
+            *soak_lines(load, seen),
         ]
 
     @property
+    def kept(self) -> bool:
+        """Whether every accepted request is stored and settled, and the audit is green."""
+        return self.is_sound and self.missing == 0 and self.settled_seconds < math.inf
+
+    @property
     def is_good(self) -> bool:
-        """Whether there were no errors, every accepted order is stored, and the audit is green."""
-        return self.is_sound and self.load.errors == 0 and self.orders == self.load.accepted
+        """Whether there were no errors either, and no order that was not acknowledged."""
+        return self.kept and self.load.errors == 0 and self.orders == self.load.orders
 
 
-def load_plan(options: WholeOptions) -> tuple[Symbol, LoadPlan]:
-    """Open a venue; return its symbol and the plan of the load."""
-    symbol, bots = venue_open(options.users)
-    return symbol, LoadPlan(
+def errors_text(load: LoadResult) -> str:
+    """Return refusals by code, and what was lost or not sent."""
+    parts = [f"{count:,} {code}" for code, count in load.refused.items()]
+    for count, word in (
+        (load.untold, "without Retry-After"),
+        (load.lost, "lost"),
+        (load.given_up, "not sent"),
+    ):
+        if count:
+            parts.append(f"{count:,} {word}")
+    return ", ".join(parts) or "none"
+
+
+def soak_lines(load: LoadResult, seen: Watched) -> list[str]:
+    """Return latency by minute and memory by role; nothing for a run of a few minutes."""
+    if len(seen.memory) < 2 or len(load.windows) < 2:
+        return []
+    lines = ["", "from s   accepted    p50 ms    p99 ms"]
+    lines += [
+        f"{one.from_second:>6.0f} {one.accepted:>10,} {one.p50_ms:>9.1f} {one.p99_ms:>9.1f}"
+        for one in load.windows
+    ]
+    roles = list(seen.memory[0][1])
+    lines += ["", "MiB at s " + "".join(f"{role:>12}" for role in roles)]
+    lines += [
+        f"{at:>8.0f} " + "".join(f"{used.get(role, 0):>12,}" for role in roles)
+        for at, used in seen.memory
+    ]
+    return lines
+
+
+def load_plan(options: WholeOptions) -> tuple[list[Symbol], LoadPlan]:
+    """Open a venue; return its symbols and the plan of the load."""
+    bots = users_open(options.users)
+    symbols = symbols_open(bots, options.symbols)
+    return symbols, LoadPlan(
         url=options.url,
-        symbol=symbol.code,
-        credentials=[(bot.credentials.key, bot.credentials.secret) for bot in bots],
-        seconds=options.seconds,
-        rate=options.rate,
+        market=market_of(symbols),
+        credentials=credentials_of(bots),
+        phases=[Phase(options.seconds, options.rate)],
         connections=options.connections,
         trading_share=options.trading_share,
         seed=options.seed,
         mark="b",
-        price_ticks=PRICE_TICKS,
-        tick=str(TICK),
-        quantity=QUANTITY,
+        mix=options.mix,
     )
+
+
+def market_of(symbols: list[Symbol]) -> Market:
+    """Return the market of these symbols as the load generator is told it."""
+    codes = [symbol.code for symbol in symbols]
+    return Market(codes, price_ticks=PRICE_TICKS, tick=str(TICK), quantity=QUANTITY)
+
+
+def credentials_of(bots: Sequence[Bot]) -> list[tuple[str, str]]:
+    """Return the keys of these users as the load generator is told them."""
+    return [(bot.credentials.key, bot.credentials.secret) for bot in bots]
 
 
 def whole(options: WholeOptions, write: Write) -> WholeResult:
     """Run the load, wait until everything is settled, then audit."""
-    symbol, plan = load_plan(options)
+    symbols, plan = load_plan(options)
     write(
-        f"{options.seconds:.0f} s on {symbol.code}, {options.users} users,"
-        f" {options.connections} connections"
+        f"{options.seconds:.0f} s on {len(symbols)} symbols from {symbols[0].code},"
+        f" {options.users} users, {options.connections} connections"
     )
-    load = load_run(plan)
+    return measured(symbols, plan, write)
+
+
+def measured(symbols: list[Symbol], plan: LoadPlan, write: Write) -> WholeResult:
+    """Run a plan on a watched stack, wait until everything is settled, then audit."""
+    with Watch(BASE_DIR / ENV.data_dir, memory_seconds=MEMORY_SECONDS) as watch:
+        load = load_run(plan)
     with connect("bench", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
-        settled_seconds = _settled_seconds(connection, symbol, load)
-        row = connection.execute(_TRADED, {"symbol": symbol.pk}).fetchone()
+        settled_seconds = _settled_seconds(connection, symbols, load)
+        missing = missing_count(connection, load)
+        row = connection.execute(_TRADED, {"symbols": [one.pk for one in symbols]}).fetchone()
     assert row is not None
-    return WholeResult(load, row[0], row[1], row[2], settled_seconds, audit(write))
+    orders, traded, trades = row
+    return WholeResult(
+        load, watch.seen, missing, orders, traded, trades, settled_seconds, audit(write)
+    )
 
 
 def load_run(plan: LoadPlan) -> LoadResult:
@@ -136,76 +194,35 @@ def load_run(plan: LoadPlan) -> LoadResult:
     return msgspec.json.decode(finished.stdout, type=LoadResult)
 
 
-def _settled_seconds(connection: psycopg.Connection[Any], symbol: Any, load: LoadResult) -> float:
+def missing_count(connection: psycopg.Connection[Any], load: LoadResult) -> int:
+    """Return how many accepted orders, cancels and amends are not in the database."""
+    missing = 0
+    for table, content in (
+        ("orders_order", load.order_ids),
+        ("orders_command", load.command_ids),
+    ):
+        ids = list(array("Q", content))
+        query = sql.SQL("SELECT count(*) FROM {} WHERE id = ANY(%s)").format(sql.Identifier(table))
+        for first in range(0, len(ids), IDS_AT_ONCE):
+            wanted = ids[first : first + IDS_AT_ONCE]
+            row = connection.execute(query, (wanted,)).fetchone()
+            assert row is not None
+            missing += len(set(wanted)) - row[0]
+    return missing
+
+
+def _settled_seconds(
+    connection: psycopg.Connection[Any], symbols: list[Symbol], load: LoadResult
+) -> float:
     """Return the seconds from the last answer until all was settled; infinity if never."""
     try:
-        drained_wait(
-            connection,
-            symbol_id=symbol.pk,
-            partition_id=symbol.partition_id,
-            write=lambda _: None,
-        )
+        for symbol in symbols:
+            drained_wait(
+                connection,
+                symbol_id=symbol.pk,
+                partition_id=symbol.partition_id,
+                write=lambda _: None,
+            )
     except Standstill:
-        return float("inf")
+        return math.inf
     return max(0.0, time.time() - load.ended_at)
-
-
-@dataclass(frozen=True, slots=True)
-class FeedResult:
-    """Latencies of the trade's frame, from the taker's answer and from its request."""
-
-    from_answer: Latencies
-    from_request: Latencies
-
-    def lines(self) -> list[str]:
-        """The table of one run."""
-        return [
-            f"accepted -> trade on the socket   {self.from_answer.summary()}",
-            f"request sent -> trade on socket   {self.from_request.summary()}",
-            f"samples                           {self.from_answer.count:,}",
-        ]
-
-
-def feed(url: str, ws_url: str, samples: int) -> FeedResult:
-    """Let two users trade `samples` times; time each trade's frame on a third party's socket."""
-    symbol, bots = venue_open(2)
-    buyer, seller = (Client(url, bot.credentials) for bot in bots)
-    result = FeedResult(Latencies(), Latencies())
-    channel = f"{symbol.code}@trade"
-    host, port = address_of(url)
-    with websocket_connect(ws_url, origin=Origin(f"http://{host}:{port}")) as socket:
-        socket.send(
-            msgspec.json.encode({"op": "subscribe", "channels": [channel], "id": 1}).decode()
-        )
-        frame_next(socket, "subscribed")
-        for number in range(samples):
-            order = {
-                "symbol": symbol.code,
-                "type": "limit",
-                "price": format(PRICE_TICKS * TICK, "f"),
-                "quantity": QUANTITY,
-            }
-            rested = buyer.order_place({**order, "side": "buy", "client_order_id": f"f{number}"})
-            assert rested.status == 201, rested.body
-            time.sleep(FEED_PAUSE_SECONDS)
-            sent_at = time.perf_counter()
-            taken = seller.order_place({**order, "side": "sell", "client_order_id": f"f{number}"})
-            answered_at = time.perf_counter()
-            assert taken.status == 201, taken.body
-            frame_next(socket, "trade")
-            arrived_at = time.perf_counter()
-            result.from_answer.add(arrived_at - answered_at)
-            result.from_request.add(arrived_at - sent_at)
-    buyer.close()
-    seller.close()
-    return result
-
-
-def frame_next(socket: ClientConnection, kind: str) -> dict[str, Any]:
-    """Return the next frame of that type, skipping others. Raises TimeoutError."""
-    for _ in range(FRAMES_SKIPPED_MAX):
-        frame = msgspec.json.decode(socket.recv(timeout=FEED_TIMEOUT_SECONDS))
-        if frame.get("type") == kind:
-            return dict(frame)
-        assert frame.get("type") != "error", frame
-    raise AssertionError(f"no {kind} frame came")

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 from config.demo.client import RECEIVE_BYTES, TIMEOUT_SECONDS, NotSent, address_of, connect
 from config.demo.responses import ProtocolError, Response, ResponseParser
 
-CONNECTIONS_MAX: Final = 1_024
+CONNECTIONS_MAX: Final = 4_096
 EVENTS_PER_WAIT_MAX: Final = 256
 
 Tag = TypeVar("Tag")

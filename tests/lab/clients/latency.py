@@ -1,6 +1,7 @@
 """Latencies of any number of requests in bounded memory: logarithmic buckets of one percent."""
 
 import math
+from operator import add
 from typing import Final
 
 _GROWTH: Final = 1.01
@@ -25,6 +26,12 @@ class Latencies:
         self._buckets[place] += 1
         self.count += 1
         self.max_seconds = max(self.max_seconds, seconds)
+
+    def add_all(self, other: "Latencies") -> None:
+        """Count the durations that another object has counted."""
+        self._buckets = list(map(add, self._buckets, other._buckets))
+        self.count += other.count
+        self.max_seconds = max(self.max_seconds, other.max_seconds)
 
     def percentile_seconds(self, percent: float) -> float:
         """Return a percentile, rounded up to its bucket's upper bound; 0 without durations."""

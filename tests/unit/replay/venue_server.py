@@ -6,6 +6,7 @@ It misbehaves on demand: some requests are refused as busy, some are carried out
 import itertools
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -23,8 +24,14 @@ class PaperVenue:
     """Orders in arrival order, one at a time; every client order id once."""
 
     def __init__(
-        self, *, busy_share: float = 0.0, silent_share: float = 0.0, unknown_first: int = 0
+        self,
+        *,
+        busy_share: float = 0.0,
+        silent_share: float = 0.0,
+        unknown_first: int = 0,
+        first_seconds: float = 0.0,
     ) -> None:
+        self.first_seconds = first_seconds  # the first request takes so long
         self.unknown_first = unknown_first  # so many orders come before the symbol is known
         self.lock = threading.Lock()
         self.random = Random(1)
@@ -71,7 +78,16 @@ class PaperVenue:
     def cancel(self, order_id: int) -> tuple[int, dict[str, Any]]:
         if not self.books[self.orders[order_id]["symbol"]].remove(order_id):
             return 409, {"code": "order.not_open"}
-        return 202, self.orders[order_id]
+        return 202, self._under_way(order_id)
+
+    def amend(self, order_id: int) -> tuple[int, dict[str, Any]]:
+        """Accept an amend of an open order; the book stays as it is."""
+        if not self.is_open(order_id):
+            return 409, {"code": "order.not_open"}
+        return 202, self._under_way(order_id)
+
+    def _under_way(self, order_id: int) -> dict[str, Any]:
+        return {**self.orders[order_id], "command_id": str(next(self.ids))}
 
     def listed(self, path: str) -> dict[str, Any]:
         (symbol,) = parse_qs(urlsplit(path).query)["symbol"]
@@ -92,6 +108,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length))
         self._serve(lambda: self.venue.place(body))
 
+    def do_PATCH(self) -> None:  # the base class's name
+        self.rfile.read(int(self.headers["Content-Length"]))
+        order_id = int(self.path.rpartition("/")[2])
+        self._serve(lambda: self.venue.amend(order_id))
+
     def do_DELETE(self) -> None:  # the base class's name
         order_id = int(self.path.rpartition("/")[2])
         self._serve(lambda: self.venue.cancel(order_id))
@@ -105,6 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self, act: Any) -> None:
         venue = self.venue
         with venue.lock:
+            time.sleep(venue.first_seconds)
+            venue.first_seconds = 0.0
             venue.keys.add(self.headers["X-Takas-Key"])
             chance = venue.random.random()
             if chance < venue.busy_share:
