@@ -12,6 +12,8 @@ SPEED ?= 1
 THROUGH ?= api
 KILLS ?= 30
 SECONDS ?= 60
+EACH ?= 8
+UPDATE ?=
 ROUNDS ?= 10000
 COMMANDS ?= 1000000
 FOR ?= 3600
@@ -23,7 +25,7 @@ PROCESSES ?= auto
 SHARED_OUT = -n $(PROCESSES) --max-worker-restart=0 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-slow bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-slow bench-scenarios bench-gate bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +95,12 @@ mutations: $(STAMP) ## Plant faults in a copy of the engine and show that each i
 
 bench-slow: $(STAMP) ## Measure what 200 slow senders cost others: SECONDS=60
 	@$(MANAGE) bench --section slow --seconds $(SECONDS)
+
+bench-scenarios: $(STAMP) ## Measure many kinds of load, too much among them, into one table: EACH=8 seconds
+	@$(MANAGE) bench --section scenarios --seconds $(EACH)
+
+bench-gate: $(STAMP) ## Fail where a part of the order path costs 15 % more than stored; UPDATE=1 stores
+	@$(MANAGE) bench --section gate $(if $(UPDATE),--update)
 
 bench-engine: $(STAMP) ## Measure the engine alone under eight loads: FILES="a.bin.xz b.bin.xz"
 	@$(BIN)/python -m tests.lab.engine.bench $(FILES)

@@ -11,12 +11,16 @@ from tests.lab.bench.feed import feed
 from tests.lab.bench.intake import intake
 from tests.lab.bench.recovery import loading
 from tests.lab.bench.requests import MIXES
+from tests.lab.bench.scenarios import scenarios
 from tests.lab.bench.slow import slow
 from tests.lab.bench.triggers import triggers
 from tests.lab.bench.whole import WholeOptions, whole
+from tests.lab.gate.run import gate
 from tests.lab.stack import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
+# Takes minutes whatever the length of a run, and is measured only by its name.
+BY_NAME: Final = ("scenarios", "gate")
 # Sections that measure one part run on PostgreSQL and Redis without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -29,8 +33,10 @@ STACK_WORDS: Final = {
     "feed": (),
     "triggers": (),
     "slow": (),
+    "scenarios": (),
+    "gate": ROLES_OFF,
 }
-assert set(STACK_WORDS) == set(SECTIONS)
+assert set(STACK_WORDS) == {*SECTIONS, *BY_NAME}
 
 
 class Command(BaseCommand):
@@ -42,8 +48,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("--section", action="append", choices=SECTIONS, help="default: all")
-        add("--seconds", type=float, default=60, help="length of the whole path's run")
+        add("--section", action="append", choices=[*SECTIONS, *BY_NAME], help="default: most")
+        add("--seconds", type=float, default=60, help="length of a run of the whole path")
         add("--rate", type=float, default=0, help="orders a second; 0: as many as it takes")
         add(
             "--connections",
@@ -59,6 +65,7 @@ class Command(BaseCommand):
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
         add("--crowd", type=int, default=10_000, help="stops that one trade triggers")
+        add("--update", action="store_true", help="store the ratios of the gate")
         add("--on", default="", help="measure one section on the stack at this address, here")
         add("--on-ws", default="", help="its WebSocket address")
 
@@ -91,6 +98,7 @@ class Command(BaseCommand):
             "crowd",
         ):
             words += [f"--{name}", str(options[name])]
+        words += ["--update"] * options["update"]
         try:
             with own_stack("--no-demo", *STACK_WORDS[section]) as stack:
                 return stack.manage(*words, "--on", stack.url, "--on-ws", stack.ws_url) == 0
@@ -110,6 +118,17 @@ class Command(BaseCommand):
             lines, is_good = times.lines(), times.is_good
         elif section == "feed":
             lines = feed(options["on"], options["on_ws"], options["samples"]).lines()
+        elif section == "gate":
+            verdict = gate(update=options["update"], write=self._write)
+            lines, is_good = verdict.lines(), verdict.is_good
+        elif section == "scenarios":
+            table = scenarios(
+                options["on"],
+                seconds=options["seconds"],
+                seed=options["seed"],
+                write=self._write,
+            )
+            lines, is_good = table.lines(), table.is_good
         elif section == "triggers":
             lines = triggers(
                 options["on"],

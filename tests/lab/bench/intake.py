@@ -57,12 +57,12 @@ def intake() -> list[IntakeRate]:
     for number in range(PASSES):
         for size, orders in ORDERS_BY_BATCH.items():
             warm = size * WARM_BATCHES
-            jobs = _jobs(code, f"i{number}.{size}", orders + warm, rules, bots)
+            jobs = jobs_make(code, f"i{number}.{size}", orders + warm, rules, bots)
             rates[size].append(_rate(jobs, size, warm, ids))
     return [IntakeRate(size, tuple(found)) for size, found in rates.items()]
 
 
-def _jobs(
+def jobs_make(
     code: str, prefix: str, orders: int, rules: SymbolRules, bots: list[Bot]
 ) -> list[PlaceJob]:
     """Parse limit orders to buy, of all users in turn and below each other in price."""
@@ -79,7 +79,7 @@ def _jobs(
         )
         jobs.append(
             PlaceJob(
-                account_id=bots[number % USERS].account_id,
+                account_id=bots[number % len(bots)].account_id,
                 draft=draft_build(request, rules),
                 rules=rules,
                 maker_fee_ppm=FEES_PPM[0],

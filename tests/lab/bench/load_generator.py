@@ -11,6 +11,7 @@ import sys
 import time
 from array import array
 from collections import Counter
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -70,6 +71,7 @@ class Window(msgspec.Struct):
     accepted: int
     refused: int
     p50_ms: float
+    p95_ms: float
     p99_ms: float
 
 
@@ -91,6 +93,7 @@ class LoadResult(msgspec.Struct):
     max_ms: float
     ended_at: float  # wall clock, when the last answer came
     windows: list[Window]
+    phases: list[Window]  # in the order of the plan
     order_ids: bytes  # of accepted placements, as 64-bit integers
     command_ids: bytes  # of accepted cancels and amends
 
@@ -106,16 +109,25 @@ class LoadResult(msgspec.Struct):
         return self.lost + self.given_up + refused
 
 
+class _Tag(msgspec.Struct, gc=False):
+    """What a connection carries: when it was due, and in which phase."""
+
+    due: float
+    phase: "_Counts"
+    request: Request
+
+
 class _Counts:
-    """The answers within one window."""
+    """The answers within one window or phase."""
 
     def __init__(self) -> None:
         self.latencies = Latencies()
         self.refused = 0
 
     def window(self, from_second: float) -> Window:
-        p50, p99 = (self.latencies.percentile_seconds(one) * 1e3 for one in (50, 99))
-        return Window(from_second, self.latencies.count, self.refused, p50, p99)
+        return Window(
+            from_second, self.latencies.count, self.refused, *self.latencies.percentiles_ms()
+        )
 
 
 class Load:
@@ -127,9 +139,7 @@ class Load:
         self.signers = [
             Signer(f"{host}:{port}", Credentials(key, secret)) for key, secret in plan.credentials
         ]
-        self.connections: Connections[tuple[float, Request]] = Connections(
-            plan.url, plan.connections
-        )
+        self.connections: Connections[_Tag] = Connections(plan.url, plan.connections)
         self.requests = Requests(
             plan.market,
             plan.mix,
@@ -140,6 +150,8 @@ class Load:
         )
         self.window_seconds = 1.0 if plan.seconds <= WINDOWS_MAX else 60.0
         self.windows: dict[int, _Counts] = {}
+        self.phases = [_Counts() for _ in plan.phases]
+        self.phase = self.phases[0]
         self.refusals = Latencies()
         self.refused: Counter[str] = Counter()
         self.order_ids, self.command_ids = array("Q"), array("Q")
@@ -149,7 +161,8 @@ class Load:
     def run(self) -> LoadResult:
         """Send for the planned time, then wait up to DRAIN_SECONDS for the missing answers."""
         began = self.started = time.perf_counter()
-        for phase in self.plan.phases:
+        for phase, counts in zip(self.plan.phases, self.phases, strict=True):
+            self.phase = counts
             if phase.rate > 0:
                 self._at_rate(phase, began)
             else:
@@ -194,7 +207,7 @@ class Load:
         request = self.requests.next()
         self.sent += 1
         signed = self.signers[request.user].request(request.method, request.path, request.body)
-        self.connections.send(signed, (due, request))
+        self.connections.send(signed, _Tag(due, self.phase, request))
 
     def _collect(self, seconds: float) -> None:
         if self.connections.waiting == 0:
@@ -203,25 +216,26 @@ class Load:
         for answer in self.connections.wait(seconds):
             self._answered(answer)
 
-    def _answered(self, answer: Answer[tuple[float, Request]]) -> None:
-        due, request = answer.tag
-        response = answer.response
+    def _answered(self, answer: Answer[_Tag]) -> None:
+        tag, response = answer.tag, answer.response
         if response is None:
             self.lost += 1
             return
-        seconds = time.perf_counter() - due
+        seconds = time.perf_counter() - tag.due
         self.ended_at = time.time()
-        at = int((due - self.started) / self.window_seconds + ROUNDING)
-        counts = self.windows.get(at)
-        if counts is None:
-            counts = self.windows[at] = _Counts()
+        at = int((tag.due - self.started) / self.window_seconds + ROUNDING)
+        window = self.windows.get(at)
+        if window is None:
+            window = self.windows[at] = _Counts()
         if response.status in _HAD_EFFECT:
-            counts.latencies.add(seconds)
-            self._accepted(request, response)
+            window.latencies.add(seconds)
+            tag.phase.latencies.add(seconds)
+            self._accepted(tag.request, response)
         else:
-            counts.refused += 1
+            window.refused += 1
+            tag.phase.refused += 1
             self.refusals.add(seconds)
-            self._refused(request, response)
+            self._refused(tag.request, response)
 
     def _accepted(self, request: Request, response: Response) -> None:
         order_id, command_id = _ORDER_ID(response.body), _COMMAND_ID(response.body)
@@ -240,9 +254,9 @@ class Load:
 
     def _result(self, seconds: float) -> LoadResult:
         latencies = Latencies()
-        for counts in self.windows.values():
+        for counts in self.phases:
             latencies.add_all(counts.latencies)
-        p50, p95, p99 = (latencies.percentile_seconds(one) * 1e3 for one in (50, 95, 99))
+        starts = accumulate((phase.seconds for phase in self.plan.phases), initial=0.0)
         return LoadResult(
             self.sent,
             latencies.count,
@@ -253,15 +267,14 @@ class Load:
             self.untold,
             self.lost,
             self.given_up,
-            p50,
-            p95,
-            p99,
+            *latencies.percentiles_ms(),
             latencies.max_seconds * 1e3,
             self.ended_at,
             [
                 counts.window(at * self.window_seconds)
                 for at, counts in sorted(self.windows.items())
             ],
+            [counts.window(start) for start, counts in zip(starts, self.phases, strict=False)],
             self.order_ids.tobytes(),
             self.command_ids.tobytes(),
         )

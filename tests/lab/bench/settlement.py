@@ -83,10 +83,7 @@ class Command(BaseCommand):
 
 def measure(*, trades: int, batch: int, accounts: int, seed: int) -> SettlementRate:
     """Fill the (empty) default database with synthetic trades and settle them all."""
-    with connect("bench", index_plans=False) as connection:
-        partitions.ensure(connection, datetime.now(UTC))
-        _fill(connection, trades=trades, batch=batch, accounts=accounts, seed=seed)
-        connection.execute("VACUUM ANALYZE")
+    trades_make(trades=trades, batch=batch, accounts=accounts, seed=seed)
     durations: list[float] = []
     settled = 0
     with connect("settlement") as connection:
@@ -101,6 +98,14 @@ def measure(*, trades: int, batch: int, accounts: int, seed: int) -> SettlementR
         seconds = time.perf_counter() - began
     assert settled == trades, "every synthetic trade is settled"
     return SettlementRate(settled, seconds, statistics.median(durations), max(durations))
+
+
+def trades_make(*, trades: int, batch: int, accounts: int, seed: int) -> None:
+    """Fill the default database, where nothing has traded, with synthetic trades to settle."""
+    with connect("bench", index_plans=False) as connection:
+        partitions.ensure(connection, datetime.now(UTC))
+        _fill(connection, trades=trades, batch=batch, accounts=accounts, seed=seed)
+        connection.execute("VACUUM ANALYZE")
 
 
 def _fill(
@@ -159,7 +164,7 @@ def _accounts(connection: psycopg.Connection, count: int) -> list[int]:
         WITH people AS (
             INSERT INTO exchange_user (password, is_superuser, username, first_name, last_name,
                 email, is_staff, is_active, date_joined, is_suspended)
-            SELECT '', false, 'bench-' || n, '', '', '', false, true, now(), false
+            SELECT '', false, 'settled-' || n, '', '', '', false, true, now(), false
             FROM generate_series(1, %s) AS n RETURNING id)
         INSERT INTO wallets_account (kind, user_id, created_at)
         SELECT 'user', id, now() FROM people RETURNING id

@@ -44,6 +44,11 @@ class Latencies:
                 return min(self.max_seconds, _SMALLEST_SECONDS * _GROWTH**place)
         return 0.0
 
+    def percentiles_ms(self) -> tuple[float, float, float]:
+        """Return p50, p95 and p99 in milliseconds."""
+        p50, p95, p99 = (self.percentile_seconds(percent) * 1e3 for percent in (50, 95, 99))
+        return p50, p95, p99
+
     def summary(self) -> str:
         """Return p50, p95, p99 and the maximum in milliseconds, as text."""
         shown = [
