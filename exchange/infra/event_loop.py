@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any, Final, Generic, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
@@ -20,6 +21,7 @@ from prometheus_client import Gauge
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.deadlines import Deadlines
 from exchange.infra.fair_queue import FairQueue
 from exchange.infra.metrics import WEB_LOOKUPS, WEB_READS
 
@@ -34,10 +36,15 @@ READ_THREADS: Final = 8
 READ_THREADS_OF_OWNER: Final = 4
 READS_MAX: Final = 1_024  # in threads, and waiting for one
 LOOKUP_WAIT_S: Final = 5.0  # for a thread; a look-up that waited longer is refused
+LOOK_EVERY_S: Final = 0.2  # for waits beyond their deadlines
 LOOKUP_ANSWER_S: Final = 8.0  # for an answer; a thread may hang
 
 FutureResult = tuple["asyncio.Future[R]", R]
 Waiting = tuple[str, A, "asyncio.Future[R]"]  # an owner, an argument, and the result to come
+# The deadlines of each loop, by the length of the wait: a few named bounds.
+_deadlines: Final["WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Deadlines[Any]]]"] = (
+    WeakKeyDictionary()
+)
 Lookup = tuple[Callable[[], Any], float]  # a call, and its latest begin by time.monotonic
 
 
@@ -62,16 +69,27 @@ async def in_time(future: "asyncio.Future[R]", seconds: float) -> R:
     No wait on a loop is endless: a thread may hang in a call without a deadline of its own (a
     server that stands still, a name that does not resolve).
     """
-    late = future.get_loop().call_later(seconds, _give_up, future)
-    try:
-        return await future
-    finally:
-        late.cancel()
+    deadline_set(future, seconds)
+    return await future
+
+
+def deadline_set(future: "asyncio.Future[Any]", seconds: float) -> None:
+    """Make a future of the loop that runs raise TimeoutError where it has no result in time."""
+    by_seconds = _deadlines.setdefault(future.get_loop(), {})
+    deadlines = by_seconds.get(seconds)
+    if deadlines is None:
+        deadlines = by_seconds[seconds] = Deadlines(
+            seconds, look_every_s=min(LOOK_EVERY_S, seconds), is_over=_is_done, act=_give_up
+        )
+    deadlines.begin(future)
+
+
+def _is_done(future: "asyncio.Future[Any]") -> bool:
+    return future.done()
 
 
 def _give_up(future: "asyncio.Future[Any]") -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+    future.set_exception(TimeoutError())
 
 
 def results_give(results: "Iterable[FutureResult[Any]]") -> None:

@@ -16,7 +16,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.infra.event_loop import in_time, results_give
+from exchange.infra.event_loop import deadline_set, results_give
 from matching.engine.messages import Command
 from orders.commands.build import cancel_command
 from orders.validation.amends import AmendTerms
@@ -252,15 +252,18 @@ def outcomes_of(jobs: Sequence[Job]) -> list[Outcome]:
 
 async def outcomes_on_loop(jobs: Sequence[Job]) -> list[Outcome]:
     """Do the same for jobs with futures, without blocking the event loop."""
-    ends_s = time.monotonic() + ANSWER_S
-    outcomes: list[Outcome] = []
     for job in jobs:
         assert job.future is not None
-        try:
-            outcomes.append(await in_time(job.future, max(0.0, ends_s - time.monotonic())))
-        except TimeoutError:
-            outcomes.append(_unknown())
-    return outcomes
+        deadline_set(job.future, ANSWER_S)
+    return [await _outcome_on_loop(job) for job in jobs]
+
+
+async def _outcome_on_loop(job: Job) -> Outcome:
+    assert job.future is not None
+    try:
+        return await job.future
+    except TimeoutError:
+        return _unknown()
 
 
 def _outcome(job: Job) -> Outcome:

@@ -284,7 +284,7 @@ def test_without_redis_orders_are_accepted_and_the_loss_is_counted(
 def test_a_fault_in_the_transport_after_the_commit_changes_no_answer(market: Market) -> None:
     """Whatever it is: the batch is durable, and running it again would double its commands."""
     publisher = RedisPublisher()
-    publisher.client = None  # type: ignore[assignment]  # as a client that lost itself
+    publisher.append = None  # type: ignore[assignment]  # as a client that lost itself
     intake = intake_start(market, publisher=publisher)
     order_id = intake.submit(market.place_job(0, Side.BUY, 1, 100)).command_id  # type: ignore[union-attr]
     assert isinstance(intake.submit(market.cancel_job(0, order_id)), Accepted)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+from exchange.infra.deadlines import Deadlines
 from exchange.infra.metrics import WEB_BODIES
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -23,6 +24,7 @@ BODIES_PER_NETWORK_MAX: Final = 128
 BODY_SECONDS: Final = 5.0  # for any body, plus ...
 BODY_BYTES_PER_SECOND_MIN: Final = 16 * 1024  # ... the time of its length at this rate
 FREE_SECONDS: Final = 0.1  # a body complete by then takes no place
+LOOKS_WHILE_FREE: Final = 2  # for bodies that need one
 GRACE_SECONDS: Final = 1.0  # a younger body does not give way
 # Each piece costs the loop a turn: a body in single bytes would be work without end.
 PIECES_MIN: Final = 64
@@ -37,7 +39,9 @@ class ClientGone(Exception):
 class _Reading:
     network: str
     began_s: float
+    ends_s: float  # the deadline of a body that has a place
     deadline: asyncio.Timeout
+    is_over: bool = False
 
 
 class Bodies:
@@ -55,7 +59,12 @@ class Bodies:
         self._total_max = total_max
         self._per_network_max = per_network_max
         self._seconds = seconds
-        self._free_seconds = free_seconds
+        self._slow: Deadlines[_Reading] = Deadlines(
+            free_seconds,
+            look_every_s=free_seconds / LOOKS_WHILE_FREE,
+            is_over=lambda reading: reading.is_over,
+            act=self._enter,
+        )
         self._grace_seconds = grace_seconds
         self._readings: dict[_Reading, None] = {}
         self._by_network: dict[str, dict[_Reading, None]] = {}
@@ -65,26 +74,25 @@ class Bodies:
 
     async def read(self, receive: Receive, length: int, network: str) -> bytes:
         """Return the body of `length` bytes. Raises request.too_slow and ClientGone."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        deadline = asyncio.timeout(None)  # set once the body is slow, as few are
-        reading = _Reading(network, began_s, deadline)
+        began_s = asyncio.get_running_loop().time()
         ends_s = began_s + self._seconds + length / BODY_BYTES_PER_SECOND_MIN
-        slow = loop.call_later(self._free_seconds, self._enter, reading, ends_s)
+        deadline = asyncio.timeout(None)  # set once the body is slow, as few are
+        reading = _Reading(network, began_s, ends_s, deadline)
+        self._slow.begin(reading)
         try:
             async with deadline:
                 return await _whole(receive, length)
         except TimeoutError as error:
             raise DomainError(Code.REQUEST_TOO_SLOW) from error
         finally:
-            slow.cancel()
+            reading.is_over = True
             self._leave(reading)
 
-    def _enter(self, reading: _Reading, ends_s: float) -> None:
+    def _enter(self, reading: _Reading) -> None:
         if not self._make_room(reading):
             _give_up(reading)
             return
-        reading.deadline.reschedule(ends_s)
+        reading.deadline.reschedule(reading.ends_s)
         self._readings[reading] = None
         self._by_network.setdefault(reading.network, {})[reading] = None
         WEB_BODIES.set(len(self._readings))
