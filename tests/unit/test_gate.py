@@ -4,46 +4,55 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.gate.ratios import STORED, compared, stored_read, stored_write
+from tests.lab.gate.ratios import LOSS_MAX, STORED, compared, stored_read, stored_write
 from tests.lab.gate.turns import Turns, thread_ns
 
-STEADY = {"engine": 0.02, "loop": 0.5}
+STEADY = {"counts": {"engine": 200.0, "loop": 5_000.0}, "times": {"loop": 0.5}}
 
 
 @pytest.mark.parametrize(
-    ("measured", "loss", "is_good"),
-    [(0.5, 0.0, True), (0.4, -0.2, True), (0.57, 0.14, True), (0.58, 0.16, False)],
-    ids=["as stored", "cheaper", "a little dearer", "too dear"],
+    ("kind", "cost", "loss", "is_good"),
+    [
+        ("counts", 5_000.0, 0.0, True),
+        ("counts", 4_000.0, -0.2, True),
+        ("counts", 5_700.0, 0.14, True),
+        ("counts", 5_800.0, 0.16, False),
+        ("times", 0.7, 0.4, True),
+        ("times", 0.8, 0.6, False),
+    ],
+    ids=["as stored", "cheaper", "a little more", "too much", "noise", "more than noise"],
 )
 def test_a_part_may_cost_a_little_more_than_stored(
-    measured: float, loss: float, is_good: bool
+    kind: str, cost: float, loss: float, is_good: bool
 ) -> None:
-    engine, loop = compared({"engine": 0.02, "loop": measured}, STEADY)
-    assert engine.is_good
-    assert loop.loss == pytest.approx(loss)
-    assert loop.is_good is is_good
-    assert ("NO" in loop.line()) is not is_good
-    assert f"{100 * loss:+.1f} %" in loop.line()
+    measured = {**STEADY, kind: {**STEADY[kind], "loop": cost}}
+    comparisons = compared(measured, STEADY)
+    (changed,) = (one for one in comparisons if (one.kind, one.part) == (kind, "loop"))
+    assert all(one.is_good for one in comparisons if one is not changed)
+    assert changed.loss == pytest.approx(loss)
+    assert changed.is_good is is_good
+    assert ("NO" in changed.line()) is not is_good
+    assert f"{100 * loss:+.1f} %" in changed.line()
 
 
 def test_a_part_that_is_missing_on_either_side_fails() -> None:
-    new, gone = compared({"new": 1.0}, {"gone": 1.0})
+    new, gone = compared({"counts": {"new": 1.0}}, {"counts": {"gone": 1.0}})
     assert not new.is_good
     assert "not stored" in new.line()
     assert not gone.is_good
     assert "not measured" in gone.line()
 
 
-def test_stored_ratios_are_read_back_to_four_digits(tmp_path: Path) -> None:
+def test_stored_costs_are_read_back_to_four_digits(tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
-    stored_write({"engine": 0.0123456, "loop": 123.456}, path)
-    assert stored_read(path) == {"engine": 0.01235, "loop": 123.5}
+    stored_write({"counts": {"engine": 123.456}, "times": {"engine": 0.0123456}}, path)
+    assert stored_read(path) == {"counts": {"engine": 123.5}, "times": {"engine": 0.01235}}
 
 
-def test_the_committed_ratios_are_costs() -> None:
+def test_the_committed_costs_are_of_both_kinds() -> None:
     stored = stored_read(STORED)
-    assert stored
-    assert all(ratio > 0 for ratio in stored.values())
+    assert set(stored) == set(LOSS_MAX)
+    assert all(cost > 0 for costs in stored.values() for cost in costs.values())
 
 
 def test_a_turn_tells_each_cost_in_units_of_the_same_work() -> None:

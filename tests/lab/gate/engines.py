@@ -10,6 +10,7 @@ from matching.engine.messages import FEATURE_REPORT_PREVENTED, Command, SetFeatu
 from tests.lab.engine.workloads import SYMBOL, mixed
 from tests.lab.gate.turns import thread_ns
 from tests.oracles.naive.book import NaiveEngine
+from tests.steps import steps_of
 
 ORDERS: Final = 400
 LEVELS: Final = 20
@@ -19,17 +20,20 @@ ENGINES: Final = 10  # for each naive book, as one takes too little time to be m
 REPEATS: Final = 5
 
 
-def engine_ratio() -> float:
-    """Return the cost of a command in a plain book, as a share of its cost in the naive book."""
-    return _ratio([])
+PLAIN: Final[Sequence[Command]] = ()
+ADVANCED: Final = (SetFeature(1, 0, SYMBOL, FEATURE_REPORT_PREVENTED, True),)
 
 
-def features_ratio() -> float:
-    """Return the same for an engine whose symbol has advanced state; the naive one stays plain."""
-    return _ratio([SetFeature(1, 0, SYMBOL, FEATURE_REPORT_PREVENTED, True)])
+def engine_steps(first: Sequence[Command]) -> float:
+    """Return the steps of a command in a book that begins with these commands."""
+    made, load = mixed(ORDERS, LEVELS)
+    engine, commands = Engine(), load[:COMMANDS]
+    _applied([engine.apply], [*first, *made])()
+    return steps_of(_applied([engine.apply], commands)) / COMMANDS
 
 
-def _ratio(first: Sequence[Command]) -> float:
+def engine_time(first: Sequence[Command]) -> float:
+    """Return the time of a command in such a book, as a share of that in a plain naive book."""
     return statistics.median(_once(first) for _ in range(REPEATS))
 
 

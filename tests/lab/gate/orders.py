@@ -1,8 +1,11 @@
-"""What an order costs on the event loop, and in a batch of intake, in units of a fixed work."""
+"""What an order costs on the event loop, and in a batch of intake."""
 
 import asyncio
+import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -24,13 +27,16 @@ from tests.lab.bench.intake import jobs_make
 from tests.lab.bench.requests import MIXES, Requests
 from tests.lab.bench.whole import market_of
 from tests.lab.clients.bots import Bot
-from tests.lab.gate.turns import Turns, backend_ns, thread_ns
+from tests.lab.gate.turns import Turns, backend_ns, thread_ns, wal_records
+from tests.steps import steps_of
 
 HOST: Final = "127.0.0.1"
 LANES: Final = 48
 ORDERS: Final = 192  # in one turn
 TURNS: Final = 30
 WARM_TURNS: Final = 5
+COUNTED_ORDERS: Final = 51
+COUNTED_BATCHES: Final = 11
 BATCH: Final = 32
 BATCHES: Final = 3  # in one turn
 CREATED: Final = 201
@@ -38,27 +44,32 @@ CREATED: Final = 201
 Call = tuple[dict[str, Any], bytes]
 
 
-def loop_ratio(symbol: Symbol, bots: Sequence[Bot]) -> float:
-    """Return the cost of an order on the loop, from the door to its answer; intake is beside it."""
+def loop_costs(symbol: Symbol, bots: Sequence[Bot]) -> tuple[float, float]:
+    """Return steps and time of an order on the loop, from the door to its answer.
+
+    Intake's thread is beside it. Steps are counted order by order: most look up nothing.
+    """
     turns = Turns()
     door = Door(WSGIHandler(), threads=4, resources=RESOURCES)
     calls = _calls(symbol, bots)
     with asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        for turn in range(WARM_TURNS + TURNS):
-            work = [next(calls) for _ in range(ORDERS)]
 
-            def costs(work: list[Call] = work) -> tuple[float]:
-                spent = thread_ns(lambda: loop.run_until_complete(_answered(door, work)))
-                return (spent / ORDERS,)
+        def answered(orders: int) -> Callable[[], None]:
+            work = [next(calls) for _ in range(orders)]
+            return lambda: runner.get_loop().run_until_complete(_answered(door, work))
 
-            if turn < WARM_TURNS:
-                costs()
-            else:
-                turns.take(costs)
+        for _ in range(WARM_TURNS):
+            answered(ORDERS)()
+        steps = statistics.median(steps_of(answered(1)) for _ in range(COUNTED_ORDERS))
+        for _ in range(TURNS):
+            turns.take(partial(_each, answered(ORDERS)))
     intake_stop()
     (ratio,) = turns.medians
-    return ratio
+    return steps, ratio
+
+
+def _each(work: Callable[[], None]) -> tuple[float]:
+    return (thread_ns(work) / ORDERS,)
 
 
 def _calls(symbol: Symbol, bots: Sequence[Bot]) -> Iterator[Call]:
@@ -81,7 +92,7 @@ def _calls(symbol: Symbol, bots: Sequence[Bot]) -> Iterator[Call]:
 
 
 async def _answered(door: Door, work: Sequence[Call]) -> None:
-    await asyncio.gather(*(_lane(door, work[lane::LANES]) for lane in range(LANES)))
+    await asyncio.gather(*(_lane(door, work[lane::LANES]) for lane in range(min(LANES, len(work)))))
 
 
 async def _lane(door: Door, work: Sequence[Call]) -> None:
@@ -98,29 +109,43 @@ async def _lane(door: Door, work: Sequence[Call]) -> None:
         assert sent[0]["status"] == CREATED, sent
 
 
-def intake_ratios(symbol: Symbol, bots: list[Bot]) -> list[float]:
-    """Return the cost of an order of a batch: in intake's thread, and in its Postgres process."""
-    turns = Turns()
-    rules = catalogue_read().symbols_by_id[symbol.pk]
+def intake_costs(symbol: Symbol, bots: list[Bot]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return counts and times of an order of a batch, in intake's thread and its Postgres."""
+    turns, jobs = Turns(), _jobs(symbol, bots)
     ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
     publisher = RedisPublisher()
     with connect("bench-gate", keep_plans=True) as connection:
         pid = connection.info.backend_pid
-        for turn in range(WARM_TURNS + TURNS):
-            jobs = jobs_make(symbol.code, f"g{turn}", BATCH * BATCHES, rules, bots)
 
-            def commit(jobs: list[PlaceJob] = jobs) -> None:
-                for first in range(0, len(jobs), BATCH):
-                    batch = jobs[first : first + BATCH]
-                    assert not commit_batch(connection, batch, publisher, next_id=ids.next_id)
+        def commit(batches: list[list[PlaceJob]]) -> None:
+            for batch in batches:
+                assert not commit_batch(connection, batch, publisher, next_id=ids.next_id)
 
-            def costs(commit: Callable[[], None] = commit) -> tuple[float, float]:
-                before = backend_ns(pid)
-                ours = thread_ns(commit)
-                return ours / BATCH / BATCHES, (backend_ns(pid) - before) / BATCH / BATCHES
+        def costs(batches: list[list[PlaceJob]]) -> tuple[float, float]:
+            before = backend_ns(pid)
+            ours = thread_ns(partial(commit, batches))
+            return ours / BATCH / BATCHES, (backend_ns(pid) - before) / BATCH / BATCHES
 
-            if turn < WARM_TURNS:
-                costs()
-            else:
-                turns.take(costs)
-    return turns.medians
+        commit([next(jobs) for _ in range(WARM_TURNS * BATCHES)])
+        counted = [next(jobs) for _ in range(COUNTED_BATCHES)]
+        steps = statistics.median(steps_of(partial(commit, [one])) for one in counted)
+        records = wal_records(connection)
+        commit([next(jobs) for _ in range(COUNTED_BATCHES)])
+        records = wal_records(connection) - records
+        for _ in range(TURNS):
+            batches = [next(jobs) for _ in range(BATCHES)]
+            turns.take(partial(costs, batches))
+    ours, theirs = turns.medians
+    return (
+        {
+            "intake: steps of an order": steps / BATCH,
+            "intake: WAL records of an order": records / COUNTED_BATCHES / BATCH,
+        },
+        {"intake: an order, in units": ours, "intake: an order in Postgres, in units": theirs},
+    )
+
+
+def _jobs(symbol: Symbol, bots: list[Bot]) -> Iterator[list[PlaceJob]]:
+    rules = catalogue_read().symbols_by_id[symbol.pk]
+    for number in itertools.count():
+        yield jobs_make(symbol.code, f"g{number}", BATCH, rules, bots)

@@ -7,7 +7,9 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import psycopg
 
 ROWS: Final = 400
 UNITS: Final = 4
@@ -32,6 +34,16 @@ def thread_ns(work: Callable[[], object], clock: Clock = time.thread_time_ns) ->
 def backend_ns(pid: int) -> int:
     """Return the processor time of a Postgres process so far, in nanoseconds."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def wal_records(connection: psycopg.Connection[Any]) -> int:
+    """Return how many records this session has written into the write-ahead log so far."""
+    row = connection.execute("SELECT pg_stat_force_next_flush()").fetchone()
+    row = connection.execute(
+        "SELECT wal_records FROM pg_stat_get_backend_wal(pg_backend_pid())"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 class Turns:
