@@ -1,4 +1,4 @@
-"""The regression gate's comparisons, and the ratio of two pieces of work."""
+"""The regression gate: its comparisons, and the cost of one work in units of another."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How long after a surge latency is normal again."""
+"""The time from the end of a surge until latency is normal again."""
 
 import math
 
