@@ -71,6 +71,7 @@ class Intake:
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._queueing = threading.Lock()  # so that the jobs of one request are taken together
         self._connection: psycopg.Connection[Any] | None = None
         self._deferred: list[Job] = []
         self.settling = Settling()
@@ -142,10 +143,11 @@ class Intake:
         self._queue.put(job)
 
     def _take(self, jobs: Sequence[Job]) -> None:
-        if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
-            raise DomainError(Code.ENGINE_BUSY)
-        for job in jobs:
-            self.put(job)
+        with self._queueing:
+            if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
+                raise DomainError(Code.ENGINE_BUSY)
+            for job in jobs:
+                self.put(job)
 
     @property
     def waiting(self) -> int:
@@ -180,18 +182,15 @@ class Intake:
         Waits while there are none, but only SETTLING_POLL_S while jobs wait for settlement.
         """
         jobs, self._deferred = self._deferred + self._settled(), []
-        is_last = False
         pause = SETTLING_POLL_S if len(self.settling) else None
         try:
-            while len(jobs) < self._batch_max:
-                job = self._queue.get_nowait() if jobs else self._queue.get(timeout=pause)
-                if job is None:
-                    is_last = True
-                    break
-                jobs.append(job)
+            first = [] if jobs else [self._queue.get(timeout=pause)]
+            with self._queueing:
+                waiting = min(self._queue.qsize(), self._batch_max - len(jobs) - len(first))
+                first += [self._queue.get_nowait() for _ in range(waiting)]
         except Empty:
-            pass
-        return jobs, is_last
+            return jobs, False
+        return jobs + [job for job in first if job is not None], None in first
 
     def _settled(self) -> list[Job]:
         """Return the jobs that settlement has caught up with; refuse jobs that waited too long."""
