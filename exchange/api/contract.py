@@ -24,15 +24,18 @@ def _text(form: str, length_max: int) -> Schema:
 
 _ID: Final = _text(grammar.ID, 19)
 _TIME: Final = _text(f"{grammar.UNIX_MS}|{grammar.RFC_3339}", grammar.TIME_LENGTH_MAX)
+_CLIENT_ORDER_ID: Final = _text(grammar.CLIENT_ORDER_ID, 64)
 # The form of a text by the name of its field or parameter.
 TEXTS: Final[dict[str, Schema]] = {
     "symbol": _text(grammar.SYMBOL, grammar.SYMBOL_LENGTH_MAX),
-    "client_order_id": _text(grammar.CLIENT_ORDER_ID, 64),
+    "client_order_id": _CLIENT_ORDER_ID,
+    "client_order_ids": _CLIENT_ORDER_ID,
     "expires_at": _TIME,
     "from": {"maxLength": grammar.TIME_LENGTH_MAX},
     "to": {"maxLength": grammar.TIME_LENGTH_MAX},
     "id": _ID,
     "order_id": _ID,
+    "order_ids": _ID,
     "list_id": _ID,
     "command_id": _ID,
     "trade_id": _ID,

@@ -15,6 +15,9 @@ from exchange.domain.grammar import DecimalText
 from exchange.domain.ids import ID_MAX
 
 BODY_BYTES_MAX: Final = 8 * 1024  # an order takes a few hundred bytes
+BATCH_BODY_BYTES_MAX: Final = 64 * 1024  # fifty orders with all their terms
+# The addresses that take more than BODY_BYTES_MAX.
+BODY_BYTES_MAX_AT: Final = {"/api/v1/orders/batch": BATCH_BODY_BYTES_MAX}
 
 T = TypeVar("T")
 
@@ -29,8 +32,9 @@ _ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII).fullmatch
 def body_of(request: HttpRequest) -> bytes:
     """Return the body; raises request.too_large before reading a body that is too large."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
-        raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=BODY_BYTES_MAX)
+    bytes_max = BODY_BYTES_MAX_AT.get(request.path_info, BODY_BYTES_MAX)
+    if not length.isdecimal() or int(length) > bytes_max:
+        raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=bytes_max)
     return request.body
 
 

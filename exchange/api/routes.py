@@ -43,6 +43,11 @@ COSTS: Final[dict[tuple[str, str], Cost]] = {
     ("POST", "api-orders"): Cost(Bucket.ORDERS, 1),
     ("GET", "api-orders"): Cost(Bucket.READS, 5),
     ("DELETE", "api-orders"): Cost(Bucket.CANCELS, 5),
+    ("POST", "api-orders-batch"): Cost(Bucket.ORDERS, 1),  # for each order of the batch
+    ("POST", "api-orders-batch-cancel"): Cost(Bucket.CANCELS, 1),  # for each cancel of the batch
+    ("POST", "api-orders-test"): Cost(Bucket.ORDERS, 1),
+    ("GET", "api-order-by-client-id"): Cost(Bucket.READS, 2),
+    ("DELETE", "api-order-by-client-id"): Cost(Bucket.CANCELS, 1),
     ("GET", "api-order"): Cost(Bucket.READS, 2),
     ("GET", "api-order-fills"): Cost(Bucket.READS, 5),
     ("GET", "api-command"): Cost(Bucket.READS, 1),
@@ -86,6 +91,9 @@ TAKES: Final[Mapping[tuple[str, str], Takes]] = {
     ),
     ("POST", "api-orders"): _takes(body=True),
     ("DELETE", "api-orders"): _takes("symbol", "side", "key"),
+    ("POST", "api-orders-batch"): _takes(body=True),
+    ("POST", "api-orders-batch-cancel"): _takes(body=True),
+    ("POST", "api-orders-test"): _takes(body=True),
     ("PATCH", "api-order"): _takes(body=True),
     ("GET", "api-order-fills"): _takes("limit", "cursor"),
     ("GET", "api-order-lists"): _takes("limit", "cursor"),

@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from exchange.api.errors import CONTENT_TYPE, LOGGED_CHARACTERS_MAX, headers, problem_of
 from exchange.api.keys import head_check
-from exchange.api.requests import BODY_BYTES_MAX
+from exchange.api.requests import BODY_BYTES_MAX, BODY_BYTES_MAX_AT
 from exchange.api.resources import Resource
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
@@ -155,8 +155,12 @@ def _length_of(environ: Environ) -> int:
     text = environ.get("CONTENT_LENGTH", "0")
     if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS):
         raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="Content-Length a number")
-    is_api = environ["PATH_INFO"].startswith(API_PREFIX)
-    bytes_max = BODY_BYTES_MAX if is_api else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    path = environ["PATH_INFO"]
+    bytes_max = (
+        BODY_BYTES_MAX_AT.get(path, BODY_BYTES_MAX)
+        if path.startswith(API_PREFIX)
+        else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    )
     if int(text) > bytes_max:
         raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=bytes_max)
     return int(text)

@@ -54,18 +54,24 @@ class RefusedRequest:
 
 @contextmanager
 def refusals_recorded(principal: Principal, what: str) -> Iterator[RefusedRequest]:
-    """Count and log a refusal raised inside the block; `what` is order, order_list or amend."""
+    """Count and log a refusal raised inside the block.
+
+    `what` is order, order_list, order_batch or amend.
+    """
     summary = RefusedRequest()
     try:
         yield summary
     except DomainError as error:
-        if what != "amend":
-            ORDERS_REFUSED.labels(error.code.value).inc()
-        _record(principal, what, summary, error)
+        refusal_record(principal, what, summary, error)
         raise
 
 
-def _record(principal: Principal, what: str, summary: RefusedRequest, error: DomainError) -> None:
+def refusal_record(
+    principal: Principal, what: str, summary: RefusedRequest, error: DomainError
+) -> None:
+    """Count and log one refusal."""
+    if what != "amend":
+        ORDERS_REFUSED.labels(error.code.value).inc()
     account = f"account:{principal.account_id}:{principal.user_id}"
     is_over = _buckets.take(account, LINES_OF_ACCOUNT, 1).wait_ms > 0
     if is_over or _buckets.take(ALL, LINES_OF_ALL, 1).wait_ms > 0:

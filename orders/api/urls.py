@@ -4,14 +4,28 @@ from typing import Final
 
 from django.urls import path
 
-from orders.api import cancel_after, commands, lists, market, prevented, views
+from orders.api import (
+    batches,
+    by_client_id,
+    cancel_after,
+    commands,
+    dry_run,
+    lists,
+    market,
+    prevented,
+    views,
+)
 
 # In the order in which an address is looked up, for signed requests on the event loop
 # (exchange/web/on_loop.py) and for all others in Django.
 RESOURCES: Final = (
     views.ORDERS,
+    batches.BATCH,
+    batches.BATCH_CANCEL,
+    dry_run.TEST,
     cancel_after.CANCEL_AFTER,
     views.ORDER,
+    by_client_id.BY_CLIENT_ID,
     views.FILLS,
     commands.COMMAND,
     lists.LISTS,

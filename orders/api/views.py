@@ -119,11 +119,13 @@ async def cancel_all(request: HttpRequest) -> Answer:
 async def detail(request: HttpRequest, order_id: str) -> Answer:
     """Answer GET /orders/{id}."""
     principal = await authenticated(request, Scope.READ)
-    return json_answer(await read(owner_of(principal), _detail, order_id, principal.account_id))
+    asked_id = order_id_of(order_id)
+    return json_answer(await read(owner_of(principal), detail_json, asked_id, principal.account_id))
 
 
-def _detail(order_id: str, account_id: int) -> dict[str, Any]:
-    found = order_detail(order_id=order_id_of(order_id), account_id=account_id)
+def detail_json(order_id: int, account_id: int) -> dict[str, Any]:
+    """Return the JSON of an order with its fills. Raises order.not_found."""
+    found = order_detail(order_id=order_id, account_id=account_id)
     order, amend = found.order, found.last_amend
     return {
         **selectors.order_json(order),
@@ -161,7 +163,7 @@ def _fills_json(found: OrderDetail) -> list[dict[str, Any]]:
 async def cancel(request: HttpRequest, order_id: str) -> Answer:
     """Answer DELETE /orders/{id}."""
     principal = await authenticated(request, Scope.TRADE)
-    return await _sent(await services.order_cancel(principal, order_id=order_id_of(order_id)))
+    return await sent_answer(await services.order_cancel(principal, order_id=order_id_of(order_id)))
 
 
 async def amend(request: HttpRequest, order_id: str) -> Answer:
@@ -171,18 +173,18 @@ async def amend(request: HttpRequest, order_id: str) -> Answer:
         summary.order_id = order_id_of(order_id)
         wanted = body_decode(request, _amend_decoder)
         sent = await order_amend(principal, order_id=summary.order_id, request=wanted)
-    return await _sent(sent)
+    return await sent_answer(sent)
 
 
-async def _sent(sent: services.UnderWay) -> Answer:
+async def sent_answer(sent: services.UnderWay) -> Answer:
     """Return the answer of a durable command; the order's symbol may have to be read first."""
     try:
-        return json_answer(await here_or_thread(_under_way, sent), 202)
+        return json_answer(await here_or_thread(under_way_json, sent), 202)
     except DomainError as busy:  # no thread was free; the command stands all the same
         raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
 
 
-def _under_way(sent: services.UnderWay) -> dict[str, Any]:
+def under_way_json(sent: services.UnderWay) -> dict[str, Any]:
     """Return the JSON of an order whose command is still on its way to the engine."""
     symbol = symbol_by_id(sent.order["symbol_id"]).units.code
     return {**selectors.order_json(sent.order, symbol), "command_id": str(sent.command_id)}

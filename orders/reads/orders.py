@@ -109,8 +109,8 @@ def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, An
     """
     assert 0 < wanted.limit <= LIMIT_MAX + 1
     if wanted.client_order_id is not None:
-        rows = _by_client_order_id(account_id, wanted.client_order_id)
-        return [row for row in rows if _matches(row, wanted)]
+        rows = client_orders_find(account_id, [wanted.client_order_id])
+        return [row for row in rows.values() if _matches(row, wanted)]
     conditions = ["placed.account_id = %s"]
     params: list[Any] = [account_id]
     if wanted.symbol_id is not None:
@@ -140,18 +140,26 @@ def _floor(time_ms: int) -> int:
     return min(id_floor(time_ms), ID_MAX)
 
 
-def _by_client_order_id(account_id: int, client_order_id: str) -> list[dict[str, Any]]:
-    """Return the order that has this client order id now, by the index of orders_clientorderid."""
-    return _select(
-        """
-        SELECT placed.*, symbol.code AS symbol, claim.fingerprint
-        FROM orders_clientorderid AS claim
-        JOIN orders_order AS placed ON placed.id = claim.order_id
-        JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
-        WHERE claim.account_id = %s AND claim.client_order_id = %s
-        """,
-        (account_id, client_order_id),
-    )
+# Each wanted id is looked up by its key, whatever the planner knows (docs/adr/0024).
+_BY_CLIENT_ORDER_ID: Final = """
+SELECT placed.*, symbol.code AS symbol, claim.fingerprint
+FROM unnest(%s::text[]) AS wanted (client_order_id)
+CROSS JOIN LATERAL (
+    SELECT order_id, fingerprint FROM orders_clientorderid AS one
+    WHERE one.account_id = %s AND one.client_order_id = wanted.client_order_id
+    OFFSET 0) AS claim
+CROSS JOIN LATERAL (
+    SELECT one.* FROM orders_order AS one WHERE one.id = claim.order_id OFFSET 0) AS placed
+JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
+"""
+
+
+def client_orders_find(
+    account_id: int, client_order_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the orders that have these client order ids now, with their fingerprints, by id."""
+    rows = _select(_BY_CLIENT_ORDER_ID, (list(client_order_ids), account_id))
+    return {row["client_order_id"]: row for row in rows}
 
 
 def _matches(row: Mapping[str, Any], wanted: OrderFilter) -> bool:
@@ -167,8 +175,15 @@ def _matches(row: Mapping[str, Any], wanted: OrderFilter) -> bool:
 
 def client_order_find(*, account_id: int, client_order_id: str) -> dict[str, Any] | None:
     """Return the order under this client order id with its fingerprint, or None."""
-    rows = _by_client_order_id(account_id, client_order_id)
-    return rows[0] if rows else None
+    return client_orders_find(account_id, [client_order_id]).get(client_order_id)
+
+
+def order_id_find(*, account_id: int, client_order_id: str) -> int:
+    """Return the id of the account's order under a client order id. Raises order.not_found."""
+    known = client_order_find(account_id=account_id, client_order_id=client_order_id)
+    if known is None:
+        raise DomainError(Code.ORDER_NOT_FOUND)
+    return int(known["id"])
 
 
 def symbols_with_open_orders(account_id: int) -> list[int]:

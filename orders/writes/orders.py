@@ -68,23 +68,33 @@ async def order_place(principal: Principal, request: OrderRequest) -> Placed:
     asked = await here_or_thread(_place_begin, principal, request)
     if isinstance(asked, Placed):
         return asked
-    return _place_end(asked, await (await intake_started()).submitted(asked))
+    return placed_of(asked, await (await intake_started()).submitted(asked))
 
 
 def _place_begin(principal: Principal, request: OrderRequest) -> PlaceJob | Placed:
     """Return the job of the checked order, or the order accepted earlier with its client id."""
-    client_order_id_check(request.client_order_id)
     account_id = account_of(principal)
-    fingerprint = fingerprint_of(request)
     try:
-        rules = symbol_taking(request.symbol)
-        draft = draft_of(principal, request, rules)
+        return order_job(principal, request)
     except DomainError as refusal:
-        return _repeated(account_id, request.client_order_id, fingerprint, refusal)
-    return place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint)
+        client_order_id_check(request.client_order_id)  # nothing can have an invalid one
+        known = client_order_find(account_id=account_id, client_order_id=request.client_order_id)
+        return replayed(known, request, refusal)
 
 
-def _place_end(job: PlaceJob, outcome: Accepted | Replayed) -> Placed:
+def order_job(principal: Principal, request: OrderRequest) -> PlaceJob:
+    """Return the job of a new order: everything is checked that needs no lock.
+
+    Raises the first refusal.
+    """
+    client_order_id_check(request.client_order_id)
+    rules = symbol_taking(request.symbol)
+    draft = draft_of(principal, request, rules)
+    return place_job(principal, draft=draft, rules=rules, fingerprint=fingerprint_of(request))
+
+
+def placed_of(job: PlaceJob, outcome: Accepted | Replayed) -> Placed:
+    """Return the order of a job that intake accepted or answered again."""
     assert outcome.order is not None
     code = job.rules.units.code
     is_replay = isinstance(outcome, Replayed)
@@ -130,14 +140,16 @@ def place_job(
     )
 
 
-def _repeated(
-    account_id: int, client_order_id: str, fingerprint: str, refusal: DomainError
+def replayed(
+    known: Mapping[str, Any] | None, request: OrderRequest, refusal: DomainError
 ) -> Placed:
-    """Return the order of a repeated request, which the market may refuse now; else raise."""
-    known = client_order_find(account_id=account_id, client_order_id=client_order_id)
+    """Return the order of a repeated request, which the market may refuse now; else raise.
+
+    `known` is the order that has the request's client order id, with its fingerprint.
+    """
     if known is None:
         raise refusal
-    if bytes(known["fingerprint"]).hex() != fingerprint:
+    if bytes(known["fingerprint"]).hex() != fingerprint_of(request):
         raise conflict()
     return Placed(known, known["symbol"], is_replay=True)
 
@@ -147,11 +159,12 @@ async def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
 
     Raises order.not_found, order.not_open, and symbol.in_auction shortly before an auction's end.
     """
-    job = await here_or_thread(_cancel_begin, principal, order_id)
+    job = await here_or_thread(cancel_begin, principal, order_id)
     return under_way(await (await intake_started()).submitted(job))
 
 
-def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
+def cancel_begin(principal: Principal, order_id: int) -> CommandJob:
+    """Return the job of a cancel. Raises symbol.in_auction shortly before an auction's end."""
     account_id = account_of(principal)
     symbols = catalogue().symbols_by_id.values()
     if in_cutoff(symbols):  # rare, so the order's symbol is read only here
@@ -161,6 +174,7 @@ def _cancel_begin(principal: Principal, order_id: int) -> CommandJob:
 
 
 def under_way(outcome: Accepted | Replayed) -> UnderWay:
+    """Return the command that intake accepted, with its order."""
     assert isinstance(outcome, Accepted)
     assert outcome.order is not None
     return UnderWay(outcome.command_id, outcome.order)

@@ -17,6 +17,9 @@ STOP = {**ORDER, "type": "stop_limit", "stop_price": "90", "trigger_source": "la
 LISTED = {name: value for name, value in STOP.items() if name != "symbol"}
 BODIES: dict[str, list[dict[str, Any]]] = {
     "/api/v1/orders": [ORDER, STOP],
+    "/api/v1/orders/test": [ORDER, STOP],
+    "/api/v1/orders/batch": [{"orders": []}],  # each order is refused for itself: test_batches.py
+    "/api/v1/orders/batch-cancel": [{"order_ids": [], "client_order_ids": []}],
     "/api/v1/orders/1": [{"price": "1", "quantity": "1", "stop_price": "1"}],
     "/api/v1/order-lists": [{"type": "oco", "symbol": "BTC-USDT", "orders": [LISTED, LISTED]}],
     "/api/v1/orders/cancel-after": [

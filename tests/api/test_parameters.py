@@ -83,6 +83,9 @@ def test_a_body_is_refused_where_nothing_reads_it(ada: Trader) -> None:
 
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/orders": order_body(),
+    "/api/v1/orders/batch": {"orders": []},
+    "/api/v1/orders/batch-cancel": {"order_ids": []},
+    "/api/v1/orders/test": order_body(),
     "/api/v1/orders/1": {"price": "1"},
     "/api/v1/order-lists": {"type": "oco", "symbol": "BTC-USDT", "orders": []},
     "/api/v1/orders/cancel-after": {"timeout_ms": 60_000},

@@ -161,6 +161,11 @@ def test_cancels_have_a_bucket_of_their_own(ada: Trader) -> None:
     [
         ("DELETE", "/orders/1", None),
         ("DELETE", "/orders", None),
+        ("POST", "/orders/batch", {"orders": [{}]}),
+        ("POST", "/orders/batch-cancel", {"order_ids": ["1"]}),
+        ("POST", "/orders/test", {}),
+        ("DELETE", "/orders/by-client-id/1", None),
+        ("GET", "/orders/by-client-id/1", None),
         ("DELETE", "/order-lists/1", None),
         ("POST", "/orders/cancel-after", {"timeout_ms": 60_000}),
         ("GET", "/orders", None),

@@ -13,7 +13,7 @@ import pytest
 from django.http import HttpRequest
 
 from exchange.api.answers import Answer
-from exchange.api.requests import BODY_BYTES_MAX
+from exchange.api.requests import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX
 from exchange.api.resources import HotView, Resource
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX, HEAD_BYTES_MAX
@@ -160,6 +160,13 @@ async def test_headers_with_an_underscore_are_dropped_and_doubles_are_refused(do
     ("target", "headers", "status", "code"),
     [
         (b"/api/v1/orders", [length(BODY_BYTES_MAX + 1)], 413, "request.too_large"),
+        (
+            b"/api/v1/orders/batch",
+            [length(BATCH_BODY_BYTES_MAX + 1)],
+            413,
+            "request.too_large",
+        ),
+        (b"/api/v1/orders/batch/", [length(BODY_BYTES_MAX + 1)], 413, "request.too_large"),
         (b"/login", [length(256 * 1024 + 1)], 413, "request.too_large"),
         (b"/login", [(b"content-length", b"1e3")], 400, "request.head_malformed"),
         (b"/login", [(b"content-length", b"-1")], 400, "request.head_malformed"),
