@@ -61,6 +61,7 @@ class Command(BaseCommand):
         add("--users", type=int, default=100, help="users that trade (an even number)")
         add("--symbols", type=int, default=1, help="symbols that they trade at once")
         add("--mix", choices=sorted(MIXES), default="places", help="bots: 60 %% cancels and amends")
+        add("--batch", type=int, default=1, help="orders in a request, of the mix places")
         add("--share", type=float, default=0.3, help="share of the placed orders that trade")
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
@@ -71,6 +72,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         sections = options["section"] or list(SECTIONS)
+        if options["batch"] > 1 and options["mix"] != "places":
+            raise CommandError("--batch goes with --mix places: batches place orders only")
         if options["on"]:
             if len(sections) != 1:
                 raise CommandError("--on takes exactly one --section")
@@ -92,6 +95,7 @@ class Command(BaseCommand):
             "users",
             "symbols",
             "mix",
+            "batch",
             "share",
             "seed",
             "samples",
@@ -149,6 +153,7 @@ class Command(BaseCommand):
                     options["seed"],
                     options["symbols"],
                     MIXES[options["mix"]],
+                    options["batch"],
                 ),
                 self._write,
             )

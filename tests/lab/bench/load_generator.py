@@ -18,7 +18,7 @@ import msgspec
 
 from config.demo.client import TIMEOUT_SECONDS, Credentials, Signer, address_of
 from config.demo.responses import Response
-from tests.lab.bench.requests import Market, Mix, Request, Requests
+from tests.lab.bench.requests import BATCH_PATH, Market, Mix, Request, Requests
 from tests.lab.clients.connections import Answer, Connections
 from tests.lab.clients.latency import Latencies
 
@@ -56,12 +56,34 @@ class LoadPlan(msgspec.Struct):
     seed: int
     mark: str  # begins every client order id
     mix: Mix = Mix()
+    batch: int = 1  # orders in a request
     patience_seconds: float = TIMEOUT_SECONDS  # a request that finds no connection is given up
 
     @property
     def seconds(self) -> float:
         """The length of all phases."""
         return sum(phase.seconds for phase in self.phases)
+
+
+class _Placed(msgspec.Struct):
+    id: str
+
+
+class _Why(msgspec.Struct):
+    code: str
+
+
+class _Result(msgspec.Struct):
+    status: int
+    order: _Placed | None = None
+    error: _Why | None = None
+
+
+class _Batch(msgspec.Struct):
+    results: list[_Result]
+
+
+_batch_decode: Final = msgspec.json.Decoder(_Batch).decode
 
 
 class Window(msgspec.Struct):
@@ -147,6 +169,7 @@ class Load:
             trading_share=plan.trading_share,
             seed=plan.seed,
             mark=plan.mark,
+            batch=plan.batch,
         )
         self.window_seconds = 1.0 if plan.seconds <= WINDOWS_MAX else 60.0
         self.windows: dict[int, _Counts] = {}
@@ -238,6 +261,9 @@ class Load:
             self._refused(tag.request, response)
 
     def _accepted(self, request: Request, response: Response) -> None:
+        if request.path == BATCH_PATH:
+            self._batch_accepted(response)
+            return
         order_id, command_id = _ORDER_ID(response.body), _COMMAND_ID(response.body)
         assert order_id is not None, response.body
         self.requests.accepted(request, order_id[1].decode())
@@ -245,6 +271,15 @@ class Load:
             self.order_ids.append(int(order_id[1]))
         else:
             self.command_ids.append(int(command_id[1]))
+
+    def _batch_accepted(self, response: Response) -> None:
+        """Count each order of a batch: a batch that is answered may have refused some of them."""
+        for result in _batch_decode(response.body).results:
+            if result.order is not None:
+                self.order_ids.append(int(result.order.id))
+            else:
+                code = result.error.code if result.error is not None else ""
+                self.refused[f"{result.status} {code}"] += 1
 
     def _refused(self, request: Request, response: Response) -> None:
         self.refused[f"{response.status} {response.code()}"] += 1

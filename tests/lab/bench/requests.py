@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 ORDERS_PATH: Final = "/api/v1/orders"
+BATCH_PATH: Final = f"{ORDERS_PATH}/batch"
 
 
 class Mix(msgspec.Struct, frozen=True):
@@ -63,8 +64,19 @@ class Requests:
     """The stream of one load; it learns from the answers which orders are open."""
 
     def __init__(
-        self, market: Market, mix: Mix, *, users: int, trading_share: float, seed: int, mark: str
+        self,
+        market: Market,
+        mix: Mix,
+        *,
+        users: int,
+        trading_share: float,
+        seed: int,
+        mark: str,
+        batch: int = 1,
     ) -> None:
+        assert batch == 1 or mix == MIXES["places"], "batches place orders, and nothing else"
+        self._batch = batch
+        self._batch_side = 0
         self._market = market
         self._mix = mix
         self._random = Random(seed)  # a load, not a secret
@@ -83,6 +95,8 @@ class Requests:
     def next(self) -> Request:
         """Return the next request; an order has one request about it under way at most."""
         self._middle_moves()
+        if self._batch > 1:
+            return self._place_batch()
         mix = self._mix
         if len(self._open) > mix.open_min and mix.cancels + mix.amends > 0:
             chance = self._random.random()
@@ -135,7 +149,22 @@ class Requests:
             ticks = self._resting_ticks(side)
             user = self._user(side)
             order = OwnOrder(user, side, ticks)
-        body = (
+        return Request(user, "POST", ORDERS_PATH, self._body(place, side, ticks), order)
+
+    def _place_batch(self) -> Request:
+        """Return orders of one user, on one side; those of the next batch are on the other."""
+        side, self._batch_side = self._batch_side, 1 - self._batch_side
+        user = self._user(side)
+        bodies = []
+        for _ in range(self._batch):
+            self._number += 1
+            is_meeting = self._random.random() < self._trading_share
+            ticks = int(self._middle) if is_meeting else self._resting_ticks(side)
+            bodies.append(self._body(self._number % len(self._symbols), side, ticks))
+        return Request(user, "POST", BATCH_PATH, b'{"orders":[%b]}' % b",".join(bodies), None)
+
+    def _body(self, place: int, side: int, ticks: int) -> bytes:
+        return (
             b'{"symbol":"%b","side":"%b","type":"limit","client_order_id":"%b.%d",'
             b'"price":"%b","quantity":"%b"}'
         ) % (
@@ -146,7 +175,6 @@ class Requests:
             self._text(ticks),
             self._quantity,
         )
-        return Request(user, "POST", ORDERS_PATH, body, order)
 
     def _user(self, side: int) -> int:
         """Return the next user: the first half of them buys, the second half sells."""

@@ -50,6 +50,7 @@ class WholeOptions:
     seed: int
     symbols: int = 1
     mix: Mix = MIXES["places"]
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class WholeResult:
         return [
             f"accepted        {load.accepted / load.seconds:>10,.0f} requests/s"
             f"   ({load.accepted:,} in {load.seconds:.1f} s)",
+            f"placed          {load.orders / load.seconds:>10,.0f} orders/s",
             f"answer          {load.p50_ms:>10.1f} ms p50, {load.p95_ms:.1f} p95,"
             f" {load.p99_ms:.1f} p99, {load.max_ms:.1f} max",
             f"errors          {errors_text(load):>10}",
@@ -141,6 +143,7 @@ def load_plan(options: WholeOptions) -> tuple[list[Symbol], LoadPlan]:
         seed=options.seed,
         mark="b",
         mix=options.mix,
+        batch=options.batch,
     )
 
 

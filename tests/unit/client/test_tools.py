@@ -2,6 +2,7 @@
 
 from array import array
 
+import msgspec
 import pytest
 
 from config.demo import market as demo_market
@@ -94,6 +95,21 @@ def test_a_stream_of_requests_is_the_same_for_the_same_seed() -> None:
 
     assert bodies(1) == bodies(1) != bodies(2)
     assert sum(b"C-D" in body for body in bodies(1)) == 50
+
+
+def test_the_batches_of_a_stream_take_turns_at_both_sides() -> None:
+    stream = Requests(
+        Market(["A-B", "C-D"]), Mix(), users=4, trading_share=0.3, seed=1, mark="x", batch=10
+    )
+    batches = [stream.next() for _ in range(8)]
+    orders = [msgspec.json.decode(one.body)["orders"] for one in batches]
+    assert [{order["side"] for order in batch} for batch in orders] == [{"buy"}, {"sell"}] * 4
+    assert [one.user for one in batches] == [1, 3, 0, 2] * 2, "a user buys, or sells"
+    every = [order for batch in orders for order in batch]
+    assert len({order["client_order_id"] for order in every}) == 80
+    assert [order["symbol"] for order in every] == ["C-D", "A-B"] * 40
+    meeting = [order for order in every if order["price"] == "1000.00"]
+    assert 10 < len(meeting) < 40
 
 
 def test_the_demonstration_fills_its_books_and_tidies_up(monkeypatch: pytest.MonkeyPatch) -> None:
