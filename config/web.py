@@ -1,6 +1,7 @@
 """The HTTP application for granian: an event loop a process answers orders, threads the rest."""
 
 import gc
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -14,6 +15,9 @@ from exchange.web.door import Door
 from exchange.web.middlewares import WEB
 from exchange.web.static_files import StaticFiles
 from orders.api.urls import RESOURCES
+
+# Requests leave hardly any cycles: looking for some after each 700 objects took 5 us an order.
+GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 log = structlog.get_logger(__name__)
 
@@ -40,3 +44,4 @@ if not settings.TRUST_PROXY:
 # Freeze the objects made so far: else each full collection stops the event loop for 80 ms.
 gc.collect()
 gc.freeze()
+gc.set_threshold(*GC_THRESHOLDS)
