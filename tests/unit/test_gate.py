@@ -17,8 +17,8 @@ STEADY = {"counts": {"engine": 200.0, "loop": 5_000.0}, "times": {"loop": 0.5}}
         ("counts", 4_000.0, -0.2, True),
         ("counts", 5_700.0, 0.14, True),
         ("counts", 5_800.0, 0.16, False),
-        ("times", 0.7, 0.4, True),
-        ("times", 0.8, 0.6, False),
+        ("times", 0.9, 0.8, True),
+        ("times", 1.1, 1.2, False),
     ],
     ids=["as stored", "cheaper", "a little more", "too much", "noise", "more than noise"],
 )
