@@ -75,7 +75,7 @@ def db() -> Iterator[psycopg.Connection]:
 
 def engine_runs(worker: WorkerProcess, db: psycopg.Connection) -> None:
     """The engine takes what is waiting, and settlement books it."""
-    worker.run(8)
+    worker.drain()
     while settle_batch(db, 1) is not None:
         pass
 

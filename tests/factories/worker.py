@@ -126,6 +126,18 @@ class WorkerProcess:
         """Take some turns; return how many commands were sequenced."""
         return sum(self.worker.step() for _ in range(steps))
 
+    def drain(self) -> None:
+        """Take turns until all that was accepted has a sequence, and the last turn found nothing.
+
+        Ids made outside the test's clock may be ahead of it, as it stands still while the machine
+        is busy: no number of turns brings the sweep to them. The turns themselves move the clock.
+        """
+        wait_until(self._is_idle, "all that was accepted has a sequence", pause=0)
+
+    def _is_idle(self) -> bool:
+        is_idle = self.worker.step() == 0
+        return is_idle and not self.worker.arrivals.unsequenced.sweep(age_ms=0, limit=1)
+
 
 @dataclass(slots=True)
 class Surroundings:

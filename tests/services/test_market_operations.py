@@ -17,7 +17,7 @@ from orders.markets.schedules import schedules_run
 from orders.markets.states import symbol_state_request
 from orders.models import Command, Order, ScheduledState, Trade
 from tests.factories.market import Market, MemoryPublisher
-from tests.factories.worker import TestClock, WorkerProcess
+from tests.factories.worker import WorkerProcess
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,13 +30,6 @@ def fresh() -> Iterator[None]:
     catalogue_forget()
     yield
     intake_stop()
-
-
-def obey(worker: WorkerProcess, clock: TestClock) -> None:
-    """Let the sweep find what was asked for, and the engine do it."""
-    clock.sleep_ms(60_000)
-    worker.run(6)
-    assert not Command.objects.filter(engine_seq=None).exists()
 
 
 def state_of(market: Market) -> str:
@@ -52,31 +45,29 @@ def ask(market: Market, state: SymbolState) -> None:
     symbol_state_request(symbol_id=market.symbol_id, state=state, requested_by=1, note="a test")
 
 
-def test_rules_are_obeyed_and_not_sent_again(
-    market: Market, worker: WorkerProcess, clock: TestClock
-) -> None:
+def test_rules_are_obeyed_and_not_sent_again(market: Market, worker: WorkerProcess) -> None:
     Symbol.objects.update(band_ppm=50_000, stop_orders_max=3)
     assert len(symbol_rules_send(market.symbol_id, 1)) == 3
-    obey(worker, clock)
+    worker.drain()
     assert set(Command.objects.values_list("refusal", flat=True)) == {None}
     assert symbol_rules_converge() == 0
 
 
 @pytest.mark.parametrize("state", [one for one in SymbolState if one is not SymbolState.CLOSED])
 def test_the_row_follows_the_engine_into_a_state_and_back(
-    market: Market, worker: WorkerProcess, clock: TestClock, state: SymbolState
+    market: Market, worker: WorkerProcess, state: SymbolState
 ) -> None:
     ask(market, state)
     assert state_of(market) == "open", "not before the engine has obeyed"
-    obey(worker, clock)
+    worker.drain()
     assert state_of(market) == state
     ask(market, SymbolState.OPEN)
-    obey(worker, clock)
+    worker.drain()
     assert state_of(market) == "open"
 
 
 def test_a_day_by_the_clock_gathers_orders_and_opens_with_one_price(
-    market: Market, worker: WorkerProcess, clock: TestClock, db: psycopg.Connection
+    market: Market, worker: WorkerProcess, db: psycopg.Connection
 ) -> None:
     day = [("pre_open", time(8)), ("auction", time(8, 30)), ("open", time(9))]
     for state, at in day:
@@ -87,19 +78,19 @@ def test_a_day_by_the_clock_gathers_orders_and_opens_with_one_price(
     for state, at in day:
         due = datetime.combine(MONDAY.date(), at, UTC)
         assert schedules_run(db, market.ids, MemoryPublisher(), due + timedelta(seconds=1)) == 1
-        obey(worker, clock)
+        worker.drain()
         assert state_of(market) == state
         if state != "open":
             orders.append(market.place(db, 0, BUY, 5, 10_100))
             orders.append(market.place(db, 1, SELL, 5, 10_000))
-            obey(worker, clock)
+            worker.drain()
             assert not Trade.objects.exists(), "orders gather"
     assert {status for status, _ in statuses(*orders)} == {OrderStatus.FILLED}
     assert len({trade.price for trade in Trade.objects.all()}) == 1
 
 
 def test_a_halt_outlives_the_clock(
-    market: Market, worker: WorkerProcess, clock: TestClock, db: psycopg.Connection
+    market: Market, worker: WorkerProcess, db: psycopg.Connection
 ) -> None:
     ScheduledState.objects.create(
         symbol_id=market.symbol_id, state="open", at=time(9), weekdays="1", last_due_at=MONDAY
@@ -107,7 +98,7 @@ def test_a_halt_outlives_the_clock(
     ask(market, SymbolState.HALT)
     for hours, is_obeyed in ((9, False), (24 * 7 + 9, True)):
         if is_obeyed:
-            obey(worker, clock)
+            worker.drain()
         assert (
             schedules_run(db, market.ids, MemoryPublisher(), MONDAY + timedelta(hours=hours)) == 0
         )
@@ -115,16 +106,16 @@ def test_a_halt_outlives_the_clock(
 
 
 def test_closing_ends_every_order_and_is_final(
-    market: Market, worker: WorkerProcess, clock: TestClock, db: psycopg.Connection
+    market: Market, worker: WorkerProcess, db: psycopg.Connection
 ) -> None:
     orders = [market.place(db, 0, BUY, 5, 9_000), market.place(db, 1, SELL, 5, 11_000)]
     ask(market, SymbolState.CLOSED)
-    obey(worker, clock)
+    worker.drain()
     assert state_of(market) == "closed"
     assert {reason for _, reason in statuses(*orders)} == {"symbol.closed"}
     with pytest.raises(DomainError):
         ask(market, SymbolState.OPEN)
-    obey(worker, clock)
+    worker.drain()
     assert state_of(market) == "closed"
 
 
@@ -132,33 +123,32 @@ def test_closing_ends_every_order_and_is_final(
 def test_the_house_ends_everyones_orders_in_any_state(
     market: Market,
     worker: WorkerProcess,
-    clock: TestClock,
     db: psycopg.Connection,
     state: SymbolState,
 ) -> None:
     orders = [market.place(db, account, BUY, 5, 9_000 + account) for account in range(3)]
     ask(market, state)
     symbol_orders_cancel(market.symbol_id, requested_by=1, note="a fault")
-    obey(worker, clock)
+    worker.drain()
     by_house = (OrderStatus.CANCELLED, "order.cancelled_by_cancel_all")
     assert statuses(*orders) == [by_house] * 3
 
 
 def test_ending_one_accounts_orders_leaves_those_of_others(
-    market: Market, worker: WorkerProcess, clock: TestClock, db: psycopg.Connection
+    market: Market, worker: WorkerProcess, db: psycopg.Connection
 ) -> None:
     theirs, other = market.place(db, 0, BUY, 5, 9_000), market.place(db, 1, BUY, 5, 9_001)
-    obey(worker, clock)
+    worker.drain()
     account_id = market.account_ids[0]
     codes = account_orders_cancel(account_id, requested_by=1, note="left")
     assert codes == [market.rules.units.code]
-    obey(worker, clock)
+    worker.drain()
     assert statuses(theirs)[0][0] == OrderStatus.CANCELLED
     assert statuses(other) == [(OrderStatus.OPEN, None)]
 
 
 def test_ending_a_keys_orders_leaves_those_of_other_keys(
-    market: Market, worker: WorkerProcess, clock: TestClock, db: psycopg.Connection
+    market: Market, worker: WorkerProcess, db: psycopg.Connection
 ) -> None:
     orders = []
     for owner_tag in (7, 8, 0):
@@ -166,5 +156,5 @@ def test_ending_a_keys_orders_leaves_those_of_other_keys(
         job.owner_tag = owner_tag
         orders += market.submit(db, job)
     account_orders_cancel(market.account_ids[0], owner_tag=7, requested_by=1, note="leaked")
-    obey(worker, clock)
+    worker.drain()
     assert [status for status, _ in statuses(*orders)] == ["cancelled", "open", "open"]

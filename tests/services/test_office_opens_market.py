@@ -51,7 +51,7 @@ def worker() -> Iterator[WorkerProcess]:
     )
     around = Surroundings(market)
     process = around.start()
-    process.run()
+    process.drain()
     yield process
     around.close()
 
@@ -147,11 +147,11 @@ def test_a_new_market_is_brought_to_trading_without_a_shell(worker: WorkerProces
     symbol = Symbol.objects.get(code="GOLD-EUR")
     symbols = reverse("admin:exchange_symbol_changelist")
     assert "on its way to the engine" in office.act(symbols, "pre_open", symbol.pk)
-    worker.run()
+    worker.drain()
     page = reverse("admin:exchange_symbol_change", args=[symbol.pk])
     office.fill(page, band_ppm="100000", slippage_ppm="20000")
     assert "on its way to the engine" in office.act(symbols, "resume", symbol.pk)
-    worker.run()
+    worker.drain()
     symbol.refresh_from_db()
     assert (symbol.state, symbol.band_ppm) == ("open", 100_000)
     catalogue_forget()  # every process reads it anew within seconds
@@ -159,7 +159,7 @@ def test_a_new_market_is_brought_to_trading_without_a_shell(worker: WorkerProces
     seller, buyer = office.trader("smith", GOLD="10"), office.trader("ines", EUR="1000")
     sell = place(seller, side="sell", client_order_id="first-sell")
     buy = place(buyer, side="buy", client_order_id="first-buy")
-    worker.run(8)
+    worker.drain()
     with connect("test") as db:
         while settle_batch(db, 1) is not None:
             pass
