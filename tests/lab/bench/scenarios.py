@@ -49,6 +49,7 @@ class Scenario:
     times: float = 0.0  # or a multiple of what the first row sustained
     surge: bool = False
     mix: str = "places"
+    batch: int = 1  # orders in a request
     trading_share: float = 0.3
     levels: int = 400
     walk_ticks: int = 0
@@ -59,6 +60,7 @@ OPEN: Final = Scenario("", connections=500, times=BESIDE_TIMES)
 SCENARIOS: Final = (
     Scenario("closed loop"),
     Scenario("bots: 60 % cancels and amends", mix="bots"),
+    Scenario("batches of 50", batch=50),
     Scenario("500 connections", connections=500),
     Scenario("5,000 users", users=5_000),
     Scenario("50 symbols", symbols=50),
@@ -93,8 +95,9 @@ class Row:
 
     @property
     def accepted_per_second(self) -> float:
-        """Accepted requests a second of the phase."""
-        return self.result.load.phases[self.place].accepted / self.plan.phases[self.place].seconds
+        """Accepted requests a second of the phase; of batches, the orders in them."""
+        accepted = self.result.load.phases[self.place].accepted * self.scenario.batch
+        return accepted / self.plan.phases[self.place].seconds
 
     @property
     def is_good(self) -> bool:
@@ -202,5 +205,6 @@ def _plan(
         seed=seed,
         mark=symbols[0].code,
         mix=MIXES[scenario.mix],
+        batch=scenario.batch,
         patience_seconds=PATIENCE_SECONDS,
     )
