@@ -1,4 +1,4 @@
-"""Advisory locks, by which a periodic task that already runs elsewhere is skipped."""
+"""Advisory locks, by which a task that already runs elsewhere is skipped."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,9 @@ LOCK_CLASS: Final = 84_115
 
 # The first key of the lock on a symbol's market state; the second key is the symbol's id.
 STATE_LOCK_CLASS: Final = 84_116
+
+# The first key of the lock of the one run that lingers; the second key is the partition's id.
+LINGER_LOCK_CLASS: Final = 84_117
 
 
 class PeriodicTask(IntEnum):
@@ -32,7 +35,19 @@ def periodic_lock(
     With `wait` it waits until the lock is free. The lock belongs to the session of Postgres, so it
     ends with the connection, whatever kills the process.
     """
-    key = (LOCK_CLASS, int(task))
+    with _lock(connection, (LOCK_CLASS, int(task)), wait=wait) as held:
+        yield held
+
+
+@contextmanager
+def linger_lock(connection: psycopg.Connection, partition_id: int) -> Iterator[bool]:
+    """Hold the lock for the block; yields False at once where another run of settlement has it."""
+    with _lock(connection, (LINGER_LOCK_CLASS, partition_id), wait=False) as held:
+        yield held
+
+
+@contextmanager
+def _lock(connection: psycopg.Connection, key: tuple[int, int], *, wait: bool) -> Iterator[bool]:
     if wait:
         connection.execute("SELECT pg_advisory_lock(%s, %s)", key)
         held = True

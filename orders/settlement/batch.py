@@ -78,7 +78,10 @@ class Idle(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SettledBatch:
-    """The result of one transaction. `balances` are the changed ones, with their new amounts."""
+    """The result of one transaction. `balances` are the changed ones, with their new amounts.
+
+    `is_full`: the batch ended at its limit, so that more is most likely waiting.
+    """
 
     partition_id: int
     first_seq: int
@@ -87,6 +90,7 @@ class SettledBatch:
     entries: int
     balances: list[BalanceRow]
     asset_codes: dict[int, str]
+    is_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class _Batch:
     trade_ids: list[int]
     first_seq: int
     last_seq: int
+    is_full: bool
 
 
 def settle_batch(connection: psycopg.Connection, partition_id: int) -> SettledBatch | None:
@@ -129,7 +134,8 @@ def _next_batch(
     last_seq = settled_seq
     events = 0
     found = connection.execute(_JOURNAL, (partition_id, settled_seq, ROWS_PER_SETTLEMENT))
-    for first_seq, row_last_seq, encoded, row_trade_ids in found.fetchall():
+    journal = found.fetchall()
+    for first_seq, row_last_seq, encoded, row_trade_ids in journal:
         if first_seq != last_seq + 1:
             raise StreamGap(partition_id=partition_id, expected=last_seq + 1, found=first_seq)
         decoded = decode_journal(encoded)
@@ -142,7 +148,8 @@ def _next_batch(
             break
     if not rows:
         return None
-    return _Batch(rows, trade_ids, settled_seq + 1, last_seq)
+    is_full = events >= EVENTS_PER_SETTLEMENT or len(journal) == ROWS_PER_SETTLEMENT
+    return _Batch(rows, trade_ids, settled_seq + 1, last_seq, is_full)
 
 
 def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) -> SettledBatch:
@@ -174,6 +181,7 @@ def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) ->
         entries=entries,
         balances=balances,
         asset_codes=_asset_codes(units),
+        is_full=batch.is_full,
     )
 
 

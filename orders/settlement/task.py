@@ -2,7 +2,8 @@
 
 The worker sets a flag in Redis after it has committed events and, if the flag was not set, sends
 the task. The task clears the flag before it reads the journal, and reads again where the flag was
-set meanwhile. Without Redis there is no flag: beat sends the task every second.
+set meanwhile. Under load it lingers: it sets the flag itself, waits and reads again, so that no
+further task is sent. Without Redis there is no flag: beat sends the task every second.
 """
 
 import os
@@ -19,6 +20,7 @@ from kombu.exceptions import KombuError
 from prometheus_client import Counter
 
 from exchange.domain.units import plain
+from exchange.infra.advisory import linger_lock
 from exchange.infra.database import connect
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from exchange.infra.redis import FEED_CHANNEL, redis_client, settle_flag_key
@@ -30,6 +32,9 @@ TASK: Final = "orders.tasks.settle_partition"  # an earlier name: queued tasks c
 SETTLE_RUN_SECONDS: Final = 5.0
 # A flag that was set for a run that died must not delay the next run for long.
 FLAG_LIFE_MS: Final = 2_000
+# Under load a task costs more than the settlement of its batch, and a larger batch costs less.
+LINGER_S: Final = 0.006
+LINGER_FROM_COMMANDS: Final = 4
 IDLE: Final = psycopg.pq.TransactionStatus.IDLE
 NOTIFY_FAILED: Final = Counter("takas_nudge_failed", "Settlement tasks that could not be sent")
 
@@ -115,13 +120,17 @@ def settle_until_idle(
     *,
     settled: Callable[[SettledBatch], None],
     is_over: Callable[[], bool],
+    linger: Callable[[], None] | None = None,
 ) -> bool:
     """Settle batch after batch; return whether time ran out with work left.
+
+    `linger` waits for more after a batch of some size; None: never wait.
 
     No commit is missed. The worker sets the flag after a commit and, if it was not set, sends a
     task. A run clears the flag before it reads, and reads again when the flag was set meanwhile. A
     run that finds the cursor locked sets the flag and tries once more: if the cursor is still
-    locked, the run that locked it has yet to read the flag.
+    locked, the run that locked it has yet to read the flag. A run that lingers sets the flag: it
+    will read again, so the worker need not send a task.
     """
     flag.clear()
     while True:
@@ -135,8 +144,16 @@ def settle_until_idle(
             settled(outcome)
             if is_over():
                 return True
+            if linger is not None and _is_worth_lingering(outcome):
+                flag.set()
+                linger()
         elif not flag.clear():
             return False
+
+
+def _is_worth_lingering(batch: SettledBatch) -> bool:
+    commands = batch.last_seq - batch.first_seq + 1
+    return commands >= LINGER_FROM_COMMANDS and not batch.is_full
 
 
 _connections: dict[int, psycopg.Connection] = {}
@@ -164,13 +181,25 @@ def connection_close() -> None:
 def settle_partition(partition_id: int) -> None:
     """Settle for SETTLE_RUN_SECONDS at most; send the next task where work is left."""
     client = redis_client()
+    try:
+        # One run lingers. Two would share the work, and keep each other and the children busy.
+        with linger_lock(settlement_connection(), partition_id) as may_linger:
+            has_more = _run(client, partition_id, may_linger=may_linger)
+    finally:
+        client.close()
+    if has_more:
+        settle_partition.delay(partition_id)
+
+
+def _run(client: redis.Redis, partition_id: int, *, may_linger: bool) -> bool:
     until = time.monotonic() + SETTLE_RUN_SECONDS
     try:
-        has_more = settle_until_idle(
+        return settle_until_idle(
             lambda: _timed_step(partition_id),
             RedisSettlementFlag(client, partition_id),
             settled=lambda batch: _after_commit(client, batch),
             is_over=lambda: time.monotonic() > until,
+            linger=(lambda: time.sleep(LINGER_S)) if may_linger else None,
         )
     except (StreamGap, AssertionError):
         # Nothing was changed: the cursor stands before the event that cannot be settled.
@@ -181,10 +210,6 @@ def settle_partition(partition_id: int) -> None:
         # would fail every later task of this process.
         connection_close()
         raise
-    finally:
-        client.close()
-    if has_more:
-        settle_partition.delay(partition_id)
 
 
 def _timed_step(partition_id: int) -> SettledBatch | Idle:

@@ -27,6 +27,7 @@ from orders.markets.states import symbol_state_request
 from orders.models import Command, ScheduledState
 from orders.settlement.batch import Idle, SettledBatch, settle_next
 from orders.settlement.task import (
+    LINGER_FROM_COMMANDS,
     RedisSettlementFlag,
     balance_frames,
     connection_close,
@@ -147,7 +148,13 @@ class World:
     def run(self, name):
         flag = WorldFlag(self, name)
         settle_until_idle(
-            lambda: self.step(name), flag, settled=lambda _: None, is_over=lambda: False
+            lambda: self.step(name),
+            flag,
+            settled=lambda _: None,
+            is_over=lambda: False,
+            linger=(lambda: self.schedule.pause(name))
+            if self.schedule.chance.random() < 0.5
+            else None,
         )
         self.running -= 1
         self.start_tasks()
@@ -162,7 +169,8 @@ class World:
         self.schedule.pause(name)
         assert self.settled <= seen
         is_new, self.settled, self.holder = seen > self.settled, seen, None
-        return SettledBatch(PARTITION, 0, seen, 1, 7, [], {}) if is_new else Idle.SETTLED
+        first_seq = seen - self.schedule.chance.choice((0, LINGER_FROM_COMMANDS))
+        return SettledBatch(PARTITION, first_seq, seen, 1, 7, [], {}) if is_new else Idle.SETTLED
 
 
 class WorldFlag:
