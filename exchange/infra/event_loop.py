@@ -23,7 +23,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.deadlines import Deadlines
 from exchange.infra.fair_queue import FairQueue
-from exchange.infra.metrics import WEB_LOOKUPS, WEB_READS
+from exchange.infra.metrics import WEB_LOOKUPS, WEB_PUBLIC_READS, WEB_READS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -253,6 +253,16 @@ async def read(owner: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwar
     return await _result(reads(), owner, partial(work, *args, **kwargs))
 
 
+async def public_read(network: str, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Do the same for strangers, in threads apart at which networks take turns.
+
+    A stranger may have any number of networks, so turns alone would not keep users' reads going.
+    """
+    if not on_event_loop():
+        return work(*args, **kwargs)
+    return await _result(public_reads(), network, partial(work, *args, **kwargs))
+
+
 async def _result(threads: LookupThreads, owner: str, work: Callable[[], R]) -> R:
     call = partial(contextvars.copy_context().run, work)
     try:
@@ -291,13 +301,23 @@ def lookups() -> LookupThreads:
 
 @cache
 def reads() -> LookupThreads:
-    """Return the threads of this process that read for answers of the loop."""
+    """Return the threads of this process that read for users' answers."""
+    return _read_threads("read", WEB_READS)
+
+
+@cache
+def public_reads() -> LookupThreads:
+    """Return the threads of this process that read for strangers."""
+    return _read_threads("public-read", WEB_PUBLIC_READS)
+
+
+def _read_threads(name: str, busy: Gauge) -> LookupThreads:
     return Threads(
         READ_THREADS,
         _outcome,
-        name="read",
+        name=name,
         waiting_max=READS_MAX,
         answer_s=LOOKUP_ANSWER_S,
-        busy=WEB_READS,
+        busy=busy,
         share=READ_THREADS_OF_OWNER,
     )

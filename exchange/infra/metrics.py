@@ -105,7 +105,12 @@ WEB_LOOKUPS = Gauge(
 )
 WEB_READS = Gauge(
     "takas_web_reads",
-    "Reads in threads for answers of the loop, or waiting for one",
+    "Reads of users in threads for answers of the loop, or waiting for one",
+    multiprocess_mode="livesum",
+)
+WEB_PUBLIC_READS = Gauge(
+    "takas_web_public_reads",
+    "Reads of strangers in threads for answers of the loop, or waiting for one",
     multiprocess_mode="livesum",
 )
 WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")

@@ -21,7 +21,7 @@ from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import read
+from exchange.infra.event_loop import public_read
 from exchange.infra.http.address import client_address, network_of
 from exchange.infra.redis import book_key, redis_client
 from exchange.selectors import symbol_known
@@ -71,7 +71,7 @@ class DepthDocumentation(ApiView):
 
 async def depth(request: HttpRequest) -> Answer:
     """Answer GET /depth."""
-    return json_answer(await read(network_of(client_address(request)), _depth, request))
+    return json_answer(await public_read(network_of(client_address(request)), _depth, request))
 
 
 def _depth(request: HttpRequest) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class TradesDocumentation(ApiView):
 
 async def trades(request: HttpRequest) -> Answer:
     """Answer GET /trades."""
-    return json_answer(await read(network_of(client_address(request)), _trades, request))
+    return json_answer(await public_read(network_of(client_address(request)), _trades, request))
 
 
 def _trades(request: HttpRequest) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -115,24 +117,81 @@ def worker_accepted(web: Running, pid: int) -> bool:
     return path.exists() and b"takas_orders_accepted" in path.read_bytes()
 
 
-def test_a_stop_answers_what_was_accepted(ada: Trader, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "metric"),
+    [("/api/v1/balances", "takas_web_requests"), ("/api/v1/orders", "takas_web_public_reads")],
+)
+def test_a_stop_answers_what_was_accepted(
+    path: str, metric: str, ada: Trader, tmp_path: Path
+) -> None:
     with role_running("web", tmp_path) as web:
         answers: list[Response] = []
 
         def ask() -> None:
             with web.client(ada) as client:
-                answers.append(client.get("/api/v1/balances"))
+                answers.append(client.get(path))
 
-        with psycopg.connect(**database()) as locker:
-            locker.execute("LOCK TABLE exchange_apikey IN ACCESS EXCLUSIVE MODE")
+        with locked("exchange_apikey"):
             asking = Thread(target=ask)
             asking.start()
-            wait_for(lambda: web.metric("takas_web_requests") == 1, "not in a thread", web.log)
+            wait_for(lambda: web.metric(metric) == 1, "it does not wait", web.log)
             web.process.send_signal(signal.SIGTERM)
             wait_for(lambda: refuses(web), "it goes on listening", web.log)
         asking.join(READY_S)
         assert [answer.status for answer in answers] == [200]
         assert web.process.wait(READY_S) == 0
+
+
+STRANGERS = 40  # each a network
+
+
+def test_strangers_of_many_networks_delay_no_read_of_a_user(ada: Trader, tmp_path: Path) -> None:
+    with role_running("web", tmp_path) as web, web.client(ada) as client:
+        assert client.get("/api/v1/orders").status == 200
+        with locked("orders_trade"):
+            strangers = [
+                stranger(web, at, "GET /api/v1/trades?symbol=BTC-USDT") for at in range(STRANGERS)
+            ]
+            wait_for(lambda: waiting(web) == STRANGERS, "strangers do not wait", web.log)
+            assert client.get("/api/v1/orders").status == 200
+        for sender in strangers:
+            sender.close()
+
+
+def test_keys_that_nobody_has_take_no_thread_of_an_orders_look_up(
+    ada: Trader, tmp_path: Path
+) -> None:
+    with role_running("web", tmp_path) as web, locked("exchange_apikey"):
+        strangers = []
+        for at in range(STRANGERS):
+            keys = (
+                f"X-Takas-Key: tk_aaaaaaaa{at:02}\r\nX-Takas-Signature: {'0' * 64}\r\n"
+                f"X-Takas-Timestamp: {time.time_ns() // 1_000_000}\r\n"
+            )
+            strangers.append(stranger(web, at, "DELETE /api/v1/orders/1", keys))
+        wait_for(lambda: waiting(web) == STRANGERS, "strangers do not wait", web.log)
+        assert web.metric("takas_web_lookups") == 0
+        for sender in strangers:
+            sender.close()
+
+
+def stranger(web: Running, at: int, line: str, keys: str = "") -> socket.socket:
+    """A request from a network of its own that nobody waits for."""
+    sender = web.connect(f"127.0.1.{1 + at}")
+    sender.sendall(f"{line} HTTP/1.1\r\nHost: localhost\r\n{keys}\r\n".encode())
+    return sender
+
+
+def waiting(web: Running) -> float:
+    return web.metric("takas_web_public_reads") + web.metric("takas_web_reads")
+
+
+@contextmanager
+def locked(table: str) -> Iterator[None]:
+    """Nobody else reads the table meanwhile."""
+    with psycopg.connect(**database()) as locker:
+        locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield
 
 
 def refuses(web: Running) -> bool:
