@@ -106,20 +106,20 @@ class _Cache:
         with self._lock:
             self._kept.pop(key, None)
 
-    def due(self) -> list[str]:
-        """Return keys of API keys that are in use and have to be read again soon, each once.
+    def due(self) -> set[str]:
+        """Return ids of API keys that are in use and have to be read again soon, each once.
 
         Drops what is neither valid nor in use.
         """
         now_s = time.monotonic()
-        found = []
+        found = set()
         with self._lock:
             for key, cached in list(islice(self._kept.items(), DUE_MAX)):
                 if now_s - cached.read_s < DUE_AGE_S:
                     break
                 if isinstance(key, str) and cached.is_used:
                     cached.is_used = False
-                    found.append(key)
+                    found.add(key)
                 elif cached.good_until <= now_s:
                     del self._kept[key]
         return found
@@ -169,30 +169,43 @@ def principal_of_key(key_id: str) -> CachedPrincipal:
     if _unknown.has(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     threads_only()  # before keys are taken that this call would read along
-    found = _keys_read({key_id, *_cache.due()})
+    found = _keys_read(key_id, _cache.due())
     if key_id not in found:
         _unknown.put(key_id)
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
     return found[key_id]
 
 
-def _keys_read(key_ids: set[str]) -> dict[str, CachedPrincipal]:
-    """Read and keep the principals of these keys; forget keys that are good no more."""
+def _keys_read(asked_id: str, due_ids: set[str]) -> dict[str, CachedPrincipal]:
+    """Read and keep the principals of these keys; forget keys that are good no more.
+
+    A due key whose secret changed is forgotten too: its next request decrypts the new secret, and
+    fails alone where none of our keys opens it.
+    """
     read_s = time.monotonic()
-    found = {row["key_id"]: _of_key(row, read_s) for row in rows_of_keys(key_ids)}
-    for key_id in key_ids:
-        if key_id in found:
-            _cache.put(key_id, found[key_id])
-        else:
+    rows = {row["key_id"]: row for row in rows_of_keys({asked_id, *due_ids})}
+    found = {}
+    for key_id in (*(due_ids - {asked_id}), asked_id):
+        row = rows.get(key_id)
+        if row is None or (key_id != asked_id and _secret_kept(row) is None):
             _cache.drop(key_id)
+        else:
+            found[key_id] = _of_key(row, read_s)
+            _cache.put(key_id, found[key_id])
     return found
+
+
+def _secret_kept(row: dict[str, Any]) -> bytes | None:
+    """Return the key's secret as it was decrypted before; None where it is new or has changed."""
+    last = _cache.last(row["key_id"])
+    is_same = last is not None and last.secret_encrypted == bytes(row["secret_encrypted"])
+    return last.secret if last is not None and is_same else None
 
 
 def _of_key(row: dict[str, Any], read_s: float) -> CachedPrincipal:
     scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
     last_used, encrypted = row["last_used_at"], bytes(row["secret_encrypted"])
-    last = _cache.last(row["key_id"])
-    is_same = last is not None and last.secret_encrypted == encrypted
+    secret = _secret_kept(row)
     return CachedPrincipal(
         principal=_principal(
             row,
@@ -200,7 +213,7 @@ def _of_key(row: dict[str, Any], read_s: float) -> CachedPrincipal:
             key_id=row["key_id"],
             key_number=row["key_number"],
         ),
-        secret=last.secret if last is not None and is_same else secret_decrypt(encrypted),
+        secret=secret_decrypt(encrypted) if secret is None else secret,
         expires_at=row["expires_at"],
         read_s=read_s,
         good_until=_good_until(read_s),

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from exchange.access import principals
 from exchange.access.principals import principal_of_key, principals_forget
+from exchange.access.secrets import SecretUnreadable
 from exchange.api.keys import api_key_create
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
@@ -95,3 +96,17 @@ def test_a_changed_secret_is_read_with_the_key(
     ApiKey.objects.filter(pk=first.pk).update(secret_encrypted=second.secret_encrypted)
     moment(principals.PRINCIPAL_AGE_MAX_S)
     assert principal_of_key(first.key_id).secret == principal_of_key(second.key_id).secret
+
+
+def test_a_secret_that_cannot_be_opened_costs_no_other_key(
+    keys: list[ApiKey], moment: Callable[[float], None]
+) -> None:
+    """As while another process encrypts with a key of SECRETS_KEY that this one has not yet."""
+    asked, unreadable = keys[0].key_id, keys[1].key_id
+    statements_of([asked, unreadable])
+    statements_of([asked, unreadable])  # both are in use
+    ApiKey.objects.filter(key_id=unreadable).update(secret_encrypted=b"of another box")
+    moment(principals.PRINCIPAL_AGE_MAX_S)
+    assert principal_of_key(asked).principal.key_id == asked
+    with pytest.raises(SecretUnreadable):
+        principal_of_key(unreadable)
