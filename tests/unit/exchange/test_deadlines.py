@@ -1,6 +1,7 @@
 """Deadlines: one timer for all waits, and each wait that is not over is told once."""
 
 import asyncio
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -64,3 +65,22 @@ async def test_a_thousand_waits_take_one_timer_and_are_let_go(
         assert len(timers) == 1, "nothing is left to look at"
         deadlines.begin(Wait("another"))
         assert len(timers) == 2
+
+
+async def test_what_is_over_is_let_go_though_an_older_wait_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wait may hold a page of a thousand orders, and an older one may hang for seconds."""
+    loop, timers = asyncio.get_running_loop(), []
+    deadlines = deadlines_of([], seconds=60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_later", lambda *given: timers.append(given))
+        older, younger = Wait("older"), Wait("younger", is_over=True)
+        deadlines.begin(older)
+        deadlines.begin(younger)
+        gone = weakref.ref(younger)
+        del younger
+        _, look, of_loop = timers[0]
+        look(of_loop)
+    assert gone() is None
+    assert len(timers) == 2, "the older one is looked at again"
