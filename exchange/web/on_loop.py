@@ -101,8 +101,9 @@ class OnLoop:
             return response
         del response.headers["Content-Type"]
         passed = tuple(_encoded(response.headers.items()))
-        if len(self._passed) < GATES_MAX:
-            self._passed[key] = passed
+        if len(self._passed) >= GATES_MAX:  # else strange spellings would keep ours out for good
+            self._passed.clear()
+        self._passed[key] = passed
         return passed
 
     def _secured(self, request: HttpRequest) -> HttpResponseBase:

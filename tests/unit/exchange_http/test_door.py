@@ -18,6 +18,7 @@ from exchange.api.resources import HotView, Resource
 from exchange.infra.http.bodies import BODIES_PER_NETWORK_MAX, Bodies
 from exchange.infra.http.wsgi import ANSWER_BYTES_MAX, HEAD_BYTES_MAX
 from exchange.web.door import Door
+from exchange.web.on_loop import GATES_MAX
 from orders.api.schema import OrdersDocumentation
 
 pytestmark = pytest.mark.asyncio
@@ -457,6 +458,16 @@ async def test_what_a_middleware_will_not_do_for_a_client_is_no_fault(settings: 
     target = ORDERS + b"?" + b"{" * 8_000
     one = await Exchange("POST", target, signed()).through(door)
     assert one.refused_as(400, "request.malformed")
+
+
+async def test_strange_spellings_keep_no_host_name_from_being_remembered(settings: Any) -> None:
+    door = Door(echo, threads=1, resources=[orders_by(nothing_wrong)])
+    for at in range(GATES_MAX):
+        strange = (b"x-forwarded-proto", str(at).encode())
+        assert (await Exchange("POST", ORDERS, [*signed(), strange]).through(door)).status == 200
+    assert (await Exchange("POST", ORDERS, signed()).through(door)).status == 200
+    settings.ALLOWED_HOSTS = ["elsewhere.example"]  # what is remembered is not asked again
+    assert (await Exchange("POST", ORDERS, signed()).through(door)).status == 200
 
 
 async def test_a_file_is_answered_by_its_name_and_a_part_of_it_as_bytes(tmp_path: Path) -> None:
