@@ -136,9 +136,7 @@ def test_who_has_no_limit_is_told_of_none_and_costs_redis_nothing(ada: Trader) -
 def scripts_run() -> int:
     """Runs of the script of limits, by the commands that it alone runs."""
     stats: dict[str, Any] = redis_client().info("commandstats")
-    return sum(
-        stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("hmget", "set")
-    )
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("hmget", "set"))
 
 
 def test_an_order_costs_one_round_trip_at_most(ada: Trader) -> None:
