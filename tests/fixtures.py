@@ -1,5 +1,6 @@
 """Fixtures for tests on a database: a market with funded traders, and the roles around it.
 
+    logged      what was logged of an event
     market      one symbol in a partition of its own, three accounts with funds
     venue       the same with its intake, worker and settlement
     partition   a market and its worker; jobs go through one intake batch and one turn
@@ -11,7 +12,7 @@ A file that needs other traders or funds overrides `market_terms`. Each fixture 
 itself: models can be imported only after the servers have started, and this file is read before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,21 @@ if TYPE_CHECKING:
     from tests.factories.trading import Trader
     from tests.factories.venue import Venue
     from tests.factories.worker import Surroundings, TestClock, WorkerProcess
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[dict[str, Any]]]:
+    """The lines of an event that were logged in this test so far, with all that they say.
+
+    They are read where every logger sends them. A logger keeps the processors that it found when
+    it was first used: structlog's own capture does not see it where logging was configured since.
+    """
+
+    def lines(event: str) -> list[dict[str, Any]]:
+        every = (record.msg for record in caplog.records)
+        return [line for line in every if isinstance(line, dict) and line["event"] == event]
+
+    return lines
 
 
 @pytest.fixture
