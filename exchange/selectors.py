@@ -2,9 +2,11 @@
 
 A change in the back office reaches every process within CATALOGUE_AGE_MAX_S, or within
 CATALOGUE_STALE_MAX_S while another thread reads. A change that must hold at once (a halt) is a
-command, which the engine applies in sequence; this copy only refuses early.
+command, which the engine applies in sequence; this copy only refuses early. A symbol that the copy
+does not know is looked for in a new reading, so that nobody is told that a new symbol is unknown.
 """
 
+import time
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
@@ -16,14 +18,17 @@ from exchange.domain.enums import SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import SymbolUnits
+from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.copies import Copy
-from exchange.infra.event_loop import threads_only
 from exchange.models import Asset, FeeSchedule, Symbol, Tier
 
 CATALOGUE_AGE_MAX_S: Final = 2.0
 # Up to this age no thread waits for the thread that reads anew; beyond it (no reads for a while)
 # every thread waits.
 CATALOGUE_STALE_MAX_S: Final = 2 * CATALOGUE_AGE_MAX_S
+# Readings for symbols that the copy does not know, in a process: whoever asks for symbols that
+# nobody has can cause no more, and then a new symbol is unknown for a quarter of a second.
+CATALOGUE_RENEWAL_RATE: Final = Rate(per_second=4, burst=8)
 MAKER_FEE_PPM: Final = 500
 TAKER_FEE_PPM: Final = 1_000
 UNITS_MAX: Final = (1 << 63) - 1  # commands and rows keep ticks and lots in signed 64 bits
@@ -89,12 +94,27 @@ def catalogue() -> Catalogue:
     return catalogue_copy.get()
 
 
+def catalogue_with(*codes: str) -> Catalogue:
+    """Return the reference data, in a thread read anew where a symbol is unknown to the copy.
+
+    Without a reading within CATALOGUE_RENEWAL_RATE it is the copy.
+    """
+    kept = catalogue()
+    if all(code in kept.symbols_by_code for code in codes):
+        return kept
+    return catalogue_copy.renewed(_may_renew)
+
+
+def _may_renew() -> bool:
+    return catalogue_renewals.take("", CATALOGUE_RENEWAL_RATE, 1).wait_ms == 0
+
+
 def symbol_known(code: str) -> SymbolRules:
     """Return the rules of a symbol that exists, listed or not; raises symbol.unknown.
 
     For orders and trades that exist already: they outlive the symbol's listing.
     """
-    rules = catalogue().symbols_by_code.get(code)
+    rules = catalogue_with(code).symbols_by_code.get(code)
     if rules is None:
         raise DomainError(Code.SYMBOL_UNKNOWN, field="symbol", symbol=code[:25])
     return rules
@@ -106,11 +126,7 @@ def symbol_by_id(symbol_id: int) -> SymbolRules:
     A symbol may be newer than this process's copy, which is then read anew, in a thread.
     """
     rules = catalogue().symbols_by_id.get(symbol_id)
-    if rules is None:
-        threads_only()
-        catalogue_forget()
-        rules = catalogue().symbols_by_id[symbol_id]
-    return rules
+    return catalogue_copy.renewed().symbols_by_id[symbol_id] if rules is None else rules
 
 
 def symbol_listed(code: str) -> SymbolRules:
@@ -129,6 +145,11 @@ def listing_check(rules: SymbolRules) -> None:
 def catalogue_forget() -> None:
     """Make the next reader read anew (after a change in this process, and between tests)."""
     catalogue_copy.forget()
+
+
+def renewals_forget() -> None:
+    """Forget how often the copy was read for symbols that it does not know (between tests)."""
+    catalogue_renewals.forget()
 
 
 def catalogue_read() -> Catalogue:
@@ -153,6 +174,7 @@ def catalogue_read() -> Catalogue:
 catalogue_copy: Final = Copy(
     catalogue_read, age_max_s=CATALOGUE_AGE_MAX_S, stale_max_s=CATALOGUE_STALE_MAX_S
 )
+catalogue_renewals: Final = LocalBuckets(lambda: time.monotonic_ns() // 1_000_000)
 
 
 def symbol_rules(symbol: Symbol) -> SymbolRules:

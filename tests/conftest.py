@@ -148,8 +148,10 @@ def fresh_networks() -> None:
     from exchange.api.admission import networks_forget
     from exchange.infra.redis import Pause
     from exchange.infra.told import told_forget
+    from exchange.selectors import renewals_forget
 
     networks_forget()
+    renewals_forget()
     told_forget()
     Pause().end()
 

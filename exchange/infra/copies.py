@@ -71,6 +71,22 @@ class Copy(Generic[T]):
         finally:
             self._lock.release()
 
+    def renewed(self, may_read: Callable[[], bool] = lambda: True) -> T:
+        """Return a value whose reading began after this call; others use the last one meanwhile.
+
+        Callers that wait together share a reading. Where `may_read` says no, the last one is it.
+        """
+        threads_only()
+        asked_s, failures = self._now_s(), self._failures
+        self._acquire(may_wait=True)
+        try:
+            kept = self._kept
+            if kept is not None and (kept[1] > asked_s or not may_read()):
+                return kept[0]
+            return self._read_once(failures).value
+        finally:
+            self._lock.release()
+
     def _acquire(self, may_wait: bool) -> bool:
         """Return whether this thread has to read. Raises server.busy when another reader hangs."""
         if self._lock.acquire(blocking=False):
@@ -99,6 +115,10 @@ class Copy(Generic[T]):
         known = self._known()
         if known is not None and known.age_s < self.age_max_s:
             return known
+        return self._read_once(failures)
+
+    def _read_once(self, failures: int) -> Reading[T]:
+        """Read, or raise what another thread's reading failed with while this one waited."""
         if self._failure is not None and self._failures != failures:
             raise self._failure
         threads_only()

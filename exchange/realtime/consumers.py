@@ -30,7 +30,7 @@ from exchange.realtime.logins import Logins, logins_running
 from exchange.realtime.protocol import CloseCode
 from exchange.realtime.send_queue import BackPressure, InboundLimits, SendQueue, SocketLogin
 from exchange.realtime.subscriber import hub_running
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue_with
 
 SERVER_SEND = "takas.server_send"  # key in the scope
 MESSAGES = Counter("takas_ws_messages", "Messages from clients", ["op"])
@@ -162,8 +162,9 @@ class FeedConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels ha
         """Return the channels of unknown symbols; the catalogue is cached, so queries are rare."""
         if not channels:
             return channels
-        known = (await database_sync_to_async(catalogue)()).symbols_by_code
-        return {channel for channel in channels if channel.partition("@")[0] not in known}
+        codes = {channel: channel.partition("@")[0] for channel in channels}
+        known = await database_sync_to_async(catalogue_with)(*codes.values())
+        return {channel for channel in channels if codes[channel] not in known.symbols_by_code}
 
     def _follow(self, channel: str) -> None:
         if channel in protocol.PRIVATE_CHANNELS:

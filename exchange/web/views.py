@@ -18,7 +18,7 @@ from exchange.access.principals import principal_of_user
 from exchange.domain.codes import DESCRIPTIONS
 from exchange.domain.units import percent_text
 from exchange.infra.http.security import websocket_url
-from exchange.selectors import catalogue
+from exchange.selectors import catalogue_with
 from exchange.signin.forms import SignInForm
 from exchange.signin.service import session_begin
 from exchange.signin.wait_page import wait_answer
@@ -96,12 +96,15 @@ def trade(request: HttpRequest, symbol: str) -> HttpResponse:
     """Show the trading page of a symbol that the brand shows, listed or not."""
     brand = brand_of(request)
     is_listed = symbol in brand.symbols
-    rules = catalogue().symbols_by_code.get(symbol)
-    if rules is None or not (is_listed or symbol in brand.unlisted):
+    if not (is_listed or symbol in brand.unlisted):
+        raise Http404
+    catalogue = catalogue_with(symbol)
+    rules = catalogue.symbols_by_code.get(symbol)
+    if rules is None:
         raise Http404
     base, _, quote = symbol.partition("-")
     tier_id = principal_of_user(request.user.pk or 0).principal.tier_id
-    fees = catalogue().fee_rates(tier_id=tier_id, symbol_id=rules.units.symbol_id)
+    fees = catalogue.fee_rates(tier_id=tier_id, symbol_id=rules.units.symbol_id)
     context = {
         "symbol": symbol,
         "base": base,

@@ -1,12 +1,13 @@
 """The copy of the catalogue in a process: how old it may be when a request is decided."""
 
+import math
 import threading
 
 import pytest
 
 from exchange.infra.copies import Copy
 from exchange.selectors import CATALOGUE_AGE_MAX_S, CATALOGUE_STALE_MAX_S, Catalogue
-from tests.waiting import HANG_S
+from tests.waiting import HANG_S, wait_until
 
 
 def reading(number: int) -> Catalogue:
@@ -69,6 +70,45 @@ def test_nobody_waits_for_the_thread_that_reads_while_the_copy_is_young_enough()
     source.may_go_on.set()
     thread.join(HANG_S)
     assert copy.get().tier_default_id == 2
+
+
+def test_those_who_want_a_newer_reading_share_it_and_others_use_the_last_one() -> None:
+    source, moments, found = Source(), list[float](), list[int | None]()
+
+    def now_s() -> float:
+        moments.append(float(len(moments)))
+        return moments[-1]
+
+    def renew() -> threading.Thread:
+        """A thread that has asked."""
+        asked = len(moments)
+        thread = threading.Thread(
+            target=lambda: found.append(copy.renewed().tier_default_id), daemon=True
+        )
+        thread.start()
+        wait_until(lambda: len(moments) > asked)
+        return thread
+
+    copy = Copy(source.read, age_max_s=math.inf, now_s=now_s)
+    copy.get()
+    source.began.clear()
+    source.may_go_on.clear()
+    threads = [renew()]
+    assert source.began.wait(HANG_S)
+    threads += [renew() for _ in range(5)]
+    assert copy.get().tier_default_id == 1
+    source.may_go_on.set()
+    for thread in threads:
+        thread.join(HANG_S)
+    assert sorted(number or 0 for number in found) == [2, 3, 3, 3, 3, 3]
+
+
+def test_without_leave_to_read_the_last_reading_must_do() -> None:
+    source = Source()
+    copy = copy_of(source)
+    assert copy.renewed(lambda: False).tier_default_id == 1, "there is no last one"
+    assert copy.renewed(lambda: False).tier_default_id == 1
+    assert copy.renewed(lambda: True).tier_default_id == 2
 
 
 @pytest.mark.parametrize("waiting", [1, 5])

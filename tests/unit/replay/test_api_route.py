@@ -89,15 +89,15 @@ def test_a_bid_at_zero_is_sent_and_refused() -> None:
     assert dict(result.refused) == {"order.price_below_min": 1, "order.not_placed": 1}
 
 
-def test_a_new_symbol_may_be_known_a_moment_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_price_may_be_known_a_moment_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_route, "RETRY_SECONDS", 0.001)
     commands, trades = recorded(300)
-    venue = PaperVenue(unknown_first=4)
+    venue = PaperVenue(late_first=4)
     with venue_server(venue) as url:
         route = ApiRoute(url, TERMS, KEYS, lambda _: True, connections=8)
         result = route.send(commands, Pace(0.0), Progress(len(commands), lambda _: None))
     assert as_made(venue) == as_expected(trades)
-    assert result.repeated == {"404 symbol.unknown": 4}
+    assert result.repeated == {"422 order.no_liquidity": 4}
 
 
 def test_an_exchange_that_stays_busy_ends_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,11 +28,11 @@ class PaperVenue:
         *,
         busy_share: float = 0.0,
         silent_share: float = 0.0,
-        unknown_first: int = 0,
+        late_first: int = 0,
         first_seconds: float = 0.0,
     ) -> None:
         self.first_seconds = first_seconds  # the first request takes so long
-        self.unknown_first = unknown_first  # so many orders come before the symbol is known
+        self.late_first = late_first  # so many orders come before the best price is published
         self.lock = threading.Lock()
         self.random = Random(1)
         self.busy_share = busy_share
@@ -50,9 +50,9 @@ class PaperVenue:
             return 200, self.orders[known]
         if order.get("price") == "0":
             return 422, {"code": "order.price_below_min"}
-        if self.unknown_first > 0:
-            self.unknown_first -= 1
-            return 404, {"code": "symbol.unknown"}
+        if self.late_first > 0:
+            self.late_first -= 1
+            return 422, {"code": "order.no_liquidity"}
         order_id = next(self.ids)
         self.orders[order_id] = {**order, "id": str(order_id)}
         self.by_client[order["client_order_id"]] = order_id
