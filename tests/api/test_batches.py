@@ -7,16 +7,15 @@ import pytest
 from django.http import HttpResponse
 
 from exchange.api.requests import BATCH_BODY_BYTES_MAX
-from exchange.domain.codes import Code
-from exchange.domain.errors import DomainError
+from exchange.infra.database import connect
 from exchange.infra.metrics import BATCH_SIZE, ORDERS_REFUSED
 from exchange.infra.redis import commands_stream, redis_client
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from matching.engine.messages import Cancel, Command, Place
 from matching.state.codec import decode_command
+from orders.intake import jobs
 from orders.intake.process import intake
-from orders.intake.thread import Intake
 from orders.models import ClientOrderId, Order
 from orders.models import Command as CommandRow
 from orders.writes.batches import BATCH_ORDERS_MAX
@@ -25,8 +24,14 @@ from tests.api.test_rates import tier_of
 from tests.factories.metrics import metric_value
 from tests.factories.models import SymbolFactory
 from tests.factories.trading import NOTHING_YET, Trader, decoded, order_body, trader_make
+from tests.waiting import wait_until
 
 Body = dict[str, Any]
+
+LOCK_USDT = """
+SELECT 1 FROM wallets_balance AS balance JOIN exchange_asset AS asset ON asset.id = balance.asset_id
+WHERE balance.account_id = %s AND asset.code = 'USDT' FOR UPDATE OF balance
+"""
 
 
 def post(trader: Trader, *orders: object) -> HttpResponse:
@@ -242,21 +247,19 @@ def test_a_queue_without_room_takes_none_of_the_orders(
 def test_an_outcome_that_nobody_knows_is_the_result_of_its_order_alone(
     ada: Trader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = order_body()
-    take = Intake.submitted_all
-
-    async def late(self: Intake, jobs: Any) -> Any:
-        outcomes = await take(self, jobs)
-        return [outcomes[0], DomainError(Code.ENGINE_OUTCOME_UNKNOWN)]
-
-    monkeypatch.setattr(Intake, "submitted_all", late)
-    lost = order_body()
-    found = results(post(ada, known, lost))
-    assert found[0]["status"] == 201
-    assert told(found[1]) == (503, "engine.outcome_unknown", "orders.1")
-    monkeypatch.undo()
-    asked = decoded(ada.get(f"/orders/by-client-id/{lost['client_order_id']}"))
-    assert asked["client_order_id"] == lost["client_order_id"]
+    """What the second order pays with is locked for longer than the client is kept waiting."""
+    monkeypatch.setattr(jobs, "ANSWER_S", 3.0)
+    orders = [order_body(side="sell"), order_body()]
+    with connect("test-locker") as locker, locker.transaction():
+        locker.execute(LOCK_USDT, (ada.account_id,))
+        found = results(post(ada, *orders))
+        assert found[0]["status"] == 201
+        assert told(found[1]) == (503, "engine.outcome_unknown", "orders.1")
+    wait_until(lambda: Order.objects.count() == 2, lambda: "orders")
+    asked = decoded(ada.get(f"/orders/by-client-id/{orders[1]['client_order_id']}"))
+    again = results(post(ada, *orders))
+    assert [one["status"] for one in again] == [200, 200]
+    assert again[1]["order"]["id"] == asked["id"]
 
 
 # --- rates
