@@ -60,7 +60,7 @@ OPEN: Final = Scenario("", connections=500, times=BESIDE_TIMES)
 SCENARIOS: Final = (
     Scenario("closed loop"),
     Scenario("bots: 60 % cancels and amends", mix="bots"),
-    Scenario("batches of 50", batch=50),
+    Scenario("batches of 50", connections=16, batch=50),
     Scenario("500 connections", connections=500),
     Scenario("5,000 users", users=5_000),
     Scenario("50 symbols", symbols=50),
