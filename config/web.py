@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from django.conf import settings
 
+from config.resources import RESOURCES
 from config.wsgi import application as django
 from exchange.api.documents import documents_make
 from exchange.infra import health
@@ -14,7 +15,6 @@ from exchange.signin.wait_page import wait_page
 from exchange.web.door import Door
 from exchange.web.middlewares import WEB
 from exchange.web.static_files import StaticFiles
-from orders.api.urls import RESOURCES
 
 # Requests leave hardly any cycles: looking for some after each 700 objects took 5 us an order.
 GC_THRESHOLDS: Final = (20_000, 20, 20)

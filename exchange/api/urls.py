@@ -2,16 +2,20 @@
 are not imported.
 """
 
+from typing import Final
+
 from django.urls import include, path, re_path
 
 from exchange.api import views
 from exchange.api.routes import weights_check
 
+# What the event loop answers as well (exchange/web/on_loop.py).
+RESOURCES: Final = (views.TIME,)
 urlpatterns = [
     path("", include("orders.api.urls")),
     path("", include("wallets.api.urls")),
     path("symbols", views.SymbolsView.as_view(), name="api-symbols"),
-    path("time", views.TimeView.as_view(), name="api-time"),
+    *(resource.pattern() for resource in RESOURCES),
     path("keys", views.KeysView.as_view(), name="api-keys"),
     path("keys/<str:key>", views.KeyView.as_view(), name="api-key"),
     re_path(r"^.*$", views.unknown_address),

@@ -12,11 +12,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.access.ends import key_revoke
+from exchange.api.answers import Answer, json_answer
 from exchange.api.base import ApiView, plain_request
 from exchange.api.bodies import Body
 from exchange.api.errors import ANY_METHOD, api_view
 from exchange.api.keys import LABEL_MAX, api_key_add
 from exchange.api.requests import body_decode
+from exchange.api.resources import Resource
 from exchange.api.schema import decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SymbolState
@@ -122,11 +124,19 @@ class TimeSerializer(serializers.Serializer[Any]):
     time_ms = serializers.IntegerField(help_text="Milliseconds since 1970, UTC.")
 
 
-class TimeView(ApiView):
+class TimeDocumentation(ApiView):
     @extend_schema(operation_id="time_get", responses=responses(body=TimeSerializer()), auth=[])
     def get(self, request: Request) -> Response:
         """The server's clock, which signed requests are measured by."""
-        return Response({"time_ms": time.time_ns() // 1_000_000})
+        raise NotImplementedError
+
+
+async def server_time(request: HttpRequest) -> Answer:
+    """Answer GET /time."""
+    return json_answer({"time_ms": time.time_ns() // 1_000_000})
+
+
+TIME: Final = Resource("time", "api-time", {"GET": server_time}, TimeDocumentation)
 
 
 class KeySerializer(serializers.Serializer[Any]):

@@ -13,11 +13,11 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.test import Client
 
+from config.resources import RESOURCES
 from exchange.domain.errors import DomainError
 from exchange.infra.http.wsgi import environ_of
 from exchange.web.door import Door
 from exchange.web.on_loop import OnLoop
-from orders.api.urls import RESOURCES
 from tests.waiting import HANG_S
 
 

@@ -1,5 +1,6 @@
-from django.urls import path
+from typing import Final
 
 from wallets.api import views
 
-urlpatterns = [path("balances", views.BalancesView.as_view(), name="api-balances")]
+RESOURCES: Final = (views.BALANCES,)
+urlpatterns = [resource.pattern() for resource in RESOURCES]

@@ -11,12 +11,12 @@ from typing import Any, Final
 from django.core.handlers.wsgi import WSGIHandler
 
 from config.demo.client import Signer
+from config.resources import RESOURCES
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
 from exchange.models import Symbol
 from exchange.selectors import catalogue_read
 from exchange.web.door import Door
-from orders.api.urls import RESOURCES
 from orders.intake.batch import commit_batch
 from orders.intake.jobs import PlaceJob
 from orders.intake.process import intake_stop

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from django.core.handlers.wsgi import WSGIHandler
 
+from config.resources import RESOURCES
 from exchange.access.principals import principals_forget
 from exchange.infra.redis import FEED_CHANNEL, redis_client
 from exchange.realtime.frames import decode_frames
 from exchange.selectors import catalogue_forget
 from exchange.web.door import Door
-from orders.api.urls import RESOURCES
 from orders.intake.process import intake_stop
 from orders.management.commands.run_matching import PARTITION_DEFAULT, MatchingProcess, Stop
 from orders.recovery.availability import served_forget
