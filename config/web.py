@@ -6,8 +6,10 @@ from typing import Final
 import structlog
 from django.conf import settings
 
+from config.wsgi import application as django  # first: it sets Django up
+
+# isort: split
 from config.resources import RESOURCES
-from config.wsgi import application as django
 from exchange.api.documents import documents_make
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch

@@ -119,7 +119,10 @@ def worker_accepted(web: Running, pid: int) -> bool:
 
 @pytest.mark.parametrize(
     ("path", "metric"),
-    [("/api/v1/balances", "takas_web_requests"), ("/api/v1/orders", "takas_web_public_reads")],
+    [
+        ("/api/v1/prevented-matches", "takas_web_requests"),
+        ("/api/v1/orders", "takas_web_public_reads"),
+    ],
 )
 def test_a_stop_answers_what_was_accepted(
     path: str, metric: str, ada: Trader, tmp_path: Path
