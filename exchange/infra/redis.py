@@ -5,13 +5,16 @@ Redis is transport and cache: losing all of it at any moment costs latency, noth
 
 import threading
 import time
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
 import redis
 import redis.asyncio
 from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from exchange.infra.event_loop import threads_only
 
 PREFIX = "takas"
 FEED_CHANNEL = f"{PREFIX}:feed"
@@ -154,6 +157,41 @@ class Pause:
         """End the pause (between tests)."""
         self._until_s = 0.0
         Pause._silence.end()
+
+
+class RedisAway(Exception):
+    """Redis did not answer, or failed a moment ago and was not asked."""
+
+
+class KeyReader:
+    """Reads keys for requests: a client for each thread, and a pause after a failure.
+
+    A few threads serve all requests of a process: with Redis down, timeouts would take all their
+    time.
+    """
+
+    def __init__(self, open_client: Callable[[], redis.Redis] = redis_client) -> None:
+        self._open_client = open_client
+        self._clients = threading.local()
+        self.pause: Final = Pause()
+
+    def get(self, key: str) -> bytes | None:
+        """Return the value of a key, or None. Raises RedisAway.
+
+        On an event loop it raises SynchronousOnlyOperation, or RedisAway during a pause.
+        """
+        if self.pause.is_on:
+            raise RedisAway
+        threads_only()
+        client: redis.Redis | None = getattr(self._clients, "client", None)
+        if client is None:
+            client = self._clients.client = self._open_client()
+        try:
+            data: Any = client.get(key)
+        except redis.RedisError as error:
+            self.pause.begin(error)
+            raise RedisAway from error
+        return None if data is None else bytes(data)
 
 
 def _redis_answers() -> bool:

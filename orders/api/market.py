@@ -1,11 +1,9 @@
 """Public market data: depth as the worker last wrote it, and trades."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-import redis
 from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from msgspec import Struct
@@ -23,7 +21,7 @@ from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import public_read
 from exchange.infra.http.address import client_address, network_of
-from exchange.infra.redis import Pause, book_key, redis_client
+from exchange.infra.redis import KeyReader, RedisAway, book_key
 from exchange.selectors import symbol_known
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol
 
@@ -41,8 +39,7 @@ class StoredDepth(Struct):
 
 
 _frame_decoder: Final = msgspec.json.Decoder(StoredDepth)
-_clients: Final = threading.local()
-_pause: Final = Pause()  # else each request would hold a thread for a timeout of Redis
+reader: Final = KeyReader()
 
 
 class DepthSerializer(serializers.Serializer[Any]):
@@ -96,17 +93,10 @@ DEPTH: Final = Resource("depth", "api-depth", {"GET": depth}, DepthDocumentation
 
 
 def _book(code: str) -> bytes | None:
-    if _pause.is_on:
-        raise DomainError(Code.ENGINE_UNAVAILABLE)
-    client: redis.Redis | None = getattr(_clients, "client", None)
-    if client is None:
-        client = _clients.client = redis_client()
     try:
-        data: Any = client.get(book_key(code))
-    except redis.RedisError as error:
-        _pause.begin(error)
+        return reader.get(book_key(code))
+    except RedisAway as error:
         raise DomainError(Code.ENGINE_UNAVAILABLE) from error
-    return None if data is None else bytes(data)
 
 
 def symbol_code_of(request: HttpRequest) -> str:

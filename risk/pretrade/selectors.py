@@ -1,14 +1,11 @@
 """The top of book of each symbol, read from Redis and kept for a moment, for the risk rules."""
 
-import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import redis
 
-from exchange.infra.event_loop import threads_only
-from exchange.infra.redis import Pause, redis_client, top_key
+from exchange.infra.redis import KeyReader, RedisAway, top_key
 from risk.pretrade.rules import NO_TOP, Top
 
 # For a band or a slippage bound a top that is a tenth of a second old is close enough. It saves a
@@ -17,9 +14,7 @@ TOP_AGE_MAX_S: Final = 0.1
 DECODER: Final = msgspec.msgpack.Decoder(list[int])
 
 _tops: dict[str, tuple[float, Top]] = {}
-thread_clients = threading.local()
-# A few threads serve all orders of a process: with Redis down, timeouts would take all their time.
-_pause: Final = Pause()
+reader: Final = KeyReader()
 
 
 class TopUnavailable(Exception):
@@ -36,16 +31,9 @@ def top_of_book(symbol: str) -> Top:
     known = _tops.get(symbol)
     if known is not None and now - known[0] < TOP_AGE_MAX_S:
         return known[1]
-    if _pause.is_on:
-        raise TopUnavailable(symbol)
-    threads_only()
-    client = getattr(thread_clients, "client", None)
-    if client is None:
-        client = thread_clients.client = redis_client()
     try:
-        data: Any = client.get(top_key(symbol))
-    except redis.RedisError as error:
-        _pause.begin(error)
+        data = reader.get(top_key(symbol))
+    except RedisAway as error:
         raise TopUnavailable(symbol) from error
     top = NO_TOP if data is None else _decoded(data)
     if top.bid_ticks and top.ask_ticks:  # an empty side may fill at any moment: ask again
@@ -61,5 +49,5 @@ def _decoded(data: bytes) -> Top:
 
 def tops_forget() -> None:
     """Forget all kept tops and the pause after a failure of Redis (between tests)."""
-    _pause.end()
+    reader.pause.end()
     _tops.clear()

@@ -1,6 +1,5 @@
 """Prices while Redis is away: orders that need them are refused, others taken; depth has none."""
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from exchange.infra import redis as redis_module
+from exchange.infra.redis import KeyReader
 from exchange.models import Symbol
 from exchange.selectors import catalogue_forget
 from orders.api import market
@@ -24,8 +24,7 @@ def no_prices(symbol: Symbol, monkeypatch: pytest.MonkeyPatch) -> None:
     Symbol.objects.update(band_ppm=1)
     catalogue_forget()
     selectors.tops_forget()
-    monkeypatch.setattr(selectors, "redis_client", redis_away)
-    monkeypatch.setattr(selectors, "thread_clients", threading.local())  # no thread knows one
+    monkeypatch.setattr(selectors, "reader", KeyReader(redis_away))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +76,8 @@ class Asked(redis.Redis):
 @pytest.fixture
 def no_depth(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(redis_module, "PROBE_EVERY_S", HANG_S)
-    monkeypatch.setattr(market, "redis_client", lambda: Asked(port=1, retry=Retry(NoBackoff(), 0)))
-    monkeypatch.setattr(market, "_clients", threading.local())  # no thread has one
+    asked = KeyReader(lambda: Asked(port=1, retry=Retry(NoBackoff(), 0)))
+    monkeypatch.setattr(market, "reader", asked)
     monkeypatch.setattr(Asked, "times", 0)
     yield
     selectors.tops_forget()  # ends the pause

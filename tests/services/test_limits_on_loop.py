@@ -16,7 +16,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra import redis as redis_module
 from exchange.infra import redis_scripts
 from exchange.infra.buckets import Rate
-from exchange.infra.redis import Pause, redis_client
+from exchange.infra.redis import KeyReader, Pause, redis_client
 from exchange.infra.throttling import Guard, Ticket
 from orders.intake import publish
 from risk.pretrade import selectors
@@ -123,9 +123,8 @@ def test_where_redis_stands_still_an_order_waits_for_it_at_one_station_alone(
 
     monkeypatch.setattr(redis_module, "PROBE_EVERY_S", HANG_S)
     monkeypatch.setattr(redis_scripts, "redis_client", silent)
-    monkeypatch.setattr(selectors, "redis_client", silent)
+    monkeypatch.setattr(selectors, "reader", KeyReader(silent))
     monkeypatch.setattr(publish, "redis_client", silent)
-    monkeypatch.setattr(selectors, "thread_clients", threading.local())
     verdicts(Guard(), [Ticket("", "orders:1", RATE)])
     assert asked == ["asked"]
     with pytest.raises(selectors.TopUnavailable):

@@ -1,13 +1,13 @@
 """risk.pretrade.selectors while Redis is away: nobody waits for it again and again."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
+from exchange.infra.redis import KeyReader
 from risk.pretrade import selectors
 from risk.pretrade.selectors import TopUnavailable, top_of_book, tops_forget
 
@@ -29,8 +29,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Silent]:
     client = Silent()
     tops_forget()
     monkeypatch.setattr("exchange.infra.redis.PAUSE_AFTER_FAILURE_S", 60.0)
-    monkeypatch.setattr(selectors, "redis_client", lambda: client)
-    monkeypatch.setattr(selectors, "thread_clients", threading.local())
+    monkeypatch.setattr(selectors, "reader", KeyReader(lambda: client))
     yield client
     tops_forget()
 
