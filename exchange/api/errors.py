@@ -1,9 +1,7 @@
 """The one place that turns refusals and faults into HTTP answers: problem+json (RFC 9457)."""
 
-import functools
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Final, ParamSpec
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -13,15 +11,13 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from exchange.api.admission import rate_headers_add, refused_admit, request_admit
+from exchange.api.admission import rate_headers_add, refused_admit
 from exchange.api.answers import Answer, response_of
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.database import DATABASE_AWAY
 from exchange.infra.http.request_id import request_id
 from exchange.infra.told import stranger_told
-
-P = ParamSpec("P")
 
 CONTENT_TYPE: Final = "application/problem+json"
 API_PREFIX: Final = "/api/"
@@ -44,7 +40,6 @@ TITLES: Final = {
     500: "Internal error",
     503: "Unavailable",
 }
-ANY_METHOD: Final[Sequence[str]] = ()
 AWAY_PAGE: Final = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>Not available</title></head>
@@ -111,41 +106,6 @@ def problem_answer(error: DomainError, request: HttpRequest) -> Answer:
 def problem_response(error: DomainError, request: HttpRequest) -> HttpResponse:
     """Return the same as Django's response."""
     return response_of(problem_answer(error, request))
-
-
-def api_view(
-    methods: Sequence[str],
-) -> Callable[
-    [Callable[Concatenate[HttpRequest, P], HttpResponseBase]],
-    Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-]:
-    """Give a plain view the API's errors: refusals, wrong methods and faults as problem+json."""
-    allowed = ", ".join(methods)
-
-    def decorate(
-        view: Callable[Concatenate[HttpRequest, P], HttpResponseBase],
-    ) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-        def wrapped(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            response = respond(request, *args, **kwargs)
-            rate_headers_add(request, response)
-            return response
-
-        def respond(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            try:
-                request_admit(request)
-                if methods is not ANY_METHOD and request.method not in methods:
-                    refusal = DomainError(Code.REQUEST_METHOD_NOT_ALLOWED)
-                    response = problem_response(refusal, request)
-                    response.headers["Allow"] = allowed
-                    return response
-                return view(request, *args, **kwargs)
-            except Exception as error:
-                return response_of(failed(error, request))
-
-        functools.update_wrapper(wrapped, view)
-        return wrapped
-
-    return decorate
 
 
 def failed(error: Exception, request: HttpRequest) -> Answer:

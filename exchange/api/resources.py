@@ -5,7 +5,7 @@ same awaits block instead, so the coroutine runs to its end at once (`off_loop`)
 programs are answered on the loop (exchange/web/on_loop.py), requests with a session in a thread.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,9 @@ from rest_framework.views import APIView
 from exchange.api.admission import rate_headers, request_admit
 from exchange.api.answers import Answer, response_of
 from exchange.api.base import documented_by
-from exchange.api.errors import api_view, failed
+from exchange.api.errors import failed, problem_answer
+from exchange.domain.codes import Code
+from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import off_loop
 
 HotView = Callable[..., Coroutine[Any, Any, Answer]]
@@ -37,21 +39,28 @@ class Resource:
 
     def pattern(self) -> URLPattern:
         """Return Django's pattern of this address, whose view runs in a thread."""
-        return path(self.path, documented_by(self.documentation)(_in_thread(self)), name=self.name)
+        view = in_thread(lambda method: self.views.get(method, self._method_refused))
+        return path(self.path, documented_by(self.documentation)(view), name=self.name)
+
+    async def _method_refused(self, request: HttpRequest, **words: str) -> Answer:
+        refused = problem_answer(DomainError(Code.REQUEST_METHOD_NOT_ALLOWED), request)
+        return refused._replace(headers={"Allow": ", ".join(self.views)})
 
 
-def _in_thread(resource: Resource) -> Callable[..., HttpResponseBase]:
-    @api_view(tuple(resource.views))
+def in_thread(view_of: Callable[[str], HotView]) -> Callable[..., HttpResponseBase]:
+    """Return Django's view that runs a request's hot view in a thread; `view_of` takes its method.
+
+    The middleware checks it for CSRF like pages.
+    """
+
     def view(request: HttpRequest, /, **words: str) -> HttpResponseBase:
-        return response_of(off_loop(resource.views[request.method or ""](request, **words)))
+        return response_of(off_loop(answered(view_of(request.method or ""), request, words)))
 
     return view
 
 
-async def answer_on_loop(
-    view: Callable[..., Awaitable[Answer]], request: HttpRequest, words: Mapping[str, str]
-) -> Answer:
-    """Return the view's answer, with the refusals and the headers that `api_view` gives."""
+async def answered(view: HotView, request: HttpRequest, words: Mapping[str, str]) -> Answer:
+    """Return the view's answer, with its refusals and faults as problems and the rates' headers."""
     try:
         request_admit(request)
         answer = await view(request, **words)

@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Any, Final
 
 import msgspec
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from msgspec import Meta, Struct
 from rest_framework import serializers
@@ -15,10 +15,9 @@ from exchange.access.ends import key_revoke
 from exchange.api.answers import Answer, json_answer
 from exchange.api.base import ApiView, plain_request
 from exchange.api.bodies import Body
-from exchange.api.errors import ANY_METHOD, api_view
 from exchange.api.keys import LABEL_MAX, api_key_add
 from exchange.api.requests import body_decode
-from exchange.api.resources import Resource
+from exchange.api.resources import Resource, in_thread
 from exchange.api.schema import decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SymbolState
@@ -240,7 +239,9 @@ class KeyView(ApiView):
         return Response(status=204)
 
 
-@api_view(ANY_METHOD)
-def unknown_address(request: HttpRequest) -> HttpResponseBase:
+async def _unknown_address(request: HttpRequest) -> Answer:
     """Refuse an unknown address with request.not_found."""
     raise DomainError(Code.REQUEST_NOT_FOUND)
+
+
+unknown_address: Final = in_thread(lambda method: _unknown_address)

@@ -16,7 +16,7 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 
 from exchange.api.answers import Answer
-from exchange.api.resources import HotView, Resource, answer_on_loop
+from exchange.api.resources import HotView, Resource, answered
 from exchange.infra.http.request_id import HEADER, request_named
 from exchange.infra.http.security import API_PREFIX, api_headers_add
 from exchange.infra.http.shortcut import answer_observe
@@ -80,7 +80,7 @@ class OnLoop:
             gate = self._gate_headers(request)
             if isinstance(gate, HttpResponse):
                 return _whole(gate, told)
-            answer = await answer_on_loop(found.view, request, found.match.kwargs)
+            answer = await answered(found.view, request, found.match.kwargs)
             answer_observe(request, answer.status, started)
         return answer_bytes(answer.status, (*_headers(answer, gate), told), answer.body)
 

@@ -11,7 +11,8 @@ from django.test import Client, RequestFactory
 from psycopg_pool import PoolTimeout
 
 from exchange.access.principals import principal_of_key, principal_of_user
-from exchange.api.errors import api_view
+from exchange.api.answers import Answer
+from exchange.api.resources import in_thread
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from tests.services.test_public_costs import public_paths
@@ -27,13 +28,14 @@ AWAY = [OperationalError, psycopg.OperationalError, PoolTimeout]
 def test_view_that_loses_the_database_answers_503(
     error: type[Exception], method: str, code: Code
 ) -> None:
-    @api_view(["GET", "POST"])
-    def view(request: HttpRequest) -> HttpResponse:
+    async def gone(request: HttpRequest) -> Answer:
         raise error("gone")
 
     response = cast(
         HttpResponse,
-        view(RequestFactory().generic(method, "/api/v1/orders", **{"takas.request_id": "test"})),
+        in_thread(lambda _: gone)(
+            RequestFactory().generic(method, "/api/v1/orders", **{"takas.request_id": "test"})
+        ),
     )
 
     assert response.status_code == 503
