@@ -3,13 +3,16 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from django.conf import settings
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
+
+T = TypeVar("T")
 
 _ID_BYTES: Final = 8
 _TAG_BYTES: Final = 12
@@ -40,6 +43,17 @@ def cursor_read(text: str | None, *, scope: str) -> int | None:
     ):
         raise refusal
     return int.from_bytes(data[:_ID_BYTES], "big")
+
+
+def page_of(
+    found: Sequence[T], *, limit: int, scope: str, last_id: Callable[[T], int]
+) -> tuple[Sequence[T], str | None]:
+    """Return the items of a page and the cursor of the next one, if there is a next one.
+
+    `found` was asked for one item more than `limit`: that item tells whether there is a next page.
+    """
+    items = found[:limit]
+    return items, cursor_make(last_id(items[-1]), scope=scope) if len(found) > limit else None
 
 
 def _tag(data: bytes, scope: str) -> bytes:

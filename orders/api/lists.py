@@ -1,5 +1,6 @@
 """Lists of orders over HTTP, and the documented contract of these addresses."""
 
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +15,7 @@ from exchange.api.answers import Answer, json_answer
 from exchange.api.base import ApiView
 from exchange.api.bodies import Body
 from exchange.api.keys import authenticated, owner_of
-from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.pagination import cursor_read, page_of
 from exchange.api.requests import body_decode, json_decode, limit_of, order_id_of
 from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
@@ -185,14 +186,9 @@ def _page(request: HttpRequest, account_id: int) -> dict[str, Any]:
     limit = limit_of(request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
     scope = f"order-lists:{account_id}"
     before_id = cursor_read(request.GET.get("cursor"), scope=scope)
-    # One list more than the page holds tells whether there is a next page.
     found = lists_of_account(account_id, before_id=before_id, limit=limit + 1)
-    more = len(found) > limit
-    found = found[:limit]
-    return {
-        "items": [list_json(one) for one in found],
-        "next": cursor_make(found[-1].id, scope=scope) if more else None,
-    }
+    shown, following = page_of(found, limit=limit, scope=scope, last_id=attrgetter("id"))
+    return {"items": [list_json(one) for one in shown], "next": following}
 
 
 async def detail(request: HttpRequest, list_id: str) -> Answer:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from exchange.api.answers import Answer, json_answer
 from exchange.api.base import ApiView
-from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.pagination import cursor_read, page_of
 from exchange.api.requests import limit_of
 from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
@@ -143,10 +143,10 @@ def _trades(request: HttpRequest) -> dict[str, Any]:
     before_id = cursor_read(request.GET.get("cursor"), scope=scope)
     symbol_id = symbol_known(code).units.symbol_id
     found = trades_of_symbol(symbol_id, limit=limit + 1, before_id=before_id)
-    more = len(found) > limit
-    found = found[:limit]
-    following = cursor_make(int(found[-1]["id"]), scope=scope) if more else None
-    return {"items": found, "next": following}
+    shown, following = page_of(
+        found, limit=limit, scope=scope, last_id=lambda trade: int(trade["id"])
+    )
+    return {"items": shown, "next": following}
 
 
 TRADES: Final = Resource("trades", "api-trades", {"GET": trades}, TradesDocumentation)

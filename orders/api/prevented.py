@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView, plain_request
-from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.pagination import cursor_read, page_of
 from exchange.api.requests import limit_of
 from exchange.api.schema import CURSOR, ID, LIMIT, decimal, listed, query, responses
 from exchange.domain.codes import Code
@@ -64,16 +64,16 @@ class PreventedMatchesView(ApiView):
         scope = f"prevented:{account_id}"
         limit = limit_of(django_request, default=LIMIT_DEFAULT, maximum=LIMIT_MAX)
         code = django_request.GET.get("symbol")
-        matches = prevented_matches_of(
+        found = prevented_matches_of(
             account_id,
             limit=limit + 1,
             symbol_id=symbol_known(code).units.symbol_id if code is not None else None,
             order_id=_order_id_of(django_request),
             before_id=cursor_read(django_request.GET.get("cursor"), scope=scope),
         )
-        more = len(matches) > limit
-        matches = matches[:limit]
-        following = cursor_make(int(matches[-1]["id"]), scope=scope) if more else None
+        matches, following = page_of(
+            found, limit=limit, scope=scope, last_id=lambda match: int(match["id"])
+        )
         return Response({"items": matches, "next": following})
 
 
