@@ -98,6 +98,11 @@ class SymbolUnits:
     base_atoms_per_lot: int
     quote_atoms_per_ticklot: int
 
+    def asset_code(self, asset_id: int) -> str:
+        """Return the code of the symbol's base or quote asset."""
+        base, _, quote = self.code.partition("-")
+        return quote if asset_id == self.quote_asset_id else base
+
     @classmethod
     def build(
         cls,

@@ -59,12 +59,11 @@ class Funds:
             self._funds[key] = fund
         left_atoms = fund.available_atoms - fund.taken_atoms
         if left_atoms < atoms:
-            base, _, quote = units.code.partition("-")
             raise DomainError(
                 Code.FUNDS_INSUFFICIENT,
                 needed=plain(atoms_to_decimal(atoms, scale)),
                 available=plain(atoms_to_decimal(left_atoms, scale)),
-                asset=quote if asset_id == units.quote_asset_id else base,
+                asset=units.asset_code(asset_id),
             )
         fund.taken_atoms += atoms
 

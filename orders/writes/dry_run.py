@@ -28,7 +28,5 @@ async def order_test(principal: Principal, request: OrderRequest) -> Reserves:
 def _reserves(principal: Principal, request: OrderRequest) -> Reserves:
     account_of(principal)
     job = order_job(principal, request)
-    units = job.rules.units
-    base, _, quote = units.code.partition("-")
-    asset = quote if job.reserved_asset_id == units.quote_asset_id else base
-    return Reserves(asset, plain(atoms_to_decimal(job.reservation_atoms, job.reserved_scale)))
+    amount = atoms_to_decimal(job.reservation_atoms, job.reserved_scale)
+    return Reserves(job.rules.units.asset_code(job.reserved_asset_id), plain(amount))

@@ -122,14 +122,13 @@ def _cover_check(job: ListJob) -> None:
         return
     child = job.children[0]
     units, scale = parent.rules.units, child.reserved_scale
-    base, _, quote = units.code.partition("-")
     needed = pool_atoms(one.reservation_atoms for one in job.children)
     raise DomainError(
         Code.ORDER_LIST_NOT_COVERED,
         field="orders.1.quantity",
         needed=plain(atoms_to_decimal(needed, scale)),
         brings=plain(atoms_to_decimal(brought_in_atoms(parent), scale)),
-        asset=quote if child.reserved_asset_id == units.quote_asset_id else base,
+        asset=units.asset_code(child.reserved_asset_id),
     )
 
 
