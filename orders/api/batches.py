@@ -30,10 +30,9 @@ from exchange.api.schema import responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread
 from orders.api.refusals import RefusedRequest, refusal_record, refusals_recorded
 from orders.api.schema import OrderSerializer, OrderUnderWaySerializer
-from orders.api.views import under_way_json
+from orders.api.views import after_commit, under_way_json
 from orders.reads.orders import order_json
 from orders.validation.orders import is_client_order_id
 from orders.validation.requests import OrderRequest
@@ -152,10 +151,7 @@ async def cancel(request: HttpRequest) -> Answer:
     _size_check(names, "order_ids")
     sent = await batches.orders_cancel(principal, [_wanted(*name) for name in names])
     places = [f"{field}.{index}" for field, index, _ in names]
-    try:
-        return json_answer({"results": await here_or_thread(_sent_json, places, sent)})
-    except DomainError as busy:  # no thread was free; the commands stand all the same
-        raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
+    return json_answer({"results": await after_commit(_sent_json, places, sent)})
 
 
 def _weight(asked: Callable[[], Sequence[object]]) -> int:

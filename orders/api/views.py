@@ -4,15 +4,16 @@ The views are coroutines that answer on the event loop and in a thread (exchange
 because they carry nearly all requests. Their documented contract stands in orders/api/schema.py.
 """
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from django.http import HttpRequest
 
 from exchange.api.answers import Answer, json_answer
 from exchange.api.keys import authenticated, owner_of
-from exchange.api.pagination import cursor_make, cursor_read
+from exchange.api.pagination import cursor_read, page_of
 from exchange.api.requests import body_decode, limit_of, order_id_of, time_ms_of
 from exchange.api.resources import Resource
 from exchange.domain.codes import Code
@@ -38,6 +39,9 @@ from orders.validation.orders import is_client_order_id
 from orders.validation.requests import AmendRequest, OrderRequest
 from orders.writes import orders as services
 from orders.writes.amends import order_amend
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _place_decoder: Final = msgspec.json.Decoder(OrderRequest)
 _amend_decoder: Final = msgspec.json.Decoder(AmendRequest)
@@ -79,15 +83,11 @@ def _page(request: HttpRequest, account_id: int) -> dict[str, Any]:
         from_ms=time_ms_of(request, "from"),
         to_ms=time_ms_of(request, "to"),
         before_id=cursor_read(request.GET.get("cursor"), scope=scope),
-        limit=limit + 1,  # one more tells whether there is a next page
+        limit=limit + 1,
     )
-    rows = selectors.orders_of_account(account_id, wanted)
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return {
-        "items": [selectors.order_json(row) for row in rows],
-        "next": cursor_make(rows[-1]["id"], scope=scope) if more else None,
-    }
+    found = selectors.orders_of_account(account_id, wanted)
+    rows, following = page_of(found, limit=limit, scope=scope, last_id=itemgetter("id"))
+    return {"items": [selectors.order_json(row) for row in rows], "next": following}
 
 
 def _statuses(words: Sequence[str]) -> frozenset[OrderStatus] | None:
@@ -178,9 +178,17 @@ async def amend(request: HttpRequest, order_id: str) -> Answer:
 
 async def sent_answer(sent: services.UnderWay) -> Answer:
     """Return the answer of a durable command; the order's symbol may have to be read first."""
+    return json_answer(await after_commit(under_way_json, sent), 202)
+
+
+async def after_commit(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `work` here or in a thread, for an answer about what is durable already.
+
+    Raises engine.outcome_unknown where no thread is free: nobody may read that nothing was done.
+    """
     try:
-        return json_answer(await here_or_thread(under_way_json, sent), 202)
-    except DomainError as busy:  # no thread was free; the command stands all the same
+        return await here_or_thread(work, *args, **kwargs)
+    except DomainError as busy:
         raise DomainError(Code.ENGINE_OUTCOME_UNKNOWN) from busy
 
 

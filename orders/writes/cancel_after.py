@@ -15,9 +15,8 @@ from exchange.infra.event_loop import here_or_thread
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import cancel_after_command
 from orders.intake.jobs import CommandJob
-from orders.intake.process import intake_started
 from orders.reads.orders import symbols_with_open_orders
-from orders.writes.orders import account_of
+from orders.writes.orders import account_of, jobs_by_symbol, submitted_by_symbol
 
 TIMEOUT_MIN_MS: Final = 1_000
 TIMEOUT_MAX_MS: Final = 86_400_000
@@ -43,8 +42,7 @@ async def cancel_after_set(
     cancel-after: where one could not be set this raises, and the same request again sets them all.
     """
     due_ms, jobs = await here_or_thread(_begin, principal, timeout_ms, symbol, scope)
-    command_ids = await (await intake_started()).submitted_together(list(jobs.values()))
-    return CancelAfterSet(due_ms, dict(zip(jobs, command_ids, strict=True)))
+    return CancelAfterSet(due_ms, await submitted_by_symbol(jobs))
 
 
 def _begin(
@@ -59,17 +57,7 @@ def _begin(
     rules = _symbols(account_id, symbol)
     due_ms = time.time_ns() // 1_000_000 + timeout_ms if timeout_ms else 0
     build = partial(cancel_after_command, account_id=account_id, due_ms=due_ms, owner_tag=owner_tag)
-    return due_ms, {
-        one.units.code: CommandJob(
-            CommandKind.CANCEL_AFTER,
-            build,
-            symbol_id=one.units.symbol_id,
-            partition_id=one.partition_id,
-            account_id=account_id,
-            requested_by=principal.user_id,
-        )
-        for one in rules
-    }
+    return due_ms, jobs_by_symbol(principal, CommandKind.CANCEL_AFTER, build, rules)
 
 
 def _owner_tag(principal: Principal, scope: str | None) -> int:

@@ -4,7 +4,7 @@ Every accepted request is a committed row before it is answered. Refusals are Do
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from orders.intake.decisions import conflict
 from orders.intake.jobs import (
     SIDE_CODES,
     Accepted,
+    Build,
     CommandJob,
     PlaceJob,
     Replayed,
@@ -193,9 +194,32 @@ async def orders_cancel_all(
     placed. Shortly before an auction's end a symbol takes no cancels: a named symbol is then
     refused, any other is left out.
     """
-    jobs = await here_or_thread(_cancel_all_begin, principal, symbol, side, own_key)
+    return await submitted_by_symbol(
+        await here_or_thread(_cancel_all_begin, principal, symbol, side, own_key)
+    )
+
+
+async def submitted_by_symbol(jobs: Mapping[str, CommandJob]) -> dict[str, int]:
+    """Submit one job a symbol together; return the ids of their commands by symbol code."""
     command_ids = await (await intake_started()).submitted_together(list(jobs.values()))
     return dict(zip(jobs, command_ids, strict=True))
+
+
+def jobs_by_symbol(
+    principal: Principal, kind: CommandKind, build: Build, symbols: Iterable[SymbolRules]
+) -> dict[str, CommandJob]:
+    """Return a job of this kind for each symbol, by symbol code."""
+    return {
+        rules.units.code: CommandJob(
+            kind,
+            build,
+            symbol_id=rules.units.symbol_id,
+            partition_id=rules.partition_id,
+            account_id=account_of(principal),
+            requested_by=principal.user_id,
+        )
+        for rules in symbols
+    }
 
 
 def _cancel_all_begin(
@@ -220,17 +244,7 @@ def _cancel_all_begin(
         side=side_code,
         owner_tag=principal.key_number if own_key else 0,
     )
-    return {
-        rules.units.code: CommandJob(
-            CommandKind.CANCEL_ALL,
-            build,
-            symbol_id=rules.units.symbol_id,
-            partition_id=rules.partition_id,
-            account_id=account_id,
-            requested_by=principal.user_id,
-        )
-        for rules in taking
-    }
+    return jobs_by_symbol(principal, CommandKind.CANCEL_ALL, build, taking)
 
 
 def _side_code(side: str | None) -> int:
