@@ -35,9 +35,10 @@ from exchange.domain import grammar
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread, off_loop, public_read
+from exchange.infra.event_loop import off_loop
 from exchange.infra.http.address import client_address, environ_address, network_of
 from exchange.infra.http.wsgi import wire_target
+from exchange.infra.lookups import here_or_thread, public_read
 from exchange.infra.throttling import UNLIMITED, Ticket, guard
 from exchange.models import ApiKey, User
 
@@ -76,7 +77,7 @@ def authenticate(request: HttpRequest, scope: Scope) -> Principal:
 
 
 def owner_of(principal: Principal) -> str:
-    """Return the name under which reads take turns (exchange/infra/event_loop.py)."""
+    """Return the name under which reads take turns (exchange/infra/lookups.py)."""
     return f"user:{principal.user_id}"
 
 

@@ -15,7 +15,7 @@ from exchange.api.schema import responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread, read
+from exchange.infra.lookups import here_or_thread, read
 from orders.api.schema import OrderDetailSerializer, OrderUnderWaySerializer
 from orders.api.views import detail_json, sent_answer
 from orders.reads.orders import order_id_find

@@ -18,7 +18,7 @@ from exchange.api.schema import ID, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandState, Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import read
+from exchange.infra.lookups import read
 from orders.reads.commands import OWN_KINDS, command_json, command_of_account
 
 COMMAND_ID: Final = f"Ask `/commands/{{id}}` what became of it. {ID}"

@@ -22,7 +22,7 @@ from exchange.api.schema import CURSOR, ID, LIMIT, listed, responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import read
+from exchange.infra.lookups import read
 from orders.api.commands import COMMAND_ID
 from orders.api.refusals import refusals_recorded
 from orders.api.schema import OrderSerializer

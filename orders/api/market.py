@@ -19,8 +19,8 @@ from exchange.api.resources import Resource
 from exchange.api.schema import CURSOR, LIMIT, counted, decimal, listed, query, responses
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import public_read
 from exchange.infra.http.address import client_address, network_of
+from exchange.infra.lookups import public_read
 from exchange.infra.redis import KeyReader, RedisAway, book_key
 from exchange.selectors import symbol_known
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX, trades_of_symbol

@@ -19,7 +19,7 @@ from exchange.api.resources import Resource
 from exchange.domain.codes import Code
 from exchange.domain.enums import OrderStatus, Scope
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread, read
+from exchange.infra.lookups import here_or_thread, read
 from exchange.selectors import symbol_by_id, symbol_known
 from orders.api.commands import commands_json
 from orders.api.refusals import refusals_recorded

@@ -7,7 +7,8 @@ from typing import Final
 
 from exchange.domain.ids import IdGenerator
 from exchange.infra.database import connect, node_number
-from exchange.infra.event_loop import here_or_thread, threads_only
+from exchange.infra.event_loop import threads_only
+from exchange.infra.lookups import here_or_thread
 from orders.intake.publish import RedisPublisher
 from orders.intake.thread import Intake
 

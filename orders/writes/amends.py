@@ -3,7 +3,7 @@
 from exchange.access.principals import Principal
 from exchange.domain.enums import Side
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from exchange.selectors import listing_check, symbol_by_id
 from orders.intake.jobs import AmendJob
 from orders.intake.process import intake_started

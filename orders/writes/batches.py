@@ -10,7 +10,7 @@ from typing import Any, Final
 from exchange.access.principals import Principal
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from orders.intake.jobs import Accepted, CommandJob, Job, Outcome, PlaceJob, Replayed
 from orders.intake.process import intake_started
 from orders.reads.orders import client_orders_find

@@ -11,7 +11,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, SymbolState
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import cancel_after_command
 from orders.intake.jobs import CommandJob

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from exchange.access.principals import Principal
 from exchange.domain.units import atoms_to_decimal, plain
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from orders.validation.requests import OrderRequest
 from orders.writes.orders import account_of, order_job
 

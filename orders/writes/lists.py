@@ -12,7 +12,7 @@ from exchange.domain.enums import ListKind, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
 from exchange.domain.units import atoms_to_decimal, plain
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import symbol_by_id
 from orders.intake.decisions import list_conflict

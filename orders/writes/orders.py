@@ -14,7 +14,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, Side
 from exchange.domain.errors import DomainError
 from exchange.domain.symbol_rules import SymbolRules
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from exchange.infra.metrics import ORDERS_ACCEPTED
 from exchange.selectors import catalogue, symbol_by_id, symbol_known
 from orders.commands.build import BOTH_SIDES, cancel_all_command

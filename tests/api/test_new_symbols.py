@@ -8,7 +8,7 @@ import pytest
 
 from exchange import selectors
 from exchange.access import principals
-from exchange.infra import event_loop
+from exchange.infra import lookups
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.copies import Copy
 from exchange.selectors import Catalogue, catalogue, catalogue_read
@@ -98,7 +98,7 @@ def test_a_cancel_that_stands_is_not_said_to_be_refused(
     monkeypatch.setattr(principals, "PRINCIPAL_AGE_MAX_S", 60.0)
     order_id = decoded(ada.place(symbol=NEW))["id"]
     symbol_forget()
-    monkeypatch.setattr(event_loop.lookups(), "waiting_max", 0)
+    monkeypatch.setattr(lookups.lookups(), "waiting_max", 0)
     response = ada.cancel(order_id)
     assert Command.objects.filter(kind="cancel").count() == 1
     if way == "loop":  # where the symbol would have to be read, and there is no room

@@ -9,7 +9,7 @@ import pytest
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
-from exchange.infra.event_loop import here_or_thread
+from exchange.infra.lookups import here_or_thread
 from orders.intake import jobs as intake_jobs
 from orders.intake import process, thread
 from orders.intake.jobs import Accepted

@@ -14,7 +14,7 @@ from exchange.api.keys import authenticated, owner_of
 from exchange.api.resources import Resource
 from exchange.api.schema import decimal, listed, responses
 from exchange.domain.enums import Scope
-from exchange.infra.event_loop import read
+from exchange.infra.lookups import read
 from wallets.selectors import balance_json, balances_of
 
 

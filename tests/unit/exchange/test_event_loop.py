@@ -10,17 +10,10 @@ from structlog.contextvars import bind_contextvars, get_contextvars
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
-from exchange.infra import copies, event_loop
+from exchange.infra import copies
 from exchange.infra.copies import Copy
-from exchange.infra.event_loop import (
-    Threads,
-    here_or_thread,
-    in_thread,
-    lookups,
-    on_event_loop,
-    results_give,
-    tasks_end,
-)
+from exchange.infra.event_loop import Threads, on_event_loop, results_give, tasks_end
+from exchange.infra.lookups import here_or_thread, in_thread, lookups
 from exchange.infra.metrics import WEB_LOOKUPS
 from exchange.realtime.feed import FeedHub
 from exchange.realtime.subscriber import FeedSubscriber
@@ -120,7 +113,7 @@ async def test_a_loop_that_closes_meanwhile_costs_the_others_nothing() -> None:
 async def test_what_waited_too_long_for_a_thread_is_not_begun(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_loop, "LOOKUP_WAIT_S", -1.0)
+    monkeypatch.setattr("exchange.infra.lookups.LOOKUP_WAIT_S", -1.0)
     begun: list[int] = []
     with pytest.raises(DomainError) as refused:
         await in_thread(begun.append, 1)
