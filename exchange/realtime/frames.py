@@ -6,13 +6,13 @@ process forwards the bytes as they are.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits
 
 STATE_SUFFIX: Final = "@state"
@@ -75,12 +75,6 @@ class SymbolText:
     def levels(self, levels: Iterable[Level]) -> list[tuple[str, str]]:
         tick, lot = self._tick, self._lot
         return [(_text(price, tick), _text(quantity, lot)) for price, quantity in levels]
-
-
-def time_text(time_ms: int) -> str:
-    """Return a Unix time in milliseconds as RFC 3339 in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(time_ms // 1_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}Z"
 
 
 def depth_topic(symbol: str) -> str:
@@ -171,7 +165,7 @@ def state_frame(text: SymbolText, market: MarketState, *, time: str) -> Frame:
         "type": "state",
         "state": market.state,
         "phase": market.phase,
-        "due_at": time_text(market.due_ms) if market.due_ms else None,
+        "due_at": time_ms_text(market.due_ms) if market.due_ms else None,
         "indicative_price": _if_any(text.price, market.indicative_ticks),
         "indicative_quantity": _if_any(text.quantity, market.indicative_lots),
         "reference_price": _if_any(text.price, market.reference_ticks),

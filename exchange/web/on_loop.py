@@ -20,7 +20,14 @@ from exchange.api.resources import HotView, Resource, answered
 from exchange.infra.http.request_id import HEADER, request_named
 from exchange.infra.http.security import API_PREFIX, api_headers_add
 from exchange.infra.http.shortcut import answer_observe
-from exchange.infra.http.wsgi import Environ, Header, Messages, answer_bytes, body_put
+from exchange.infra.http.wsgi import (
+    Environ,
+    Header,
+    Messages,
+    answer_bytes,
+    body_put,
+    headers_bytes,
+)
 from exchange.web.middlewares import HostMiddleware
 
 GATES_MAX: Final = 64  # remembered answers of the middlewares; a process has few host names
@@ -100,7 +107,7 @@ class OnLoop:
         if response.status_code != 200:
             return response
         del response.headers["Content-Type"]
-        passed = tuple(_encoded(response.headers.items()))
+        passed = tuple(headers_bytes(response.headers.items()))
         if len(self._passed) >= GATES_MAX:  # else strange spellings would keep ours out for good
             self._passed.clear()
         self._passed[key] = passed
@@ -130,14 +137,10 @@ def _headers(answer: Answer, gate: tuple[Header, ...]) -> Iterable[Header]:
     content_type = (b"content-type", answer.content_type.encode("latin-1"))
     if not answer.headers:
         return (content_type, *gate)
-    own = dict(_encoded(answer.headers.items()))
+    own = dict(headers_bytes(answer.headers.items()))
     return (content_type, *own.items(), *(pair for pair in gate if pair[0] not in own))
 
 
-def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[Header]:
-    return ((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
-
-
 def _whole(response: HttpResponse, told: Header) -> Messages:
-    headers = (*_encoded(response.headers.items()), told)
+    headers = (*headers_bytes(response.headers.items()), told)
     return answer_bytes(response.status_code, headers, response.content)

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import redis
 
+from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits
 from exchange.infra.redis import BLOCK_MS_MAX, commands_stream
 from exchange.realtime.frames import (
@@ -15,7 +16,6 @@ from exchange.realtime.frames import (
     SymbolText,
     depth_snapshot,
     state_frame,
-    time_text,
 )
 from exchange.realtime.publish import BOOK_LEVELS_MAX, Publisher, TopOfBook
 from matching.engine.book import Book
@@ -136,7 +136,7 @@ class RedisFeed:
 
     def snapshot(self, symbol_ids: Collection[int]) -> None:
         """Store the books, best prices and market states of these symbols."""
-        time = time_text(self._clock.now_ms())
+        time = time_ms_text(self._clock.now_ms())
         known = [(self._text(one).code, one) for one in symbol_ids if self._knows(one)]
         books = {code: self._book(one, time) for code, one in known}
         tops = {code: self._top(one) for code, one in known}

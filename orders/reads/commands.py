@@ -8,8 +8,7 @@ from django.db import connection
 from exchange.domain.codes import Code
 from exchange.domain.enums import CommandKind, CommandState
 from exchange.domain.errors import DomainError
-from exchange.domain.ids import id_time_ms
-from exchange.realtime.frames import time_text
+from exchange.domain.ids import id_time_ms, time_ms_text
 
 # The kinds that a client can send. The house's own commands are shown to no client.
 OWN_KINDS: Final = (
@@ -47,7 +46,7 @@ def command_json(row: Mapping[str, Any], symbol: str) -> dict[str, Any]:
         "order_id": None if order_id is None else str(order_id),
         "state": _state(row),
         "code": row["refusal"],
-        "created_at": time_text(id_time_ms(row["id"])),
+        "created_at": time_ms_text(id_time_ms(row["id"])),
     }
 
 

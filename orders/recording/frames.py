@@ -7,6 +7,7 @@ that differ from them: a price that an order only waited at or passed through is
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits
 from exchange.realtime.frames import (
     Frame,
@@ -17,7 +18,6 @@ from exchange.realtime.frames import (
     depth_delta,
     order_frame,
     state_frame,
-    time_text,
     trade_frame,
 )
 from matching.engine.auction import indication
@@ -135,7 +135,7 @@ class FrameMaker:
         rows: Sequence[Mapping[str, Any]],
     ) -> list[Frame]:
         """Return the batch's frames, public frames first. `rows` are the changed orders' rows."""
-        time = time_text(batch.time_ms)
+        time = time_ms_text(batch.time_ms)
         frames = [
             depth_delta(
                 self.text(symbol_id),

@@ -5,10 +5,11 @@ from decimal import Decimal
 import msgspec
 import pytest
 
+from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits
 from exchange.infra.redis import book_key, redis_client, state_key, top_key
 from exchange.realtime.feed import FeedHub
-from exchange.realtime.frames import PLAIN_MARKET, MarketState, SymbolText, state_frame, time_text
+from exchange.realtime.frames import PLAIN_MARKET, MarketState, SymbolText, state_frame
 from exchange.realtime.publish import Publisher
 from exchange.realtime.send_queue import SendQueue
 from matching.engine import messages as m
@@ -33,7 +34,7 @@ TEXT = SymbolText(UNITS)
 
 
 def frame(state: str, second: int = 0) -> bytes:
-    return state_frame(TEXT, MarketState(state), time=time_text(1_767_225_600_000 + second))[1]
+    return state_frame(TEXT, MarketState(state), time=time_ms_text(1_767_225_600_000 + second))[1]
 
 
 def heard(send_queue: SendQueue) -> list[str]:
@@ -56,7 +57,7 @@ def dispatch(hub: FeedHub, data: bytes) -> None:
 
 def test_a_state_reads_as_documented() -> None:
     market = MarketState("auction", "auction", 1_767_225_601_000, 10_050, 25_000, 10_000)
-    topic, body = state_frame(TEXT, market, time=time_text(1_767_225_600_007))
+    topic, body = state_frame(TEXT, market, time=time_ms_text(1_767_225_600_007))
     assert topic == TOPIC
     assert msgspec.json.decode(body) == {
         "channel": TOPIC,
@@ -74,7 +75,7 @@ def test_a_state_reads_as_documented() -> None:
 
 
 def test_what_is_not_there_is_null() -> None:
-    body = msgspec.json.decode(state_frame(TEXT, PLAIN_MARKET, time=time_text(0))[1])
+    body = msgspec.json.decode(state_frame(TEXT, PLAIN_MARKET, time=time_ms_text(0))[1])
     empty = ("due_at", "indicative_price", "indicative_quantity", "reference_price")
     assert [body[name] for name in empty] == [None] * 4
     assert (body["state"], body["phase"]) == ("open", "none")

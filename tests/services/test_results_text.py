@@ -6,13 +6,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits, plain
 from exchange.realtime.frames import (
     SymbolText,
     decode_frames,
     depth_delta,
     encode_frames,
-    time_text,
 )
 
 STEPS = ["0.01", "0.05", "0.000100000000000000", "1", "25", "1E+2"]
@@ -44,7 +44,7 @@ def test_a_delta_reads_as_documented() -> None:
     topic, body = depth_delta(
         SymbolText(units("0.01", "0.0001")),
         sequence=12,
-        time=time_text(1_767_225_600_007),
+        time=time_ms_text(1_767_225_600_007),
         bids=[(10_000, 15_000)],
         asks=[(10_001, 0)],
     )

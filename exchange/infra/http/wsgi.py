@@ -154,7 +154,9 @@ def messages_of(application: Application, environ: Environ, body: bytes) -> Mess
     chunks = application(environ, lambda *parts: started.extend(parts))
     try:
         status, headers = started[:2]
-        return _start(int(status[:3]), headers), _body(chunks, environ["REQUEST_METHOD"])
+        return _start(int(status[:3]), headers_bytes(headers)), _body(
+            chunks, environ["REQUEST_METHOD"]
+        )
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:
@@ -169,15 +171,13 @@ def body_put(environ: Environ, body: bytes) -> None:
 
 def answer_of(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Messages:
     """Return the messages of a complete answer; its length is added to the headers."""
-    with_length = [*headers, ("content-length", str(len(body)))]
-    return _start(status, with_length), {"type": "http.response.body", "body": body}
+    return answer_bytes(status, headers_bytes(headers), body)
 
 
 def answer_bytes(status: int, headers: Iterable[Header], body: bytes) -> Messages:
     """Do the same for headers whose names are lower-case already, as bytes."""
     with_length = [*headers, (b"content-length", b"%d" % len(body))]
-    start = {"type": "http.response.start", "status": status, "headers": with_length}
-    return start, {"type": "http.response.body", "body": body}
+    return _start(status, with_length), {"type": "http.response.body", "body": body}
 
 
 def answer_bare(status: int, headers: Iterable[tuple[str, str]], body: bytes | Path) -> Messages:
@@ -186,17 +186,16 @@ def answer_bare(status: int, headers: Iterable[tuple[str, str]], body: bytes | P
         last: Message = {"type": "http.response.body", "body": body}
     else:
         last = {"type": "http.response.pathsend", "path": str(body)}
-    return _start(status, headers), last
+    return _start(status, headers_bytes(headers)), last
 
 
-def _start(status: int, headers: Iterable[tuple[str, str]]) -> Message:
-    return {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers
-        ],
-    }
+def headers_bytes(headers: Iterable[tuple[str, str]]) -> list[Header]:
+    """Return headers as an answer's message has them: bytes, their names in lower case."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _start(status: int, headers: list[Header]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
 
 
 def _body(chunks: Iterable[bytes], method: str) -> Message:
