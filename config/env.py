@@ -22,6 +22,7 @@ BASE_DIR: Final = Path(__file__).resolve().parent.parent
 
 Mode = Literal["dev", "test", "prod"]
 ROLES: Final = ("web", "ws", "matching", "worker", "beat", "command")
+WEB_AREAS: Final = ("all", "api", "pages")  # exchange/web/areas.py
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 PROD_SECRET_LENGTH_MIN: Final = 50
 
@@ -125,6 +126,11 @@ class Environment:
         100,
         "weight of reads a second of a user whose tier does not say (docs/limits.md); 0: no limit",
         check=checks.between(0, 1_000_000),
+    )
+    web_serves: str = _variable(
+        "all",
+        "what a web process serves: api (/api/v1/), pages (everything else), or all of it",
+        check=checks.one_of(*WEB_AREAS),
     )
     web_workers: int = _variable(
         1,

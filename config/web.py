@@ -14,6 +14,7 @@ from exchange.api.documents import documents_make
 from exchange.infra import health
 from exchange.infra.http.connections import connections_watch
 from exchange.signin.wait_page import wait_page
+from exchange.web.areas import area_served
 from exchange.web.door import Door
 from exchange.web.middlewares import WEB
 from exchange.web.static_files import StaticFiles
@@ -26,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 def _health_serve() -> None:
     try:
-        health.serve("web", settings.METRICS_PORT, WEB.ready, tolerated=WEB.tolerated)
+        health.serve(WEB.role, settings.METRICS_PORT, WEB.ready, tolerated=WEB.tolerated)
     except OSError as error:
         # Another process of this role has the port. Serving unmeasured is better than not serving.
         log.error(
@@ -37,9 +38,17 @@ def _health_serve() -> None:
         )
 
 
-documents_make()
-wait_page(0)  # made before the first request that needs it
-application = Door(django, threads=settings.WEB_THREADS, resources=RESOURCES, static=StaticFiles())
+area = area_served()
+if area.has_pages:  # made before the first request that needs them
+    documents_make()
+    wait_page(0)
+application = Door(
+    django,
+    threads=settings.WEB_THREADS,
+    area=area,
+    resources=RESOURCES if area.has_api else (),
+    static=StaticFiles() if area.has_pages else None,
+)
 _health_serve()
 if not settings.TRUST_PROXY:
     connections_watch(not_ports={settings.METRICS_PORT})

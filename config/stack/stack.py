@@ -163,6 +163,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "METRICS_PORT": "0",
             "ROLE": "command",
+            "WEB_SERVES": "all",  # one origin, without a front
         }
         if "WS_URL" not in env.given:
             settings["WS_URL"] = f"ws://{{host}}:{self.options.ws_port}/ws"

@@ -12,9 +12,12 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
+from django.urls import include, path
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
+
+from exchange.infra.http.security import API_PREFIX
 
 AGE_S: Final = 300
 
@@ -36,8 +39,10 @@ def _document(content_type: str, body: bytes) -> Document:
 
 @cache
 def schema_document() -> Document:
-    """Return the OpenAPI description, as JSON."""
-    described = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    """Return the OpenAPI description, as JSON. The process need not serve the API itself."""
+    patterns = [path(API_PREFIX.removeprefix("/"), include("exchange.api.urls"))]
+    generator = SchemaGenerator(patterns=patterns)  # type: ignore[no-untyped-call]
+    described = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     body: bytes = OpenApiJsonRenderer().render(described, renderer_context={})
     return _document("application/vnd.oai.openapi+json; charset=utf-8", body)
 

@@ -34,6 +34,7 @@ TITLES: Final = {
     411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
+    421: "Misdirected",
     422: "Refused",
     429: "Too many requests",
     431: "Head too large",

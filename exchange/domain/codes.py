@@ -22,6 +22,7 @@ class Code(StrEnum):
     REQUEST_LENGTH_REQUIRED = "request.length_required"
     REQUEST_TOO_SLOW = "request.too_slow"
     REQUEST_HOST_UNKNOWN = "request.host_unknown"
+    REQUEST_MISDIRECTED = "request.misdirected"
     SERVER_BUSY = "server.busy"
     # authentication
     AUTH_REQUIRED = "auth.required"
@@ -162,6 +163,10 @@ DESCRIPTIONS: dict[Code, tuple[int, str]] = {
     Code.REQUEST_LENGTH_REQUIRED: (411, "A body needs a Content-Length."),
     Code.REQUEST_TOO_SLOW: (408, "The body did not come in time: nothing was taken."),
     Code.REQUEST_HOST_UNKNOWN: (400, "This host name is not served here."),
+    Code.REQUEST_MISDIRECTED: (
+        421,
+        "Another process serves this address; this one serves {serves}: nothing was taken.",
+    ),
     Code.SERVER_BUSY: (503, "Too many requests are under way: nothing was taken, try again."),
     Code.AUTH_REQUIRED: (401, "Sign in, or sign the request with an API key."),
     Code.AUTH_KEY_UNKNOWN: (401, "This API key is unknown, revoked or expired."),

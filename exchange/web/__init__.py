@@ -2,6 +2,7 @@
 
 Enters: HTTP requests. Leaves: pages without data of their own; API requests to their views.
 Transaction: none here. Services and selectors bring theirs.
-Invariants: only complete requests get a thread; pages are limited by network; the CSP is strict.
+Invariants: only complete requests get a thread; a process serves its area alone; pages are
+limited by network; the CSP is strict.
 Healed by: the browser, which asks again; the supervisor restarts the process.
 """

@@ -36,6 +36,7 @@ from exchange.infra.http.wsgi import (
 )
 from exchange.infra.metrics import WEB_REFUSED, WEB_REQUESTS, WEB_SIGN_INS
 from exchange.signin.wait_page import is_sign_in, wait_page
+from exchange.web.areas import EVERYTHING, Area
 from exchange.web.on_loop import OnLoop
 from exchange.web.static_files import StaticFiles
 
@@ -59,13 +60,17 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Door:
-    """An ASGI application around a WSGI one; the loop answers `resources` and files itself."""
+    """An ASGI application around a WSGI one; the loop answers `resources` and files itself.
+
+    It refuses what is not of its area.
+    """
 
     def __init__(
         self,
         application: Application,
         *,
         threads: int,
+        area: Area = EVERYTHING,
         resources: Sequence[Resource] = (),
         static: StaticFiles | None = None,
         bodies: Bodies | None = None,
@@ -73,6 +78,7 @@ class Door:
         sign_ins_max: int = SIGN_INS_MAX,
     ) -> None:
         self._application = application
+        self._area = area
         self._on_loop = OnLoop(resources)
         self._static = static
         self.bodies = Bodies() if bodies is None else bodies
@@ -92,6 +98,8 @@ class Door:
         environ: Environ = {}
         try:
             environ = environ_of(scope)
+            if not self._area.serves(environ["PATH_INFO"]):
+                raise DomainError(Code.REQUEST_MISDIRECTED, serves=self._area.name)
             body = await self._body(environ, receive)
             found = self._on_loop.find(environ)
             if found is not None:

@@ -23,6 +23,7 @@ from exchange.signin.hashing import HASH_AGAIN_S, places_for
 from exchange.signin.rules import attempt_of
 from exchange.signin.throttle import throttle
 from exchange.signin.wait_page import is_sign_in, wait_answer
+from exchange.web.areas import PROBES, area_served
 from exchange.web.engines import engines_check
 
 LOGGED_CHARACTERS_MAX: Final = 100
@@ -30,12 +31,11 @@ FAULT: Final = 500  # from this status on, the session may be unread
 NUL: Final = "\x00"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 WEB: Final = health.Health(
-    "web",
+    area_served().role,
     ready={**health.standard_checks(), "engine": engines_check},
     # Postgres alone is the truth: orders are accepted and kept without Redis and engines.
     tolerated=("redis", "engine"),
 )
-PATHS: Final = ("/livez", "/readyz")
 
 
 class HostMiddleware(Middleware):
@@ -45,7 +45,7 @@ class HostMiddleware(Middleware):
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info in PATHS:  # a probe uses the IP address as host name
+        if request.path_info in PROBES:  # a probe uses the IP address as host name
             return self.get_response(request)
         try:
             request.get_host()
@@ -62,7 +62,7 @@ class ProbesMiddleware(Middleware):
     """Answers /livez and /readyz on the port of `web`, for load balancers."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info not in PATHS:
+        if request.path_info not in PROBES:
             return self.get_response(request)
         status, body, content_type = WEB.answer(request.path_info)
         response = HttpResponse(body, status=status, content_type=content_type)

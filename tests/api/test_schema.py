@@ -1,11 +1,15 @@
 """The OpenAPI schema: it validates without a warning and describes what is there."""
 
+import json
 from typing import Any
 
 import pytest
+from django.test import override_settings
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
+
+from exchange.api import documents
 
 
 @pytest.fixture
@@ -20,6 +24,14 @@ def test_schema_is_valid_and_made_without_warnings(schema: dict[str, Any]) -> No
     with GENERATOR_STATS.silence():
         SchemaGenerator().get_schema(request=None, public=True)
         assert not GENERATOR_STATS
+
+
+def test_the_document_is_made_without_the_routes_of_the_process(schema: dict[str, Any]) -> None:
+    """A process for the pages serves it, though it does not serve the API (docs/adr/0035)."""
+    with override_settings(ROOT_URLCONF="exchange.web.urls"):
+        documents.schema_document.cache_clear()
+        described = json.loads(documents.schema_document().body)
+    assert described["paths"].keys() == schema["paths"].keys()
 
 
 @pytest.mark.parametrize(

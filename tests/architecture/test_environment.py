@@ -83,6 +83,7 @@ def test_production_accepts_a_complete_environment(monkeypatch: pytest.MonkeyPat
         ("METRICS_PORT", "70000", "must be from 0 to 65535"),
         ("DEMO", "yse", "must be on or off"),
         ("ROLE", "boss", "must be one of web, ws"),
+        ("WEB_SERVES", "orders", "must be one of all, api, pages"),
         ("CSRF_TRUSTED_ORIGINS", "trade.example.com", "must look like https://"),
         ("WS_URL", "https://x/ws", "must begin with ws://"),
         ("LOG_LEVEL", "loud", "must be one of DEBUG"),

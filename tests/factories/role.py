@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import psycopg
 from django.db import connection
 
 from config.demo.client import Client, Credentials
@@ -119,6 +120,14 @@ def database_url() -> str:
     """DATABASE_URL with the name of the tests' database."""
     parts = urlsplit(os.environ["DATABASE_URL"])
     return parts._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+
+
+@contextmanager
+def locked(table: str) -> Iterator[None]:
+    """Nobody else reads the table meanwhile."""
+    with psycopg.connect(database_url()) as locker:
+        locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")  # type: ignore[arg-type]
+        yield
 
 
 def _answers(running: Running) -> bool:

@@ -4,18 +4,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
-import psycopg
 import pytest
-from django.db import connection
 
 from config.demo.responses import Response
-from tests.factories.role import READY_S, Running, role_running, wait_for
+from tests.factories.role import READY_S, Running, locked, role_running, wait_for
 from tests.factories.trading import (
     Trader,
     order_body,
@@ -189,24 +184,9 @@ def waiting(web: Running) -> float:
     return web.metric("takas_web_public_reads") + web.metric("takas_web_reads")
 
 
-@contextmanager
-def locked(table: str) -> Iterator[None]:
-    """Nobody else reads the table meanwhile."""
-    with psycopg.connect(**database()) as locker:
-        locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
-        yield
-
-
 def refuses(web: Running) -> bool:
     try:
         web.connect().close()
     except OSError:
         return True
     return False
-
-
-def database() -> dict[str, Any]:
-    """How to connect beside Django's own connection."""
-    settings = connection.settings_dict
-    names = {"NAME": "dbname", "HOST": "host", "USER": "user", "PORT": "port"}
-    return {theirs: settings[ours] for ours, theirs in names.items() if settings[ours]}

@@ -3,3 +3,4 @@
 from config.env import ENV
 
 WEB_THREADS = ENV.web_threads
+WEB_SERVES = ENV.web_serves  # exchange/web/areas.py
