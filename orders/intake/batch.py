@@ -45,6 +45,9 @@ class CommandPublisher(Protocol):
     def publish(self, entries: Sequence[StreamEntry]) -> None:
         """Send entries in order. Must not raise if sending fails: the commit has happened."""
 
+    def confirm(self) -> None:
+        """Wait until what was sent has arrived, or is known to be lost. Must not raise."""
+
 
 class CommitUnknown(Exception):
     """The connection was lost while committing: the batch may or may not be durable."""
@@ -78,11 +81,11 @@ def commit_batch(
         decisions = decide(jobs, known)
         if waits_for_settlement:
             early_refusals_defer(connection, decisions, known)
-        _write(connection, decisions)
+        found = _write(connection, decisions)
     except BaseException:
         _roll_back(connection)
         raise
-    _commit(connection)
+    answer_repeated(decisions, found)
     publisher.publish(decisions.entries)
     for job, outcome in decisions.outcomes:
         job.outcome = outcome
@@ -92,15 +95,6 @@ def commit_batch(
 def _roll_back(connection: Connection) -> None:
     if not connection.closed:
         connection.execute("ROLLBACK")
-
-
-def _commit(connection: Connection) -> None:
-    try:
-        done = connection.execute("COMMIT", prepare=False)
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise CommitUnknown from error
-    # COMMIT of a transaction that failed before "succeeds" as a ROLLBACK.
-    assert done.statusmessage == "COMMIT", done.statusmessage
 
 
 def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> BatchReads:
@@ -191,31 +185,31 @@ def _present(connection: Connection, missing: list[BalanceKey]) -> set[AssetKey]
     return {(row[0], row[1]) for row in _rows(found)}
 
 
-def _write(connection: Connection, decisions: Decisions) -> None:
-    """Write the decisions and read the orders of repeated requests, in one round trip."""
-    repeated = decisions.repeated
-    with connection.pipeline():
-        _ask(connection, sql.UNCLAIM, decisions.unclaims)
-        again = _ask(
-            connection,
-            sql.CLAIMED_ORDERS,
-            [ClaimRow(*client_key(place)) for place in _places(repeated)],
-            dict_row,
-        )
-        _ask(connection, sql.INSERT_LISTS, decisions.lists)
-        flat = [row.flat() for row in decisions.special_orders]
-        placed = _ask(connection, sql.INSERT_ORDERS, decisions.orders)
-        special = _ask(connection, sql.INSERT_SPECIAL_ORDERS, flat)
-        _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
-        held = _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_reservations)
-        taken = _ask(connection, reserving.RESERVE, decisions.taken)
-        found = _rows(again)
-    answer_repeated(decisions, found)
-    # The rows are locked and the decisions were made from them: a difference is a bug.
-    assert placed is None or placed.rowcount == len(decisions.orders)
-    assert special is None or special.rowcount == len(decisions.special_orders)
-    assert held is None or held.rowcount == len(decisions.amend_reservations)
-    assert taken is None or taken.rowcount == len(decisions.taken)
+def _write(connection: Connection, decisions: Decisions) -> list[Any]:
+    """Write the decisions and commit, in one round trip; return the orders of repeated requests.
+
+    A statement that fails keeps the COMMIT after it from running. Raises CommitUnknown.
+    """
+    repeated = [ClaimRow(*client_key(place)) for place in _places(decisions.repeated)]
+    flat = [row.flat() for row in decisions.special_orders]
+    try:
+        with connection.pipeline():
+            _ask(connection, sql.UNCLAIM, decisions.unclaims)
+            again = _ask(connection, sql.CLAIMED_ORDERS, repeated, dict_row)
+            _ask(connection, sql.INSERT_LISTS, decisions.lists)
+            _ask(connection, sql.INSERT_ORDERS, decisions.orders)
+            _ask(connection, sql.INSERT_SPECIAL_ORDERS, flat)
+            _ask(connection, sql.INSERT_COMMANDS, decisions.commands)
+            _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_reservations)
+            _ask(connection, reserving.RESERVE, decisions.taken)
+            done = connection.execute("COMMIT", prepare=False)
+    except psycopg.Error as error:
+        if connection.closed:  # otherwise the server told what failed, and rolled back
+            raise CommitUnknown from error
+        raise
+    # COMMIT of a transaction that failed before "succeeds" as a ROLLBACK.
+    assert done.statusmessage == "COMMIT", done.statusmessage
+    return _rows(again)
 
 
 def _ask(

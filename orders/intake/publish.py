@@ -26,14 +26,20 @@ log = structlog.get_logger(__name__)
 
 
 class RedisPublisher:
-    """Appender of commands to their partition's stream, one round trip a batch and partition."""
+    """Appender of commands to their partition's stream: one Redis command a batch and partition.
+
+    It does not wait for Redis's answer before the next batch, or `confirm`: by then it has come.
+    """
 
     def __init__(self) -> None:
-        self.append = redis_client().register_script(APPEND)
+        self._pool = redis_client().connection_pool
+        self._connection: redis.Connection | None = None  # while an answer is due
+        self._unanswered: list[int] = []  # entries of each Redis command that was sent
         self._pause = Pause()  # during a pause the sweep finds the commands
 
     def publish(self, entries: Sequence[StreamEntry]) -> None:
-        """Append entries in order. A failure is counted and logged, never raised."""
+        """Send entries in order. A failure is counted and logged, never raised."""
+        self.confirm()
         if not entries:
             return
         if self._pause.is_on:
@@ -41,17 +47,44 @@ class RedisPublisher:
             return
         try:
             with stage_timed("publish"):
-                self._append(entries)
+                self._send(entries)
         except Exception as error:  # the batch is durable: a raise would run it again
-            self._pause.begin(error)
-            PUBLISH_FAILED.inc(len(entries))
-            expected = isinstance(error, redis.RedisError | OSError)
-            report = log.warning if expected else log.exception
-            report("intake.publish_failed", commands=len(entries), error=repr(error))
+            self._fail(error)
 
-    def _append(self, entries: Sequence[StreamEntry]) -> None:
+    def confirm(self) -> None:
+        """Wait for the answer to the entries that were sent. A failure is counted and logged."""
+        if self._connection is None:
+            return
+        try:
+            with stage_timed("publish"):
+                while self._unanswered:
+                    self._connection.read_response()
+                    self._unanswered.pop(0)
+                self._pool.release(self._connection)
+                self._connection = None
+        except Exception as error:
+            self._fail(error)
+
+    def _send(self, entries: Sequence[StreamEntry]) -> None:
         payloads: dict[int, list[bytes]] = {}
         for partition_id, payload in entries:
             payloads.setdefault(partition_id, []).append(payload)
+        self._unanswered = [len(own) for own in payloads.values()]
+        self._connection = self._pool.get_connection()
         for partition_id, own in payloads.items():
-            self.append(keys=[commands_stream(partition_id)], args=own)
+            words = ("EVAL", APPEND, 1, commands_stream(partition_id), *own)
+            self._connection.send_command(*words)  # type: ignore[no-untyped-call]
+
+    def _fail(self, error: Exception) -> None:
+        """Count what is not known to have arrived, and give up the connection."""
+        lost = sum(self._unanswered)
+        self._unanswered = []
+        if self._connection is not None:
+            self._connection.disconnect()  # type: ignore[no-untyped-call]
+            self._pool.release(self._connection)
+            self._connection = None
+        self._pause.begin(error)
+        PUBLISH_FAILED.inc(lost)
+        expected = isinstance(error, redis.RedisError | OSError)
+        report = log.warning if expected else log.exception
+        report("intake.publish_failed", commands=lost, error=repr(error))

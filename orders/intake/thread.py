@@ -174,6 +174,7 @@ class Intake:
                     log.exception("intake.batch_failed", jobs=len(jobs))
                     self._settle_unanswered(jobs)
             if is_last and not self._deferred and not len(self.settling):
+                self._publisher.confirm()
                 return
 
     def _gather(self) -> tuple[list[Job], bool]:
@@ -183,6 +184,8 @@ class Intake:
         """
         jobs, self._deferred = self._deferred + self._settled(), []
         pause = SETTLING_POLL_S if len(self.settling) else None
+        if not jobs and self._queue.empty():
+            self._publisher.confirm()
         try:
             first = [] if jobs else [self._queue.get(timeout=pause)]
             with self._queueing:

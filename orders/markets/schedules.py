@@ -110,6 +110,7 @@ def schedules_run(
             entries = _send_all(connection, ids, locked, now)
         # Published at once, not left to the worker's sweep: a halt requested next must come after.
         publisher.publish(entries)
+        publisher.confirm()
     return len(entries)
 
 

@@ -14,6 +14,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Side
 from exchange.domain.errors import DomainError
 from exchange.infra.database import connect
+from orders.intake import publish
 from orders.intake import thread as intake_thread
 from orders.intake.decisions import StreamEntry
 from orders.intake.jobs import Accepted, Job, Replayed
@@ -26,6 +27,7 @@ from tests.factories.market import Market, MemoryPublisher
 from tests.factories.metrics import metric_value
 from tests.factories.severed import SeveredRoad
 from tests.waiting import HANG_S, wait_until
+from wallets import reserving
 
 
 def submit_all(intake: Intake, jobs: Sequence[Job]) -> None:
@@ -281,10 +283,12 @@ def test_without_redis_orders_are_accepted_and_the_loss_is_counted(
     assert Order.objects.filter(engine_seq=None).count() == 3
 
 
-def test_a_fault_in_the_transport_after_the_commit_changes_no_answer(market: Market) -> None:
+def test_a_fault_in_the_transport_after_the_commit_changes_no_answer(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever it is: the batch is durable, and running it again would double its commands."""
+    monkeypatch.setattr(publish, "commands_stream", None)  # as code that lost itself
     publisher = RedisPublisher()
-    publisher.append = None  # type: ignore[assignment]  # as a client that lost itself
     intake = intake_start(market, publisher=publisher)
     order_id = intake.submit(market.place_job(0, Side.BUY, 1, 100)).command_id  # type: ignore[union-attr]
     assert isinstance(intake.submit(market.cancel_job(0, order_id)), Accepted)
@@ -303,6 +307,9 @@ class Recorder:
             row = reader.execute("SELECT count(*) FROM orders_order").fetchone()
         assert row is not None
         self.durable.append(row[0])
+
+    def confirm(self) -> None:
+        """Nothing is under way."""
 
 
 def test_nothing_is_published_before_its_commit(market: Market) -> None:
@@ -340,3 +347,11 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
     assert isinstance(outcomes[0], DomainError)
     assert isinstance(outcomes[1], Accepted), "each has its own outcome"
     assert len(publisher.entries) == 2
+
+
+@pytest.mark.parametrize("statement", [reserving.RESERVE, reserving.RESERVE_FOR_AMENDS])
+def test_a_write_that_misses_a_row_fails_its_transaction(db: Any, statement: str) -> None:
+    """The COMMIT is on its way by then, so the statement itself has to look."""
+    wanted = '[{"id": -1, "order_id": -1, "command_id": 1, "amount": "1"}]'
+    with pytest.raises(psycopg.errors.RaiseException, match="changed 0 of 1 rows"):
+        db.execute(statement, (wanted,))

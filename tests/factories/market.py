@@ -44,6 +44,9 @@ class MemoryPublisher:
     def publish(self, entries: Sequence[StreamEntry]) -> None:
         self.entries.extend(entries)
 
+    def confirm(self) -> None:
+        """All entries have arrived."""
+
     def take(self) -> list[bytes]:
         """Return the payloads published since the last call, and forget them."""
         taken = [payload for _, payload in self.entries]

@@ -101,6 +101,7 @@ def _rate(jobs: list[PlaceJob], size: int, warm: int, ids: IdGenerator) -> float
             batch = jobs[first : first + size]
             left = commit_batch(connection, batch, publisher, next_id=ids.next_id)
             assert not left
+        publisher.confirm()
     seconds = time.perf_counter() - started
     assert all(isinstance(job.outcome, Accepted) for job in jobs)
     return (len(jobs) - warm) / seconds

@@ -98,15 +98,18 @@ def _send(
     terms = IntakeTerms(
         [bot.account_id for bot in venue.bots], rules, fees.maker_ppm, fees.taker_ppm
     )
+    publisher = RedisPublisher()
     with connect("replay") as connection:
-        return IntakeRoute(
+        result = IntakeRoute(
             connection,
-            RedisPublisher(),
+            publisher,
             venue.terms,
             terms,
             extent.is_cancelled,
             next_id=IdGenerator(node_number(), _now_ms).next_id,
         ).send(commands, pace, progress)
+    publisher.confirm()
+    return result
 
 
 def _now_ms() -> int:
