@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.usefixtures("fresh_process"),
 ]
 
-PASSWORD = "right horse"
+WORD = "right horse"
 THREADS = 2
 LISTS = 6  # more than the threads
 # Pages wait for a lock longer than the test does.
@@ -42,7 +42,7 @@ def areas_running(ada: Trader, folder: Path, workers: int = 1) -> Iterator[Areas
     folders = [folder / "api", folder / "pages"]
     for one in folders:
         one.mkdir()
-    ada.user.set_password(PASSWORD)
+    ada.user.set_password(WORD)
     ada.user.save()
     with (
         role_running("web", folders[0], web_workers=workers, WEB_SERVES="api") as api,
@@ -61,7 +61,7 @@ def areas_running(ada: Trader, folder: Path, workers: int = 1) -> Iterator[Areas
 def browser_of_ada(areas: Areas) -> Visitor:
     """Ada's browser, signed in on the pages."""
     visitor = Visitor(areas.pages.url)
-    visitor.sign_in("ada", PASSWORD)
+    visitor.sign_in("ada", WORD)
     return visitor
 
 
@@ -140,12 +140,12 @@ def each_area_has_its_own_probes_and_metrics(areas: Areas) -> None:
 
 def test_pages_that_stand_still_hold_no_thread_of_the_api(ada: Trader, tmp_path: Path) -> None:
     """All threads of the pages wait; an order of a session, which needs a thread, is answered."""
-    UserFactory.create(superuser=True, username="root", password=PASSWORD)
+    UserFactory.create(superuser=True, username="root", password=WORD)
     with areas_running(ada, tmp_path) as areas, ThreadPoolExecutor(LISTS) as people:
         pages = areas.pages
         caller = calls(areas, browser_of_ada(areas))
         office = Visitor(pages.url)
-        office.sign_in("root", PASSWORD)
+        office.sign_in("root", WORD)
 
         def list_of_trades(_: int) -> int:
             return Visitor(pages.url, office.cookies).get("/admin/orders/trade/")[0]

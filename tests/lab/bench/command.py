@@ -2,25 +2,27 @@
 
 import os
 from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from tests.lab.bench.areas import AreasResult, areas
 from tests.lab.bench.feed import feed
 from tests.lab.bench.intake import intake
 from tests.lab.bench.recovery import loading
 from tests.lab.bench.requests import MIXES
 from tests.lab.bench.scenarios import scenarios
-from tests.lab.bench.slow import slow
+from tests.lab.bench.slow import SlowResult, slow
 from tests.lab.bench.triggers import triggers
-from tests.lab.bench.whole import WholeOptions, whole
+from tests.lab.bench.whole import WholeOptions, WholeResult, Write, whole
 from tests.lab.gate.run import gate
 from tests.lab.stack import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
 # Takes minutes whatever the length of a run, and is measured only by its name.
-BY_NAME: Final = ("scenarios", "gate")
+BY_NAME: Final = ("scenarios", "gate", "areas")
 # Sections that measure one part run on PostgreSQL and Redis without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -35,15 +37,22 @@ STACK_WORDS: Final = {
     "slow": (),
     "scenarios": (),
     "gate": ROLES_OFF,
+    "areas": ("--without", "web"),
 }
 assert set(STACK_WORDS) == {*SECTIONS, *BY_NAME}
+Result = WholeResult | SlowResult | AreasResult
+LOADS: Final[Mapping[str, Callable[[WholeOptions, Write], Result]]] = {
+    "whole": whole,
+    "slow": slow,
+    "areas": areas,
+}
 
 
 class Command(BaseCommand):
     help = (
         "Measure intake alone, settlement alone, a partition's return after a restart, the whole"
-        " path under signed HTTP orders, the feed, stops, and what slow senders cost others. Every"
-        " section starts a stack of its own in a temporary folder."
+        " path under signed HTTP orders, the feed, stops, and what slow senders and heavy pages"
+        " cost others. Every section starts a stack of its own in a temporary folder."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -142,7 +151,7 @@ class Command(BaseCommand):
                 write=self._write,
             ).lines()
         else:
-            result = (slow if section == "slow" else whole)(
+            result = LOADS[section](
                 WholeOptions(
                     options["on"],
                     options["seconds"],
