@@ -7,17 +7,16 @@ send each request both ways.
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
-from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch
 
 from exchange.api.answers import Answer
 from exchange.api.resources import HotView, Resource, answered
-from exchange.infra.http.request_id import HEADER, request_named
+from exchange.infra.http.request import CompleteRequest
+from exchange.infra.http.request_id import HEADER, request_name
 from exchange.infra.http.security import API_PREFIX, api_headers_add
 from exchange.infra.http.shortcut import answer_observe
 from exchange.infra.http.wsgi import (
@@ -25,7 +24,6 @@ from exchange.infra.http.wsgi import (
     Header,
     Messages,
     answer_bytes,
-    body_put,
     headers_bytes,
 )
 from exchange.web.middlewares import HostMiddleware
@@ -35,15 +33,16 @@ _REQUEST_ID: Final = HEADER.lower().encode()
 _PARAMETER: Final = re.compile(r"<str:([a-z_]+)>")
 
 GateKey = tuple[str | None, str, str | None]
-Views = Mapping[str, tuple[HotView, str]]  # a view and its name in Django, by method
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The view for a request, and Django's match with the view's arguments."""
 
     view: HotView
     match: ResolverMatch
+
+
+Views = Mapping[str, Found]  # by method
 
 
 class OnLoop:
@@ -54,7 +53,9 @@ class OnLoop:
         self._variable: list[tuple[re.Pattern[str], Views]] = []
         for resource in resources:
             path = API_PREFIX + resource.path
-            views = {method: (view, resource.name) for method, view in resource.views.items()}
+            views = {
+                method: _found(view, resource.name, {}) for method, view in resource.views.items()
+            }
             if _PARAMETER.search(path) is None:
                 self._fixed[path] = views
             else:
@@ -71,24 +72,24 @@ class OnLoop:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         views = self._fixed.get(path)
         if views is not None:
-            return _found(views, method, {})
+            return views.get(method)
         for pattern, views in self._variable:
             match = pattern.fullmatch(path)
             if match is not None:
-                return _found(views, method, match.groupdict())
+                return _with_words(views.get(method), match.groupdict())
         return None
 
     async def answer(self, environ: Environ, body: bytes, found: Found) -> Messages:
         """Answer a request; it runs in a task, and so in a context, of its own."""
         started = time.perf_counter()
-        request = _request(environ, body, found)
-        with request_named(request) as chosen:
-            told = (_REQUEST_ID, chosen.encode("latin-1"))
-            gate = self._gate_headers(request)
-            if isinstance(gate, HttpResponse):
-                return _whole(gate, told)
-            answer = await answered(found.view, request, found.match.kwargs)
-            answer_observe(request, answer.status, started)
+        request = CompleteRequest(environ, body)
+        request.resolver_match = found.match
+        told = (_REQUEST_ID, request_name(request).encode("latin-1"))
+        gate = self._gate_headers(request)
+        if isinstance(gate, HttpResponse):
+            return _whole(gate, told)
+        answer = await answered(found.view, request, found.match.kwargs)
+        answer_observe(request, answer.status, started)
         return answer_bytes(answer.status, (*_headers(answer, gate), told), answer.body)
 
     def _gate_headers(self, request: HttpRequest) -> HttpResponse | tuple[Header, ...]:
@@ -119,17 +120,12 @@ class OnLoop:
         return response
 
 
-def _found(views: Views, method: str, words: dict[str, str]) -> Found | None:
-    view, name = views.get(method, (None, ""))
-    return None if view is None else Found(view, ResolverMatch(view, (), words, name))
+def _found(view: HotView, name: str, words: dict[str, str]) -> Found:
+    return Found(view, ResolverMatch(view, (), words, name))
 
 
-def _request(environ: Environ, body: bytes, found: Found) -> WSGIRequest:
-    body_put(environ, body)
-    environ.pop("HTTP_COOKIE", None)
-    request = WSGIRequest(environ)
-    request.resolver_match = found.match
-    return request
+def _with_words(found: Found | None, words: dict[str, str]) -> Found | None:
+    return found and _found(found.view, found.match.url_name or "", words)
 
 
 def _headers(answer: Answer, gate: tuple[Header, ...]) -> Iterable[Header]:

@@ -76,7 +76,7 @@ def environ_of(scope: Mapping[str, Any]) -> Environ:
     }
     _headers_add(environ, scope["headers"], len(raw_path) + len(query))
     if ";" in environ.get("CONTENT_TYPE", ""):
-        _content_type_check(environ["CONTENT_TYPE"])
+        content_type_of(environ["CONTENT_TYPE"])
     return environ
 
 
@@ -107,15 +107,20 @@ def _headers_add(environ: Environ, headers: Iterable[tuple[bytes, bytes]], size:
 
 
 @lru_cache(TYPES_KEPT_MAX)
-def _content_type_check(text: str) -> None:
-    """Refuse a malformed type, and charsets other than UTF-8, of which Python's may raise."""
+def content_type_of(text: str) -> tuple[str, dict[str, str]]:
+    """Return a Content-Type and its parameters, which all requests share.
+
+    Refuses a malformed one, and charsets other than UTF-8, of which Python's may raise.
+    """
     try:
-        charset = parse_header_parameters(text)[1].get("charset", "utf-8")
+        content_type, parameters = parse_header_parameters(text)
+        charset = parameters.get("charset", "utf-8")
     except (ValueError, LookupError) as error:
         rule = "Content-Type with parameters that can be read"
         raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule=rule) from error
     if charset.lower() not in ("utf-8", "utf8"):
         raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="Content-Type in UTF-8")
+    return content_type, parameters
 
 
 def _key(name: bytes) -> str:
