@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -18,6 +19,7 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from exchange.access.principals import (
+    CachedPrincipal,
     Principal,
     principal_of_key,
     principal_of_user,
@@ -36,7 +38,7 @@ from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SecurityKind
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import off_loop
-from exchange.infra.http.address import client_address, environ_address, network_of
+from exchange.infra.http.address import environ_network
 from exchange.infra.http.wsgi import wire_target
 from exchange.infra.lookups import here_or_thread, public_read
 from exchange.infra.throttling import UNLIMITED, Ticket, guard
@@ -89,7 +91,7 @@ async def _identified(request: HttpRequest) -> tuple[Principal, str]:
     try:
         return _identify(request)  # refused here where its network has tried too often
     except SynchronousOnlyOperation:
-        return await public_read(network_of(client_address(request)), _identify, request)
+        return await public_read(environ_network(request.META), _identify, request)
 
 
 def _identify(request: HttpRequest) -> tuple[Principal, str]:
@@ -120,7 +122,7 @@ def verify(
     Serves requests that are not HTTP, such as the feed's login. Raises the auth refusals.
     """
     signed = string_to_sign(timestamp, method, path, body)
-    principal = _signature_check(key_id, timestamp, window, signature, signed, network)
+    principal = _signature_check(key_id, timestamp, window, signature, signed, lambda: network)
     guard.check(Ticket(signature, "", UNLIMITED))
     return principal
 
@@ -132,7 +134,7 @@ def head_check(environ: Mapping[str, Any]) -> None:
         environ.get("HTTP_X_TAKAS_TIMESTAMP", ""),
         environ.get("HTTP_X_TAKAS_WINDOW", ""),
         environ.get("HTTP_X_TAKAS_SIGNATURE", ""),
-        lambda: network_of(environ_address(environ)),
+        partial(environ_network, environ),
     )
 
 
@@ -151,30 +153,39 @@ def _parts_check(
 
 
 def _signature_check(
-    key_id: str, timestamp: str, window: str, signature: str, signed: bytes, network: str
+    key_id: str,
+    timestamp: str,
+    window: str,
+    signature: str,
+    signed: bytes,
+    network: Callable[[], str],
 ) -> Principal:
-    _parts_check(key_id, timestamp, window, signature, lambda: network)
-    with strangers.attempt(key_id, network):
-        kept = principal_of_key(key_id)
-        expected = hmac.digest(kept.secret, signed, "sha256").hex()
-        if not hmac.compare_digest(expected, signature):
-            raise DomainError(Code.AUTH_SIGNATURE_INVALID)
-        if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
-            raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    _parts_check(key_id, timestamp, window, signature, network)
+    kept = strangers.attempt(key_id, network, partial(_key_checked, key_id, signature, signed))
     if kept.last_used_due:
         ApiKey.objects.filter(key_id=key_id).update(last_used_at=datetime.now(UTC))
         kept.last_used_due = False
     return kept.principal
 
 
+def _key_checked(key_id: str, signature: str, signed: bytes) -> CachedPrincipal:
+    """Return the principal of a key that made the signature and has not expired."""
+    kept = principal_of_key(key_id)
+    expected = hmac.digest(kept.secret, signed, "sha256").hex()
+    if not hmac.compare_digest(expected, signature):
+        raise DomainError(Code.AUTH_SIGNATURE_INVALID)
+    if kept.expires_at is not None and kept.expires_at <= datetime.now(UTC):
+        raise DomainError(Code.AUTH_KEY_UNKNOWN)
+    return kept
+
+
 def _by_key(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
     meta = request.META
     timestamp = meta.get("HTTP_X_TAKAS_TIMESTAMP", "")
     signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
-    target = wire_target(request)
-    signed = string_to_sign(timestamp, request.method or "", target, body_of(request))
+    signed = string_to_sign(timestamp, request.method or "", wire_target(request), body_of(request))
     window = meta.get("HTTP_X_TAKAS_WINDOW", "")
-    network = network_of(client_address(request))
+    network = partial(environ_network, meta)
     return _signature_check(key_id, timestamp, window, signature, signed, network), signature
 
 

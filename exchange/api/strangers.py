@@ -6,14 +6,15 @@ right before, is still checked: a stranger behind the same address cannot shut i
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.throttling import now_ms
+
+R = TypeVar("R")
 
 BAD_KEYS: Final = Rate(per_second=5, burst=50)  # for each network
 PROVEN_KEYS_MAX: Final = 20_000
@@ -28,19 +29,17 @@ class Strangers:
         self._lock = threading.Lock()
         self._proven: OrderedDict[str, None] = OrderedDict()
 
-    @contextmanager
-    def attempt(self, key_id: str, network: str) -> Iterator[None]:
-        """Count a failed check of a key in this block; raises auth.too_many_attempts.
+    def attempt(self, key_id: str, network: Callable[[], str], check: Callable[[], R]) -> R:
+        """Return what the check of a key returns, or count its failure.
 
         An unproven key is counted before its check, and gets its token back if it is right: so
-        many concurrent checks cannot exceed the limit either.
+        many concurrent checks cannot exceed the limit either. Raises auth.too_many_attempts.
         """
         is_proven = key_id in self._proven
-        wait_ms = 0 if is_proven else self._take(network)
-        if wait_ms:
-            raise _too_many(wait_ms)
+        if not is_proven:
+            self._pay(network())
         try:
-            yield
+            result = check()
         except Exception as error:
             if not isinstance(error, DomainError) or error.code not in _WRONG:
                 self._give_back(network, is_proven)  # such as Postgres away: no key was checked
@@ -49,6 +48,7 @@ class Strangers:
             raise
         self._give_back(network, is_proven)
         self._prove(key_id)
+        return result
 
     def knows(self, key_id: str | None) -> bool:
         """Return whether a key was right before."""
@@ -56,24 +56,28 @@ class Strangers:
 
     def misspelt(self, key_id: str, network: str) -> None:
         """Count a request whose parts no key could be right with. Raises auth.too_many_attempts."""
-        wait_ms = 0 if self.knows(key_id) else self._take(network)
-        if wait_ms:
-            raise _too_many(wait_ms)
+        if not self.knows(key_id):
+            self._pay(network)
 
     def forget(self) -> None:
         """Forget all keys and networks (between tests)."""
         self.buckets = LocalBuckets(now_ms)
         self._proven.clear()
 
+    def _pay(self, network: str) -> None:
+        wait_ms = self._take(network)
+        if wait_ms:
+            raise _too_many(wait_ms)
+
     def _take(self, network: str) -> int:
         return self.buckets.take(network, BAD_KEYS, 1).wait_ms
 
-    def _give_back(self, network: str, is_proven: bool) -> None:
+    def _give_back(self, network: Callable[[], str], is_proven: bool) -> None:
         if not is_proven:
-            self.buckets.give_back(network, BAD_KEYS, 1)
+            self.buckets.give_back(network(), BAD_KEYS, 1)
 
-    def _failed(self, key_id: str, network: str, refusal: DomainError) -> None:
-        self._take(network)
+    def _failed(self, key_id: str, network: Callable[[], str], refusal: DomainError) -> None:
+        self._take(network())
         if refusal.code is Code.AUTH_KEY_UNKNOWN:  # revoked or expired
             with self._lock:
                 self._proven.pop(key_id, None)

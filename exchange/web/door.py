@@ -22,7 +22,7 @@ from exchange.api.resources import Resource
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import Threads
-from exchange.infra.http.address import environ_address, network_of
+from exchange.infra.http.address import environ_network
 from exchange.infra.http.bodies import Bodies, ClientGone, Receive
 from exchange.infra.http.request_id import HEADER, REQUEST_ID, request_id_choose
 from exchange.infra.http.security import POLICY
@@ -130,7 +130,7 @@ class Door:
         signs_in = is_sign_in(environ["REQUEST_METHOD"], environ["PATH_INFO"])
         threads = self.sign_ins if signs_in else self.threads
         try:
-            return await threads.call((environ, body), network_of(environ_address(environ)))
+            return await threads.call((environ, body), environ_network(environ))
         except DomainError:  # too many requests wait
             if signs_in:
                 return _sign_in_later()
@@ -146,7 +146,7 @@ class Door:
             head_check(environ)
         if length == 0:
             return b""
-        network = network_of(environ_address(environ))
+        network = environ_network(environ)
         return await self.bodies.read(receive, length, network)
 
     def _respond(self, request: tuple[Environ, bytes]) -> Messages:

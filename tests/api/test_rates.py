@@ -320,8 +320,7 @@ def test_good_keys_use_nothing_up(timeless: None, ada: Trader) -> None:
 def test_proven_keys_are_bounded(ada: Trader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strangers_module, "PROVEN_KEYS_MAX", 3)
     for number in range(5):
-        with strangers_module.strangers.attempt(f"key-{number}", "network"):
-            pass
+        strangers_module.strangers.attempt(f"key-{number}", lambda: "network", lambda: None)
     known = [number for number in range(5) if strangers_module.strangers.knows(f"key-{number}")]
     assert known == [2, 3, 4]
 

@@ -24,6 +24,11 @@ def environ_address(environ: Mapping[str, Any]) -> str:
     return _address(str(environ.get("REMOTE_ADDR", "")), forwarded)
 
 
+def environ_network(environ: Mapping[str, Any]) -> str:
+    """Return the network of that address."""
+    return network_of(environ_address(environ))
+
+
 def socket_address(scope: Mapping[str, Any]) -> str:
     """Return the client's address from a WebSocket's ASGI scope."""
     peer = scope.get("client") or ("",)
@@ -47,6 +52,6 @@ def network_of(address: str) -> str:
 
 def _address(peer: str, forwarded: str) -> str:
     # Only the last entry is the proxy's own: the entries before it came from the client.
-    if settings.TRUST_PROXY and forwarded:
+    if forwarded and settings.TRUST_PROXY:
         return forwarded.rpartition(",")[2].strip()
     return peer
