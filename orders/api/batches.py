@@ -30,7 +30,7 @@ from exchange.api.schema import responses
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope
 from exchange.domain.errors import DomainError
-from orders.api.refusals import RefusedRequest, refusal_record, refusals_recorded
+from orders.api.refusals import RefusalRecord
 from orders.api.schema import OrderSerializer, OrderUnderWaySerializer
 from orders.api.views import after_commit, under_way_json
 from orders.reads.orders import order_json
@@ -134,7 +134,7 @@ async def place(request: HttpRequest) -> Answer:
     """Answer POST /orders/batch."""
     asked = cache(lambda: body_decode(request, _batch_decoder).orders)  # decoded once
     principal = await authenticated(request, Scope.TRADE, times=partial(_weight, asked))
-    with refusals_recorded(principal, "order_batch"):
+    with RefusalRecord(principal, "order_batch"):
         _size_check(asked(), "orders")
         wanted = [_order(raw) for raw in asked()]
         _client_ids_check(wanted)
@@ -196,7 +196,7 @@ def _refusals_record(
     for one, result in zip(wanted, placed, strict=True):
         if isinstance(result, DomainError):
             symbol = one.symbol if isinstance(one, OrderRequest) else None
-            refusal_record(principal, "order", RefusedRequest(symbol), result)
+            RefusalRecord(principal, "order", symbol).write(result)
 
 
 def _placed_json(index: int, placed: Placed | DomainError) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from exchange.domain.enums import ListKind, Scope
 from exchange.domain.errors import DomainError
 from exchange.infra.lookups import read
 from orders.api.commands import COMMAND_ID
-from orders.api.refusals import refusals_recorded
+from orders.api.refusals import RefusalRecord
 from orders.api.schema import OrderSerializer
 from orders.reads.lists import list_json, list_of_account, lists_of_account
 from orders.reads.orders import LIMIT_DEFAULT, LIMIT_MAX
@@ -143,7 +143,7 @@ class OrderListDocumentation(ApiView):
 async def place(request: HttpRequest) -> Answer:
     """Answer POST /order-lists."""
     principal = await authenticated(request, Scope.TRADE, times=lambda: _orders_in(request))
-    with refusals_recorded(principal, "order_list") as summary:
+    with RefusalRecord(principal, "order_list") as summary:
         body = body_decode(request, _list_decoder)
         summary.symbol = body.symbol
         kind = list_kind_of(body.type)

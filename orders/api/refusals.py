@@ -6,10 +6,7 @@ out are counted.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from prometheus_client import Counter
@@ -44,47 +41,45 @@ def lines_forget() -> None:
     _buckets = _buckets_make()
 
 
-@dataclass(slots=True)
-class RefusedRequest:
-    """The fields of a request that are known when it is refused."""
+class RefusalRecord:
+    """Counts and logs the refusal that ends its block.
 
-    symbol: str | None = None
-    order_id: int | None = None
-
-
-@contextmanager
-def refusals_recorded(principal: Principal, what: str) -> Iterator[RefusedRequest]:
-    """Count and log a refusal raised inside the block.
-
-    `what` is order, order_list, order_batch or amend.
+    `what` is order, order_list, order_batch or amend. `symbol` and `order_id` are set as soon as
+    they are known.
     """
-    summary = RefusedRequest()
-    try:
-        yield summary
-    except DomainError as error:
-        refusal_record(principal, what, summary, error)
-        raise
 
+    __slots__ = ("order_id", "principal", "symbol", "what")
 
-def refusal_record(
-    principal: Principal, what: str, summary: RefusedRequest, error: DomainError
-) -> None:
-    """Count and log one refusal."""
-    if what != "amend":
-        ORDERS_REFUSED.labels(error.code.value).inc()
-    account = f"account:{principal.account_id}:{principal.user_id}"
-    is_over = _buckets.take(account, LINES_OF_ACCOUNT, 1).wait_ms > 0
-    if is_over or _buckets.take(ALL, LINES_OF_ALL, 1).wait_ms > 0:
-        UNTOLD.inc()
-    else:
-        log.info(
-            "order.refused",
-            what=what,
-            code=error.code.value,
-            field=error.field,
-            user_id=principal.user_id,
-            account_id=principal.account_id,
-            key_id=principal.key_id,
-            symbol=None if summary.symbol is None else summary.symbol[:SYMBOL_SHOWN_MAX],
-            order_id=summary.order_id,
-        )
+    def __init__(self, principal: Principal, what: str, symbol: str | None = None) -> None:
+        self.principal = principal
+        self.what = what
+        self.symbol = symbol
+        self.order_id: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, DomainError):
+            self.write(error)
+
+    def write(self, error: DomainError) -> None:
+        """Count and log one refusal."""
+        if self.what != "amend":
+            ORDERS_REFUSED.labels(error.code.value).inc()
+        account = f"account:{self.principal.account_id}:{self.principal.user_id}"
+        is_over = _buckets.take(account, LINES_OF_ACCOUNT, 1).wait_ms > 0
+        if is_over or _buckets.take(ALL, LINES_OF_ALL, 1).wait_ms > 0:
+            UNTOLD.inc()
+        else:
+            log.info(
+                "order.refused",
+                what=self.what,
+                code=error.code.value,
+                field=error.field,
+                user_id=self.principal.user_id,
+                account_id=self.principal.account_id,
+                key_id=self.principal.key_id,
+                symbol=self.symbol and self.symbol[:SYMBOL_SHOWN_MAX],
+                order_id=self.order_id,
+            )

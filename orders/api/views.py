@@ -22,7 +22,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.lookups import here_or_thread, read
 from exchange.selectors import symbol_by_id, symbol_known
 from orders.api.commands import commands_json
-from orders.api.refusals import refusals_recorded
+from orders.api.refusals import RefusalRecord
 from orders.api.schema import OrderDocumentation, OrderFillsDocumentation, OrdersDocumentation
 from orders.reads import orders as selectors
 from orders.reads.commands import command_json
@@ -52,7 +52,7 @@ _OWN_KEY: Final = "own"
 async def place(request: HttpRequest) -> Answer:
     """Answer POST /orders."""
     principal = await authenticated(request, Scope.TRADE)
-    with refusals_recorded(principal, "order") as summary:
+    with RefusalRecord(principal, "order") as summary:
         wanted = body_decode(request, _place_decoder)
         summary.symbol = wanted.symbol
         placed = await services.order_place(principal, wanted)
@@ -169,7 +169,7 @@ async def cancel(request: HttpRequest, order_id: str) -> Answer:
 async def amend(request: HttpRequest, order_id: str) -> Answer:
     """Answer PATCH /orders/{id}."""
     principal = await authenticated(request, Scope.TRADE)
-    with refusals_recorded(principal, "amend") as summary:
+    with RefusalRecord(principal, "amend") as summary:
         summary.order_id = order_id_of(order_id)
         wanted = body_decode(request, _amend_decoder)
         sent = await order_amend(principal, order_id=summary.order_id, request=wanted)
