@@ -114,7 +114,9 @@ def symbol_known(code: str) -> SymbolRules:
 
     For orders and trades that exist already: they outlive the symbol's listing.
     """
-    rules = catalogue_with(code).symbols_by_code.get(code)
+    rules = catalogue().symbols_by_code.get(code)
+    if rules is None:
+        rules = catalogue_with(code).symbols_by_code.get(code)
     if rules is None:
         raise DomainError(Code.SYMBOL_UNKNOWN, field="symbol", symbol=code[:25])
     return rules

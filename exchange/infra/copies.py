@@ -54,6 +54,9 @@ class Copy(Generic[T]):
 
     def get(self) -> T:
         """Return the value, `stale_max_s` old at most."""
+        kept = self._kept
+        if kept is not None and self._now_s() - kept[1] < self.age_max_s:
+            return kept[0]
         return self.reading().value
 
     def reading(self) -> Reading[T]:

@@ -58,11 +58,7 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
     """
     quantity, filled = row["quantity"], row["filled"]
     status, reason = row["status"], row["reason"]
-    terms = NO_TERMS
-    for column in RARE:
-        if row.get(column):
-            terms = terms_json(row)
-            break
+    terms = terms_json(row) if any(map(row.get, RARE)) else NO_TERMS
     return {
         "id": str(row["id"]),
         "client_order_id": row["client_order_id"],

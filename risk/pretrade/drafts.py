@@ -1,13 +1,12 @@
 """The draft of an order that is not accepted yet, in ticks and lots. Orders and risk read it."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from exchange.domain.enums import OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.engine.messages import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class OrderDraft:
+class OrderDraft(Struct, frozen=True):
     """A client's order, parsed and on the grid of ticks and lots, without a reservation yet.
 
     An order with a limit has `price_ticks` > 0 and `quantity_lots` > 0. An order that trades as a

@@ -1,8 +1,6 @@
 """Pre-trade risk of one order: reads the top of book and applies the rules of pretrade/rules.py."""
 
-from dataclasses import replace
-
-import msgspec
+from msgspec.structs import replace
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import LIMIT_TYPES, OrderType, Side
@@ -90,7 +88,7 @@ def _bound_travels(draft: OrderDraft, rules: SymbolRules) -> OrderDraft:
         return draft
     # At least one millionth, which is rounded to the stop price: 0 would mean a fixed bound.
     bound_ppm = min(max(1, rules.slippage_ppm), PPM - 1)
-    return replace(draft, terms=msgspec.structs.replace(draft.terms, bound_ppm=bound_ppm))
+    return replace(draft, terms=replace(draft.terms, bound_ppm=bound_ppm))
 
 
 def _size_check(draft: OrderDraft, bound_ticks: int, from_ticks: int, rules: SymbolRules) -> None:

@@ -4,11 +4,11 @@ import itertools
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import Side

@@ -1,10 +1,10 @@
 """Jobs that need advanced state: triggers, icebergs, expiry, lists, cancel-afters."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from exchange.domain.enums import (
     CommandKind,

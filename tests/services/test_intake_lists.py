@@ -1,12 +1,12 @@
 """orders.intake of lists: one decision, one reservation for what can happen once, one command."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import ListKind, OrderType, Side

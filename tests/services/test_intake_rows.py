@@ -1,7 +1,6 @@
 """orders.intake rows of each order type: columns, reservation, command."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -58,7 +57,7 @@ def job_of(
     plain = market.place_job(0, side, 7, 100, type=kind)
     return PlaceJob(
         account_id=plain.account_id,
-        draft=replace(plain.draft, terms=_of_type(terms, kind), **(draft or {})),
+        draft=structs.replace(plain.draft, terms=_of_type(terms, kind), **(draft or {})),
         rules=market.rules,
         maker_fee_ppm=MAKER_FEE_PPM,
         taker_fee_ppm=TAKER_FEE_PPM,

@@ -1,9 +1,9 @@
 """orders.recording of the engine's rarer events: triggers, icebergs, lists, expiry."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exchange.domain.enums import ListKind, OrderType, SelfTradePrevention, Side, TimeInForce
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX

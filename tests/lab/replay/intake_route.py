@@ -7,10 +7,11 @@ bounded.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from msgspec.structs import replace
 
 from config.demo.flow import FlowCommand
 from exchange.domain.codes import Code

@@ -176,18 +176,18 @@ async def test_a_reading_that_fails_fails_for_all_who_waited_for_it() -> None:
             raise Away
 
     copy = Copy(read, age_max_s=0, stale_max_s=0, now_s=now_s)
-    await in_thread(copy.get)
+    await in_thread(copy.reading)
     failing.set()
     readings.clear()
     now.clear()
-    asking = [asyncio.ensure_future(in_thread(copy.get)) for _ in range(6)]
+    asking = [asyncio.ensure_future(in_thread(copy.reading)) for _ in range(6)]
     await asyncio.to_thread(wait_until, lambda: len(now) == 6 + 2, "all ask, one reads")
     may_fail.set()
     outcomes = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(one) for one in outcomes] == [Away] * 6
     assert len(readings) == 1
     with pytest.raises(Away):
-        await in_thread(copy.get)
+        await in_thread(copy.reading)
     assert len(readings) == 2, "who comes later tries anew"
 
 
