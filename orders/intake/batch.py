@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row, tuple_row
 
 from exchange.domain.enums import CommandKind, ListKind, OrderStatus
@@ -203,8 +204,9 @@ def _write(connection: Connection, decisions: Decisions) -> list[Any]:
             _ask(connection, reserving.RESERVE_FOR_AMENDS, decisions.amend_reservations)
             _ask(connection, reserving.RESERVE, decisions.taken)
             done = connection.execute("COMMIT", prepare=False)
-    except psycopg.Error as error:
-        if connection.closed:  # otherwise the server told what failed, and rolled back
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        # Only while its transaction is open and failed is it certain that nothing was committed.
+        if connection.info.transaction_status is not TransactionStatus.INERROR:
             raise CommitUnknown from error
         raise
     # COMMIT of a transaction that failed before "succeeds" as a ROLLBACK.

@@ -349,6 +349,22 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
     assert len(publisher.entries) == 2
 
 
+def test_a_write_that_waits_in_vain_is_not_unknown_and_runs_again(market: Market) -> None:
+    """The COMMIT was sent with it, but cannot have run."""
+    intake = intake_start(market)
+    job = market.place_job(0, Side.BUY, 1, 100)
+    with connect("test-locker") as locker:
+        locker.execute("BEGIN")
+        locker.execute("LOCK TABLE orders_order IN SHARE MODE")
+        intake.put(job)
+        wait_until(lambda: job.deferrals > 0, "the insert never gave up")
+        locker.execute("ROLLBACK")
+    assert job.wait(HANG_S)
+    intake.stop()
+    assert isinstance(job.outcome, Accepted)
+    assert Order.objects.count() == 1
+
+
 @pytest.mark.parametrize("statement", [reserving.RESERVE, reserving.RESERVE_FOR_AMENDS])
 def test_a_write_that_misses_a_row_fails_its_transaction(db: Any, statement: str) -> None:
     """The COMMIT is on its way by then, so the statement itself has to look."""

@@ -77,11 +77,9 @@ class SeveredRoad:
             while data := source.recv(CHUNK_BYTES):
                 if source is client and b"COMMIT" in data and not self.is_cut:
                     self.is_cut = True
-                    if self._after_commit:
-                        self._guard.acquire()  # the answer stays here
-                        target.sendall(data)
-                        return
-                    break
+                    if not self._after_commit:
+                        break
+                    self._guard.acquire()  # the answer stays here
                 if source is not client and self._guard.locked():
                     self._guard.release()
                     break
