@@ -37,7 +37,8 @@ from orders.intake.jobs import (
 )
 
 QUEUE_MAX: Final = 2_048  # requests waiting in one process
-BATCH_MAX: Final = 128
+QUEUE_JOBS_MAX: Final = 8_192  # and their jobs: a batch of orders is one request of up to 50 jobs
+BATCH_MAX: Final = 128  # a batch takes whole requests until it has so many jobs
 DEFERRALS_MAX: Final = 4  # then the order waits for its balance's lock
 RETRIES_MAX: Final = 16  # deferrals of one job; then its answer is engine.busy
 LOCK_WAIT_MS: Final = 500  # for one lock: one long transaction must not delay every batch
@@ -63,15 +64,18 @@ class Intake:
         publisher: CommandPublisher,
         next_id: Callable[[], int],
         queue_max: int = QUEUE_MAX,
+        jobs_max: int = QUEUE_JOBS_MAX,
         batch_max: int = BATCH_MAX,
     ) -> None:
         self._open_connection = open_connection
         self._publisher = publisher
         self._next_id = next_id
         self._queue_max = queue_max
+        self._jobs_max = jobs_max
         self._batch_max = batch_max
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
-        self._queueing = threading.Lock()  # so that the jobs of one request are taken together
+        self._queue: SimpleQueue[Sequence[Job] | None] = SimpleQueue()  # the jobs of each request
+        self._queueing = threading.Lock()
+        self.waiting = 0  # jobs in the queue
         self._connection: psycopg.Connection[Any] | None = None
         self._deferred: list[Job] = []
         self.settling = Settling()
@@ -139,20 +143,23 @@ class Intake:
 
     def put(self, job: Job) -> None:
         """Queue a job even when the queue is full, and do not wait for its outcome."""
-        job.expires_at = time.monotonic() + DEADLINE_S
-        self._queue.put(job)
+        with self._queueing:
+            self._put([job])
 
     def _take(self, jobs: Sequence[Job]) -> None:
         with self._queueing:
-            if self.is_stopping or self._queue.qsize() + len(jobs) > self._queue_max:
+            is_full = self._queue.qsize() >= self._queue_max
+            if self.is_stopping or is_full or self.waiting + len(jobs) > self._jobs_max:
                 raise DomainError(Code.ENGINE_BUSY)
-            for job in jobs:
-                self.put(job)
+            self._put(jobs)
 
-    @property
-    def waiting(self) -> int:
-        """The number of queued jobs."""
-        return self._queue.qsize()
+    def _put(self, jobs: Sequence[Job]) -> None:
+        """Queue the jobs of a request. The caller holds the lock."""
+        expires_at = time.monotonic() + DEADLINE_S
+        for job in jobs:
+            job.expires_at = expires_at
+        self.waiting += len(jobs)
+        self._queue.put(jobs)
 
     def stop(self) -> None:
         """Refuse new jobs, commit the queued jobs, end the thread and its connection."""
@@ -178,7 +185,7 @@ class Intake:
                 return
 
     def _gather(self) -> tuple[list[Job], bool]:
-        """Return the next batch, and whether to end: deferred jobs first, then queued jobs.
+        """Return the next batch, and whether to end: deferred jobs first, then queued requests.
 
         Waits while there are none, but only SETTLING_POLL_S while jobs wait for settlement.
         """
@@ -186,14 +193,17 @@ class Intake:
         pause = SETTLING_POLL_S if len(self.settling) else None
         if not jobs and self._queue.empty():
             self._publisher.confirm()
-        try:
-            first = [] if jobs else [self._queue.get(timeout=pause)]
-            with self._queueing:
-                waiting = min(self._queue.qsize(), self._batch_max - len(jobs) - len(first))
-                first += [self._queue.get_nowait() for _ in range(waiting)]
-        except Empty:
-            return jobs, False
-        return jobs + [job for job in first if job is not None], None in first
+        found, is_last = len(jobs), False
+        while len(jobs) < self._batch_max:
+            try:
+                request = self._queue.get(block=not (jobs or is_last), timeout=pause)
+            except Empty:
+                break
+            is_last |= request is None
+            jobs += request or ()
+        with self._queueing:
+            self.waiting -= len(jobs) - found
+        return jobs, is_last
 
     def _settled(self) -> list[Job]:
         """Return the jobs that settlement has caught up with; refuse jobs that waited too long."""

@@ -330,7 +330,7 @@ def test_jobs_that_belong_together_are_taken_together_or_not_at_all(market: Mark
         return connect("test-intake")
 
     publisher = MemoryPublisher()
-    intake = intake_start(market, open_connection=slow_connection, publisher=publisher, queue_max=3)
+    intake = intake_start(market, open_connection=slow_connection, publisher=publisher, jobs_max=3)
     held_up = market.place_job(0, Side.BUY, 1, 100)
     waiting = threading.Thread(target=intake.submit, args=(held_up,))
     waiting.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ from exchange.domain.errors import DomainError
 from exchange.infra.lookups import here_or_thread
 from orders.intake import jobs as intake_jobs
 from orders.intake import process, thread
+from orders.intake.decisions import StreamEntry
 from orders.intake.jobs import Accepted
 from orders.intake.process import intake as intake_of_process
 from orders.intake.process import intake_stop
 from orders.intake.thread import Intake
 from orders.models import Order
 from tests.factories.intake import connection_after, intake_start
-from tests.factories.market import Market
+from tests.factories.market import Market, MemoryPublisher
 from tests.waiting import HANG_S, wait_until
 
 ORDERS = 60
@@ -113,6 +115,65 @@ def test_what_the_queue_does_not_take_is_refused_at_once(market: Market) -> None
     busy = codes(answers)
     assert set(busy) == {Code.ENGINE_BUSY}
     assert Order.objects.count() == ORDERS - len(busy) >= 5
+
+
+def test_the_jobs_of_a_batch_are_bounded_and_a_request_is_taken_whole_or_not(
+    market: Market,
+) -> None:
+    may_open = threading.Event()
+    intake = intake_start(market, open_connection=connection_after(may_open), jobs_max=5)
+    intake.put(market.place_job(0, Side.BUY, 1, 100))
+    wait_until(lambda: not intake.waiting, "the first one is taken off the queue")
+
+    def request(jobs: int) -> Any:
+        return intake.submitted_all([market.place_job(0, Side.BUY, 1, 100) for _ in range(jobs)])
+
+    async def run() -> list[Any]:
+        answering = asyncio.gather(request(3), request(3), request(2), return_exceptions=True)
+        await asyncio.sleep(0)
+        may_open.set()
+        return await answering
+
+    three, refused, two = asyncio.run(run())
+    intake.stop()
+    assert codes([refused]) == [Code.ENGINE_BUSY]
+    assert [isinstance(answer, Accepted) for answer in three + two] == [True] * 5
+    assert (Order.objects.count(), intake.waiting) == (1 + 5, 0)
+
+
+def test_a_batch_takes_whole_requests(market: Market) -> None:
+    """So that no answer waits for a second commit, of the rest of its request."""
+    may_open = threading.Event()
+    publisher = BatchesPublisher()
+    intake = intake_start(
+        market, open_connection=connection_after(may_open), publisher=publisher, batch_max=4
+    )
+    first = market.place_job(0, Side.BUY, 1, 100)
+    intake.put(first)
+    wait_until(lambda: not intake.waiting, "the first one is taken off the queue")
+
+    async def run() -> None:
+        requests = [[market.place_job(0, Side.BUY, 1, 100) for _ in range(3)] for _ in range(3)]
+        answering = asyncio.gather(*(intake.submitted_all(jobs) for jobs in requests))
+        await asyncio.sleep(0)
+        may_open.set()
+        await answering
+
+    asyncio.run(run())
+    intake.stop()
+    assert publisher.batches == [1, 6, 3]
+
+
+class BatchesPublisher(MemoryPublisher):
+    """Remembers how many commands each batch published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def publish(self, entries: Sequence[StreamEntry]) -> None:
+        self.batches.append(len(entries))
+        super().publish(entries)
 
 
 def test_stop_leaves_nobody_without_an_answer(market: Market) -> None:
