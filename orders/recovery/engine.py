@@ -7,7 +7,7 @@ journal is tried. Only an engine with the checkpoint's state hash is trusted (B3
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,21 +55,33 @@ class Restored:
     note: str = ""  # why
 
 
+@dataclass(slots=True)
+class Loading:
+    """A load under way: it keeps the lease, and its process alive, while it gets further."""
+
+    connection: psycopg.Connection
+    lease: Lease
+    alive: Callable[[], object]
+
+    def moved(self) -> None:
+        """Note that the load got further. Raises LeaseLost."""
+        self.alive()
+        lease_keep(self.connection, self.lease)
+
+
 def engine_restore(
-    connection: psycopg.Connection,
-    lease: Lease,
-    units: Mapping[int, SymbolUnits],
-    states: Mapping[int, SymbolState],
+    loading: Loading, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
 ) -> Restored:
     """Restore the partition's engine and name its doubtful symbols. Raises LeaseLost."""
-    lease_keep(connection, lease)
+    connection, lease = loading.connection, loading.lease
+    loading.moved()
     if not has_snapshots(connection, lease.partition_id, lease.last_seq):
-        return _from_rows(connection, lease, units, states)
-    restored = _from_snapshots(connection, lease)
+        return _from_rows(loading, units, states)
+    restored = _from_snapshots(loading)
     if restored is None:
-        return _rescued(connection, lease, units, states)
+        return _rescued(loading, units, states)
     _symbols_add(restored.engine, units, states)
-    differ = books_differ(connection, restored.engine, units)
+    differ = books_differ(connection, restored.engine, units, loading.moved)
     differ |= _states_differ(restored.engine, units, states)
     if restored.doubtful:
         restored.doubtful = set(restored.engine.books)
@@ -94,16 +106,15 @@ def hash_of(engine: Engine, kept: StateHash) -> str:
 
 
 def _from_rows(
-    connection: psycopg.Connection,
-    lease: Lease,
-    units: Mapping[int, SymbolUnits],
-    states: Mapping[int, SymbolState],
+    loading: Loading, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
 ) -> Restored:
+    lease = loading.lease
     engine = Engine()
     engine.sequence = lease.last_seq
     doubtful = _symbols_add(engine, units, states)
-    doubtful |= books_fill(connection, engine, units)
+    doubtful |= books_fill(loading.connection, engine, units, moved=loading.moved)
     kept = StateHash.of(engine)
+    loading.moved()
     if doubtful:  # the differing symbols are known: no hash needed
         return Restored(engine, kept, doubtful, "an open order here cannot be read")
     if not _is_hash_equal(engine, kept, lease):
@@ -113,12 +124,10 @@ def _from_rows(
 
 
 def _rescued(
-    connection: psycopg.Connection,
-    lease: Lease,
-    units: Mapping[int, SymbolUnits],
-    states: Mapping[int, SymbolState],
+    loading: Loading, units: Mapping[int, SymbolUnits], states: Mapping[int, SymbolState]
 ) -> Restored:
     """Take the orders from rows, so that they can be cancelled: nothing leads to the checkpoint."""
+    lease = loading.lease
     log.critical(
         "matching.engine_lost",
         partition=lease.partition_id,
@@ -129,7 +138,7 @@ def _rescued(
     engine = Engine()
     engine.sequence = lease.last_seq
     _symbols_add(engine, units, states)
-    books_fill(connection, engine, units, is_rescue=True)
+    books_fill(loading.connection, engine, units, is_rescue=True, moved=loading.moved)
     note = (
         "the engine's state could not be brought back: cancel its orders, then send its rules anew"
         " (manage.py symbol_rules --again) before it opens"
@@ -168,13 +177,14 @@ def _states_differ(
 # --- from snapshots and the journal
 
 
-def _from_snapshots(connection: psycopg.Connection, lease: Lease) -> Restored | None:
+def _from_snapshots(loading: Loading) -> Restored | None:
     """Return the first engine that ends at the checkpoint, else one that differs by hash alone."""
+    lease = loading.lease
     second_best: Restored | None = None
-    for engine in _beginnings(connection, lease):
+    for engine in _beginnings(loading.connection, lease):
         begun_seq = engine.sequence
         try:
-            _follow(connection, lease, engine)
+            _follow(loading, engine)
         except JournalBroken as broken:
             log.critical(
                 "matching.journal_broken",
@@ -201,12 +211,14 @@ def _beginnings(connection: psycopg.Connection, lease: Lease) -> Iterator[Engine
     yield Engine()
 
 
-def _follow(connection: psycopg.Connection, lease: Lease, engine: Engine) -> None:
+def _follow(loading: Loading, engine: Engine) -> None:
     """Apply the journal up to the checkpoint. Raises JournalBroken and LeaseLost."""
+    lease = loading.lease
     begun_seq, told_at = engine.sequence, time.monotonic()
     while engine.sequence < lease.last_seq:
         position = (lease.partition_id, engine.sequence, lease.last_seq, JOURNAL_ROWS_PER_FETCH)
-        pages = connection.execute(_JOURNAL, position).fetchall()
+        pages = loading.connection.execute(_JOURNAL, position).fetchall()
+        loading.moved()
         if not pages:
             raise JournalBroken(f"nothing after {engine.sequence}")
         for (events,) in pages:
@@ -214,7 +226,6 @@ def _follow(connection: psycopg.Connection, lease: Lease, engine: Engine) -> Non
                 _apply_again(engine, row)
         if time.monotonic() - told_at > PROGRESS_EVERY_S:
             told_at = time.monotonic()
-            lease_keep(connection, lease)
             done = engine.sequence - begun_seq
             log.info(
                 "matching.loading",

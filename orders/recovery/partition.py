@@ -6,7 +6,7 @@ applied: no trade is better than a trade on a wrong book.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -23,7 +23,7 @@ from matching.engine.messages import CLOSED, HALT, OPEN, PHASE_NONE, Command
 from matching.state.hash import StateHash, open_orders
 from orders.commands.from_rows import command_from_row
 from orders.markets.halts import halt_request
-from orders.recovery.engine import engine_restore, lease_keep
+from orders.recovery.engine import Loading, engine_restore
 from orders.recovery.feeds import SymbolFeed, feed_of
 from orders.recovery.lease import Lease
 
@@ -70,16 +70,23 @@ class Loaded:
     blocked: frozenset[int] = frozenset()  # those of set_aside for which no command can be applied
 
 
-def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerator) -> Loaded:
+def partition_load(
+    connection: psycopg.Connection,
+    lease: Lease,
+    ids: IdGenerator,
+    alive: Callable[[], object] = lambda: None,
+) -> Loaded:
     """Load a partition as its last batch left it. Raises LeaseLost.
 
-    Doubtful symbols are halted before any other command is applied.
+    Doubtful symbols are halted before any other command is applied. `alive` is called again and
+    again while the load gets further.
     """
     started = time.monotonic()
     symbols = symbols_of_partition(connection, lease.partition_id)
     units = {one.symbol_id: one for one, _ in symbols}
     states = {one.symbol_id: state for one, state in symbols}
-    restored = engine_restore(connection, lease, units, states)
+    loading = Loading(connection, lease, alive)
+    restored = engine_restore(loading, units, states)
     engine = restored.engine
     loaded = Loaded(
         engine=engine,
@@ -93,7 +100,7 @@ def partition_load(connection: psycopg.Connection, lease: Lease, ids: IdGenerato
         _halt(connection, loaded, lease, ids, sorted(restored.doubtful), restored.note)
     _set_aside(connection, loaded, lease)
     loaded.urgent = _halts_waiting(connection, lease.partition_id)
-    lease_keep(connection, lease)
+    loading.moved()
     log.info(
         "matching.loaded",
         partition=lease.partition_id,

@@ -5,7 +5,7 @@ and logged as critical, and its symbol is halted before anything trades on the i
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import psycopg
@@ -24,7 +24,7 @@ from matching.state.hash import open_order
 from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 from wallets.fragments import LIVE_ORDERS_OF_SYMBOLS
 
-ROWS_PER_FETCH: Final = 10_000
+ROWS_PER_FETCH: Final = 5_000
 TOLD_MAX: Final = 10  # orders of a symbol that are named in the log
 
 # Found through reservations, which only live orders have: ended orders may number millions. A
@@ -68,8 +68,11 @@ def books_fill(
     units: Mapping[int, SymbolUnits],
     *,
     is_rescue: bool = False,
+    moved: Callable[[], object] = lambda: None,
 ) -> set[int]:
     """Put the open orders into empty books; return the ids of the symbols that are incomplete.
+
+    `moved` is called again and again while it goes on, between two statements.
 
     Rows alone do not hold the state of orders that wait, or whose terms advanced state keeps. Such
     orders are put in, so that they can be cancelled, and their symbol counts as incomplete.
@@ -82,7 +85,7 @@ def books_fill(
         if is_rescue and book.advanced is None:
             book.advanced = AdvancedState()
     last: dict[int, int] = dict.fromkeys(units, 0)
-    for row in _open_rows(connection, units):
+    for row in _open_rows(connection, units, moved):
         symbol_id = row["symbol_id"]
         book = engine.books[symbol_id]
         try:
@@ -101,12 +104,18 @@ def books_fill(
 
 
 def books_differ(
-    connection: psycopg.Connection, engine: Engine, units: Mapping[int, SymbolUnits]
+    connection: psycopg.Connection,
+    engine: Engine,
+    units: Mapping[int, SymbolUnits],
+    moved: Callable[[], object],
 ) -> set[int]:
-    """Compare the open orders of all books with their rows (B3); return the symbols that differ."""
+    """Compare the open orders of all books with their rows (B3); return the symbols that differ.
+
+    `moved` is called as in `books_fill`.
+    """
     doubts = Doubts(units)
     known: Counter[int] = Counter()
-    for row in _open_rows(connection, units):
+    for row in _open_rows(connection, units, moved):
         symbol_id = row["symbol_id"]
         try:
             difference = _difference(engine.books[symbol_id], row, units[symbol_id])
@@ -124,17 +133,22 @@ def books_differ(
 
 
 def _open_rows(
-    connection: psycopg.Connection, units: Mapping[int, SymbolUnits]
+    connection: psycopg.Connection, units: Mapping[int, SymbolUnits], moved: Callable[[], object]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of open orders, in the order of their priority."""
-    # All rows are read: here a sequential scan or a hash join is the right plan.
-    with connection.transaction():
-        for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
-            connection.execute(f"SET LOCAL {setting} = on")
-        connection.execute("SET LOCAL statement_timeout = 0")  # however many there are
-        cursor = connection.cursor(row_factory=dict_row)
-        cursor.execute(_OPEN_ORDERS, (list(units),))
+    """Yield the rows of open orders, in the order of their priority.
+
+    The result stays in Postgres, and outlives the transaction: `moved` may renew the lease.
+    """
+    with connection.cursor("open_orders", row_factory=dict_row, withhold=True) as cursor:
+        # All rows are read: here a sequential scan or a hash join is the right plan.
+        with connection.transaction():
+            for setting in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin"):
+                connection.execute(f"SET LOCAL {setting} = on")
+            connection.execute("SET LOCAL cursor_tuple_fraction = 1")
+            connection.execute("SET LOCAL statement_timeout = 0")  # however many there are
+            cursor.execute(_OPEN_ORDERS, (list(units),))
         while rows := cursor.fetchmany(ROWS_PER_FETCH):
+            moved()
             yield from rows
 
 

@@ -143,7 +143,7 @@ class MatchingProcess:
         """Stand by until this process has the lease; None when it is told to stop first."""
         is_told = False
         while not self.stop.is_set:
-            self.stepped_at = time.monotonic()
+            self._stepped()
             lease = lease_acquire(connection, partition_id=self.partition_id, owner=self.owner)
             if lease is not None:
                 return lease
@@ -158,7 +158,7 @@ class MatchingProcess:
         clock = SystemClock()
         # Ids by the wall clock, like those of orders: a trade must not seem older than its orders.
         ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
-        loaded = partition_load(connection, lease, ids)
+        loaded = partition_load(connection, lease, ids, self._stepped)
         client = redis_client()
         stream = RedisStream(client, self.partition_id)
         worker = self._worker(connection, lease, loaded, ids, clock, client, stream)
@@ -169,7 +169,7 @@ class MatchingProcess:
         ENGINE_EPOCH.labels(self._label).set(lease.epoch)
         while not self.stop.is_set:
             sequenced = worker.step()
-            self.stepped_at = time.monotonic()
+            self._stepped()
             if sequenced:
                 BATCH_SIZE.labels("match").observe(sequenced)
             if self.stepped_at >= self._gauges_at:
@@ -182,6 +182,10 @@ class MatchingProcess:
         )
         log.info("matching.stopped", partition_id=self.partition_id, sequence=worker.committed_seq)
         return 0
+
+    def _stepped(self) -> None:
+        """Note that this process gets further: it is alive."""
+        self.stepped_at = time.monotonic()
 
     def _worker(
         self,
