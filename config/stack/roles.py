@@ -22,6 +22,7 @@ WEB_HEAD_BUFFER_BYTES: Final = 64 * 1024
 WORKER_PROCESSES: Final = 2
 PROBE_SECONDS: Final = 5.0
 ALL: Final = ("matching", "worker", "beat", "web", "ws")
+PARTITIONS_MAX: Final = 16
 
 Probe = Callable[[], Awaitable[bool]]
 
@@ -85,11 +86,27 @@ def server_role(server: Server) -> Role:
     )
 
 
-def exchange_roles(layout: Layout, *, web_workers: int = ENV.web_workers) -> list[Role]:
-    """Return the five roles of the exchange, in the order in which they start."""
+def role_names(partitions: int) -> list[str]:
+    """Return the names of all roles, in the order in which they start: first the engines'."""
+    further = [f"matching-{number}" for number in range(2, partitions + 1)]
+    return ["matching", *further, *ALL[1:]]
+
+
+def exchange_roles(
+    layout: Layout, *, web_workers: int = ENV.web_workers, partitions: int = 1
+) -> list[Role]:
+    """Return the roles of the exchange, in the order in which they start.
+
+    Each of the engine's partitions, 1 to `partitions`, has a matching worker.
+    """
     several = {"worker", "web"} if web_workers > 1 else {"worker"}
+    names = role_names(partitions)
     commands = {
         "matching": manage("run_matching"),
+        **{
+            name: manage("run_matching", "--partition", str(number))
+            for number, name in enumerate(names[1:partitions], start=2)
+        },
         "worker": [*_celery("worker"), "--pool=prefork", f"--concurrency={WORKER_PROCESSES}",
                    "--without-gossip", "--without-mingle", "--without-heartbeat"],
         "beat": _celery("beat"),
@@ -97,10 +114,11 @@ def exchange_roles(layout: Layout, *, web_workers: int = ENV.web_workers) -> lis
         "ws": _ws(layout),
     }  # fmt: skip
     roles = []
-    for name in ALL:
+    for name in names:
         port = layout.health_ports[name]
         url = f"http://127.0.0.1:{port}"
-        environment = {"ROLE": name, "METRICS_PORT": str(port), "METRICS_HOST": "127.0.0.1"}
+        kind = name.partition("-")[0]
+        environment = {"ROLE": kind, "METRICS_PORT": str(port), "METRICS_HOST": "127.0.0.1"}
         metrics = layout.data / f"{name}-metrics" if name in several else None
         if metrics is not None:
             environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)

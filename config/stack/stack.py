@@ -33,6 +33,7 @@ class Options:
     headless: bool
     seconds: float | None
     without: frozenset[str]
+    partitions: int
     flow: str | None
     speed: str
 
@@ -60,7 +61,8 @@ class Stack:
             say(f"an earlier run was killed; ended what it left: {', '.join(left)}")
         state.port_check(options.host, options.port, "--port")
         state.port_check(options.host, options.ws_port, "--ws-port")
-        ports = dict(zip(roles.ALL, state.ports_free(len(roles.ALL)), strict=True))
+        names = roles.role_names(options.partitions)
+        ports = dict(zip(names, state.ports_free(len(names)), strict=True))
         self.layout = roles.Layout(options.data, options.host, options.port, options.ws_port, ports)
         return asyncio.run(self._run())
 
@@ -117,9 +119,10 @@ class Stack:
         for words in steps:
             if not self.supervisor.stopping.is_set():
                 await self.supervisor.run(words[0], roles.manage(*words))
-        # The engine first: the other roles would only report "degraded" before it runs.
-        engine, *others = roles.exchange_roles(self.layout)
-        for group in ([engine], others):
+        # The engines first: the other roles would only report "degraded" before they run.
+        partitions = self.options.partitions
+        all_roles = roles.exchange_roles(self.layout, partitions=partitions)
+        for group in (all_roles[:partitions], all_roles[partitions:]):
             await self._start_together(group)
         if not self.supervisor.stopping.is_set():
             self.ready = True
@@ -131,7 +134,8 @@ class Stack:
     async def _start_together(self, group: list[roles.Role]) -> None:
         if self.supervisor.stopping.is_set():
             return
-        wanted = [role for role in group if role.name not in self.options.without]
+        without = self.options.without
+        wanted = [role for role in group if role.environment["ROLE"] not in without]
         await self.supervisor.start_all(wanted)
 
     async def _server_roles(self) -> list[roles.Role]:

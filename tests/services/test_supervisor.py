@@ -13,7 +13,7 @@ import pytest
 
 from config.stack import patience, state, supervisor
 from config.stack.patience import Patience
-from config.stack.roles import Layout, Role, exchange_roles, http_probe, traffic_role
+from config.stack.roles import Layout, Role, exchange_roles, http_probe, role_names, traffic_role
 from config.stack.servers import child_command, private_folder, socket_folder
 from config.stack.supervisor import Supervisor
 from tests.waiting import HANG_S
@@ -307,6 +307,17 @@ def test_every_role_has_its_own_health_port_and_name(tmp_path: Path) -> None:
     worker.before_start()
     assert Path(worker.environment["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
     assert traffic_role("flow", ["replay", "x"], once=True).once
+
+
+def test_each_partition_of_the_engine_has_a_matching_worker_and_all_start_first(
+    tmp_path: Path,
+) -> None:
+    ports = {name: 9_000 + n for n, name in enumerate(role_names(3))}
+    roles = exchange_roles(Layout(tmp_path, "::", 8000, 8001, ports), partitions=3)
+    assert [one.name for one in roles[:4]] == ["matching", "matching-2", "matching-3", "worker"]
+    assert [one.command[-2:] for one in roles[1:3]] == [["--partition", "2"], ["--partition", "3"]]
+    assert {one.environment["ROLE"] for one in roles[:3]} == {"matching"}
+    assert len({one.environment["METRICS_PORT"] for one in roles}) == 7
 
 
 def test_secrets_are_made_once_and_kept_with_the_data(tmp_path: Path) -> None:

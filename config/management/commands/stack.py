@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from config import env
-from config.stack.roles import ALL
+from config.stack.roles import ALL, PARTITIONS_MAX
 from config.stack.servers import ServerUnavailable
 from config.stack.stack import Options, Stack
 from config.stack.state import StackRefused
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         add("--headless", action="store_true", help="no block for a reader; no market unless asked")
         add("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after this long")
         add("--without", action="append", default=[], choices=ALL, help="leave a role out")
+        add("--partitions", type=int, default=1, help="partitions of the engine, a worker for each")
         add("--flow", help="play this recording instead of the demo market")
         add("--speed", default="1", help="1, 10 or max: how fast to play --flow")
 
@@ -49,6 +50,11 @@ class Command(BaseCommand):
             ) from error
         sys.exit(status)
 
+    def _partitions(self, number: int) -> int:
+        if not 1 <= number <= PARTITIONS_MAX:
+            raise CommandError(f"--partitions is a number from 1 to {PARTITIONS_MAX}")
+        return number
+
     def _options(self, given: dict[str, Any]) -> Options:
         demo = env.ENV.demo or "DEMO" not in env.given if given["demo"] is None else given["demo"]
         market = demo and not given["headless"] if given["market"] is None else given["market"]
@@ -65,6 +71,7 @@ class Command(BaseCommand):
             headless=given["headless"],
             seconds=given["seconds"],
             without=frozenset(given["without"]),
+            partitions=self._partitions(given["partitions"]),
             flow=flow,
             speed=given["speed"],
         )
