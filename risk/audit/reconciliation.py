@@ -235,7 +235,31 @@ def gate_end(connection: psycopg.Connection) -> int:
 _FILLS: Final = """
 SELECT placed.id, placed.symbol_id, placed.filled, placed.filled_quote, placed.quantity,
     coalesce(fills.quantity, 0), coalesce(fills.quote_amount, 0)
-FROM {orders}
+FROM {orders_and_fills}
+WHERE placed.filled <> coalesce(fills.quantity, 0)
+    OR placed.filled_quote <> coalesce(fills.quote_amount, 0)
+    OR placed.filled > placed.quantity
+    OR (placed.status = 'filled' AND placed.quantity <> placed.filled)
+LIMIT %(limit)s
+"""
+# All trades are summed once: to look for the trades of each order in each day's table would take
+# orders x days.
+_FILLS_ALL: Final = _FILLS.replace(
+    "{orders_and_fills}",
+    """orders_order placed LEFT JOIN (
+    SELECT id, sum(quantity) AS quantity, sum(quote_amount) AS quote_amount FROM (
+        SELECT maker_order_id AS id, quantity, quote_amount FROM orders_trade
+        UNION ALL
+        SELECT taker_order_id, quantity, quote_amount FROM orders_trade) AS fill GROUP BY id
+) AS fills ON fills.id = placed.id""",
+)
+_FILLS_OF: Final = _FILLS.replace(
+    "{orders_and_fills}",
+    """(
+    SELECT maker_order_id AS id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
+    UNION SELECT taker_order_id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
+    LIMIT %(orders)s
+) AS touched JOIN orders_order placed ON placed.id = touched.id
 LEFT JOIN LATERAL (
     SELECT sum(fill.quantity) AS quantity, sum(fill.quote_amount) AS quote_amount FROM (
         SELECT quantity, quote_amount FROM orders_trade
@@ -243,21 +267,7 @@ LEFT JOIN LATERAL (
         UNION ALL
         SELECT quantity, quote_amount FROM orders_trade
         WHERE taker_order_id = placed.id AND id >= placed.id - %(slack)s) AS fill
-) AS fills ON true
-WHERE placed.filled <> coalesce(fills.quantity, 0)
-    OR placed.filled_quote <> coalesce(fills.quote_amount, 0)
-    OR placed.filled > placed.quantity
-    OR (placed.status = 'filled' AND placed.quantity <> placed.filled)
-LIMIT %(limit)s
-"""
-_FILLS_ALL: Final = _FILLS.replace("{orders}", "orders_order placed")
-_FILLS_OF: Final = _FILLS.replace(
-    "{orders}",
-    """(
-    SELECT maker_order_id AS id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
-    UNION SELECT taker_order_id FROM orders_trade WHERE id = ANY(%(ids)s::bigint[])
-    LIMIT %(orders)s
-) AS touched JOIN orders_order placed ON placed.id = touched.id""",
+) AS fills ON true""",
 )
 
 
