@@ -8,8 +8,10 @@ from typing import Any, Final
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from tests.lab.bench.aged import aged
 from tests.lab.bench.areas import AreasResult, areas
 from tests.lab.bench.feed import feed
+from tests.lab.bench.filling import Filling
 from tests.lab.bench.intake import intake
 from tests.lab.bench.recovery import loading
 from tests.lab.bench.requests import MIXES
@@ -22,7 +24,7 @@ from tests.lab.stack import StackFailed, own_stack
 
 SECTIONS: Final = ("intake", "settlement", "loading", "whole", "feed", "triggers", "slow")
 # Takes minutes whatever the length of a run, and is measured only by its name.
-BY_NAME: Final = ("scenarios", "gate", "areas")
+BY_NAME: Final = ("scenarios", "gate", "areas", "aged")
 # Sections that measure one part run on PostgreSQL and Redis without the roles.
 ROLES_OFF: Final = tuple(
     word for role in ("web", "ws", "matching", "worker", "beat") for word in ("--without", role)
@@ -38,6 +40,7 @@ STACK_WORDS: Final = {
     "scenarios": (),
     "gate": ROLES_OFF,
     "areas": ("--without", "web"),
+    "aged": (),
 }
 assert set(STACK_WORDS) == {*SECTIONS, *BY_NAME}
 Result = WholeResult | SlowResult | AreasResult
@@ -69,12 +72,17 @@ class Command(BaseCommand):
         )
         add("--users", type=int, default=100, help="users that trade (an even number)")
         add("--symbols", type=int, default=1, help="symbols that they trade at once")
+        add("--partitions", type=int, default=1, help="of the engine; the symbols take turns")
         add("--mix", choices=sorted(MIXES), default="places", help="bots: 60 %% cancels and amends")
         add("--batch", type=int, default=1, help="orders in a request, of the mix places")
         add("--share", type=float, default=0.3, help="share of the placed orders that trade")
         add("--seed", type=int, default=1)
         add("--samples", type=int, default=500, help="trades timed by the feed section")
         add("--crowd", type=int, default=10_000, help="stops that one trade triggers")
+        add("--orders", type=int, default=10_000_000, help="aged: orders in the tables")
+        add("--open", type=int, default=1_000_000, help="aged: open ones among them")
+        add("--trades", type=int, default=3_000_000, help="aged: trades")
+        add("--days", type=int, default=180, help="aged: days over which they are spread")
         add("--update", action="store_true", help="store the ratios of the gate")
         add("--on", default="", help="measure one section on the stack at this address, here")
         add("--on-ws", default="", help="its WebSocket address")
@@ -103,17 +111,23 @@ class Command(BaseCommand):
             "connections",
             "users",
             "symbols",
+            "partitions",
             "mix",
             "batch",
             "share",
             "seed",
             "samples",
             "crowd",
+            "orders",
+            "open",
+            "trades",
+            "days",
         ):
             words += [f"--{name}", str(options[name])]
         words += ["--update"] * options["update"]
         try:
-            with own_stack("--no-demo", *STACK_WORDS[section]) as stack:
+            engines = ("--partitions", str(options["partitions"]))
+            with own_stack("--no-demo", *engines, *STACK_WORDS[section]) as stack:
                 return stack.manage(*words, "--on", stack.url, "--on-ws", stack.ws_url) == 0
         except StackFailed as error:
             self._write(str(error))
@@ -150,26 +164,31 @@ class Command(BaseCommand):
                 crowd=options["crowd"],
                 write=self._write,
             ).lines()
+        elif section == "aged":
+            filling = Filling(*(options[name] for name in ("orders", "open", "trades", "days")))
+            years = aged(self._whole_options(options), filling, self._write)
+            lines, is_good = years.lines(), years.is_good
         else:
-            result = LOADS[section](
-                WholeOptions(
-                    options["on"],
-                    options["seconds"],
-                    options["rate"],
-                    options["connections"],
-                    options["users"],
-                    options["share"],
-                    options["seed"],
-                    options["symbols"],
-                    MIXES[options["mix"]],
-                    options["batch"],
-                ),
-                self._write,
-            )
+            result = LOADS[section](self._whole_options(options), self._write)
             lines, is_good = result.lines(), result.is_good
         load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
         self._write("\n".join([*lines, f"(load average of the machine: {load})"]))
         return is_good
+
+    def _whole_options(self, options: dict[str, Any]) -> WholeOptions:
+        return WholeOptions(
+            options["on"],
+            options["seconds"],
+            options["rate"],
+            options["connections"],
+            options["users"],
+            options["share"],
+            options["seed"],
+            max(options["symbols"], options["partitions"]),
+            MIXES[options["mix"]],
+            options["batch"],
+            options["partitions"],
+        )
 
     def _write(self, line: str) -> None:
         self.stdout.write(line)

@@ -28,6 +28,7 @@ from matching.engine.journal import Sequenced
 from matching.engine.messages import BUY, SELL, OrderAccepted, Place, Trade
 from matching.state.codec import encode_journal
 from orders.settlement.batch import settle_batch
+from tests.lab.bench.venue import accounts_open
 from wallets.fees import reservation_atoms
 
 MAKER_PPM: Final = 500
@@ -112,7 +113,7 @@ def _fill(
     connection: psycopg.Connection, *, trades: int, batch: int, accounts: int, seed: int
 ) -> None:
     units = _symbol().units()
-    account_ids = _accounts(connection, accounts)
+    account_ids = accounts_open(connection, "settled", accounts)
     made = list(_trades(units, account_ids, trades, random.Random(seed)))
     _reservations(connection, units, made)
     _balances(connection, units)
@@ -156,22 +157,6 @@ def _symbol() -> Symbol:
             "partition_id": PARTITION,
         },
     )[0]
-
-
-def _accounts(connection: psycopg.Connection, count: int) -> list[int]:
-    rows = connection.execute(
-        """
-        WITH people AS (
-            INSERT INTO exchange_user (password, is_superuser, username, first_name, last_name,
-                email, is_staff, is_active, date_joined, is_suspended)
-            SELECT '', false, 'settled-' || n, '', '', '', false, true, now(), false
-            FROM generate_series(1, %s) AS n RETURNING id)
-        INSERT INTO wallets_account (kind, user_id, created_at)
-        SELECT 'user', id, now() FROM people RETURNING id
-        """,
-        (count,),
-    ).fetchall()
-    return [row[0] for row in rows]
 
 
 def _trades(

@@ -1,4 +1,4 @@
-"""Watch a stack beside a load: how far engine and settlement are behind, and memory by role."""
+"""Watch a stack beside a load: how far it is behind, processor time and memory by role."""
 
 import os
 import threading
@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import psycopg
 
+from config.stack.patience import TICKS_PER_SECOND
 from config.stack.state import state_read
 from exchange.infra.database import connect
 
@@ -33,10 +34,14 @@ SELECT
 
 @dataclass(slots=True)
 class Watched:
-    """The longest lags in seconds, and memory in MiB by role after so many seconds."""
+    """The longest lags in seconds, processor seconds by role, and memory in MiB by role over time.
+
+    `memory` has the seconds since the start of the watch.
+    """
 
     engine_lag_s: float = 0.0
     settlement_lag_s: float = 0.0
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
     memory: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
 
@@ -49,9 +54,11 @@ class Watch:
         self._memory_seconds = memory_seconds
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._cpu_before: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="bench-watch", daemon=True)
 
     def __enter__(self) -> Self:
+        self._cpu_before = cpu_by_role(self._data)
         self._thread.start()
         return self
 
@@ -63,6 +70,10 @@ class Watch:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self.seen.cpu_seconds = {
+            role: seconds - self._cpu_before.get(role, 0.0)
+            for role, seconds in cpu_by_role(self._data).items()
+        }
         if self._failure is not None and error is None:
             raise self._failure
 
@@ -88,13 +99,33 @@ class Watch:
 
 def memory_by_role(data: Path) -> dict[str, int]:
     """Return the MiB that the processes of each role use; shared pages count once."""
-    children = _children()
-    roles = state_read(data).get("roles", {})
+    return {role: sum(map(_memory_kib, pids)) // MIB for role, pids in _pids_by_role(data).items()}
+
+
+def cpu_by_role(data: Path) -> dict[str, float]:
+    """Return the processor seconds that the processes of each role have used, ended ones too."""
     return {
-        name: sum(map(_memory_kib, _family(role["pid"], children))) // MIB
-        for name, role in roles.items()
+        role: sum(map(_cpu_ticks, pids)) / TICKS_PER_SECOND
+        for role, pids in _pids_by_role(data).items()
+    }
+
+
+def _pids_by_role(data: Path) -> dict[str, list[int]]:
+    children = _children()
+    return {
+        name: _family(role["pid"], children)
+        for name, role in state_read(data).get("roles", {}).items()
         if role["pid"] is not None
     }
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Return the ticks of a process and of its ended children; 0 for one that has ended."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(map(int, after_name[11:15]))
 
 
 def _children() -> dict[int, list[int]]:

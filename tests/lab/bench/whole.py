@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from config.env import BASE_DIR, ENV
+from exchange.domain.ids import id_floor
 from exchange.infra.database import connect
 from exchange.models import Symbol
 from tests.lab.bench.load_generator import LoadPlan, LoadResult, Phase
@@ -21,6 +22,7 @@ from tests.lab.bench.requests import MIXES, Market, Mix
 from tests.lab.bench.venue import PRICE_TICKS, QUANTITY, TICK, symbols_open, users_open
 from tests.lab.bench.watch import Watch, Watched
 from tests.lab.clients.bots import Bot
+from tests.lab.journal import journal_fault
 from tests.lab.replay.outcome import Standstill, drained_wait
 from tests.lab.replay.run import audit
 
@@ -30,10 +32,15 @@ LOAD_TIMEOUT_SECONDS: Final = 120.0  # beyond the planned time
 MEMORY_SECONDS: Final = 60.0
 IDS_AT_ONCE: Final = 50_000
 
+_BY_SYMBOL: Final = """
+SELECT symbol_id, count(*) FROM orders_order
+WHERE symbol_id = ANY(%(symbols)s) AND id >= %(first)s GROUP BY symbol_id
+"""
+SYMBOLS_TOLD_MAX: Final = 8
 _TRADED: Final = """
 SELECT count(*), count(*) FILTER (WHERE filled > 0),
-    (SELECT count(*) FROM orders_trade WHERE symbol_id = ANY(%(symbols)s))
-FROM orders_order WHERE symbol_id = ANY(%(symbols)s)
+    (SELECT count(*) FROM orders_trade WHERE symbol_id = ANY(%(symbols)s) AND id >= %(first)s)
+FROM orders_order WHERE symbol_id = ANY(%(symbols)s) AND id >= %(first)s
 """
 
 
@@ -51,6 +58,7 @@ class WholeOptions:
     symbols: int = 1
     mix: Mix = MIXES["places"]
     batch: int = 1
+    partitions: int = 1  # of the engine, each with a matching worker; the symbols take turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class WholeResult:
     trades: int
     settled_seconds: float  # after the last answer
     is_sound: bool
+    by_symbol: dict[str, int]  # orders by code
+    journals: dict[int, str]  # the fault of each partition's journal, empty if it has none
 
     def lines(self) -> list[str]:
         """The table of one run."""
@@ -83,14 +93,37 @@ class WholeResult:
             f" {seen.settlement_lag_s:.2f} s of settlement",
             f"settled after   {self.settled_seconds:>10.2f} s from the last answer",
             f"audit           {'green' if self.is_sound else 'BREACH':>10}",
+            *self._spread_lines(),
             f"load generator  {1e6 * load.cpu_seconds / max(load.sent, 1):>10.0f} us CPU a request",
             *soak_lines(load, seen),
         ]
 
+    def _spread_lines(self) -> list[str]:
+        """Return processor time by role, and with a few symbols or partitions their shares."""
+        lines = [f"processor       {self.processor_text()}"]
+        if 1 < len(self.by_symbol) <= SYMBOLS_TOLD_MAX:
+            rates = [
+                f"{code} {count / self.load.seconds:,.0f}" for code, count in self.by_symbol.items()
+            ]
+            lines.append(f"by symbol       {', '.join(rates)} orders/s")
+        lines += [
+            f"journal {number:<8}{fault or 'right: a new engine makes the same of it'}"
+            for number, fault in self.journals.items()
+        ]
+        return lines
+
+    def processor_text(self) -> str:
+        """Return the processor time of an order by role."""
+        placed = max(self.load.orders, 1)
+        used = self.seen.cpu_seconds
+        each = [f"{role} {1e6 * seconds / placed:.0f}" for role, seconds in used.items()]
+        return f"{', '.join(each)}, all {1e6 * sum(used.values()) / placed:.0f} us an order"
+
     @property
     def kept(self) -> bool:
-        """Whether every accepted request is stored and settled, and the audit is green."""
-        return self.is_sound and self.missing == 0 and self.settled_seconds < math.inf
+        """Whether all that was accepted is stored and settled, audit and journals are right."""
+        is_right = self.is_sound and not any(self.journals.values())
+        return is_right and self.missing == 0 and self.settled_seconds < math.inf
 
     @property
     def is_good(self) -> bool:
@@ -132,8 +165,13 @@ def soak_lines(load: LoadResult, seen: Watched) -> list[str]:
 def load_plan(options: WholeOptions) -> tuple[list[Symbol], LoadPlan]:
     """Open a venue; return its symbols and the plan of the load."""
     bots = users_open(options.users)
-    symbols = symbols_open(bots, options.symbols)
-    return symbols, LoadPlan(
+    symbols = symbols_open(bots, options.symbols, partitions=options.partitions)
+    return symbols, plan_of(options, symbols, bots)
+
+
+def plan_of(options: WholeOptions, symbols: list[Symbol], bots: Sequence[Bot]) -> LoadPlan:
+    """Return the plan of a load on these symbols."""
+    return LoadPlan(
         url=options.url,
         market=market_of(symbols),
         credentials=credentials_of(bots),
@@ -165,22 +203,41 @@ def whole(options: WholeOptions, write: Write) -> WholeResult:
         f"{options.seconds:.0f} s on {len(symbols)} symbols from {symbols[0].code},"
         f" {options.users} users, {options.connections} connections"
     )
-    return measured(symbols, plan, write)
+    return measured(symbols, plan, write, with_journals=options.partitions > 1)
 
 
-def measured(symbols: list[Symbol], plan: LoadPlan, write: Write) -> WholeResult:
-    """Run a plan on a watched stack, wait until everything is settled, then audit."""
+def measured(
+    symbols: list[Symbol], plan: LoadPlan, write: Write, *, with_journals: bool = False
+) -> WholeResult:
+    """Run a plan on a watched stack, wait until everything is settled, then audit.
+
+    `with_journals` applies the whole journal of each partition again: nothing else was traded.
+    """
+    first_id = id_floor(time.time_ns() // 1_000_000)
     with Watch(BASE_DIR / ENV.data_dir, memory_seconds=MEMORY_SECONDS) as watch:
         load = load_run(plan)
     with connect("bench", index_plans=False) as connection:
         connection.execute("SET statement_timeout = 0")
         settled_seconds = _settled_seconds(connection, symbols, load)
         missing = missing_count(connection, load)
-        row = connection.execute(_TRADED, {"symbols": [one.pk for one in symbols]}).fetchone()
+        of_load = {"symbols": [one.pk for one in symbols], "first": first_id}
+        row = connection.execute(_TRADED, of_load).fetchone()
+        counts: dict[int, int] = dict(connection.execute(_BY_SYMBOL, of_load).fetchall())
+        served = sorted({one.partition_id for one in symbols}) if with_journals else ()
+        journals = {number: journal_fault(connection, number) for number in served}
     assert row is not None
     orders, traded, trades = row
     return WholeResult(
-        load, watch.seen, missing, orders, traded, trades, settled_seconds, audit(write)
+        load,
+        watch.seen,
+        missing,
+        orders,
+        traded,
+        trades,
+        settled_seconds,
+        audit(write),
+        by_symbol={one.code: counts.get(one.pk, 0) for one in symbols},
+        journals=journals,
     )
 
 

@@ -5,29 +5,22 @@ whatever was killed in between, and reach the state of the checkpoint. The store
 those of the events. The audit, which runs too, compares reservations and open orders.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
 
 from exchange.models import Symbol
 from matching.engine.core import Engine
-from matching.engine.journal import Sequenced
 from matching.engine.messages import Trade
-from matching.state.codec import decode_journal
-from matching.state.hash import state_hash
 from tests.lab.crash.evidence import EvidenceFile
 from tests.lab.crash.verify import FAULTS_SHOWN_MAX, MadeTrade, Verdict, promises_kept
+from tests.lab.journal import checkpoint_fault, event_fault, journal_rows
 
 _ORDERS: Final = "SELECT client_order_id, id FROM orders_order WHERE symbol_id = %s"
 _TRADES: Final = """
 SELECT maker_order_id, taker_order_id, price, quantity FROM orders_trade
 WHERE symbol_id = %s ORDER BY engine_seq, id
 """
-_JOURNAL: Final = """
-SELECT events FROM orders_enginejournal WHERE partition_id = %s ORDER BY last_seq
-"""
-_CHECKPOINT: Final = "SELECT last_seq, state_hash FROM orders_enginepartition WHERE id = %s"
 
 
 def verify_types(
@@ -51,19 +44,15 @@ def _verdict(
     engine = Engine()
     expected: list[MadeTrade] = []
     commands = 0
-    for row in _journal(connection, symbol.partition_id):
-        if engine.apply_again(row) != row.events:
-            faults.append(f"command {row.sequence} gives other events when it is applied again")
+    for row in journal_rows(connection, symbol.partition_id):
+        if fault := event_fault(engine, row):
+            faults.append(fault)
             break
         if row.command.symbol_id == symbol.pk:
             commands += 1
             expected += [_made(event) for event in row.events if isinstance(event, Trade)]
-    stands = connection.execute(_CHECKPOINT, (symbol.partition_id,)).fetchone()
-    if stands != (engine.sequence, state_hash(engine)):
-        faults.append(
-            f"the journal from its beginning leads to {engine.sequence} and not to the checkpoint"
-            f" at {stands[0] if stands else None}"
-        )
+    if fault := checkpoint_fault(connection, symbol.partition_id, engine):
+        faults.append(fault)
     made = [
         MadeTrade(maker, taker, int(price / symbol.tick), int(quantity / symbol.lot))
         for maker, taker, price, quantity in connection.execute(_TRADES, (symbol.pk,))
@@ -77,9 +66,3 @@ def _made(event: Trade) -> MadeTrade:
     return MadeTrade(
         event.maker_order_id, event.taker_order_id, event.price_ticks, event.quantity_lots
     )
-
-
-def _journal(connection: psycopg.Connection[Any], partition_id: int) -> Iterator[Sequenced]:
-    with connection.transaction(), connection.cursor("crash_journal") as cursor:
-        for (events,) in cursor.execute(_JOURNAL, (partition_id,)):
-            yield from decode_journal(events)
