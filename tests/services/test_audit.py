@@ -17,7 +17,7 @@ from orders.settlement.task import connection_close
 from orders.tasks import symbols_freeze
 from risk.audit import reservations as reservation_checks
 from risk.audit import run as audit_module
-from risk.audit.run import INVARIANTS, audit_run
+from risk.audit.run import INVARIANTS, OPEN_ORDERS_MARK, audit_run
 from risk.tasks import report_publish
 from tests.factories.ledger import Rig
 from wallets import reconciliation
@@ -83,6 +83,19 @@ def test_a_sound_exchange_is_green(rig, full):
     assert report.breaches == []
     assert set(report.seconds) == set(INVARIANTS)
     assert report.lag_events == {1: 0}
+
+
+def test_a_sparing_run_leaves_out_the_open_orders_until_they_are_due_and_no_other_run_does(rig):
+    assert audit_run(rig.connection, sparing=True).skipped == {}
+    due_ms = reconciliation.marks_read(rig.connection)[OPEN_ORDERS_MARK]
+    corrupt(rig, "UPDATE orders_order SET post_only = NOT post_only WHERE id = %s", rig.open)
+    reconciliation.marks_write(rig.connection, {OPEN_ORDERS_MARK: due_ms + 3_600_000})
+    spared = audit_run(rig.connection, sparing=True)
+    assert (spared.breaches, set(spared.skipped)) == ([], {"L5", "B3"})
+    assert reconciliation.marks_read(rig.connection)[OPEN_ORDERS_MARK] == due_ms + 3_600_000
+    assert broken(audit_run(rig.connection)) == {"B3"}
+    corrupt(rig, "UPDATE wallets_auditmark SET value = 1 WHERE name = %s", OPEN_ORDERS_MARK)
+    assert broken(audit_run(rig.connection, sparing=True)) == {"B3"}
 
 
 def test_green_with_events_that_are_not_settled_yet(rig):
