@@ -6,10 +6,12 @@ Prices in ticks, quantities in lots, times in milliseconds since the Unix epoch.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from exchange.domain.enums import (
     LIMIT_TYPES,
