@@ -1,4 +1,4 @@
-"""The statements that read principals.
+"""The statements that read principals, and the one that tells that keys were used.
 
 They are written by hand: the ORM's two statements took 1.4 ms of the processor, a tenth of the web
 process.
@@ -6,6 +6,7 @@ process.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from django.db import connection
@@ -30,6 +31,14 @@ SELECT {_USER}, key.id AS key_number, key.secret_encrypted, key.can_read, key.ca
     key.expires_at, key.last_used_at, key.key_id
 {_FROM} JOIN exchange_apikey AS key ON key.user_id = person.id
 WHERE key.key_id = ANY(%%s) AND key.revoked_at IS NULL AND person.is_active
+"""
+
+# In the order of ids, and past rows that somebody holds: processes write the same keys at once.
+_USE: Final = """
+UPDATE exchange_apikey SET last_used_at = now() WHERE id = ANY(ARRAY(
+    SELECT id FROM exchange_apikey WHERE id = ANY(%s)
+        AND (last_used_at IS NULL OR last_used_at < now() - make_interval(secs => %s))
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
 """
 
 
@@ -62,6 +71,15 @@ def rows_of_user(user_id: int) -> list[dict[str, Any]]:
 def rows_of_keys(key_ids: Collection[str]) -> list[dict[str, Any]]:
     """Return the rows of those keys that are good."""
     return _rows(_statements.of_key, list(key_ids))
+
+
+def keys_use(key_numbers: Collection[int], sample: timedelta) -> None:
+    """Write down that these keys were used, where that is not known of the last `sample`."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_USE, [list(key_numbers), sample.total_seconds()])
+    except DATABASE_AWAY as error:
+        raise DomainError(Code.ENGINE_UNAVAILABLE) from error
 
 
 def _rows(statement: str, wanted: list[str] | int) -> list[dict[str, Any]]:

@@ -1,32 +1,38 @@
 """Principals as read from Postgres: a user by the session of a page, or by an API key.
 
-A process keeps a principal for PRINCIPAL_AGE_MAX_S: a revoked key or a suspension takes effect
-within that time. A busy exchange reads every user every two seconds, so the statement for a key
-also reads the keys in use that are due soon.
+A process keeps a principal for minutes, and uses it only where it knows of no later change
+(exchange/access/principal_changes.py): a revoked key or a suspension takes effect within
+PRINCIPAL_AGE_MAX_S. Keys that are not in memory are read together, those of a moment by one
+statement.
 """
 
 import threading
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from math import inf
 from random import random
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
 
-from exchange.access.principal_rows import rows_of_keys, rows_of_user
-from exchange.access.secrets import secret_decrypt
+from exchange.access.principal_changes import (
+    PRINCIPAL_AGE_MAX_S,
+    PRINCIPAL_KEPT_S,
+    principal_changes,
+)
+from exchange.access.principal_rows import keys_use, rows_of_keys, rows_of_user
+from exchange.access.secrets import SecretUnreadable, secret_decrypt
 from exchange.domain.codes import Code
 from exchange.domain.enums import Scope, SelfTradePrevention
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import threads_only
+from exchange.infra.gatherer import Gatherer
+from exchange.infra.metrics import WEB_KEY_LOOKUPS, WEB_KEY_USES
 
-PRINCIPAL_AGE_MAX_S: Final = 2.0
 AGE_SPREAD: Final = 0.5
-DUE_AGE_S: Final = 0.5 * PRINCIPAL_AGE_MAX_S  # from this age on, a key in use may be read along
-DUE_MAX: Final = 256  # keys looked at, and so read along, by one statement
-PRINCIPALS_MAX: Final = 20_000
+PRINCIPALS_MAX: Final = 20_000  # kept; the one that was read first goes first
 LAST_USED_SAMPLE: Final = timedelta(minutes=1)
 ORDERS_PER_SECOND: Final = 10  # of a user without a tier
 CANCELS_PER_ORDER: Final = 5  # where the tier names no rate of its own
@@ -72,28 +78,31 @@ class CachedPrincipal:
     expires_at: datetime | None
     read_s: float
     good_until: float
-    last_used_due: bool
-    secret_encrypted: bytes = b""
-    is_used: bool = True  # since it was read
+    use_due_s: float = inf  # from then on a use of the key is to be written down
+
+    @property
+    def is_use_due(self) -> bool:
+        return time.monotonic() >= self.use_due_s
 
 
 class _Cache:
-    """Principals by API key id or by user id; bounded, and each valid for a short time."""
+    """Principals by API key id or by user id; bounded, and each valid for a bounded time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[str | int, CachedPrincipal] = {}  # the one that was read first comes first
 
     def get(self, key: str | int) -> CachedPrincipal | None:
+        """Return the principal where it is known that nothing of it has changed.
+
+        Raises engine.unavailable where that cannot be known.
+        """
         cached = self._kept.get(key)
         if cached is None or cached.good_until <= time.monotonic():
             return None
-        cached.is_used = True
+        if not principal_changes().spare(cached.principal.user_id, cached.read_s):
+            return None
         return cached
-
-    def last(self, key: str) -> CachedPrincipal | None:
-        """Return what was read last, valid or not."""
-        return self._kept.get(key)
 
     def put(self, key: str | int, cached: CachedPrincipal) -> None:
         with self._lock:
@@ -106,31 +115,13 @@ class _Cache:
         with self._lock:
             self._kept.pop(key, None)
 
-    def due(self) -> set[str]:
-        """Return ids of API keys that are in use and have to be read again soon, each once.
-
-        Drops what is neither valid nor in use.
-        """
-        now_s = time.monotonic()
-        found = set()
-        with self._lock:
-            for key, cached in list(islice(self._kept.items(), DUE_MAX)):
-                if now_s - cached.read_s < DUE_AGE_S:
-                    break
-                if isinstance(key, str) and cached.is_used:
-                    cached.is_used = False
-                    found.add(key)
-                elif cached.good_until <= now_s:
-                    del self._kept[key]
-        return found
-
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
 
 
 class _Unknown:
-    """Key ids that do not exist, kept as long as principals: a repeated id costs no statement."""
+    """Key ids that do not exist, kept for PRINCIPAL_AGE_MAX_S: a repeated id costs no statement."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -162,50 +153,71 @@ def principals_forget() -> None:
 
 
 def principal_of_key(key_id: str) -> CachedPrincipal:
-    """Return the principal of a key. Raises auth.key_unknown, or engine.unavailable."""
+    """Return the principal of a key. Raises auth.key_unknown, or engine.unavailable.
+
+    On an event loop SynchronousOnlyOperation, where it has to be read (`key_look_up`).
+    """
     cached = _cache.get(key_id)
     if cached is not None:
         return cached
     if _unknown.has(key_id):
         raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    threads_only()  # before keys are taken that this call would read along
-    found = _keys_read(key_id, _cache.due())
-    if key_id not in found:
-        _unknown.put(key_id)
-        raise DomainError(Code.AUTH_KEY_UNKNOWN)
-    return found[key_id]
-
-
-def _keys_read(asked_id: str, due_ids: set[str]) -> dict[str, CachedPrincipal]:
-    """Read and keep the principals of these keys; forget keys that are good no more.
-
-    A due key whose secret changed is forgotten too: its next request decrypts the new secret, and
-    fails alone where none of our keys opens it.
-    """
-    read_s = time.monotonic()
-    rows = {row["key_id"]: row for row in rows_of_keys({asked_id, *due_ids})}
-    found = {}
-    for key_id in (*(due_ids - {asked_id}), asked_id):
-        row = rows.get(key_id)
-        if row is None or (key_id != asked_id and _secret_kept(row) is None):
-            _cache.drop(key_id)
-        else:
-            found[key_id] = _of_key(row, read_s)
-            _cache.put(key_id, found[key_id])
+    threads_only()
+    found = _keys_read([key_id])[key_id]
+    if isinstance(found, Exception):
+        raise found
     return found
 
 
-def _secret_kept(row: dict[str, Any]) -> bytes | None:
-    """Return the key's secret as it was decrypted before; None where it is new or has changed."""
-    last = _cache.last(row["key_id"])
-    is_same = last is not None and last.secret_encrypted == bytes(row["secret_encrypted"])
-    return last.secret if last is not None and is_same else None
+async def key_look_up(key_id: str, *, is_proven: bool) -> CachedPrincipal | DomainError:
+    """Return the principal of a key, or the refusal: auth.key_unknown, engine.unavailable, busy.
+
+    Serves an event loop: the keys of a moment are read together. Keys that were right before are
+    read apart from others, which strangers may have made up. Raises SecretUnreadable.
+    """
+    try:
+        return await (_proven_keys if is_proven else _other_keys).ask(key_id)
+    except DomainError as refusal:
+        return refusal
+
+
+async def key_used(cached: CachedPrincipal) -> None:
+    """Write down that a key was used, with the others of the moment."""
+    await _uses.ask(cached.principal.key_number)
+    cached.use_due_s = time.monotonic() + LAST_USED_SAMPLE.total_seconds()
+
+
+def _keys_found(key_ids: Sequence[str]) -> list[CachedPrincipal | Exception]:
+    """Return the principal or the refusal of each key, from memory or by one statement."""
+    found = {key_id: _cache.get(key_id) for key_id in set(key_ids)}
+    missing = [key_id for key_id, cached in found.items() if cached is None]
+    read = _keys_read(missing) if missing else {}
+    return [found[key_id] or read[key_id] for key_id in key_ids]
+
+
+def _keys_read(key_ids: Collection[str]) -> dict[str, CachedPrincipal | Exception]:
+    """Read and keep the principals of these keys, by one statement."""
+    read_s = time.monotonic()
+    rows = {row["key_id"]: row for row in rows_of_keys(key_ids)}
+    return {key_id: _of_row(key_id, rows.get(key_id), read_s) for key_id in key_ids}
+
+
+def _of_row(key_id: str, row: dict[str, Any] | None, read_s: float) -> CachedPrincipal | Exception:
+    """Keep the principal of a key that is good; forget a key that is good no more."""
+    _cache.drop(key_id)
+    if row is None:
+        _unknown.put(key_id)
+        return DomainError(Code.AUTH_KEY_UNKNOWN)
+    try:
+        cached = _of_key(row, read_s)
+    except SecretUnreadable as error:  # fails for its own requests alone
+        return error
+    _cache.put(key_id, cached)
+    return cached
 
 
 def _of_key(row: dict[str, Any], read_s: float) -> CachedPrincipal:
     scopes = {Scope.READ: row["can_read"], Scope.TRADE: row["can_trade"]}
-    last_used, encrypted = row["last_used_at"], bytes(row["secret_encrypted"])
-    secret = _secret_kept(row)
     return CachedPrincipal(
         principal=_principal(
             row,
@@ -213,14 +225,32 @@ def _of_key(row: dict[str, Any], read_s: float) -> CachedPrincipal:
             key_id=row["key_id"],
             key_number=row["key_number"],
         ),
-        secret=secret_decrypt(encrypted) if secret is None else secret,
+        secret=secret_decrypt(row["secret_encrypted"]),
         expires_at=row["expires_at"],
         read_s=read_s,
         good_until=_good_until(read_s),
-        last_used_due=last_used is None or datetime.now(UTC) - last_used > LAST_USED_SAMPLE,
-        secret_encrypted=encrypted,
-        is_used=False,
+        use_due_s=_use_due_s(row["last_used_at"], read_s),
     )
+
+
+def _use_due_s(last_used: datetime | None, read_s: float) -> float:
+    if last_used is None:
+        return read_s
+    return read_s + (last_used + LAST_USED_SAMPLE - datetime.now(UTC)).total_seconds()
+
+
+def _keys_used(key_numbers: Sequence[int]) -> list[None]:
+    keys_use(set(key_numbers), LAST_USED_SAMPLE)
+    return [None] * len(key_numbers)
+
+
+_proven_keys: Final = Gatherer(
+    _keys_found, name="proven-keys", waiting=WEB_KEY_LOOKUPS.labels("proven")
+)
+_other_keys: Final = Gatherer(
+    _keys_found, name="other-keys", waiting=WEB_KEY_LOOKUPS.labels("other")
+)
+_uses: Final = Gatherer(_keys_used, name="key-uses", waiting=WEB_KEY_USES)
 
 
 def principal_of_user(user_id: int) -> CachedPrincipal:
@@ -238,7 +268,6 @@ def principal_of_user(user_id: int) -> CachedPrincipal:
         expires_at=None,
         read_s=read_s,
         good_until=_good_until(read_s),
-        last_used_due=False,
     )
     _cache.put(user_id, cached)
     return cached
@@ -246,7 +275,7 @@ def principal_of_user(user_id: int) -> CachedPrincipal:
 
 def _good_until(read_s: float) -> float:
     """Spread the expiry, so that keys first used together are not read again together."""
-    return read_s + PRINCIPAL_AGE_MAX_S * (1 - AGE_SPREAD * random())  # noqa: S311
+    return read_s + PRINCIPAL_KEPT_S * (1 - AGE_SPREAD * random())  # noqa: S311
 
 
 def _limits(row: dict[str, Any]) -> RateLimits:

@@ -21,6 +21,8 @@ from django.http import HttpRequest
 from exchange.access.principals import (
     CachedPrincipal,
     Principal,
+    key_look_up,
+    key_used,
     principal_of_key,
     principal_of_user,
 )
@@ -40,7 +42,7 @@ from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import off_loop
 from exchange.infra.http.address import environ_network
 from exchange.infra.http.wsgi import wire_target
-from exchange.infra.lookups import here_or_thread, public_read
+from exchange.infra.lookups import here_or_thread
 from exchange.infra.throttling import UNLIMITED, Ticket, guard
 from exchange.models import ApiKey, User
 
@@ -50,6 +52,9 @@ FUTURE_MAX_MS: Final = 1_000
 KEY_PREFIX: Final = "tk_"
 LABEL_MAX: Final = 60
 KEYS_PER_USER_MAX: Final = 20  # keys that are not revoked
+
+# What a look-up of a key found; None: nothing was looked up yet.
+Found = CachedPrincipal | DomainError | None
 
 _KEY: Final = re.compile(grammar.KEY, re.ASCII).fullmatch
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII).fullmatch
@@ -84,20 +89,18 @@ def owner_of(principal: Principal) -> str:
 
 
 async def _identified(request: HttpRequest) -> tuple[Principal, str]:
-    """Return the Principal and its signature; a key that was never right waits among strangers."""
-    key_id = request.META.get("HTTP_X_TAKAS_KEY")
-    if key_id is None or strangers.knows(key_id):
-        return await here_or_thread(_identify, request)
-    try:
-        return _identify(request)  # refused here where its network has tried too often
-    except SynchronousOnlyOperation:
-        return await public_read(environ_network(request.META), _identify, request)
-
-
-def _identify(request: HttpRequest) -> tuple[Principal, str]:
     """Return the Principal and its signature; "" stands for a session."""
     key_id = request.META.get("HTTP_X_TAKAS_KEY")
-    return _by_key(request, key_id) if key_id is not None else (_by_session(request), "")
+    if key_id is None:
+        return await here_or_thread(_by_session, request), ""
+    try:
+        kept = _by_key(request, key_id)
+    except SynchronousOnlyOperation:
+        found = await key_look_up(key_id, is_proven=strangers.knows(key_id))
+        kept = _by_key(request, key_id, found)
+    if kept.is_use_due:
+        await key_used(kept)
+    return kept.principal, request.META.get("HTTP_X_TAKAS_SIGNATURE", "")
 
 
 def string_to_sign(timestamp: str, method: str, path: str, body: bytes) -> bytes:
@@ -122,9 +125,11 @@ def verify(
     Serves requests that are not HTTP, such as the feed's login. Raises the auth refusals.
     """
     signed = string_to_sign(timestamp, method, path, body)
-    principal = _signature_check(key_id, timestamp, window, signature, signed, lambda: network)
+    kept = _signature_check(key_id, timestamp, window, signature, signed, lambda: network)
+    if kept.is_use_due:
+        off_loop(key_used(kept))
     guard.check(Ticket(signature, "", UNLIMITED))
-    return principal
+    return kept.principal
 
 
 def head_check(environ: Mapping[str, Any]) -> None:
@@ -159,18 +164,18 @@ def _signature_check(
     signature: str,
     signed: bytes,
     network: Callable[[], str],
-) -> Principal:
+    found: Found = None,
+) -> CachedPrincipal:
     _parts_check(key_id, timestamp, window, signature, network)
-    kept = strangers.attempt(key_id, network, partial(_key_checked, key_id, signature, signed))
-    if kept.last_used_due:
-        ApiKey.objects.filter(key_id=key_id).update(last_used_at=datetime.now(UTC))
-        kept.last_used_due = False
-    return kept.principal
+    check = partial(_key_checked, key_id, signature, signed, found)
+    return strangers.attempt(key_id, network, check)
 
 
-def _key_checked(key_id: str, signature: str, signed: bytes) -> CachedPrincipal:
+def _key_checked(key_id: str, signature: str, signed: bytes, found: Found) -> CachedPrincipal:
     """Return the principal of a key that made the signature and has not expired."""
-    kept = principal_of_key(key_id)
+    kept = principal_of_key(key_id) if found is None else found
+    if isinstance(kept, DomainError):
+        raise kept
     expected = hmac.digest(kept.secret, signed, "sha256").hex()
     if not hmac.compare_digest(expected, signature):
         raise DomainError(Code.AUTH_SIGNATURE_INVALID)
@@ -179,14 +184,14 @@ def _key_checked(key_id: str, signature: str, signed: bytes) -> CachedPrincipal:
     return kept
 
 
-def _by_key(request: HttpRequest, key_id: str) -> tuple[Principal, str]:
+def _by_key(request: HttpRequest, key_id: str, found: Found = None) -> CachedPrincipal:
     meta = request.META
     timestamp = meta.get("HTTP_X_TAKAS_TIMESTAMP", "")
     signature = meta.get("HTTP_X_TAKAS_SIGNATURE", "")
     signed = string_to_sign(timestamp, request.method or "", wire_target(request), body_of(request))
     window = meta.get("HTTP_X_TAKAS_WINDOW", "")
     network = partial(environ_network, meta)
-    return _signature_check(key_id, timestamp, window, signature, signed, network), signature
+    return _signature_check(key_id, timestamp, window, signature, signed, network, found)
 
 
 def _timestamp_check(timestamp: str, window: str) -> None:

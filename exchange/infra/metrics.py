@@ -113,6 +113,17 @@ WEB_PUBLIC_READS = Gauge(
     "Reads of strangers in threads for answers of the loop, or waiting for one",
     multiprocess_mode="livesum",
 )
+WEB_KEY_LOOKUPS = Gauge(
+    "takas_web_key_lookups",
+    "Keys that the loop waits for; proven: they were right before in this process",
+    ["keys"],
+    multiprocess_mode="livesum",
+)
+WEB_KEY_USES = Gauge(
+    "takas_web_key_uses",
+    "Uses of keys that the loop waits for until they are written down",
+    multiprocess_mode="livesum",
+)
 WEB_BODIES = Gauge("takas_web_bodies", "Bodies of requests being read", multiprocess_mode="livesum")
 WEB_REFUSED = Counter("takas_web_refused", "Requests that got no thread, by code", ["code"])
 LOG_LINES_DROPPED = Counter(

@@ -11,6 +11,7 @@ from exchange.models.symbols import FeeSchedule as FeeSchedule
 from exchange.models.symbols import Symbol as Symbol
 from exchange.models.users import AccountGroup as AccountGroup
 from exchange.models.users import ApiKey as ApiKey
+from exchange.models.users import PrincipalChange as PrincipalChange
 from exchange.models.users import SecurityEvent as SecurityEvent
 from exchange.models.users import Tier as Tier
 from exchange.models.users import User as User

@@ -118,6 +118,21 @@ class ApiKey(models.Model):
         return self.key_id
 
 
+class PrincipalChange(models.Model):
+    """A note that something changed of what the principals of a user are made of.
+
+    Without a user it is of all of them. Triggers write the notes and, after a day, delete them
+    (migrations/0011); exchange/access/principal_changes.py reads them.
+    """
+
+    user_id = models.BigIntegerField(null=True)  # no reference: a deleted user is a change as well
+    transaction = models.BigIntegerField(db_index=True)
+    noted_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.noted_at}"
+
+
 class SecurityEvent(models.Model):
     """A security event: who did what, to whom, from where. Never changed or deleted.
 

@@ -7,7 +7,6 @@ from math import inf
 import pytest
 
 from exchange import selectors
-from exchange.access import principals
 from exchange.infra import lookups
 from exchange.infra.buckets import LocalBuckets, Rate
 from exchange.infra.copies import Copy
@@ -95,7 +94,6 @@ def test_who_asks_for_what_nobody_has_causes_a_bounded_number_of_readings(
 def test_a_cancel_that_stands_is_not_said_to_be_refused(
     ada: Trader, symbol_forget: Forget, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(principals, "PRINCIPAL_AGE_MAX_S", 60.0)
     order_id = decoded(ada.place(symbol=NEW))["id"]
     symbol_forget()
     monkeypatch.setattr(lookups.lookups(), "waiting_max", 0)

@@ -116,7 +116,7 @@ def worker_accepted(web: Running, pid: int) -> bool:
     ("path", "metric"),
     [
         ("/api/v1/prevented-matches", "takas_web_requests"),
-        ("/api/v1/orders", "takas_web_public_reads"),
+        ("/api/v1/orders", "takas_web_key_lookups"),
     ],
 )
 def test_a_stop_answers_what_was_accepted(
@@ -167,7 +167,12 @@ def test_keys_that_nobody_has_take_no_thread_of_an_orders_look_up(
                 f"X-Takas-Timestamp: {time.time_ns() // 1_000_000}\r\n"
             )
             strangers.append(stranger(web, at, "DELETE /api/v1/orders/1", keys))
-        wait_for(lambda: waiting(web) == STRANGERS, "strangers do not wait", web.log)
+        wait_for(
+            lambda: web.metric("takas_web_key_lookups") == STRANGERS,
+            "strangers do not wait",
+            web.log,
+        )
+        assert 'takas_web_key_lookups{keys="proven"} 0.0' in web.health("/metrics")[1]
         assert web.metric("takas_web_lookups") == 0
         for sender in strangers:
             sender.close()
