@@ -230,6 +230,36 @@ FAULTS: Final = (
         "or one_away < 1:",
     ),
     Fault(
+        "the fast path forgets a limit",
+        "engine/fast_path.py",
+        "and limit_refusal(book, advanced, command) is not None",
+        "and False",
+    ),
+    Fault(
+        "the fast path goes up to the band's edge",
+        "engine/fast_path.py",
+        "or not advanced.fast_above_ticks < command.price_ticks < advanced.fast_below_ticks",
+        "or not advanced.fast_above_ticks <= command.price_ticks <= advanced.fast_below_ticks",
+    ),
+    Fault(
+        "the fast path stays open while the mean of a band loses trades",
+        "engine/bands.py",
+        "        until_ms = advanced.samples[0][0] * BUCKET_MS + MEAN_OVER_MS\n",
+        "",
+    ),
+    Fault(
+        "the fast path ends an order of a list alone",
+        "engine/fast_path.py",
+        "        or order_id in advanced.list_of\n",
+        "",
+    ),
+    Fault(
+        "the fast path forgets who watches the best price",
+        "engine/advanced.py",
+        "        self.best_live += source != LAST\n",
+        "",
+    ),
+    Fault(
         "an auction forgets the reference",
         "engine/auction.py",
         "abs(price - reference_ticks), price, buy - sell)",

@@ -1,6 +1,6 @@
 """The resting orders of a book by account.
 
-A book builds this index when a mass cancel, a limit or advanced state first needs it. Keeping the
+A book builds this index when a mass cancel, a cancel-after or a limit first needs it. Keeping the
 index costs a tenth of the time of each resting order, so a book that never needs it has none.
 """
 

@@ -48,6 +48,7 @@ class AdvancedState:
         default_factory=lambda: {LAST: {}, BID: {}, ASK: {}}
     )
     trailing_live: int = 0  # trailing stops in any stage of waiting
+    best_live: int = 0  # orders that watch the best bid or the best ask
     triggered: deque[Waiting] = field(default_factory=deque)
     triggered_live: int = 0  # entries of `triggered` that have not ended meanwhile
     cancels: deque[tuple[int, str]] = field(default_factory=deque)  # (order id, code)
@@ -65,11 +66,17 @@ class AdvancedState:
     sum_ticks: int = 0  # of the samples
     sum_trades: int = 0
     uncross: Uncross | None = None
-    # matching/state/hash.py keeps the hash after the last command, and `set_hash`, the sum
-    # behind it; both None until needed. Each change of a summed part calls `noted`.
+    # matching/state/hash.py keeps the hash after the command of `hash_sequence`, and `set_hash`,
+    # the sum behind it; both None until needed. Each change of a summed part calls `noted`.
     kept_hash: str | None = None
+    hash_sequence: int = 0
     edges: tuple[int, int, int, int] | None = None  # kept by bands.edges
     set_hash: SetHash | None = None
+    # The fast path (matching/engine/fast_path.py) is open to plain orders before this time and
+    # between these prices; set anew after each command that did not take it.
+    fast_until_ms: int = 0
+    fast_above_ticks: int = 0
+    fast_below_ticks: int = 0
 
     def noted(self, kind: str, key: object, value: object | None) -> None:
         """Update the hash for a cancel-after, limit, list or auction order; value None: removed."""
@@ -126,19 +133,23 @@ class AdvancedState:
     def watch(self, waiting: Waiting) -> None:
         """Add the order to the triggers, so that a price can reach it from now on."""
         waiting.stage = WATCHING
+        source = waiting.source
+        self.best_live += source != LAST
         if waiting.terms.trigger == TRIGGER_TRAILING:
-            self.trailing[waiting.source][waiting.command.order_id] = waiting
+            self.trailing[source][waiting.command.order_id] = waiting
         else:
-            self.triggers[waiting.source, waiting.direction].add(*self._ranked_id(waiting))
+            self.triggers[source, waiting.direction].add(*self._ranked_id(waiting))
 
     def unwatch(self, waiting: Waiting) -> None:
         """Remove the order from the triggers; the order goes on waiting."""
         if waiting.stage != WATCHING:
             return
+        source = waiting.source
+        self.best_live -= source != LAST
         if waiting.terms.trigger == TRIGGER_TRAILING:
-            del self.trailing[waiting.source][waiting.command.order_id]
+            del self.trailing[source][waiting.command.order_id]
         else:
-            self.triggers[waiting.source, waiting.direction].remove(*self._ranked_id(waiting))
+            self.triggers[source, waiting.direction].remove(*self._ranked_id(waiting))
 
     def trigger(self, reached: list[Waiting], at_ticks: int) -> None:
         """Queue orders that are already off the triggers; each enters at its turn."""

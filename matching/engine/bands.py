@@ -10,7 +10,7 @@ from typing import Final
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.codes import BAND_REST
-from matching.engine.components import PPM, Band
+from matching.engine.components import ALWAYS_MS, ANY_TICKS, PPM, Band
 from matching.engine.messages import (
     AUCTION,
     BUY,
@@ -133,17 +133,18 @@ def reference_set(
     events.append(ReferenceMoved(book.symbol_id, reference_ticks))
 
 
-def traded(advanced: AdvancedState, price_ticks: int) -> None:
-    """Add a trade to the mean; trades of auctions are not added."""
+def traded(advanced: AdvancedState, prices: list[int]) -> None:
+    """Add the trades of one step to the mean; trades of auctions are not added."""
     bucket = advanced.now_ms // BUCKET_MS
+    ticks, trades = sum(prices), len(prices)
     samples = advanced.samples
     if samples and samples[-1][0] == bucket:
-        samples[-1][1] += price_ticks
-        samples[-1][2] += 1
+        samples[-1][1] += ticks
+        samples[-1][2] += trades
     else:
-        samples.append([bucket, price_ticks, 1])
-    advanced.sum_ticks += price_ticks
-    advanced.sum_trades += 1
+        samples.append([bucket, ticks, trades])
+    advanced.sum_ticks += ticks
+    advanced.sum_trades += trades
 
 
 def _forget_samples(advanced: AdvancedState) -> None:
@@ -187,15 +188,17 @@ def limit_state_follow(
     phase = band.phase
     if not band.limit_ms or not band.reference_ticks or phase > PHASE_LIMIT:
         return
-    bids, asks = book.bids.keys, book.asks.keys
-    low_ticks, high_ticks = edges(advanced, band)
-    at_edge = (bids and bids[-1] >= high_ticks) or (asks and -asks[-1] <= low_ticks)
-    wants_out = at_edge or _was_hit(events, start)
+    wants_out = _is_at_edge(book, *edges(advanced, band)) or _was_hit(events, start)
     if phase == PHASE_NONE:
         if wants_out:
             phase_set(book, advanced, PHASE_LIMIT, advanced.now_ms + band.limit_ms, events)
     elif not wants_out and _has_room(book, band):
         phase_set(book, advanced, PHASE_NONE, 0, events)
+
+
+def _is_at_edge(book: Book, low_ticks: int, high_ticks: int) -> bool:
+    bids, asks = book.bids.keys, book.asks.keys
+    return bool(bids and bids[-1] >= high_ticks) or bool(asks and -asks[-1] <= low_ticks)
 
 
 def _was_hit(events: list[Event], start: int) -> bool:
@@ -210,6 +213,27 @@ def _has_room(book: Book, band: Band) -> bool:
     """Return whether both sides have an order that may trade inside the band."""
     bid, ask = book.best_bid(), book.best_ask()
     return bid is not None and bid >= band.low() and ask is not None and ask <= band.high()
+
+
+def at_rest(book: Book, advanced: AdvancedState, band: Band) -> tuple[int, int, int]:
+    """Return until when, above and below which prices plain orders do not touch the band.
+
+    The time is 0 where each command has to look at the band. A trade is always followed up.
+    """
+    if band.phase != PHASE_NONE:
+        return 0, 0, 0
+    until_ms = ALWAYS_MS
+    if advanced.samples:
+        until_ms = advanced.samples[0][0] * BUCKET_MS + MEAN_OVER_MS
+        due_ms = band.moved_ms + band.move_after_ms
+        if advanced.now_ms < due_ms:
+            until_ms = min(until_ms, due_ms)
+    if not band.reference_ticks:
+        return until_ms, 0, ANY_TICKS
+    low_ticks, high_ticks = edges(advanced, band)
+    if _is_at_edge(book, low_ticks, high_ticks):
+        return 0, 0, 0
+    return until_ms, low_ticks, high_ticks
 
 
 def phase_set(

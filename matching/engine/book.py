@@ -89,7 +89,7 @@ class Book:
         order.level = level
         orders = self.orders
         orders[order.order_id] = order
-        if len(orders) == SINGLE_DICT_MAX and type(orders) is dict:
+        if type(orders) is dict and len(orders) == SINGLE_DICT_MAX:
             self.orders = SegmentedDict.of(orders)
         if self.accounts is not None:
             self.accounts.add(order)

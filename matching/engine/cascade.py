@@ -8,14 +8,14 @@ steps that are left are taken before it. So the events and their order do not de
 cascade was cut.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from matching.engine import auction, bands, cancels, entry, lists
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import LAST, Waiting
+from matching.engine.components import ALWAYS_MS, ANY_TICKS, LAST, Waiting
 from matching.engine.execution import cancelled
 from matching.engine.handlers import HANDLERS
 from matching.engine.messages import (
@@ -47,7 +47,6 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
         if type(command) is Continue:
             return events
         advanced = book.advanced = AdvancedState()
-        book.by_account()  # advanced state needs the index: building it is cheapest in a new book
     advanced.kept_hash = None
     if type(command) is not Continue:
         if advanced.triggered_live or advanced.cancels or advanced.uncross is not None:
@@ -59,16 +58,43 @@ def apply_advanced(book: Book, command: Any, sequence: int) -> list[Event]:
         start = len(events)
         HANDLERS[type(command)](book, advanced, command, sequence, events)
         _follow(book, advanced, events, start)
-    # Nearly always there is no work. The condition is `has_work`, without the call.
-    if not (advanced.triggered_live or advanced.cancels or advanced.uncross is not None):
-        return events
-    for _ in range(STEPS_PER_COMMAND_MAX):
-        if not advanced.has_work():
-            break
-        _step(book, advanced, events)
-    if advanced.has_work():
-        events.append(ContinueNeeded(book.symbol_id))
+    _work_on(book, advanced, events)
     return events
+
+
+def follow(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
+    """Follow up what a command of the fast path did, and take the steps that it set off."""
+    _follow(book, advanced, events, 0)
+    # All that it can have set off is a trigger, and all that it can have moved is a band.
+    if advanced.triggered_live or advanced.band is not None:
+        _work_on(book, advanced, events)
+
+
+def _work_on(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
+    """Take the next steps of the work that is left; open or close the fast path."""
+    # Nearly always there is no work. The condition is `has_work`, without the call.
+    if advanced.triggered_live or advanced.cancels or advanced.uncross is not None:
+        for _ in range(STEPS_PER_COMMAND_MAX):
+            if not advanced.has_work():
+                break
+            _step(book, advanced, events)
+        if advanced.has_work():
+            events.append(ContinueNeeded(book.symbol_id))
+            advanced.fast_until_ms = 0
+            return
+    _fast_path_set(book, advanced)
+
+
+def _fast_path_set(book: Book, advanced: AdvancedState) -> None:
+    """Set until when and between which prices the fast path is open. There is no work left."""
+    until_ms, above_ticks, below_ticks = ALWAYS_MS, 0, ANY_TICKS
+    if book.state != OPEN or advanced.at_open:
+        until_ms = 0
+    elif advanced.band is not None:
+        until_ms, above_ticks, below_ticks = bands.at_rest(book, advanced, advanced.band)
+    advanced.fast_until_ms = until_ms
+    advanced.fast_above_ticks = above_ticks
+    advanced.fast_below_ticks = below_ticks
 
 
 def _step(book: Book, advanced: AdvancedState, events: list[Event]) -> None:
@@ -132,34 +158,35 @@ def _without_trigger(waiting: Waiting) -> Place:
 def _follow(book: Book, advanced: AdvancedState, events: list[Event], start: int) -> None:
     """Follow up the events of one step: lists, times, the last price, bands, triggers."""
     if len(events) > start:
-        followed = _follow_orders(book, advanced, events, start)
-        if followed.last_ticks and book.state == OPEN:
-            _follow_prices(book, advanced, followed, events)
+        prices = [event.price_ticks for event in events[start:] if type(event) is Trade]
+        released: list[tuple[Waiting, int]] = []
+        if advanced.list_of or advanced.expiry_of or advanced.at_open:
+            released = _follow_orders(book, advanced, events, start)
+        if prices and book.state == OPEN:
+            _follow_prices(book, advanced, prices, released, events)
         else:
-            for waiting, _ in followed.released:
+            for waiting, _ in released:
                 lists.release(book, advanced, waiting, events)
     if book.state != OPEN or advanced.uncross is not None:
         return
     if advanced.band is not None:
         bands.reference_follow(book, advanced, events)
         bands.limit_state_follow(book, advanced, events, start)
-    if advanced.waiting:
+    if advanced.best_live:
         best_prices_seen(book, advanced)
 
 
-class _Followed(NamedTuple):
-    """A step's first and last trade price (0: no trade), and released orders with their price."""
-
-    first_ticks: int
-    last_ticks: int
-    released: list[tuple[Waiting, int]]
-
-
 def _follow_prices(
-    book: Book, advanced: AdvancedState, followed: _Followed, events: list[Event]
+    book: Book,
+    advanced: AdvancedState,
+    prices: list[int],
+    released: list[tuple[Waiting, int]],
+    events: list[Event],
 ) -> None:
-    """Show trade prices to waiting orders; a released order sees no price before its release."""
-    first_ticks, last_ticks, released = followed
+    """Show trade prices to band and waiting orders; released ones see none before their release."""
+    first_ticks, last_ticks = prices[0], prices[-1]
+    if advanced.band is not None:
+        bands.traded(advanced, prices)
     advanced.last_ticks = first_ticks
     advanced.is_last_fresh = True
     if advanced.waiting:
@@ -174,20 +201,17 @@ def _follow_prices(
 
 def _follow_orders(
     book: Book, advanced: AdvancedState, events: list[Event], start: int
-) -> _Followed:
-    """Update lists, expiries and the band's mean after trades and ends; return what is left."""
-    first_ticks = last_ticks = 0
+) -> list[tuple[Waiting, int]]:
+    """Update lists and expiries after trades and ends.
+
+    Return the orders that trades released, each with the price of its trade.
+    """
     released: list[tuple[Waiting, int]] = []
-    is_trading = book.state == OPEN
     at = start
     while at < len(events):  # lists append events, which are followed up as well
         event = events[at]
         at += 1
         if type(event) is Trade:
-            last_ticks = event.price_ticks
-            first_ticks = first_ticks or last_ticks
-            if is_trading and advanced.band is not None:
-                bands.traded(advanced, last_ticks)
             for order_id, left_lots in (
                 (event.maker_order_id, event.maker_left_lots),
                 (event.taker_order_id, event.taker_left_lots),
@@ -196,12 +220,12 @@ def _follow_orders(
                     _forget(advanced, order_id)
                 if order_id in advanced.list_of:
                     one = lists.traded(book, advanced, order_id, left_lots == 0, events)
-                    released += [(waiting, last_ticks) for waiting in one]
+                    released += [(waiting, event.price_ticks) for waiting in one]
         elif type(event) is OrderCancelled:
             _forget(advanced, event.order_id)
             if event.order_id in advanced.list_of:
                 lists.ended(book, advanced, event.order_id, events)
-    return _Followed(first_ticks, last_ticks, released)
+    return released
 
 
 def _forget(advanced: AdvancedState, order_id: int) -> None:

@@ -37,6 +37,9 @@ ASK: Final = 2
 TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
 PPM: Final = 1_000_000
 NO_TERMS: Final = Terms()
+# Later than every time and above every price of a command.
+ALWAYS_MS: Final = 1 << 63
+ANY_TICKS: Final = 1 << 63
 
 RankedId = tuple[int, int, int]
 

@@ -119,6 +119,7 @@ class Ahead(NamedTuple):
 
 
 _ALONE: Final = Ahead()
+_UNLIMITED: Final = (0, 0)
 
 
 def entry_refusal(
@@ -151,7 +152,7 @@ def entry_refusal(
             return TRAILING_ORDERS_MAX
     is_waiting = is_pending or waits(command)
     if command.time_in_force == GTC or is_waiting or _waits_for_auction(book, command):
-        return _limit_refusal(book, advanced, command, ahead, is_waiting=is_waiting)
+        return limit_refusal(book, advanced, command, ahead, is_waiting=is_waiting)
     return None
 
 
@@ -159,19 +160,23 @@ def _waits_for_auction(book: Book, command: Place) -> bool:
     return command.market and book.state in AUCTIONS and book.rules >= RULES_MENDED
 
 
-def _limit_refusal(
-    book: Book, advanced: AdvancedState, command: Place, ahead: Ahead, *, is_waiting: bool
+def limit_refusal(
+    book: Book,
+    advanced: AdvancedState,
+    command: Place,
+    ahead: Ahead = _ALONE,
+    *,
+    is_waiting: bool = False,
 ) -> str | None:
+    """Return the code of the limit that refuses an order which would rest or wait, or None."""
     limits = advanced.limits
     if not limits:
         return None
     account_id = command.account_id
-    open_max, stops_max = limits.get(account_id) or limits.get(ALL_ACCOUNTS, (0, 0))
-    waiting = len(advanced.waiting_by_account.get(account_id, ()))
-    if open_max:
-        resting = book.by_account().count_of(account_id)
-        if resting + waiting + ahead.orders >= open_max:
-            return OPEN_ORDERS_MAX
+    open_max, stops_max = limits.get(account_id) or limits.get(ALL_ACCOUNTS, _UNLIMITED)
+    waiting = len(advanced.waiting_by_account.get(account_id, ())) if advanced.waiting else 0
+    if open_max and waiting + ahead.orders + book.by_account().count_of(account_id) >= open_max:
+        return OPEN_ORDERS_MAX
     if stops_max and is_waiting and waiting + ahead.waiting >= stops_max:
         return STOP_ORDERS_MAX
     return None

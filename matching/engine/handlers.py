@@ -90,6 +90,7 @@ def _expire(
 def _cancel_after(
     book: Book, advanced: AdvancedState, command: CancelAfter, sequence: int, events: list[Event]
 ) -> None:
+    book.by_account()  # the firing needs it: building it is cheapest in a new book
     cancels.cancel_after(book, advanced, command, events)
 
 
@@ -118,6 +119,7 @@ def _set_limits(
 ) -> None:
     assert command.open_orders_max >= 0
     assert command.stop_orders_max >= 0
+    book.by_account()  # each order needs it
     advanced.limits_set(command.account_id, command.open_orders_max, command.stop_orders_max)
     events.append(CommandDone(command.command_id, book.symbol_id))
 

@@ -66,6 +66,7 @@ def _check_triggers(advanced: AdvancedState) -> None:
             assert waiting.priority == priority
             watched.append(order_id)
     assert len(watched) == len(set(watched)), "no order has two triggers"
+    assert advanced.best_live == sum(advanced.waiting[one].source != LAST for one in watched)
     for order_id, waiting in advanced.waiting.items():
         assert (waiting.stage == WATCHING) == (order_id in watched)
         assert is_trailing(waiting.terms) or waiting.stage == PENDING or not waiting.mark_ticks

@@ -26,7 +26,6 @@ class SegmentedDict(MutableMapping[int, V], Generic[V]):
     segments: tuple[dict[int, V], ...] = field(
         default_factory=lambda: tuple({} for _ in range(SEGMENTS))
     )
-    _count: int = 0
 
     @classmethod
     def of(cls, values: Mapping[int, V]) -> "SegmentedDict[V]":
@@ -35,21 +34,16 @@ class SegmentedDict(MutableMapping[int, V], Generic[V]):
         segments = made.segments
         for key, value in values.items():
             segments[key % SEGMENTS][key] = value
-        made._count = len(values)
         return made
 
     def __getitem__(self, key: int) -> V:
         return self.segments[key % SEGMENTS][key]
 
     def __setitem__(self, key: int, value: V) -> None:
-        segment = self.segments[key % SEGMENTS]
-        if key not in segment:
-            self._count += 1
-        segment[key] = value
+        self.segments[key % SEGMENTS][key] = value
 
     def __delitem__(self, key: int) -> None:
         del self.segments[key % SEGMENTS][key]
-        self._count -= 1
 
     @overload
     def get(self, key: int, default: None = None, /) -> V | None: ...
@@ -60,10 +54,11 @@ class SegmentedDict(MutableMapping[int, V], Generic[V]):
         return self.segments[key % SEGMENTS].get(key, default)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, int) and key in self.segments[key % SEGMENTS]
+        return type(key) is int and key in self.segments[key % SEGMENTS]
 
     def __len__(self) -> int:
-        return self._count
+        # Seldom asked: each change would pay for a count.
+        return sum(map(len, self.segments))
 
     def __iter__(self) -> Iterator[int]:
         return chain.from_iterable(self.segments)

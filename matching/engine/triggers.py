@@ -68,6 +68,7 @@ def price_seen(advanced: AdvancedState, source: int, price_ticks: int) -> None:
         reached = sorted(reached + trailed)
     if reached:
         waiting = advanced.waiting
+        advanced.best_live -= len(reached) if source != LAST else 0
         advanced.trigger([waiting[order_id] for _, _, order_id in reached], price_ticks)
 
 

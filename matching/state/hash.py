@@ -196,10 +196,11 @@ def advanced_hash(engine: Engine) -> str:
         advanced = book.advanced
         if advanced is None:
             continue
-        if advanced.kept_hash is None:
+        if advanced.kept_hash is None or advanced.hash_sequence != advanced.sequence:
             if advanced.set_hash is None:
                 advanced.set_hash = _set_hash_of(advanced)
             advanced.kept_hash = _advanced_hash(advanced, advanced.set_hash.total)
+            advanced.hash_sequence = advanced.sequence
         values.append((symbol_id, advanced.kept_hash))
     return _joined(values)
 

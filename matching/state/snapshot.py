@@ -168,7 +168,8 @@ def _book_fill(book: Book, snapshot: _BookSnapshot) -> None:
         book.add(RestingOrder(*msgspec.structs.astuple(values)))
     if snapshot.advanced is not None:
         book.advanced = AdvancedState()
-        book.by_account()
+        if snapshot.advanced.limits or snapshot.advanced.cancel_after:
+            book.by_account()
         _advanced_fill(book, book.advanced, snapshot.advanced)
 
 

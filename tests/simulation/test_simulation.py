@@ -13,7 +13,7 @@ import pytest
 
 from exchange.domain.enums import ListKind, OrderType
 from exchange.infra.database import connect
-from matching.engine import cascade, codes, core
+from matching.engine import cascade, codes, plain
 from matching.engine.messages import Command, Continue, ContinueNeeded, Event, OrderRepriced
 from orders.recovery import snapshots
 from tests.simulation.checks import check, check_audit
@@ -66,7 +66,7 @@ def bounds(group: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "SNAPSHOT_EVERY_COMMANDS", SNAPSHOT_EVERY_COMMANDS)
     if (group[0] - FIRST_SEED) // SEEDS_PER_TEST % 2:
         monkeypatch.setattr(cascade, "STEPS_PER_COMMAND_MAX", STEPS_IN_PIECES)
-        monkeypatch.setattr(core, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)
+        monkeypatch.setattr(plain, "CANCELS_AT_ONCE_MAX", STEPS_IN_PIECES)
 
 
 @pytest.mark.usefixtures("bounds")

@@ -3,8 +3,9 @@
 from matching.engine import messages as m
 from matching.engine.cancels import DUE_PER_COMMAND_MAX, WAITING_PER_LOOK
 from matching.engine.cascade import STEPS_PER_COMMAND_MAX
-from matching.engine.core import CANCELS_AT_ONCE_MAX, Engine
+from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.plain import CANCELS_AT_ONCE_MAX
 from matching.state.codec import decode_journal, encode_journal
 from matching.state.hash import state_hash
 from matching.state.snapshot import snapshot_decode, snapshot_encode
