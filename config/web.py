@@ -1,6 +1,7 @@
 """The HTTP application for granian: an event loop a process answers orders, threads the rest."""
 
 import gc
+import sys
 from typing import Final
 
 import structlog
@@ -21,6 +22,9 @@ from exchange.web.static_files import StaticFiles
 
 # Requests leave hardly any cycles: looking for some after each 700 objects took 5 us an order.
 GC_THRESHOLDS: Final = (20_000, 20, 20)
+# A thread that renders a page keeps the interpreter for so long while the loop waits for it. With
+# Python's 5 ms, orders beside four such threads waited for seconds (docs/benchmarks.md).
+SWITCH_SECONDS: Final = 0.0005
 
 log = structlog.get_logger(__name__)
 
@@ -56,3 +60,4 @@ if not settings.TRUST_PROXY:
 gc.collect()
 gc.freeze()
 gc.set_threshold(*GC_THRESHOLDS)
+sys.setswitchinterval(SWITCH_SECONDS)
