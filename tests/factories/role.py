@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError
@@ -15,12 +16,14 @@ from urllib.request import urlopen
 
 import psycopg
 from django.db import connection
+from django.utils import timezone
 
 from config.demo.client import Client, Credentials
 from config.demo.responses import ClientError
 from config.env import child_environment
 from config.stack.roles import Layout, Role, exchange_roles
 from config.stack.state import ports_free
+from orders.models import EnginePartition
 from tests.factories.trading import Trader
 from tests.waiting import HANG_S, START_S, wait_until
 
@@ -87,6 +90,7 @@ def role_running(
     layout = Layout(folder, "127.0.0.1", port, ws_port, dict.fromkeys(_ROLES, health_port))
     role = {one.name: one for one in exchange_roles(layout, web_workers=web_workers)}[name]
     url = {"web": f"http://127.0.0.1:{port}", "ws": f"http://127.0.0.1:{ws_port}"}.get(name, "")
+    _engines_at_work()
     running = _started(role, url, folder, environment)
     try:
         wait_for(lambda: _answers(running), f"{name} is not ready", running.log)
@@ -102,6 +106,11 @@ def role_running(
 
 
 _ROLES: Final = ("matching", "worker", "beat", "web", "ws")
+
+
+def _engines_at_work() -> None:
+    """Orders are taken for an hour without an engine, however slowly the roles start."""
+    EnginePartition.objects.update(lease_until=timezone.now() + timedelta(hours=1))
 
 
 def _started(role: Role, url: str, folder: Path, changes: dict[str, str]) -> Running:
