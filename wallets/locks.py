@@ -141,14 +141,16 @@ def account_funds_lock(user_id: int) -> None:
             cursor.execute(_LOCK_FUNDS, [account_id])
 
 
+# Plans of these two are kept, and only one fits each (docs/adr/0024).
 BALANCES_MISSING = """
 INSERT INTO wallets_balance (account_id, asset_id, available, reserved, may_be_negative, version)
 SELECT wanted.account_id, wanted.asset_id, 0, 0, account.kind <> 'user', 0
 FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (account_id, asset_id)
-JOIN wallets_account account ON account.id = wanted.account_id
+CROSS JOIN LATERAL (
+    SELECT kind FROM wallets_account AS one WHERE one.id = wanted.account_id OFFSET 0) AS account
 WHERE NOT EXISTS (
     SELECT 1 FROM wallets_balance known
-    WHERE known.account_id = wanted.account_id AND known.asset_id = wanted.asset_id)
+    WHERE known.account_id = wanted.account_id AND known.asset_id = wanted.asset_id OFFSET 0)
 ORDER BY wanted.account_id, wanted.asset_id
 ON CONFLICT (account_id, asset_id) DO NOTHING
 """
@@ -157,24 +159,27 @@ ON CONFLICT (account_id, asset_id) DO NOTHING
 def balances_create_missing(connection: psycopg.Connection, keys: Collection[BalanceKey]) -> None:
     """Insert the missing ones of these balances; call it before the transaction locks a balance."""
     accounts, assets = _columns(sorted(keys))
-    connection.execute(BALANCES_MISSING, (accounts, assets))
+    connection.execute(BALANCES_MISSING, (accounts, assets), prepare=True)
 
 
-# The plan has LockRows above the sort: rows are locked in this order, then all are updated.
+# Rows are locked one by one, in the order of the sorted changes; then all are updated.
 BALANCES_APPLY = """
-WITH change AS (
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
-        AS c (account_id, asset_id, available, reserved)
-), locked AS MATERIALIZED (
+WITH locked AS MATERIALIZED (
     SELECT balance.id, change.available, change.reserved
-    FROM change JOIN wallets_balance balance USING (account_id, asset_id)
-    ORDER BY balance.account_id, balance.asset_id FOR UPDATE OF balance
+    FROM (
+        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
+            AS c (account_id, asset_id, available, reserved)
+        ORDER BY account_id, asset_id) AS change
+    CROSS JOIN LATERAL (
+        SELECT id FROM wallets_balance AS one
+        WHERE one.account_id = change.account_id AND one.asset_id = change.asset_id
+        FOR UPDATE) AS balance
 )
 UPDATE wallets_balance balance
 SET available = balance.available + locked.available,
     reserved = balance.reserved + locked.reserved,
     version = balance.version + 1
-FROM locked WHERE balance.id = locked.id
+FROM locked WHERE balance.id = ANY(ARRAY[locked.id])
 RETURNING balance.account_id, balance.asset_id, balance.available, balance.reserved,
     balance.may_be_negative, balance.version
 """
@@ -195,7 +200,8 @@ def balances_apply(
     accounts, assets = _columns(keys)
     available = array_text(f"{changes[key].available_atoms}e-{scales[key[1]]}" for key in keys)
     reserved = array_text(f"{changes[key].reserved_atoms}e-{scales[key[1]]}" for key in keys)
-    rows = connection.execute(BALANCES_APPLY, (accounts, assets, available, reserved)).fetchall()
+    values = (accounts, assets, available, reserved)
+    rows = connection.execute(BALANCES_APPLY, values, prepare=True).fetchall()
     assert len(rows) == len(keys), "every balance that changes exists"
     return [BalanceRow(*row) for row in rows]
 

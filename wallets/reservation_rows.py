@@ -13,13 +13,14 @@ from wallets.reservations import OrderReservation, SettlementChanges
 
 _SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}
 
-_KEEP: Final = """
+# Plans of KEEP and END are kept, and only one fits each (docs/adr/0024).
+KEEP: Final = """
 UPDATE wallets_reservation reservation
 SET amount = new.amount, fee_accrued = new.fee_accrued, price_ticks = new.price_ticks,
     pending_amend_id = new.pending_amend_id
 FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[])
     AS new (order_id, amount, fee_accrued, price_ticks, pending_amend_id)
-WHERE reservation.order_id = new.order_id
+WHERE reservation.order_id = ANY(ARRAY[new.order_id])
 """
 # Only linked orders set these columns.
 _KEEP_LINKS: Final = """
@@ -29,7 +30,7 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
     AS new (order_id, pool_id, funded_by, left_lots)
 WHERE reservation.order_id = new.order_id
 """
-_END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])"
+END: Final = "DELETE FROM wallets_reservation WHERE order_id = ANY(%s::bigint[])"
 
 
 def reservations_load(
@@ -72,7 +73,7 @@ def reservations_write(
     kept, ended = changes.kept(), changes.ended()
     if kept:
         updated = connection.execute(
-            _KEEP,
+            KEEP,
             (
                 array_text(reservation.order_id for reservation in kept),
                 array_text(
@@ -82,6 +83,7 @@ def reservations_write(
                 array_text(reservation.price_ticks for reservation in kept),
                 array_text(reservation.pending_amend_id for reservation in kept),
             ),
+            prepare=True,
         )
         assert updated.rowcount == len(kept)
     linked = [reservation for reservation in kept if not reservation.is_plain]
@@ -97,5 +99,5 @@ def reservations_write(
         )
         assert updated.rowcount == len(linked)
     if ended:
-        deleted = connection.execute(_END, (array_text(ended),))
+        deleted = connection.execute(END, (array_text(ended),), prepare=True)
         assert deleted.rowcount == len(ended)

@@ -41,7 +41,7 @@ ROWS_PER_SETTLEMENT: Final = 128
 _CURSOR: Final = """
 SELECT last_seq FROM orders_settlementcursor WHERE partition_id = %s FOR UPDATE SKIP LOCKED
 """
-_JOURNAL: Final = """
+JOURNAL: Final = """
 SELECT first_seq, last_seq, events, trade_ids FROM orders_enginejournal
 WHERE partition_id = %s AND last_seq > %s ORDER BY last_seq LIMIT %s
 """
@@ -117,7 +117,7 @@ def settle_batch(connection: psycopg.Connection, partition_id: int) -> SettledBa
 def settle_next(connection: psycopg.Connection, partition_id: int) -> SettledBatch | Idle:
     """Settle as `settle_batch` does; Idle says whether nothing was left or the cursor is locked."""
     with connection.transaction():
-        cursor = connection.execute(_CURSOR, (partition_id,)).fetchone()
+        cursor = connection.execute(_CURSOR, (partition_id,), prepare=True).fetchone()
         if cursor is None:
             return Idle.LOCKED
         batch = _next_batch(connection, partition_id, cursor[0])
@@ -133,8 +133,8 @@ def _next_batch(
     trade_ids: list[int] = []
     last_seq = settled_seq
     events = 0
-    found = connection.execute(_JOURNAL, (partition_id, settled_seq, ROWS_PER_SETTLEMENT))
-    journal = found.fetchall()
+    wanted = (partition_id, settled_seq, ROWS_PER_SETTLEMENT)
+    journal = connection.execute(JOURNAL, wanted, prepare=True).fetchall()
     for first_seq, row_last_seq, encoded, row_trade_ids in journal:
         if first_seq != last_seq + 1:
             raise StreamGap(partition_id=partition_id, expected=last_seq + 1, found=first_seq)
@@ -169,7 +169,7 @@ def _settle(connection: psycopg.Connection, partition_id: int, batch: _Batch) ->
         balances_create_missing(connection, balance_changes.keys())
     entries = entries_write(connection, changes.journals, scales)
     reservations_write(connection, changes, scales)
-    moved = connection.execute(_CURSOR_MOVE, (batch.last_seq, partition_id))
+    moved = connection.execute(_CURSOR_MOVE, (batch.last_seq, partition_id), prepare=True)
     assert moved.rowcount == 1
     # Last before the commit: intake waits for these locks.
     balances = balances_apply(connection, balance_changes, scales) if balance_changes else []

@@ -166,7 +166,7 @@ def settlement_connection() -> psycopg.Connection:
     if connection is not None and connection.info.transaction_status is not IDLE:
         connection.close()  # a task was interrupted during a statement
     if connection is None or connection.closed:
-        connection = _connections[pid] = connect("settlement")
+        connection = _connections[pid] = connect("settlement", keep_plans=True)
     return connection
 
 
