@@ -62,6 +62,15 @@ def connect(
     return psycopg.connect(autocommit=True, **params)
 
 
+def plans_keep(connection: psycopg.Connection) -> None:
+    """Keep from here on the plans of the statements that ask to be prepared, as `keep_plans` does.
+
+    For a connection that began with other work, whose plans had to fit its parameters.
+    """
+    connection.prepare_threshold = PREPARE_ASKED_ONLY
+    connection.execute("SET plan_cache_mode = force_generic_plan")
+
+
 def rows_as_dicts(connection: psycopg.Connection) -> "psycopg.Cursor[dict[str, Any]]":
     """Return a cursor whose rows are dicts by column name."""
     return connection.cursor(row_factory=dict_row)

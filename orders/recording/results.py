@@ -165,7 +165,7 @@ class PostgresResults:
             time,
         )
         with self._connection.pipeline():
-            self._connection.execute(_JOURNAL, journal)
+            self._connection.execute(_JOURNAL, journal, prepare=True)
             self._snapshots.write(self._connection, partition_id, engine, time)
             done = self._connection.execute("COMMIT")
         if done.statusmessage != "COMMIT":
@@ -255,16 +255,17 @@ class PostgresResults:
         commands = None
         with connection.pipeline():
             connection.execute("BEGIN")
-            guard = connection.execute(_GUARD, self._checkpoint(batch, state_hash))
+            guard = connection.execute(_GUARD, self._checkpoint(batch, state_hash), prepare=True)
             for statement, params in order_statements(changes, texts, time):
-                order_cursors.append(rows_as_dicts(connection).execute(statement, params))
+                cursor = rows_as_dicts(connection)
+                order_cursors.append(cursor.execute(statement, params, prepare=True))
             if changes.commands:
                 commands = rows_as_dicts(connection).execute(
-                    COMMANDS, (json_text(answer_rows(changes)),)
+                    COMMANDS, (json_text(answer_rows(changes)),), prepare=True
                 )
             if changes.trades:
                 trades = trade_rows(changes, trade_ids, texts)
-                connection.execute(TRADES, (time, json_text(trades)))
+                connection.execute(TRADES, (time, json_text(trades)), prepare=True)
             if changes.prevented:
                 match_ids = [self._ids.next_id() for _ in changes.prevented]
                 matches = prevented_rows(changes, match_ids, texts)

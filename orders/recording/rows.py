@@ -5,6 +5,7 @@ A term that did not change is left out of an order's parameters; it reads as NUL
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -18,12 +19,15 @@ from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
 from orders.recording.changes import BatchChanges, OrderChange
 
+TABLES_KEPT: Final = 16  # months whose statement is kept as text
+
 Texts = Callable[[int], SymbolText]
 
 # O4 again, checked by Postgres: the row's own status decides which moves are allowed.
 _MOVES: Final = [f"{current}>{target}" for current, after in NEXT.items() for target in after]
 # An order is sequenced exactly once, and an ended order never changes again. A market order has no
 # price: its new price goes to bound_price, the price that triggered it to reference_price.
+# Its plan is kept, and only one fits it: `= ANY(ARRAY[new.id])` (docs/adr/0024).
 _ORDERS: Final = """
 UPDATE {table} AS kept
 SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
@@ -48,7 +52,7 @@ FROM json_to_recordset(%(rows)s::json) AS new(
     quantity numeric, filled numeric, filled_quote numeric, is_final boolean, stop_price numeric,
     display_quantity numeric, reference_price numeric, trail_stop_price numeric,
     trail_bound_price numeric, quote_taken numeric)
-WHERE kept.id = new.id
+WHERE kept.id = ANY(ARRAY[new.id])
   AND kept.status || '>' || COALESCE(new.status, kept.status) = ANY(%(moves)s)
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
 RETURNING kept.*
@@ -56,7 +60,7 @@ RETURNING kept.*
 COMMANDS: Final = """
 UPDATE orders_command AS kept SET engine_seq = new.engine_seq, refusal = new.refusal
 FROM json_to_recordset(%s::json) AS new(id bigint, engine_seq bigint, refusal text)
-WHERE kept.id = new.id AND kept.engine_seq IS NULL
+WHERE kept.id = ANY(ARRAY[new.id]) AND kept.engine_seq IS NULL
 RETURNING kept.id, kept.kind, kept.symbol_id, kept.account_id, kept.order_id, kept.engine_seq,
     kept.refusal
 """
@@ -108,7 +112,7 @@ def book_places_take(changes: BatchChanges, books: Mapping[int, Book]) -> None:
 
 def order_statements(
     changes: BatchChanges, texts: Texts, time: datetime
-) -> Iterator[tuple[sql.Composed, dict[str, Any]]]:
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the statements that write the changed orders, and their parameters.
 
     One statement for each table partition, nearly always one in all. On the whole table, Postgres
@@ -118,8 +122,13 @@ def order_statements(
     for table, order_ids in grouped(ORDERS_PARTITIONED, changes.orders).items():
         changed = [changes.orders[order_id] for order_id in order_ids]
         rows = json_text([order_row(one, texts(one.symbol_id)) for one in changed])
-        statement = sql.SQL(_ORDERS).format(table=sql.Identifier(table))
-        yield statement, {"rows": rows, "time": time, "moves": _MOVES}
+        yield orders_statement(table), {"rows": rows, "time": time, "moves": _MOVES}
+
+
+@lru_cache(TABLES_KEPT)
+def orders_statement(table: str) -> str:
+    """Return the statement that writes changed orders into a table of one month."""
+    return sql.SQL(_ORDERS).format(table=sql.Identifier(table)).as_string()
 
 
 def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:

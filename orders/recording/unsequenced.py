@@ -57,8 +57,12 @@ WHERE engine_seq IS NULL AND (id < %s OR id >= %s) AND partition_id = %s
   AND symbol_id <> ALL(%s::bigint[])
 ORDER BY id LIMIT %s
 """
-_ORDERS_BY_ID = f"""
-SELECT {ORDER_COLUMNS} FROM orders_order WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL
+# Its plan is kept, and only one fits it (docs/adr/0024).
+ORDERS_BY_ID = f"""
+SELECT placed.* FROM unnest(%s::bigint[]) AS want(order_id)
+CROSS JOIN LATERAL (
+    SELECT {ORDER_COLUMNS} FROM orders_order AS one
+    WHERE one.id = want.order_id AND engine_seq IS NULL OFFSET 0) AS placed
 """  # noqa: S608 - column names of ours
 # A list's orders have ids above the list's id: with that bound Postgres skips past partitions.
 _LISTS = f"""
@@ -134,7 +138,7 @@ class UnsequencedRows:
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
-                order_rows = cursor.execute(_ORDERS_BY_ID, (order_ids,))
+                order_rows = cursor.execute(ORDERS_BY_ID, (order_ids,), prepare=True)
             if list_ids:
                 cursor = rows_as_dicts(self._connection)
                 list_rows = cursor.execute(_LISTS, (list_ids, min(list_ids)))
@@ -189,7 +193,7 @@ class UnsequencedRows:
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
-                rows = cursor.execute(_ORDERS_BY_ID, (list(order_ids),))
+                rows = cursor.execute(ORDERS_BY_ID, (list(order_ids),), prepare=True)
             if ending:
                 cursor = rows_as_dicts(self._connection)
                 meant = cursor.execute(_ORDERS_MEANT, _meant(ending))

@@ -3,6 +3,8 @@
 A table that has just grown has no statistics. What is chosen then must not read more than it needs.
 """
 
+import itertools
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,7 +20,8 @@ from exchange.realtime.frames import SymbolText
 from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.recording.changes import BatchChanges
-from orders.recording.rows import order_statements
+from orders.recording.rows import COMMANDS, TRADES, order_statements, orders_statement
+from orders.recording.unsequenced import ORDERS_BY_ID
 from tests.factories.market import Market
 from tests.factories.partition import Partition, stop_limit_job
 from wallets import locks, reserving
@@ -52,9 +55,9 @@ def test_the_orders_of_a_batch_are_found_one_by_one(
     texts = SymbolText(partition.market.rules.units)
     [(statement, params)] = order_statements(changes, lambda _: texts, datetime.now(UTC))
 
-    text = plan(db, statement, params)
+    text = plan(db, SQL(statement), params)
 
-    assert "(id = new.id)" in text
+    assert "Index Cond: (id = ANY (ARRAY[new.id]))" in text
     assert "Materialize" not in text
 
 
@@ -95,18 +98,39 @@ NOT_OF_TABLES = ("Function Scan", "CTE Scan", "Subquery Scan", "Bitmap Heap Scan
 )
 def test_a_kept_plan_of_intake_reads_tables_by_key_alone(text: str) -> None:
     """Made for empty tables, where a whole table costs less than a key: it stays when they grow."""
-    for placeholder in ("%s", "%(order_ids)s"):
-        text = text.replace(placeholder, "$1")
+    assert_reads_by_key(text)
+
+
+def assert_reads_by_key(text: str) -> None:
+    names = list(dict.fromkeys(re.findall(r"%\(\w+\)s", text)))
+    for number, name in enumerate(names, 1):
+        text = text.replace(name, f"${number}")
+    numbers = itertools.count(len(names) + 1)
+    text = re.sub("%s", lambda _: f"${next(numbers)}", text)
+    values = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", text))))
     with connect("test-plans", keep_plans=True) as connection:
         connection.execute("ANALYZE")
         connection.execute(f"PREPARE kept AS {text}".encode())
-        [[[made]]] = connection.execute("EXPLAIN (FORMAT JSON) EXECUTE kept (NULL)")
+        [[[made]]] = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({values})".encode())
 
     scans = [node for node in nodes(made["Plan"]) if "Scan" in node["Node Type"]]
 
     assert scans
     for scan in scans:
         assert scan["Node Type"] in NOT_OF_TABLES or scan.get("Index Cond"), scan
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(ORDERS_BY_ID, id="orders-by-id"),
+        pytest.param(COMMANDS, id="commands"),
+        pytest.param(TRADES, id="trades"),
+        pytest.param(orders_statement("orders_order"), id="orders"),
+    ],
+)
+def test_a_kept_plan_of_the_matching_worker_reads_tables_by_key_alone(text: str) -> None:
+    assert_reads_by_key(text)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

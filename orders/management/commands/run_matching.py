@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand
 from prometheus_client import Counter
 
 from exchange.domain.ids import IdGenerator, id_time_ms
-from exchange.infra.database import connect, node_number
+from exchange.infra.database import connect, node_number, plans_keep
 from exchange.infra.health import recency_check, serve, standard_checks
 from exchange.infra.metrics import (
     BATCH_SIZE,
@@ -159,6 +159,7 @@ class MatchingProcess:
         # Ids by the wall clock, like those of orders: a trade must not seem older than its orders.
         ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
         loaded = partition_load(connection, lease, ids, self._stepped)
+        plans_keep(connection)
         client = redis_client()
         stream = RedisStream(client, self.partition_id)
         worker = self._worker(connection, lease, loaded, ids, clock, client, stream)
