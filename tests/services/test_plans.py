@@ -22,10 +22,12 @@ from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.recording.changes import BatchChanges
 from orders.recording.rows import COMMANDS, TRADES, order_statements, orders_statement
 from orders.recording.unsequenced import ORDERS_BY_ID
+from orders.settlement.batch import JOURNAL
 from tests.factories.market import Market
 from tests.factories.partition import Partition, stop_limit_job
 from wallets import locks, reserving
-from wallets.locks import BALANCES_APPLY
+from wallets.locks import BALANCES_APPLY, BALANCES_MISSING
+from wallets.reservation_rows import END, KEEP
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -127,9 +129,14 @@ def assert_reads_by_key(text: str) -> None:
         pytest.param(COMMANDS, id="commands"),
         pytest.param(TRADES, id="trades"),
         pytest.param(orders_statement("orders_order"), id="orders"),
+        pytest.param(JOURNAL, id="journal"),
+        pytest.param(KEEP, id="keep"),
+        pytest.param(END, id="end"),
+        pytest.param(BALANCES_MISSING, id="balances-missing"),
+        pytest.param(BALANCES_APPLY, id="balances-apply"),
     ],
 )
-def test_a_kept_plan_of_the_matching_worker_reads_tables_by_key_alone(text: str) -> None:
+def test_a_kept_plan_of_the_worker_or_of_settlement_reads_tables_by_key_alone(text: str) -> None:
     assert_reads_by_key(text)
 
 
