@@ -261,7 +261,7 @@ class PostgresResults:
                 order_cursors.append(cursor.execute(statement, params, prepare=True))
             if changes.commands:
                 commands = rows_as_dicts(connection).execute(
-                    COMMANDS, (json_text(answer_rows(changes)),), prepare=True
+                    COMMANDS, (json_text(answer_rows(changes)),)
                 )
             if changes.trades:
                 trades = trade_rows(changes, trade_ids, texts)

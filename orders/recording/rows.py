@@ -60,7 +60,7 @@ RETURNING kept.*
 COMMANDS: Final = """
 UPDATE orders_command AS kept SET engine_seq = new.engine_seq, refusal = new.refusal
 FROM json_to_recordset(%s::json) AS new(id bigint, engine_seq bigint, refusal text)
-WHERE kept.id = ANY(ARRAY[new.id]) AND kept.engine_seq IS NULL
+WHERE kept.id = new.id AND kept.engine_seq IS NULL
 RETURNING kept.id, kept.kind, kept.symbol_id, kept.account_id, kept.order_id, kept.engine_seq,
     kept.refusal
 """

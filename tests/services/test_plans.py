@@ -20,7 +20,7 @@ from exchange.realtime.frames import SymbolText
 from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
 from orders.recording.changes import BatchChanges
-from orders.recording.rows import COMMANDS, TRADES, order_statements, orders_statement
+from orders.recording.rows import TRADES, order_statements, orders_statement
 from orders.recording.unsequenced import ORDERS_BY_ID
 from orders.settlement.batch import JOURNAL
 from tests.factories.market import Market
@@ -126,7 +126,6 @@ def assert_reads_by_key(text: str) -> None:
     "text",
     [
         pytest.param(ORDERS_BY_ID, id="orders-by-id"),
-        pytest.param(COMMANDS, id="commands"),
         pytest.param(TRADES, id="trades"),
         pytest.param(orders_statement("orders_order"), id="orders"),
         pytest.param(JOURNAL, id="journal"),
