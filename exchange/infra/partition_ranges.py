@@ -42,6 +42,9 @@ class Partitioned:
     # SQL condition of rows that may still change; a partition with such a row stays attached.
     live: str = ""
     append_only: bool = False
+    fillfactor: int = (
+        100  # percent of a page that inserts fill; updates find their room in the rest
+    )
 
     def periods(self, now: datetime) -> Iterator[tuple[str, int, int]]:
         """Yield (name, first id, id after the last), from the period before now to `ahead` later.
@@ -64,7 +67,13 @@ class Partitioned:
 MONTHS_AHEAD: Final = 3
 DAYS_AHEAD: Final = 14
 ORDERS: Final = Partitioned(
-    "orders_order", _month_start, _next_month, "%Y%m", MONTHS_AHEAD, live="finished_at IS NULL"
+    "orders_order",
+    _month_start,
+    _next_month,
+    "%Y%m",
+    MONTHS_AHEAD,
+    live="finished_at IS NULL",
+    fillfactor=50,  # every order is updated once at least
 )
 TABLES: Final = (
     ORDERS,

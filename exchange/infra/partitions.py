@@ -70,10 +70,11 @@ def attach(
         "check": sql.Identifier(f"{name}_range"),
         "low": sql.Literal(low),
         "high": sql.Literal(high),
+        "fillfactor": sql.Literal(partitioned.fillfactor),
     }
     with connection.transaction():
         for statement in (
-            "CREATE TABLE {child} (LIKE {parent} INCLUDING ALL)",
+            "CREATE TABLE {child} (LIKE {parent} INCLUDING ALL) WITH (fillfactor = {fillfactor})",
             # With this check the attach need not scan; the bound replaces the check.
             "ALTER TABLE {child} ADD CONSTRAINT {check} CHECK (id >= {low} AND id < {high})",
             "ALTER TABLE {parent} ATTACH PARTITION {child} FOR VALUES FROM ({low}) TO ({high})",

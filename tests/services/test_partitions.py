@@ -99,6 +99,16 @@ def test_ensure_makes_each_period_once_and_without_gaps(connection, far_partitio
         assert all(a.high == b.low for a, b in pairwise(made))
 
 
+def test_new_months_of_orders_leave_room_for_updates(connection, far_partitions):
+    rows = connection.execute(
+        "SELECT relname, reloptions FROM pg_class WHERE relname = ANY(%s)", (far_partitions,)
+    ).fetchall()
+    assert len(rows) == len(far_partitions)
+    for name, options in rows:
+        wanted = 50 if name.startswith("orders_order") else 100
+        assert options == [f"fillfactor={wanted}"], name
+
+
 def test_check_alarms_before_the_ranges_run_out(connection, far_partitions):
     assert not any(c.alarms for c in partitions.check(connection, FAR))
     late = FAR + timedelta(days=partition_ranges.DAYS_AHEAD - 1)  # one day of trades ahead
