@@ -232,7 +232,7 @@ def symbols_of_partition(
 
 def units_load(connection: psycopg.Connection, partition_id: int) -> dict[int, SymbolUnits]:
     """Return the units of a partition's symbols by symbol id."""
-    rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,))
+    rows = connection.execute(_SYMBOLS_OF_PARTITION, (partition_id,), prepare=True)
     return {row[0]: _units_of(row) for row in rows}
 
 

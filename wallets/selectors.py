@@ -32,12 +32,12 @@ def account_ids_of(user_ids: Iterable[int]) -> dict[int, int]:
     return dict(found)
 
 
-_HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"
+HOUSE: Final = "SELECT id FROM wallets_account WHERE kind = 'house'"
 
 
 def house_account_id(connection: psycopg.Connection) -> int:
     """Return the id of the house account, which receives the fees."""
-    row = connection.execute(_HOUSE).fetchone()
+    row = connection.execute(HOUSE, prepare=True).fetchone()
     assert row is not None, "the house has an account"
     return int(row[0])
 

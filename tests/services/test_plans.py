@@ -26,8 +26,9 @@ from orders.settlement.batch import JOURNAL
 from tests.factories.market import Market
 from tests.factories.partition import Partition, stop_limit_job
 from wallets import locks, reserving
-from wallets.locks import BALANCES_APPLY, BALANCES_MISSING
+from wallets.locks import BALANCES_APPLY, BALANCES_MISSING, RESERVATIONS_LOCKED
 from wallets.reservation_rows import END, KEEP
+from wallets.selectors import HOUSE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,7 +75,11 @@ def test_balances_are_found_by_account_and_asset(
     )
 
     assert "balance_one_per_asset" in text
-    assert "(account_id = c.account_id) AND (asset_id = c.asset_id)" in text
+    assert "(account_id = ANY (ARRAY[change.account_id]))" in text
+    assert "(asset_id = ANY (ARRAY[change.asset_id]))" in text
+    assert "Nested Loop" in text
+    changes, balances = text.index("Sort Key: c.account_id, c.asset_id"), text.index("Index Scan")
+    assert changes < balances, "balances are locked in the order of the sorted changes"
 
 
 LOCKS = {"LOCK_BALANCES": locks.LOCK_BALANCES, "LOCK_AMENDED": sql.LOCK_AMENDED}
@@ -110,10 +115,11 @@ def assert_reads_by_key(text: str) -> None:
     numbers = itertools.count(len(names) + 1)
     text = re.sub("%s", lambda _: f"${next(numbers)}", text)
     values = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", text))))
+    arguments = f"({values})" if values else ""
     with connect("test-plans", keep_plans=True) as connection:
         connection.execute("ANALYZE")
         connection.execute(f"PREPARE kept AS {text}".encode())
-        [[[made]]] = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({values})".encode())
+        [[[made]]] = connection.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept {arguments}".encode())
 
     scans = [node for node in nodes(made["Plan"]) if "Scan" in node["Node Type"]]
 
@@ -129,6 +135,8 @@ def assert_reads_by_key(text: str) -> None:
         pytest.param(TRADES, id="trades"),
         pytest.param(orders_statement("orders_order"), id="orders"),
         pytest.param(JOURNAL, id="journal"),
+        pytest.param(RESERVATIONS_LOCKED, id="reservations-locked"),
+        pytest.param(HOUSE, id="house"),
         pytest.param(KEEP, id="keep"),
         pytest.param(END, id="end"),
         pytest.param(BALANCES_MISSING, id="balances-missing"),
