@@ -7,8 +7,9 @@ import psycopg
 
 from exchange.domain.enums import Side
 from exchange.domain.units import decimal_to_atoms
+from exchange.infra.database import array_text
 from wallets.fees import BUY, SELL
-from wallets.locks import array_text, reservations_locked
+from wallets.locks import reservations_locked
 from wallets.reservations import OrderReservation, SettlementChanges
 
 _SIDES: Final = {Side.BUY.value: BUY, Side.SELL.value: SELL}

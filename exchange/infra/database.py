@@ -6,6 +6,7 @@ COMMIT where they belong.
 
 import os
 import time
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -74,6 +75,15 @@ def plans_keep(connection: psycopg.Connection) -> None:
 def rows_as_dicts(connection: psycopg.Connection) -> "psycopg.Cursor[dict[str, Any]]":
     """Return a cursor whose rows are dicts by column name."""
     return connection.cursor(row_factory=dict_row)
+
+
+def array_text(values: Iterable[int | str | None]) -> str:
+    """Return numbers as the text of a Postgres array; the statement casts it.
+
+    Several times faster than the driver's adaptation of long lists. For numbers only, because
+    nothing is quoted. Postgres reads `123e-8` as an exact number.
+    """
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
 def node_number() -> int:

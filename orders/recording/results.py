@@ -275,7 +275,7 @@ class PostgresResults:
         if guard.rowcount != 1:
             connection.execute("ROLLBACK")
             raise LeaseLost(self._lease.epoch)
-        rows = [row for cursor in order_cursors for row in cursor]
+        rows = [row for cursor in order_cursors for row in cursor.fetchall()]
         assert len(rows) == len(changes.orders), "every order of the batch changed, exactly once"
         answers = [] if commands is None else commands.fetchall()
         assert len(answers) == len(changes.commands)

@@ -17,7 +17,7 @@ import structlog
 from exchange.domain.enums import CommandKind
 from exchange.domain.ids import id_floor, id_time_ms
 from exchange.domain.units import SymbolUnits
-from exchange.infra.database import rows_as_dicts
+from exchange.infra.database import array_text, rows_as_dicts
 from exchange.selectors import units_load
 from matching.engine.messages import (
     ALL_ACCOUNTS,
@@ -132,13 +132,12 @@ class UnsequencedRows:
         order_ids = [one.order_id for one in commands if type(one) is Place]
         list_ids = [one.list_id for one in commands if type(one) is PlaceList]
         command_ids = [one.command_id for one in commands if not isinstance(one, Place | PlaceList)]
-        order_rows: Iterable[dict[str, Any]] = ()
+        order_rows = rows_as_dicts(self._connection)
         list_rows: Iterable[dict[str, Any]] = ()
         command_rows: Iterable[tuple[int, int, int | None, bytes]] = ()
         with self._connection.pipeline():
             if order_ids:
-                cursor = rows_as_dicts(self._connection)
-                order_rows = cursor.execute(ORDERS_BY_ID, (order_ids,), prepare=True)
+                order_rows.execute(ORDERS_BY_ID, (array_text(order_ids),), prepare=True)
             if list_ids:
                 cursor = rows_as_dicts(self._connection)
                 list_rows = cursor.execute(_LISTS, (list_ids, min(list_ids)))
@@ -148,7 +147,7 @@ class UnsequencedRows:
         # A list's order that arrives alone is ignored: the sweep finds the whole list.
         found: dict[int, Command] = {
             row["id"]: self._place(row)
-            for row in order_rows
+            for row in (order_rows.fetchall() if order_ids else ())
             if row["list_id"] is None and self._is_ours(row["symbol_id"])
         }
         found.update((one.command_id, one) for one in self._lists(list_rows))
@@ -193,7 +192,7 @@ class UnsequencedRows:
         with self._connection.pipeline():
             if order_ids:
                 cursor = rows_as_dicts(self._connection)
-                rows = cursor.execute(ORDERS_BY_ID, (list(order_ids),), prepare=True)
+                rows = cursor.execute(ORDERS_BY_ID, (array_text(order_ids),), prepare=True)
             if ending:
                 cursor = rows_as_dicts(self._connection)
                 meant = cursor.execute(_ORDERS_MEANT, _meant(ending))
