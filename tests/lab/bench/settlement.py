@@ -87,7 +87,7 @@ def measure(*, trades: int, batch: int, accounts: int, seed: int) -> SettlementR
     trades_make(trades=trades, batch=batch, accounts=accounts, seed=seed)
     durations: list[float] = []
     settled = 0
-    with connect("settlement") as connection:
+    with connect("settlement", keep_plans=True) as connection:
         began = time.perf_counter()
         while True:
             started = time.perf_counter()

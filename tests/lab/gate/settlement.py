@@ -21,7 +21,7 @@ def settlement_costs() -> tuple[dict[str, float], dict[str, float]]:
     """Return counts and times of a trade, in the settling thread and in its Postgres process."""
     trades_make(trades=TRADES, batch=BATCH, accounts=ACCOUNTS, seed=SEED)
     turns = Turns()
-    with connect("settlement") as connection:
+    with connect("settlement", keep_plans=True) as connection:
         pid = connection.info.backend_pid
 
         def settle() -> None:
