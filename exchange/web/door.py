@@ -6,7 +6,9 @@ the requests that programs send most (exchange/web/on_loop.py) and static files
 (exchange/web/static_files.py), and a thread answers all others (docs/adr/0030).
 """
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -52,7 +54,7 @@ SIGN_IN_AGAIN_S: Final = 1
 # Then the request is refused: Postgres ends a statement after 10 s, unless Postgres stands still.
 ANSWER_S: Final = 30.0
 _READS: Final = ("GET", "HEAD", "OPTIONS")
-_LENGTH_DIGITS: Final = 12
+_LENGTH: Final = re.compile(r"[0-9]{1,12}", re.ASCII).fullmatch
 _WHOLE_BODY: Final = "a body as long as Content-Length"
 
 log = structlog.get_logger(__name__)
@@ -146,8 +148,7 @@ class Door:
             head_check(environ)
         if length == 0:
             return b""
-        network = environ_network(environ)
-        return await self.bodies.read(receive, length, network)
+        return await self.bodies.read(receive, length, partial(environ_network, environ))
 
     def _respond(self, request: tuple[Environ, bytes]) -> Messages:
         try:
@@ -161,7 +162,7 @@ def _length_of(environ: Environ) -> int:
     if "HTTP_TRANSFER_ENCODING" in environ:
         raise DomainError(Code.REQUEST_LENGTH_REQUIRED)
     text = environ.get("CONTENT_LENGTH", "0")
-    if not (text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS):
+    if not _LENGTH(text):
         raise DomainError(Code.REQUEST_HEAD_MALFORMED, rule="Content-Length a number")
     path = environ["PATH_INFO"]
     bytes_max = (
@@ -169,9 +170,10 @@ def _length_of(environ: Environ) -> int:
         if path.startswith(API_PREFIX)
         else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     )
-    if int(text) > bytes_max:
+    length = int(text)
+    if length > bytes_max:
         raise DomainError(Code.REQUEST_TOO_LARGE, bytes_max=bytes_max)
-    return int(text)
+    return length
 
 
 def _sign_in_later() -> Messages:

@@ -252,18 +252,17 @@ def outcomes_of(jobs: Sequence[Job]) -> list[Outcome]:
 
 async def outcomes_on_loop(jobs: Sequence[Job]) -> list[Outcome]:
     """Do the same for jobs with futures, without blocking the event loop."""
-    for job in jobs:
-        assert job.future is not None
-        deadline_set(job.future, ANSWER_S)
-    return [await _outcome_on_loop(job) for job in jobs]
-
-
-async def _outcome_on_loop(job: Job) -> Outcome:
-    assert job.future is not None
-    try:
-        return await job.future
-    except TimeoutError:
-        return _unknown()
+    futures = [job.future for job in jobs if job.future is not None]
+    assert len(futures) == len(jobs)
+    for future in futures:
+        deadline_set(future, ANSWER_S)
+    outcomes: list[Outcome] = []
+    for future in futures:
+        try:
+            outcomes.append(await future)
+        except TimeoutError:
+            outcomes.append(_unknown())
+    return outcomes
 
 
 def _outcome(job: Job) -> Outcome:

@@ -37,11 +37,19 @@ class ClientGone(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Reading:
-    network: str
+    task: "asyncio.Task[Any]"  # that waits for the body
+    network: Callable[[], str]
+    length: int
     began_s: float
-    ends_s: float  # the deadline of a body that has a place
-    deadline: asyncio.Timeout
     is_over: bool = False
+    is_given_up: bool = False
+    end: asyncio.TimerHandle | None = None  # of a body that has a place
+
+    def give_up(self) -> None:
+        """End the wait: `asyncio.timeout` for each body would cost most of its reading."""
+        if not self.is_given_up:
+            self.is_given_up = True
+            self.task.cancel()
 
 
 class Bodies:
@@ -72,44 +80,51 @@ class Bodies:
     def __len__(self) -> int:
         return len(self._readings)
 
-    async def read(self, receive: Receive, length: int, network: str) -> bytes:
-        """Return the body of `length` bytes. Raises request.too_slow and ClientGone."""
-        began_s = asyncio.get_running_loop().time()
-        ends_s = began_s + self._seconds + length / BODY_BYTES_PER_SECOND_MIN
-        deadline = asyncio.timeout(None)  # set once the body is slow, as few are
-        reading = _Reading(network, began_s, ends_s, deadline)
+    async def read(self, receive: Receive, length: int, network: Callable[[], str]) -> bytes:
+        """Return the body of `length` bytes. Raises request.too_slow and ClientGone.
+
+        `network` is asked for the client's network where the body is slow, as few are.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        reading = _Reading(task, network, length, asyncio.get_running_loop().time())
         self._slow.begin(reading)
         try:
-            async with deadline:
-                return await _whole(receive, length)
-        except TimeoutError as error:
-            raise DomainError(Code.REQUEST_TOO_SLOW) from error
+            return await _whole(receive, length)
+        except asyncio.CancelledError:
+            if reading.is_given_up and task.uncancel() == 0:
+                raise DomainError(Code.REQUEST_TOO_SLOW) from None
+            raise  # whoever runs the task ends it
         finally:
             reading.is_over = True
             self._leave(reading)
 
     def _enter(self, reading: _Reading) -> None:
         if not self._make_room(reading):
-            _give_up(reading)
+            reading.give_up()
             return
-        reading.deadline.reschedule(reading.ends_s)
+        ends_s = reading.began_s + self._seconds + reading.length / BODY_BYTES_PER_SECOND_MIN
+        reading.end = asyncio.get_running_loop().call_at(ends_s, reading.give_up)
         self._readings[reading] = None
-        self._by_network.setdefault(reading.network, {})[reading] = None
+        self._by_network.setdefault(reading.network(), {})[reading] = None
         WEB_BODIES.set(len(self._readings))
 
     def _leave(self, reading: _Reading) -> None:
         if reading not in self._readings:
             return  # the body never had a place, or gave it up
+        assert reading.end is not None
+        reading.end.cancel()
         del self._readings[reading]
-        same_network = self._by_network[reading.network]
+        network = reading.network()
+        same_network = self._by_network[network]
         del same_network[reading]
         if not same_network:
-            del self._by_network[reading.network]
+            del self._by_network[network]
         WEB_BODIES.set(len(self._readings))
 
     def _make_room(self, reading: _Reading) -> bool:
         """Return whether a place is free, or could be taken from the oldest body."""
-        same_network = self._by_network.get(reading.network, {})
+        same_network = self._by_network.get(reading.network(), {})
         if len(same_network) >= self._per_network_max:
             oldest = next(iter(same_network))
         elif len(self._readings) >= self._total_max:
@@ -119,13 +134,8 @@ class Bodies:
         if asyncio.get_running_loop().time() - oldest.began_s < self._grace_seconds:
             return False
         self._leave(oldest)
-        _give_up(oldest)
+        oldest.give_up()
         return True
-
-
-def _give_up(reading: _Reading) -> None:
-    if not reading.deadline.expired():
-        reading.deadline.reschedule(asyncio.get_running_loop().time())
 
 
 async def _whole(receive: Receive, length: int) -> bytes:

@@ -245,6 +245,16 @@ async def test_a_body_that_does_not_come_in_time_is_given_up() -> None:
     assert (len(door.bodies), door.threads.busy) == (0, 0)
 
 
+async def test_whoever_ends_a_slow_request_sees_it_end() -> None:
+    door = Door(echo, threads=1, bodies=Bodies(free_seconds=0.0))
+    task = asyncio.create_task(Exchange(*slow_form()).through(door))
+    await settle(door, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(door.bodies) == 0
+
+
 async def test_a_body_in_countless_pieces_is_given_up(door: Door) -> None:
     one = await Exchange("POST", b"/login", [length(1_000)], [b"x"] * 1_000).through(door)
     assert one.refused_as(408, "request.too_slow")
