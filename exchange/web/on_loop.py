@@ -82,8 +82,7 @@ class OnLoop:
     async def answer(self, environ: Environ, body: bytes, found: Found) -> Messages:
         """Answer a request; it runs in a task, and so in a context, of its own."""
         started = time.perf_counter()
-        request = CompleteRequest(environ, body)
-        request.resolver_match = found.match
+        request = CompleteRequest(environ, body, found.match)
         told = (_REQUEST_ID, request_name(request).encode("latin-1"))
         gate = self._gate_headers(request)
         if isinstance(gate, HttpResponse):

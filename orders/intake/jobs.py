@@ -8,9 +8,10 @@ import _thread
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
+
+from msgspec import Struct, field
 
 from exchange.domain.codes import Code
 from exchange.domain.enums import LIMIT_TYPES, CommandKind, ListKind, Side
@@ -27,23 +28,20 @@ SIDE_CODES: Final = {Side.BUY: BUY, Side.SELL: SELL}
 ANSWER_S: Final = 8.0  # a caller waits so long: after that the outcome is unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """A durable request. `order` has the columns of orders_order, or is None for a cancel-all."""
 
     command_id: int
     order: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(Struct, frozen=True):
     """A repeated request: `order` was accepted earlier and is given as it stands now."""
 
     order: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedList:
+class AcceptedList(Struct, frozen=True):
     """A durable list of orders; `orders` are their rows, in the list's order."""
 
     list_id: int
@@ -61,20 +59,22 @@ def _lock_held() -> _thread.LockType:
     return lock
 
 
-@dataclass(slots=True, eq=False)
-class Job:
-    """Base of all jobs: the outcome, the thread or loop that waits for it, and the deadline."""
+class Job(Struct, eq=False, kw_only=True):
+    """Base of all jobs: the outcome, the thread or loop that waits for it, and the deadline.
 
-    outcome: Outcome | None = field(default=None, init=False)
+    These fields are set when the job is made or later, never by who makes it.
+    """
+
+    outcome: Outcome | None = None
     # By partition, the sequence to settle before a refusal is final (intake/deferred).
-    settled_at: Mapping[int, int] | None = field(default=None, init=False)
-    command_id: int = field(default=0, init=False)
-    deferrals: int = field(default=0, init=False)
-    expires_at: float = field(default=0.0, init=False)
+    settled_at: Mapping[int, int] | None = None
+    command_id: int = 0
+    deferrals: int = 0
+    expires_at: float = 0.0
     # None unless an event loop waits.
-    future: asyncio.Future[Outcome] | None = field(default=None, init=False)
+    future: asyncio.Future[Outcome] | None = None
     # A bare lock as a one-shot event: a tenth of the cost of threading.Event.
-    _done: _thread.LockType = field(default_factory=_lock_held, init=False)
+    _done: _thread.LockType = field(default_factory=_lock_held)
 
     def resolve(self) -> None:
         """Wake the waiting thread; `outcome` must be set and will not change."""
@@ -90,8 +90,7 @@ class Job:
         return bool(self.expires_at) and time.monotonic() > self.expires_at
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class PlaceJob(Job):
+class PlaceJob(Job, eq=False, kw_only=True):
     """Enter an order, with its draft, its fixed fee rates and its reservation.
 
     `group_id` is the user's account group and `owner_tag` the API key, 0 for none.
@@ -106,9 +105,9 @@ class PlaceJob(Job):
     open_orders_max: int = 0
     group_id: int = 0
     owner_tag: int = 0
-    reserved_asset_id: int = field(init=False)
-    reserved_scale: int = field(init=False)
-    reservation_atoms: int = field(init=False)
+    reserved_asset_id: int = 0
+    reserved_scale: int = 0
+    reservation_atoms: int = 0
 
     def __post_init__(self) -> None:
         assert self.draft.price_ticks > 0
@@ -141,8 +140,7 @@ def order_reservation_atoms(draft: OrderDraft, rules: SymbolRules, taker_fee_ppm
     )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class ListJob(Job):
+class ListJob(Job, eq=False, kw_only=True):
     """Enter linked orders, all or none; a parent stands first.
 
     The fingerprint of each order covers the whole list and its place in it.
@@ -184,8 +182,7 @@ class Build(Protocol):
     def __call__(self, *, command_id: int, symbol_id: int) -> Command: ...
 
 
-@dataclass(slots=True, eq=False)
-class CommandJob(Job):
+class CommandJob(Job, eq=False):
     """Send a command that reserves nothing: a cancel, a cancel-after or a market setting.
 
     `build` is a function of orders/commands/build.py with all other arguments bound; it is called
@@ -195,7 +192,6 @@ class CommandJob(Job):
 
     kind: CommandKind
     build: Build
-    _: KW_ONLY
     symbol_id: int = 0
     partition_id: int = 0
     account_id: int | None = None
@@ -222,8 +218,7 @@ def cancel_job(
     )
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class AmendJob(Job):
+class AmendJob(Job, eq=False, kw_only=True):
     """Give an order new terms; a term of 0 stays as it is."""
 
     account_id: int
@@ -232,7 +227,7 @@ class AmendJob(Job):
     rules: SymbolRules
     terms: AmendTerms
     keep_priority: bool = False
-    reserved_asset_id: int = field(init=False)
+    reserved_asset_id: int = 0
 
     def __post_init__(self) -> None:
         assert any(self.terms)

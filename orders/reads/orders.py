@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 from django.db import connection
@@ -50,13 +52,19 @@ class OrderFilter:
     limit: int = LIMIT_DEFAULT
 
 
+_amounts: Final = itemgetter("price", "quantity", "quote_amount", "filled", "filled_quote")
+
+
 def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, Any]:
     """Return an order as the API and the feed show it, from the columns of orders_order.
 
     The symbol's code comes as `symbol`, or in the row under that name. Columns that only some
     orders fill (orders.reads.texts.RARE) may be missing from the row.
     """
-    quantity, filled = row["quantity"], row["filled"]
+    amounts = _amounts(row)
+    if Decimal in map(type, amounts):  # as the database has them; intake has texts
+        amounts = map(decimal_text, amounts)
+    price, quantity, quote_amount, filled, filled_quote = amounts
     status, reason = row["status"], row["reason"]
     terms = terms_json(row) if any(map(row.get, RARE)) else NO_TERMS
     return {
@@ -67,12 +75,12 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
         "type": row["type"],
         "time_in_force": row["time_in_force"],
         "post_only": row["post_only"],
-        "price": decimal_text(row["price"]),
-        "quantity": decimal_text(quantity),
-        "quote_amount": decimal_text(row["quote_amount"]),
-        "filled": decimal_text(filled),
-        "filled_quote": decimal_text(row["filled_quote"]),
-        "average_price": average_text(filled, row["filled_quote"]),
+        "price": price,
+        "quantity": quantity,
+        "quote_amount": quote_amount,
+        "filled": filled,
+        "filled_quote": filled_quote,
+        "average_price": average_text(filled, filled_quote),
         "left": left_text(quantity, filled) if status in LIVE_STATUSES else "0",
         "status": status,
         "reason": reason,

@@ -129,15 +129,16 @@ def place_job(
     principal: Principal, *, draft: OrderDraft, rules: SymbolRules, fingerprint: str
 ) -> PlaceJob:
     """Return the job of a checked draft, with the fee rates that the order keeps for its life."""
+    account_id = account_of(principal)
     fees = catalogue().fee_rates(tier_id=principal.tier_id, symbol_id=draft.symbol_id)
     return PlaceJob(
-        account_id=account_of(principal),
+        account_id=account_id,
         draft=draft,
         rules=rules,
         maker_fee_ppm=fees.maker_ppm,
         taker_fee_ppm=fees.taker_ppm,
         fingerprint=fingerprint,
-        open_orders_max=open_orders_max_of(account_of(principal), rules),
+        open_orders_max=open_orders_max_of(account_id, rules),
         group_id=principal.group_id,
         owner_tag=principal.key_number,
     )

@@ -3,6 +3,7 @@
 import io
 
 from django.core.handlers.wsgi import WSGIRequest, get_path_info
+from django.urls import ResolverMatch
 
 from exchange.infra.http.wsgi import Environ, content_type_of
 
@@ -15,7 +16,9 @@ class CompleteRequest(WSGIRequest):
     can authenticate what the loop answers, so the request has none.
     """
 
-    def __init__(self, environ: Environ, body: bytes) -> None:
+    _read_started = False
+
+    def __init__(self, environ: Environ, body: bytes, match: ResolverMatch) -> None:
         path = environ["PATH_INFO"]
         if not path.isascii():
             path = environ["PATH_INFO"] = get_path_info(environ)
@@ -27,5 +30,4 @@ class CompleteRequest(WSGIRequest):
         self.content_type, self.content_params = content_type_of(environ.get("CONTENT_TYPE", ""))
         self._body = body
         self._stream = io.BytesIO(body)
-        self._read_started = False
-        self.resolver_match = None
+        self.resolver_match = match
