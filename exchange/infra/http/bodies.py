@@ -43,7 +43,7 @@ class _Reading:
     began_s: float
     is_over: bool = False
     is_given_up: bool = False
-    timer_stop: Callable[[], None] | None = None  # of a body that has a place
+    deadline_cancel: Callable[[], None] | None = None  # of a body that has a place
 
     def give_up(self) -> None:
         """End the wait: `asyncio.timeout` for each body would cost most of its reading."""
@@ -104,8 +104,8 @@ class Bodies:
             reading.give_up()
             return
         ends_s = reading.began_s + self._seconds + reading.length / BODY_BYTES_PER_SECOND_MIN
-        timer = asyncio.get_running_loop().call_at(ends_s, reading.give_up)
-        reading.timer_stop = timer.cancel
+        deadline = asyncio.get_running_loop().call_at(ends_s, reading.give_up)
+        reading.deadline_cancel = deadline.cancel
         self._readings[reading] = None
         self._by_network.setdefault(reading.network(), {})[reading] = None
         WEB_BODIES.set(len(self._readings))
@@ -113,8 +113,8 @@ class Bodies:
     def _leave(self, reading: _Reading) -> None:
         if reading not in self._readings:
             return  # the body never had a place, or gave it up
-        assert reading.timer_stop is not None
-        reading.timer_stop()
+        assert reading.deadline_cancel is not None
+        reading.deadline_cancel()
         del self._readings[reading]
         network = reading.network()
         same_network = self._by_network[network]
