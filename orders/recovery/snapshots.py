@@ -19,6 +19,9 @@ from matching.state.snapshot import SnapshotRefused, snapshot_decode, snapshot_e
 # Twenty thousand commands are applied again in well under a second; a snapshot of 100,000 open
 # orders takes a tenth of one to write.
 SNAPSHOT_EVERY_COMMANDS: Final = 20_000
+# With more open orders snapshots are further apart, so that a command's share of their cost stays
+# the same: a million orders take a second to write, in which nothing is matched.
+OPEN_ORDERS_PER_COMMAND: Final = 5
 SNAPSHOTS_KEPT: Final = 3
 
 _INSERT: Final = """
@@ -51,11 +54,11 @@ class SnapshotWriter:
     def due(self, engine: Engine) -> bool:
         """Tell whether the batch just applied has to be committed with a snapshot.
 
-        A process's first batch with advanced state is, and then one every SNAPSHOT_EVERY_COMMANDS
-        commands.
+        A process's first batch with advanced state is, and then one every `commands_between`.
         """
         if self._last_seq is not None:
-            return engine.sequence - self._last_seq >= SNAPSHOT_EVERY_COMMANDS
+            passed = engine.sequence - self._last_seq
+            return passed >= SNAPSHOT_EVERY_COMMANDS and passed >= commands_between(engine)
         return any(book.advanced is not None for book in engine.books.values())
 
     def write(
@@ -76,6 +79,12 @@ class SnapshotWriter:
             bytes=len(snapshot),
             duration_ms=round((clock.monotonic() - started) * 1_000),
         )
+
+
+def commands_between(engine: Engine) -> int:
+    """Return the number of commands from one snapshot to the next."""
+    orders = sum(len(book.orders) for book in engine.books.values())
+    return max(SNAPSHOT_EVERY_COMMANDS, orders // OPEN_ORDERS_PER_COMMAND)
 
 
 def has_snapshots(connection: psycopg.Connection, partition_id: int, last_seq: int) -> bool:

@@ -6,7 +6,7 @@ same events. The state must then hash to the checkpoint, and its open orders mus
 Without a snapshot the rows alone must hash to the checkpoint.
 
 A run reads every live order's row once, and for each partition with snapshots one snapshot and the
-journal after it: the commands between two snapshots, REPLAYED_MAX at most.
+journal after it: the commands between two snapshots.
 """
 
 from collections import defaultdict
@@ -25,12 +25,13 @@ from matching.state.codec import decode_journal
 from matching.state.hash import state_hash
 from matching.state.snapshot import SnapshotRefused, snapshot_decode
 from risk.audit import open_orders
-from risk.audit.inputs import Position, SymbolRow, rows_stream
+from risk.audit.inputs import Position, SymbolRow, reservations_count, rows_stream
 from risk.audit.open_orders import OpenOrder, Row
 from wallets.reconciliation import BREACHES_MAX, Breach
 
 # Five times the commands between two snapshots: with more, the writing of snapshots has failed.
 REPLAYED_MAX: Final = 100_000
+REPLAYED_PER_OPEN_ORDER: Final = 1  # or so many, where this is more
 # Raised by loading a snapshot or replaying a journal with impossible content.
 _UNREADABLE: Final = (
     SnapshotRefused,
@@ -121,10 +122,11 @@ def _partition(
         return _Partition(position, Engine(), has_snapshot=False)
     snapshot_seq, snapshot = found
     missing = position.last_seq - snapshot_seq
-    if missing > REPLAYED_MAX and not full:
+    most = max(REPLAYED_MAX, REPLAYED_PER_OPEN_ORDER * reservations_count(connection))
+    if missing > most and not full:
         report.skipped = (
             f"partition {position.partition_id}: its newest snapshot is {missing} commands old,"
-            f" more than {REPLAYED_MAX}"
+            f" more than {most}"
         )
         return _Partition(position, None, has_snapshot=True)
     engine = _snapshot_engine(position, snapshot_seq, snapshot, known, report)

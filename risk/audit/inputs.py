@@ -78,6 +78,13 @@ def positions(connection: psycopg.Connection) -> list[Position]:
     return [Position(*row) for row in connection.execute(_POSITIONS).fetchall()]
 
 
+def reservations_count(connection: psycopg.Connection) -> int:
+    """Return the number of live orders of all partitions, and of ended ones not settled yet."""
+    row = connection.execute("SELECT count(*) FROM wallets_reservation").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 class SymbolRow(NamedTuple):
     """A symbol's units, its partition and its market state as the engine's number."""
 

@@ -317,6 +317,7 @@ def test_b3_says_when_an_image_is_too_old_to_replay_from(
     rows: PartitionRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(book_checks, "REPLAYED_MAX", 1)
+    monkeypatch.setattr(book_checks, "REPLAYED_PER_OPEN_ORDER", 0)
     report = in_snapshot(rows, books_equal_checkpoints, full=False)
     assert report.breaches == []
     assert "its newest snapshot is 6 commands old" in report.skipped
