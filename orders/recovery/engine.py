@@ -183,6 +183,7 @@ def _from_snapshots(loading: Loading) -> Restored | None:
     second_best: Restored | None = None
     for engine in _beginnings(loading.connection, lease):
         begun_seq = engine.sequence
+        loading.moved()
         try:
             _follow(loading, engine)
         except JournalBroken as broken:
@@ -196,6 +197,7 @@ def _from_snapshots(loading: Loading) -> Restored | None:
             continue
         engine.rules_set(RULES_NOW)
         kept = StateHash.of(engine)
+        loading.moved()
         log.info("matching.restored", partition=lease.partition_id, image=begun_seq)
         if _is_hash_equal(engine, kept, lease):
             return Restored(engine, kept, set())

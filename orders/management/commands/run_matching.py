@@ -40,6 +40,7 @@ from matching.worker.redis import RedisFeed, RedisStream
 from matching.worker.sequencer import COMMANDS_PER_BATCH_MAX
 from orders.recording.results import PostgresResults
 from orders.recording.unsequenced import UnsequencedRows
+from orders.recovery.engine import LOADING_LEASE_S
 from orders.recovery.lease import Lease, lease_acquire, lease_release
 from orders.recovery.partition import Loaded, partition_load
 from orders.settlement.task import SettlementNotifier
@@ -158,7 +159,7 @@ class MatchingProcess:
         clock = SystemClock()
         # Ids by the wall clock, like those of orders: a trade must not seem older than its orders.
         ids = IdGenerator(node_number(), lambda: time.time_ns() // 1_000_000)
-        loaded = partition_load(connection, lease, ids, self._stepped)
+        loaded = partition_load(connection, lease, ids, self._loads)
         plans_keep(connection)
         client = redis_client()
         stream = RedisStream(client, self.partition_id)
@@ -187,6 +188,10 @@ class MatchingProcess:
     def _stepped(self) -> None:
         """Note that this process gets further: it is alive."""
         self.stepped_at = time.monotonic()
+
+    def _loads(self) -> None:
+        """Note that the load gets further: it may be silent for as long as its lease runs now."""
+        self.stepped_at = time.monotonic() + LOADING_LEASE_S - STEP_SILENCE_MAX_S
 
     def _worker(
         self,
