@@ -25,7 +25,7 @@ PROCESSES ?= auto
 SHARED_OUT = -n $(PROCESSES) --max-worker-restart=0 --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-slow bench-scenarios bench-gate bench-engine screenshot lint types arch lock baseline clean
+.PHONY: help setup demo test flakes check bench audit replay crash funds fuzz properties mutations bench-slow bench-scenarios bench-aged bench-gate bench-engine screenshot lint types arch lock baseline clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,9 @@ bench-slow: $(STAMP) ## Measure what 200 slow senders cost others: SECONDS=60
 
 bench-scenarios: $(STAMP) ## Measure many kinds of load, too much among them, into one table: EACH=8 seconds
 	@$(MANAGE) bench --section scenarios --seconds $(EACH)
+
+bench-aged: $(STAMP) ## Measure the whole path on empty tables and on those of years: SECONDS=60
+	@$(MANAGE) bench --section aged --seconds $(SECONDS)
 
 bench-gate: $(STAMP) ## Fail where a part of the order path costs 15 % more than stored; UPDATE=1 stores
 	@$(MANAGE) bench --section gate $(if $(UPDATE),--update)
