@@ -35,7 +35,7 @@ from tests.lab.bench.whole import (
 )
 from tests.lab.replay.outcome import drained_wait
 
-OWNERS: Final = 10_000  # of the past, beside the users that trade now
+OWNERS: Final = 2_000  # of the past, beside the users that trade now
 WARM_SECONDS: Final = 3.0
 RATIO_GOAL: Final = 0.9
 LOAD_SECONDS_MAX: Final = 1_800.0
