@@ -119,6 +119,11 @@ WEB_KEY_LOOKUPS = Gauge(
     ["keys"],
     multiprocess_mode="livesum",
 )
+WEB_ORDER_LOOKUPS = Gauge(
+    "takas_web_order_lookups",
+    "Orders to be amended that the loop waits for",
+    multiprocess_mode="livesum",
+)
 WEB_KEY_USES = Gauge(
     "takas_web_key_uses",
     "Uses of keys that the loop waits for until they are written down",

@@ -1,5 +1,8 @@
 """Amending an order: its new terms are checked, and what they need more is reserved."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from exchange.access.principals import Principal
 from exchange.domain.enums import Side
 from exchange.domain.symbol_rules import SymbolRules
@@ -7,7 +10,7 @@ from exchange.infra.lookups import here_or_thread
 from exchange.selectors import listing_check, symbol_by_id
 from orders.intake.jobs import AmendJob
 from orders.intake.process import intake_started
-from orders.reads.orders import order_of_account
+from orders.reads.orders import order_look_up
 from orders.recovery.availability import served_check
 from orders.validation.amends import (
     AmendedOrder,
@@ -32,14 +35,14 @@ async def order_amend(principal: Principal, *, order_id: int, request: AmendRequ
     Raises account.suspended, order.not_found, order.not_open, order.amend_pending, what
     validation refuses, and funds.insufficient.
     """
-    job = await here_or_thread(_amend_begin, principal, order_id, request)
+    account_id = account_of(principal)
+    user_check(is_suspended=principal.is_suspended)
+    order = await order_look_up(order_id=order_id, account_id=account_id)
+    job = await here_or_thread(_amend_begin, order, request)
     return under_way(await (await intake_started()).submitted(job))
 
 
-def _amend_begin(principal: Principal, order_id: int, request: AmendRequest) -> AmendJob:
-    account_id = account_of(principal)
-    user_check(is_suspended=principal.is_suspended)
-    order = order_of_account(order_id=order_id, account_id=account_id)
+def _amend_begin(order: Mapping[str, Any], request: AmendRequest) -> AmendJob:
     rules = symbol_by_id(order["symbol_id"])
     amend_state_check(rules)
     served_check(rules)
@@ -48,8 +51,8 @@ def _amend_begin(principal: Principal, order_id: int, request: AmendRequest) -> 
     if is_more(terms, amended):
         listing_check(rules)
     return AmendJob(
-        account_id=account_id,
-        order_id=order_id,
+        account_id=order["account_id"],
+        order_id=order["id"],
         side=Side(order["side"]),
         rules=rules,
         terms=terms,
