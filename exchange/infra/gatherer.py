@@ -7,7 +7,7 @@ not in memory, those of one moment cost one statement and one thread.
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar
@@ -28,6 +28,20 @@ WAITING_MAX: Final = 1_024
 ANSWER_S: Final = 8.0  # the thread may hang
 
 log = structlog.get_logger(__name__)
+
+
+def gathered(
+    queue: "SimpleQueue[tuple[Q, asyncio.Future[A]]]", at_once_max: int
+) -> Iterator[list[tuple[Q, asyncio.Future[A]]]]:
+    """Yield the questions that wait together, for ever; each with the future that waits for it."""
+    while True:
+        batch = [queue.get()]
+        with suppress(Empty):
+            while len(batch) < at_once_max:
+                batch.append(queue.get_nowait())
+        waiting = [pair for pair in batch if not pair[1].done()]  # some gave up meanwhile
+        if waiting:
+            yield waiting
 
 
 class Gatherer(Generic[Q, A]):
@@ -71,16 +85,9 @@ class Gatherer(Generic[Q, A]):
                 raise DomainError(Code.SERVER_BUSY) from None
 
     def _run(self) -> None:
-        queue = self._queue
-        while True:
-            batch = [queue.get()]
-            with suppress(Empty):
-                while len(batch) < AT_ONCE_MAX:
-                    batch.append(queue.get_nowait())
-            waiting = [pair for pair in batch if not pair[1].done()]  # some gave up meanwhile
-            if waiting:
-                answers = self._answers([question for question, _ in waiting])
-                results_give(zip([future for _, future in waiting], answers, strict=True))
+        for waiting in gathered(self._queue, AT_ONCE_MAX):
+            answers = self._answers([question for question, _ in waiting])
+            results_give(zip([future for _, future in waiting], answers, strict=True))
 
     def _answers(self, questions: Sequence[Q]) -> Sequence[A | Exception]:
         try:

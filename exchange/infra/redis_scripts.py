@@ -9,8 +9,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final
 
 import redis
@@ -18,6 +17,7 @@ import structlog
 from redis.exceptions import NoScriptError
 
 from exchange.infra.event_loop import in_time, results_give, threads_only
+from exchange.infra.gatherer import gathered
 from exchange.infra.redis import Pause, redis_client
 
 ASKED_AT_ONCE_MAX: Final = 256
@@ -111,15 +111,8 @@ class Asker:
             return None
 
     def _run(self) -> None:
-        queue = self._queue
-        while True:
-            batch = [queue.get()]
-            with suppress(Empty):
-                while len(batch) < ASKED_AT_ONCE_MAX:
-                    batch.append(queue.get_nowait())
-            waiting = [pair for pair in batch if not pair[1].done()]  # some gave up meanwhile
-            if waiting:
-                self._answer(waiting)
+        for waiting in gathered(self._queue, ASKED_AT_ONCE_MAX):
+            self._answer(waiting)
 
     def _answer(self, waiting: "list[tuple[Question, asyncio.Future[Any]]]") -> None:
         try:
