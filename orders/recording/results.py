@@ -260,9 +260,8 @@ class PostgresResults:
                 cursor = rows_as_dicts(connection)
                 order_cursors.append(cursor.execute(statement, params, prepare=True))
             if changes.commands:
-                commands = rows_as_dicts(connection).execute(
-                    COMMANDS, (json_text(answer_rows(changes)),)
-                )
+                answered = (json_text(answer_rows(changes)),)
+                commands = rows_as_dicts(connection).execute(COMMANDS, answered, prepare=True)
             if changes.trades:
                 trades = trade_rows(changes, trade_ids, texts)
                 connection.execute(TRADES, (time, json_text(trades)), prepare=True)

@@ -57,10 +57,13 @@ WHERE kept.id = ANY(ARRAY[new.id])
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
 RETURNING kept.*
 """
+# Its plan is kept, and only one fits it. `kept.engine_seq IS NULL` alone would let another one fit:
+# to read all unsequenced commands for each answer.
 COMMANDS: Final = """
 UPDATE orders_command AS kept SET engine_seq = new.engine_seq, refusal = new.refusal
 FROM json_to_recordset(%s::json) AS new(id bigint, engine_seq bigint, refusal text)
-WHERE kept.id = new.id AND kept.engine_seq IS NULL
+WHERE kept.id = ANY(ARRAY[new.id])
+  AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
 RETURNING kept.id, kept.kind, kept.symbol_id, kept.account_id, kept.order_id, kept.engine_seq,
     kept.refusal
 """

@@ -40,10 +40,6 @@ from orders.commands.from_rows import (
 CLOCK_SKEW_MS_MAX: Final = 1_000
 NEWLY_ACCEPTED_MAX: Final = 10_000  # orders that a batch's mass cancels can overtake
 
-_COMMANDS_BY_ID = """
-SELECT id, symbol_id, order_id, payload FROM orders_command
-WHERE id = ANY(%s::bigint[]) AND engine_seq IS NULL AND partition_id = %s
-"""
 _ORDERS_WAITING = f"""
 SELECT {ORDER_COLUMNS} FROM orders_order
 WHERE engine_seq IS NULL AND (id < %s OR id >= %s)
@@ -57,7 +53,13 @@ WHERE engine_seq IS NULL AND (id < %s OR id >= %s) AND partition_id = %s
   AND symbol_id <> ALL(%s::bigint[])
 ORDER BY id LIMIT %s
 """
-# Its plan is kept, and only one fits it (docs/adr/0024).
+# The plans of these two are kept, and only one fits each (docs/adr/0024).
+COMMANDS_BY_ID = """
+SELECT asked.* FROM unnest(%s::bigint[]) AS want(command_id)
+CROSS JOIN LATERAL (
+    SELECT id, symbol_id, order_id, payload FROM orders_command AS one
+    WHERE one.id = want.command_id AND engine_seq IS NULL AND partition_id = %s OFFSET 0) AS asked
+"""
 ORDERS_BY_ID = f"""
 SELECT placed.* FROM unnest(%s::bigint[]) AS want(order_id)
 CROSS JOIN LATERAL (
@@ -142,8 +144,8 @@ class UnsequencedRows:
                 cursor = rows_as_dicts(self._connection)
                 list_rows = cursor.execute(_LISTS, (list_ids, min(list_ids)))
             if command_ids:
-                wanted = (command_ids, self._partition_id)
-                command_rows = self._connection.execute(_COMMANDS_BY_ID, wanted)
+                wanted = (array_text(command_ids), self._partition_id)
+                command_rows = self._connection.execute(COMMANDS_BY_ID, wanted, prepare=True)
         # A list's order that arrives alone is ignored: the sweep finds the whole list.
         found: dict[int, Command] = {
             row["id"]: self._place(row)
