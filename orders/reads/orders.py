@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.db import connection
 
@@ -13,8 +13,6 @@ from exchange.domain.enums import FINAL_STATUSES, LIVE_STATUSES, OrderStatus
 from exchange.domain.errors import DomainError
 from exchange.domain.ids import ID_MAX, TIME_SHIFT, id_floor
 from exchange.domain.units import plain
-from exchange.infra.gatherer import Gatherer
-from exchange.infra.metrics import WEB_ORDER_LOOKUPS
 from orders.reads.texts import (
     ENDED_EARLY,
     NO_TERMS,
@@ -94,13 +92,6 @@ def order_json(row: Mapping[str, Any], symbol: str | None = None) -> dict[str, A
     }
 
 
-class OrderKey(NamedTuple):
-    """An order as its owner names it."""
-
-    order_id: int
-    account_id: int
-
-
 _ORDERS: Final = """
 SELECT placed.*, symbol.code AS symbol
 FROM orders_order AS placed JOIN exchange_symbol AS symbol ON symbol.id = placed.symbol_id
@@ -109,33 +100,10 @@ WHERE """
 
 def order_of_account(*, order_id: int, account_id: int) -> dict[str, Any]:
     """Return the account's order. Raises order.not_found, also for another account's."""
-    [found] = _orders_found([OrderKey(order_id, account_id)])
-    if isinstance(found, DomainError):
-        raise found
-    return found
-
-
-async def order_look_up(*, order_id: int, account_id: int) -> dict[str, Any]:
-    """Do the same on a loop: the orders that are asked for at one moment cost one statement."""
-    return await _look_ups.ask(OrderKey(order_id, account_id))
-
-
-def _orders_found(keys: Sequence[OrderKey]) -> list[dict[str, Any] | DomainError]:
-    order_ids = [key.order_id for key in keys]
-    rows = {
-        row["id"]: row for row in _select(_ORDERS + "placed.id = ANY(%s::bigint[])", (order_ids,))
-    }
-    found: list[dict[str, Any] | DomainError] = []
-    for key in keys:
-        row = rows.get(key.order_id)
-        if row is None or row["account_id"] != key.account_id:
-            found.append(DomainError(Code.ORDER_NOT_FOUND))
-        else:
-            found.append(row)
-    return found
-
-
-_look_ups: Final = Gatherer(_orders_found, name="order-look-ups", waiting=WEB_ORDER_LOOKUPS)
+    rows = _select(f"{_ORDERS} placed.id = %s AND placed.account_id = %s", (order_id, account_id))
+    if not rows:
+        raise DomainError(Code.ORDER_NOT_FOUND)
+    return rows[0]
 
 
 def orders_of_account(account_id: int, wanted: OrderFilter) -> list[dict[str, Any]]:

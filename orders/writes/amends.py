@@ -10,7 +10,7 @@ from exchange.infra.lookups import here_or_thread
 from exchange.selectors import listing_check, symbol_by_id
 from orders.intake.jobs import AmendJob
 from orders.intake.process import intake_started
-from orders.reads.orders import order_look_up
+from orders.reads.look_ups import order_look_up
 from orders.recovery.availability import served_check
 from orders.validation.amends import (
     AmendedOrder,

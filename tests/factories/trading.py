@@ -24,6 +24,7 @@ from exchange.infra.redis import redis_client
 from exchange.models import Asset, Tier, User
 from exchange.selectors import catalogue_forget
 from orders.intake.process import intake_stop
+from orders.reads.look_ups import order_look_ups
 from orders.recovery.availability import served_forget
 from risk.limits.open_orders import order_limits_forget
 from risk.pretrade.selectors import tops_forget
@@ -175,5 +176,6 @@ def process_begin() -> None:
 
 
 def process_end() -> None:
-    """Stop this process's intake thread and its connection."""
+    """Stop this process's intake thread, and close the connections of its hot paths."""
     intake_stop()
+    order_look_ups.close()

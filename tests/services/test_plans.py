@@ -19,9 +19,10 @@ from exchange.infra.database import connect
 from exchange.realtime.frames import SymbolText
 from orders.intake import sql
 from orders.intake.deferred import CLOCK_SLACK_S, UNSETTLED
+from orders.reads.look_ups import AMENDED
 from orders.recording.changes import BatchChanges
-from orders.recording.rows import TRADES, order_statements, orders_statement
-from orders.recording.unsequenced import ORDERS_BY_ID
+from orders.recording.rows import COMMANDS, TRADES, order_statements, orders_statement
+from orders.recording.unsequenced import COMMANDS_BY_ID, ORDERS_BY_ID
 from orders.settlement.batch import JOURNAL
 from tests.factories.market import Market
 from tests.factories.partition import Partition, stop_limit_job
@@ -131,7 +132,10 @@ def assert_reads_by_key(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param(AMENDED, id="amended"),
         pytest.param(ORDERS_BY_ID, id="orders-by-id"),
+        pytest.param(COMMANDS_BY_ID, id="commands-by-id"),
+        pytest.param(COMMANDS, id="commands"),
         pytest.param(TRADES, id="trades"),
         pytest.param(orders_statement("orders_order"), id="orders"),
         pytest.param(JOURNAL, id="journal"),
@@ -143,7 +147,7 @@ def assert_reads_by_key(text: str) -> None:
         pytest.param(BALANCES_APPLY, id="balances-apply"),
     ],
 )
-def test_a_kept_plan_of_the_worker_or_of_settlement_reads_tables_by_key_alone(text: str) -> None:
+def test_a_kept_plan_of_other_hot_statements_reads_tables_by_key_alone(text: str) -> None:
     assert_reads_by_key(text)
 
 
