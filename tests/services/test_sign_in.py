@@ -34,7 +34,7 @@ from exchange.signin.rules import (
     attempt_of,
 )
 from exchange.signin.throttle import Counters, LocalCounters, SharedCounters, Throttle
-from exchange.signin.wait_page import SIGN_IN_PATHS
+from exchange.signin.wait_page import SIGN_IN_PATHS, wait_page
 from exchange.web.door import SIGN_IN_THREADS
 from tests.factories.models import SymbolFactory, UserFactory
 
@@ -392,6 +392,7 @@ def test_an_attempt_that_has_to_wait_renders_nothing_and_reads_no_session(
 def test_strangers_who_find_no_place_for_a_hash_cost_no_more(
     people: None, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait_page(1)  # a process renders it once, for the first attempt that waits
     monkeypatch.setattr(hashing, "STRANGERS", hashing.HashPlaces(1, waiting_max=1))
     with hashing.STRANGERS.place():
         response = Client().post(door, {"username": "root", "password": "right"})
