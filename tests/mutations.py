@@ -196,8 +196,8 @@ FAULTS: Final = (
     Fault(
         "an amend trades beyond the band",
         "engine/amends.py",
-        "return 0 if book.advanced is None else bands.edge_passed(book, book.advanced, order.side)",
-        "return 0",
+        "edge_ticks = 0 if advanced is None else bands.edge_passed(book, advanced, order.side)",
+        "edge_ticks = 0",
     ),
     Fault(
         "a limit that waits for nothing counts as waiting in its list",

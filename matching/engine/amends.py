@@ -53,15 +53,15 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     quantity_lots = command.quantity_lots or order.quantity_lots
     display_lots = command.display_lots or order.display_lots
     assert display_lots >= 0
-    code = _refusal(book, order, command, price_ticks, quantity_lots)
+    old_left_lots = order.left_lots + order.hidden_lots
+    left_lots = old_left_lots + quantity_lots - order.quantity_lots
+    code = _refusal(book, order, command, price_ticks, left_lots)
     if code is not None:
         _refuse(command, code, events)
         return
-    old_left_lots = order.left_lots + order.hidden_lots
-    left_lots = old_left_lots + quantity_lots - order.quantity_lots
     events.append(
         OrderAmended(
-            order.order_id,
+            order_id,
             order.account_id,
             order.side,
             order.price_ticks,
@@ -86,7 +86,9 @@ def amend(book: Book, command: Amend, sequence: int, events: list[Event]) -> Non
     order.display_lots = display_lots
     order.priority = sequence
     order.since = 0
-    if book.state == OPEN and take(book, order, events, _edge_passed(book, order)):
+    advanced = book.advanced
+    edge_ticks = 0 if advanced is None else bands.edge_passed(book, advanced, order.side)
+    if book.state == OPEN and take(book, order, events, edge_ticks):
         cancelled(order, SELF_TRADE, events)
     elif not order.left_lots:
         return
@@ -113,7 +115,7 @@ def _shrink(book: Book, order: RestingOrder, lots: int) -> None:
 
 
 def _refusal(
-    book: Book, order: RestingOrder, command: Amend, price_ticks: int, quantity_lots: int
+    book: Book, order: RestingOrder, command: Amend, price_ticks: int, left_lots: int
 ) -> str | None:
     state = book.state
     if state not in _AMENDING:
@@ -122,12 +124,12 @@ def _refusal(
         return AMEND_NO_TRIGGER
     if command.display_lots and _ends_with_auction(book, order):
         return AMEND_NO_DISPLAY
-    if quantity_lots <= order.quantity_lots - order.left_lots - order.hidden_lots:
+    if left_lots <= 0:
         return AMEND_BELOW_FILLED
     if command.keep_priority:
-        is_reduction = price_ticks == order.price_ticks and quantity_lots < order.quantity_lots
-        is_pure = is_reduction and not command.display_lots
-        return None if is_pure else NO_PRIORITY_KEPT
+        if command.display_lots or price_ticks != order.price_ticks:
+            return NO_PRIORITY_KEPT
+        return None if left_lots < order.left_lots + order.hidden_lots else NO_PRIORITY_KEPT
     if (order.post_only or state == POST_ONLY) and state not in GATHERING:
         opposite = book.sides[order.side][1]
         if opposite.keys and opposite.keys[-1] >= price_ticks * opposite.sign:
@@ -136,9 +138,14 @@ def _refusal(
     if advanced is None or not command.price_ticks or state in GATHERING:
         return None
     is_refused = bands.is_outside(advanced, order.side, price_ticks) or bands.is_barred(
-        book, order.side, price_ticks, _edge_passed(book, order)
+        book, order.side, price_ticks, bands.edge_passed(book, advanced, order.side)
     )
     return PRICE_OUTSIDE_BAND if is_refused else None
+
+
+def needs_snapshot(command: Amend, rules: int) -> bool:
+    """Return whether an amend gives a resting order a term that rows alone cannot restore."""
+    return command.display_lots != 0 and rules >= RULES_MENDED
 
 
 def _ends_with_auction(book: Book, order: RestingOrder) -> bool:
@@ -146,10 +153,6 @@ def _ends_with_auction(book: Book, order: RestingOrder) -> bool:
     return (
         advanced is not None and order.order_id in advanced.at_open and book.rules >= RULES_MENDED
     )
-
-
-def _edge_passed(book: Book, order: RestingOrder) -> int:
-    return 0 if book.advanced is None else bands.edge_passed(book, book.advanced, order.side)
 
 
 def _amend_waiting(

@@ -109,7 +109,7 @@ class _Side:
     def after_part(self, turn: _Turn) -> _Turn | None:
         """Return the next order after `turn` traded all it showed; an iceberg queues again."""
         if turn.hidden_lots:
-            turn.shown_lots = min(turn.hidden_lots, turn.order.display_lots)
+            turn.shown_lots = turn.order.slice_of(turn.hidden_lots)
             turn.hidden_lots -= turn.shown_lots
             self._queue.append(turn)
         return self.following()

@@ -10,7 +10,7 @@ from typing import Final
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
 from matching.engine.codes import BAND_REST
-from matching.engine.components import ALWAYS_MS, ANY_TICKS, PPM, Band
+from matching.engine.components import ALWAYS_MS, ANY_TICKS, Band
 from matching.engine.messages import (
     AUCTION,
     BUY,
@@ -20,6 +20,7 @@ from matching.engine.messages import (
     PHASE_LIMIT,
     PHASE_NONE,
     PHASE_PAUSE,
+    PPM,
     Event,
     OrderCancelled,
     PhaseChanged,

@@ -158,9 +158,9 @@ class Book:
         return left_lots + order.hidden_lots
 
     def add_sliced(self, order: RestingOrder) -> None:
-        """Put an order at the back of its queue; an iceberg shows at most its `display_lots`."""
+        """Put an order at the back of its queue; an iceberg shows one slice of its open lots."""
         open_lots = order.left_lots + order.hidden_lots
-        shown_lots = min(open_lots, order.display_lots) if order.display_lots else open_lots
+        shown_lots = order.slice_of(open_lots)
         order.left_lots = shown_lots
         order.hidden_lots = open_lots - shown_lots
         self.add(order)
@@ -200,10 +200,7 @@ def _check_level(level: Level, side_code: int) -> None:
         assert order.prev is before
         assert order.side == side_code
         assert order.price_ticks * level.side.sign == level.key
-        assert order.price_ticks > 0
-        assert 0 < order.left_lots <= order.quantity_lots - order.hidden_lots
-        assert order.hidden_lots == 0 or 0 < order.left_lots <= order.display_lots
-        assert order.hidden_lots >= 0
+        order.check()
         # Priorities are equal where one command added several orders: iceberg slices, stops.
         assert before is None or before.priority <= order.priority, "B2: a queue is in time order"
         total_lots += order.left_lots

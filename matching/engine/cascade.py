@@ -30,7 +30,7 @@ from matching.engine.messages import (
     Place,
     Trade,
 )
-from matching.engine.resting import RestingOrder
+from matching.engine.resting import RestingOrder, incoming
 from matching.engine.states import state_refusal
 from matching.engine.triggers import best_prices_seen, price_seen
 from matching.engine.versions import RULES_MENDED
@@ -124,7 +124,7 @@ def _come_in(
     events.append(OrderTriggered(order_id, place.account_id, place.side, at_ticks))
     if at_ticks and order_id in advanced.list_of:
         lists.triggered(book, advanced, order_id, events)
-    order = entry.incoming(place, sequence)
+    order = incoming(place, sequence)
     code = state_refusal(book, place) or entry.at_market_refusal(book, advanced, place, order)
     if code is not None:
         if book.rules >= RULES_MENDED:

@@ -9,10 +9,10 @@ from msgspec.structs import astuple
 
 from matching.engine.messages import (
     BUY,
-    GTC,
+    NO_TERMS,
     PHASE_NONE,
+    PPM,
     SOURCE_BEST,
-    TRIGGER_STOP,
     TRIGGER_TAKE,
     TRIGGER_TRAILING,
     OrderCancelled,
@@ -35,8 +35,6 @@ ASK: Final = 2
 
 # Bounded, because each price change visits every trailing stop of the symbol.
 TRAILING_ORDERS_PER_SYMBOL_MAX: Final = 2_000
-PPM: Final = 1_000_000
-NO_TERMS: Final = Terms()
 # Later than every time and above every price of a command.
 ALWAYS_MS: Final = 1 << 63
 ANY_TICKS: Final = 1 << 63
@@ -182,25 +180,3 @@ class Uncross(Struct, eq=False):
 def is_trailing(terms: Terms) -> bool:
     """Return whether the order is a trailing stop."""
     return terms.trigger == TRIGGER_TRAILING
-
-
-def assert_terms(command: Place) -> None:
-    """Assert that a command's terms fit together, as the validation before the engine requires."""
-    terms = command.terms
-    if terms is None:
-        return
-    is_stop = terms.trigger in (TRIGGER_STOP, TRIGGER_TAKE)
-    assert 0 <= terms.trigger <= TRIGGER_TRAILING
-    assert (terms.stop_ticks > 0) == is_stop
-    has_trail = terms.trail_ticks > 0 or 0 < terms.trail_ppm < PPM
-    assert has_trail == (terms.trigger == TRIGGER_TRAILING)
-    assert not (terms.trail_ticks and terms.trail_ppm)
-    assert terms.activation_ticks >= 0
-    assert 0 <= terms.source <= SOURCE_BEST
-    assert terms.display_lots == 0 or command.time_in_force == GTC
-    assert terms.display_lots >= 0
-    assert terms.expire_ms >= 0
-    assert not terms.reprice or command.post_only
-    assert terms.reprice_limit_ticks >= 0
-    assert 0 <= terms.bound_ppm < PPM
-    assert not terms.bound_ppm or (command.market and terms.trigger == TRIGGER_TRAILING)

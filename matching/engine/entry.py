@@ -14,11 +14,9 @@ from matching.engine.codes import (
     TRAILING_ORDERS_MAX,
 )
 from matching.engine.components import (
-    NO_TERMS,
     PENDING,
     TRAILING_ORDERS_PER_SYMBOL_MAX,
     Waiting,
-    assert_terms,
 )
 from matching.engine.execution import cancelled, fillable, take, take_for_budget
 from matching.engine.messages import (
@@ -31,6 +29,7 @@ from matching.engine.messages import (
     IOC,
     IOC_REST,
     MARKET_REST,
+    NO_TERMS,
     OPEN,
     POST_ONLY_WOULD_TAKE,
     SELF_TRADE,
@@ -42,7 +41,7 @@ from matching.engine.messages import (
     Place,
     Terms,
 )
-from matching.engine.resting import RestingOrder
+from matching.engine.resting import RestingOrder, incoming
 from matching.engine.states import AUCTIONS, GATHERING, state_refusal, waits
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED
@@ -79,28 +78,8 @@ def assert_place(command: Place) -> None:
     assert GTC <= command.time_in_force <= FOK
     assert command.time_in_force == IOC or not command.market
     assert command.time_in_force == GTC or not command.post_only
-    assert_terms(command)
-
-
-def incoming(command: Place, sequence: int) -> RestingOrder:
-    """Return the order of a command, not yet in the book."""
-    terms = command.terms or NO_TERMS
-    return RestingOrder(
-        command.order_id,
-        command.account_id,
-        command.side,
-        command.price_ticks,
-        command.quantity_lots,
-        command.quantity_lots,
-        sequence,
-        command.post_only,
-        command.self_trade,
-        command.group_id,
-        command.owner_tag,
-        terms.display_lots,
-        0,
-        terms.expire_ms,
-    )
+    if command.terms is not None:
+        command.terms.check(command)
 
 
 def accepted(order: RestingOrder) -> OrderAccepted:

@@ -16,7 +16,6 @@ from matching.engine.messages import (
     STP_DECREMENT,
     STP_NONE,
     Event,
-    OrderAmended,
     OrderCancelled,
     OrderRefreshed,
     SelfTradePrevented,
@@ -176,7 +175,7 @@ def _decrement(
         is_slice_gone = lots == maker.left_lots
         maker.quantity_lots -= lots
         book.fill(maker, lots, taker.priority)
-        _shrunk(maker, before_lots, not is_slice_gone, events)
+        events.append(maker.amended(maker.price_ticks, before_lots, not is_slice_gone))
         if is_slice_gone:
             refreshed(maker, events)
     if not taker.quantity_lots:  # an order by quote amount: the caller shrinks its budget
@@ -185,26 +184,8 @@ def _decrement(
         return True
     taker.quantity_lots -= lots
     taker.left_lots -= lots
-    _shrunk(taker, taker.left_lots + lots, False, events)
+    events.append(taker.amended(taker.price_ticks, taker.left_lots + lots, False))
     return False
-
-
-def _shrunk(order: RestingOrder, before_lots: int, kept: bool, events: list[Event]) -> None:
-    events.append(
-        OrderAmended(
-            order.order_id,
-            order.account_id,
-            order.side,
-            order.price_ticks,
-            before_lots,
-            order.price_ticks,
-            order.quantity_lots,
-            order.left_lots + order.hidden_lots,
-            kept,
-            0,
-            order.display_lots,
-        )
-    )
 
 
 def trade(

@@ -11,7 +11,6 @@ from matching.engine.entry import (
     assert_place,
     at_market_refusal,
     entry_refusal,
-    incoming,
     run,
 )
 from matching.engine.messages import (
@@ -28,7 +27,7 @@ from matching.engine.messages import (
     Place,
     PlaceList,
 )
-from matching.engine.resting import RestingOrder
+from matching.engine.resting import RestingOrder, incoming
 from matching.engine.states import waits
 from matching.engine.triggers import start_watching
 from matching.engine.versions import RULES_MENDED

@@ -126,6 +126,7 @@ FEATURE_HALT_KEEPS_ORDERS: Final = 2  # a halted symbol refuses cancels
 FEATURES: Final = (FEATURE_REPORT_PREVENTED, FEATURE_HALT_KEEPS_ORDERS)
 
 ALL_ACCOUNTS: Final = -1
+PPM: Final = 1_000_000
 
 # Why the engine refused or ended something. Stable strings: they reach the API unchanged.
 DUPLICATE_ORDER_ID: Final = "order.duplicate_id"
@@ -168,6 +169,26 @@ class Terms(Struct, array_like=True, gc=False):
     reprice: bool = False
     bound_ppm: int = 0
     reprice_limit_ticks: int = 0
+
+    def check(self, place: "Place") -> None:
+        """Assert that the terms fit together and fit their order, as validation has seen to."""
+        is_trailing = self.trigger == TRIGGER_TRAILING
+        assert 0 <= self.trigger <= TRIGGER_TRAILING
+        assert (self.stop_ticks > 0) == (self.trigger in (TRIGGER_STOP, TRIGGER_TAKE))
+        assert (self.trail_ticks > 0 or 0 < self.trail_ppm < PPM) == is_trailing
+        assert not (self.trail_ticks and self.trail_ppm)
+        assert self.activation_ticks >= 0
+        assert 0 <= self.source <= SOURCE_BEST
+        assert self.display_lots == 0 or place.time_in_force == GTC
+        assert self.display_lots >= 0
+        assert self.expire_ms >= 0
+        assert not self.reprice or place.post_only
+        assert self.reprice_limit_ticks >= 0
+        assert 0 <= self.bound_ppm < PPM
+        assert not self.bound_ppm or (place.market and is_trailing)
+
+
+NO_TERMS: Final = Terms()
 
 
 class Place(Struct, tag=1, array_like=True, gc=False):

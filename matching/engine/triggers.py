@@ -2,8 +2,8 @@
 
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import ASK, BID, DOWN, LAST, PPM, UP, RankedId, Waiting, is_trailing
-from matching.engine.messages import BUY, OPEN, Event, OrderWaiting
+from matching.engine.components import ASK, BID, DOWN, LAST, UP, RankedId, Waiting, is_trailing
+from matching.engine.messages import BUY, OPEN, PPM, Event, OrderWaiting
 
 
 def start_watching(

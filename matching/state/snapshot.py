@@ -14,7 +14,7 @@ from matching.engine.book import Book
 from matching.engine.components import TRIGGERED, WATCHING, Band, LinkedOrders, Uncross, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import BUY, SELL, Place
-from matching.engine.resting import RestingOrder
+from matching.engine.resting import RestingOrder, RestingValues
 from matching.state.hash import order_lists, triggered_orders
 
 SNAPSHOT_VERSION: Final = 1
@@ -28,25 +28,8 @@ class _Head(Struct, array_like=True):
     version: int
 
 
-class _OrderSnapshot(Struct, array_like=True, gc=False):
-    order_id: int
-    account_id: int
-    side: int
-    price_ticks: int
-    quantity_lots: int
-    left_lots: int
-    priority: int
-    post_only: bool
-    self_trade: int
-    group_id: int
-    owner_tag: int
-    display_lots: int
-    hidden_lots: int
-    expire_ms: int
-    since: int = 0
-
-
-assert _OrderSnapshot.__struct_fields__ == RestingOrder.__struct_fields__[:-3]
+class _OrderSnapshot(RestingValues, array_like=True, gc=False):
+    pass
 
 
 class _WaitingSnapshot(Struct, array_like=True):

@@ -16,9 +16,9 @@ from exchange.domain.enums import OrderStatus
 from exchange.domain.units import SymbolUnits
 from matching.engine.advanced import AdvancedState
 from matching.engine.book import Book
-from matching.engine.components import NO_TERMS, PENDING, Waiting
+from matching.engine.components import PENDING, Waiting
 from matching.engine.core import Engine
-from matching.engine.messages import Place
+from matching.engine.messages import NO_TERMS, Place
 from matching.engine.resting import RestingOrder
 from matching.state.hash import open_order
 from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row

@@ -16,11 +16,12 @@ from exchange.domain.enums import (
 )
 from exchange.domain.units import NotExact, SymbolUnits
 from matching.engine.book import Book
-from matching.engine.components import NO_TERMS, Waiting
+from matching.engine.components import Waiting
 from matching.engine.messages import (
     FOK,
     GTC,
     IOC,
+    NO_TERMS,
     SOURCE_BEST,
     SOURCE_LAST,
     STP_CANCEL_BOTH,

@@ -13,9 +13,9 @@ import psycopg
 from exchange.domain.enums import ListKind, OrderType, SymbolState, TimeInForce, TriggerSource
 from exchange.domain.ids import id_floor
 from matching.engine import messages as m
-from matching.engine.components import NO_TERMS
 from matching.engine.core import Engine
 from matching.engine.journal import Sequenced
+from matching.engine.messages import NO_TERMS
 from matching.engine.resting import RestingOrder
 from matching.state.codec import encode_journal
 from matching.state.hash import open_order, state_hash
