@@ -6,8 +6,10 @@ they share a file; the book itself is matching/engine/book.py.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from matching.engine.messages import NO_TERMS, STP_CANCEL_INCOMING, OrderAmended, Place
 
@@ -54,6 +56,10 @@ class RestingOrder(RestingValues, gc=False, eq=False):
     def age(self) -> tuple[int, int]:
         """The sort key from the oldest order on; an iceberg is as old as its first slice."""
         return self.since or self.priority, self.order_id
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the fields of RestingValues."""
+        return astuple(self)[:-3]
 
     def slice_of(self, open_lots: int) -> int:
         """Return how many of its open lots the order shows: an iceberg shows one slice of them."""

@@ -110,7 +110,7 @@ def snapshot_decode(data: bytes) -> Engine:
 
 def _book_snapshot(book: Book) -> _BookSnapshot:
     orders = [
-        _OrderSnapshot(*msgspec.structs.astuple(order)[:-3])  # without its links
+        _OrderSnapshot(*order.values())
         for side_code in (BUY, SELL)
         for key in book.sides[side_code][0].keys
         for order in book.sides[side_code][0].levels[key]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import psycopg
 import structlog
+from msgspec.structs import astuple
 from psycopg.rows import dict_row
 
 from exchange.domain.enums import OrderStatus
@@ -19,7 +20,7 @@ from matching.engine.book import Book
 from matching.engine.components import PENDING, Waiting
 from matching.engine.core import Engine
 from matching.engine.messages import NO_TERMS, Place
-from matching.engine.resting import RestingOrder
+from matching.engine.resting import RestingOrder, incoming
 from matching.state.hash import open_order
 from orders.commands.from_rows import ORDER_COLUMNS, UNREADABLE, command_from_order_row
 from wallets.fragments import LIVE_ORDERS_OF_SYMBOLS
@@ -35,6 +36,8 @@ WHERE id IN ({LIVE_ORDERS_OF_SYMBOLS})
   AND status IN ('open', 'partially_filled', 'waiting') AND engine_seq IS NOT NULL
 ORDER BY priority_seq, id
 """  # noqa: S608 - column names of ours
+
+_PLACE_FIRST: Final = Place.__struct_fields__.index("account_id")
 
 Row = Mapping[str, Any]
 
@@ -158,26 +161,9 @@ def _take_in(book: Book, place: Place, row: Row, units: SymbolUnits) -> None:
             book.advanced = AdvancedState()
         book.advanced.waiting_add(Waiting(place, row["priority_seq"], PENDING))
         return
-    terms = place.terms or NO_TERMS
-    left_lots = place.quantity_lots - units.quantity_lots(row["filled"])
-    assert place.price_ticks > 0, "a resting order has a price"
-    assert left_lots > 0, "a resting order has something left"
-    order = RestingOrder(
-        place.order_id,
-        place.account_id,
-        place.side,
-        place.price_ticks,
-        place.quantity_lots,
-        left_lots,
-        row["priority_seq"],
-        place.post_only,
-        place.self_trade,
-        place.group_id,
-        place.owner_tag,
-        terms.display_lots,
-        0,
-        terms.expire_ms,
-    )
+    order = _resting(place, row, units)
+    assert order.price_ticks > 0, "a resting order has a price"
+    assert order.left_lots > 0, "a resting order has something left"
     book.add_sliced(order)
     if book.advanced is not None:
         book.advanced.expiry_add(order.order_id, order.expire_ms)
@@ -195,58 +181,30 @@ def _difference(book: Book, row: Row, units: SymbolUnits) -> str:
     if is_waiting != (row["status"] == OrderStatus.WAITING):
         return f"in the engine it {'waits' if is_waiting else 'rests'}"
     if isinstance(order, Waiting):
-        has, says = _values(order.command), _values(place)
+        has, says = _waiting_values(order.command), _waiting_values(place)
     else:
-        filled_lots = units.quantity_lots(row["filled"])
-        has, says = _resting_values(order, place.market), _row_values(place, filled_lots)
+        has, says = order.values(), _as_row(order, place, row, units).values()
     return "" if has == says else f"the engine has {has}, the row says {says}"
 
 
-def _values(place: Place) -> tuple[object, ...]:
-    return (
-        place.account_id,
-        place.side,
-        place.price_ticks,
-        place.quantity_lots,
-        place.time_in_force,
-        place.post_only,
-        place.market,
-        place.budget_ticklots,
-        place.self_trade,
-        place.group_id,
-        place.owner_tag,
-        place.terms or NO_TERMS,  # unset terms equal NO_TERMS
-    )
+def _resting(place: Place, row: Row, units: SymbolUnits) -> RestingOrder:
+    """Return the order of a row as it would enter its book."""
+    order = incoming(place, row["priority_seq"])
+    order.left_lots -= units.quantity_lots(row["filled"])
+    return order
 
 
-def _resting_values(order: RestingOrder, is_market: bool) -> tuple[object, ...]:
-    return (
-        order.account_id,
-        order.side,
-        0 if is_market else order.price_ticks,  # the band may have moved its bound
-        order.quantity_lots,
-        order.left_lots + order.hidden_lots,
-        order.post_only,
-        order.self_trade,
-        order.group_id,
-        order.owner_tag,
-        order.display_lots,
-        order.expire_ms,
-    )
+def _waiting_values(place: Place) -> tuple[object, ...]:
+    """Return all of a command but its ids and its time; unset terms equal NO_TERMS."""
+    return *astuple(place)[_PLACE_FIRST:-1], place.terms or NO_TERMS
 
 
-def _row_values(place: Place, filled_lots: int) -> tuple[object, ...]:
-    terms = place.terms or NO_TERMS
-    return (
-        place.account_id,
-        place.side,
-        0 if place.market else place.price_ticks,
-        place.quantity_lots,
-        place.quantity_lots - filled_lots,
-        place.post_only,
-        place.self_trade,
-        place.group_id,
-        place.owner_tag,
-        terms.display_lots,
-        terms.expire_ms,
-    )
+def _as_row(order: RestingOrder, place: Place, row: Row, units: SymbolUnits) -> RestingOrder:
+    """Return the order of a row; what no row says is as in the engine's order."""
+    says = _resting(place, row, units)
+    says.priority, says.since = order.priority, order.since
+    says.left_lots -= order.hidden_lots
+    says.hidden_lots = order.hidden_lots
+    if place.market:
+        says.price_ticks = order.price_ticks  # the band may have moved its bound
+    return says
