@@ -5,7 +5,7 @@ process forwards the bytes as they are.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -51,13 +51,14 @@ class SymbolText:
     Exact, because ticks and lots are whole multiples of a power of ten.
     """
 
-    units: InitVar[SymbolUnits]
+    units: SymbolUnits
     code: str = field(init=False)
     _tick: Scaled = field(init=False)
     _lot: Scaled = field(init=False)
     _quote: Scaled = field(init=False)
 
-    def __post_init__(self, units: SymbolUnits) -> None:
+    def __post_init__(self) -> None:
+        units = self.units
         self.code = units.code
         self._tick = _scaled(units.tick)
         self._lot = _scaled(units.lot)

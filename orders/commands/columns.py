@@ -5,7 +5,7 @@ columns, reads them or lists them in SQL uses TERMS. A new term needs a field of
 the model and a line here (docs/adr/0034).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,7 @@ import msgspec
 from exchange.domain.enums import OrderType
 from exchange.domain.ids import time_ms_text
 from exchange.domain.units import SymbolUnits, plain
-from matching.engine.messages import Terms
+from matching.engine.messages import OrderAmended, Terms
 from orders.commands.words import SOURCE_TEXTS, SOURCES, TRIGGERS
 
 
@@ -85,13 +85,26 @@ NO_TERMS_ROW: Final[Mapping[str, Any]] = {
 }
 
 
+def _record(columns: Iterable[Column]) -> str:
+    """Return the columns with their SQL types, as a record names them."""
+    return ", ".join(f"{column.name} {column.codec.sql}" for column in columns)
+
+
 # The columns in SQL: with types, as names, and as an INSERT selects them from a record.
-TERMS_RECORD: Final = ", ".join(f"{column.name} {column.codec.sql}" for column in _COLUMNS)
+TERMS_RECORD: Final = _record(_COLUMNS)
 TERMS_COLUMNS: Final = tuple(column.name for column in _COLUMNS)
 TERMS_NAMES: Final = ", ".join(TERMS_COLUMNS)
 TERMS_VALUES: Final = ", ".join(
     f"coalesce({column.name}, false)" if column.codec is FLAG else column.name
     for column in _COLUMNS
+)
+# The terms that an amend may give are those of its event. Their columns in the UPDATE of an order.
+AMENDED: Final = tuple(name for name in OrderAmended.__struct_fields__ if name in TERMS)
+_AMENDED_COLUMNS: Final = tuple(TERMS[name] for name in AMENDED)
+AMENDED_RECORD: Final = _record(_AMENDED_COLUMNS)
+AMENDED_VALUES: Final = ", ".join(
+    f"{column.name} = COALESCE(new.{column.name}, kept.{column.name})"
+    for column in _AMENDED_COLUMNS
 )
 
 

@@ -3,12 +3,27 @@
 Integers only: prices in ticks, quantities in lots, quote sums in tick-lots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Final
+
+from msgspec.structs import replace
 
 from exchange.domain.enums import OrderStatus
-from matching.engine.messages import OPEN, AuctionUncrossed, SelfTradePrevented, Trade
+from matching.engine.messages import (
+    NO_TERMS,
+    OPEN,
+    AuctionUncrossed,
+    OrderAmended,
+    SelfTradePrevented,
+    Terms,
+    Trade,
+)
+from orders.commands.columns import AMENDED
 from orders.lifecycle import advance, is_final
+
+_amended_values: Final[Callable[[OrderAmended], tuple[int, ...]]] = attrgetter(*AMENDED)
 
 
 class OrderChange:
@@ -20,7 +35,6 @@ class OrderChange:
 
     __slots__ = (
         "came_in",
-        "display_lots",
         "engine_seq",
         "filled_lots",
         "filled_ticklots",
@@ -32,9 +46,9 @@ class OrderChange:
         "reason",
         "reference_ticks",
         "status",
-        "stop_ticks",
         "symbol_id",
         "taken_ticklots",
+        "terms",
         "trail_bound_ticks",
         "trail_stop_ticks",
     )
@@ -48,8 +62,7 @@ class OrderChange:
         self.reason: str | None = None
         self.price_ticks = 0
         self.quantity_lots = 0
-        self.stop_ticks = 0
-        self.display_lots = 0
+        self.terms: Terms | None = None  # the terms that amends gave the order
         self.reference_ticks = 0  # the price that triggered the order
         self.trail_stop_ticks = 0  # the current stop of a trailing stop, and its bound
         self.trail_bound_ticks = 0
@@ -65,6 +78,13 @@ class OrderChange:
         # An order of an earlier batch starts here as "new". The statement that writes its row
         # checks the move against the row's own status.
         self.status = advance(self.status or OrderStatus.NEW, status)
+
+    def take_terms(self, event: OrderAmended) -> None:
+        """Keep the terms that an amend gave the order; what the event leaves unset stays."""
+        values = _amended_values(event)
+        if any(values):
+            given = {name: value for name, value in zip(AMENDED, values, strict=True) if value}
+            self.terms = replace(self.terms or NO_TERMS, **given)
 
     def has_ended(self) -> bool:
         """Whether the order has a final status."""

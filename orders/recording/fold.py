@@ -185,8 +185,7 @@ def _amended(changes: BatchChanges, row: Sequenced, event: OrderAmended) -> None
     if event.price_ticks != event.old_price_ticks:
         change.price_ticks = event.price_ticks
     change.quantity_lots = event.quantity_lots
-    change.stop_ticks = event.stop_ticks or change.stop_ticks
-    change.display_lots = event.display_lots or change.display_lots
+    change.take_terms(event)
     if not event.kept_priority:
         change.priority_seq = row.sequence
     if event.left_lots < event.quantity_lots:

@@ -15,6 +15,7 @@ from exchange.infra.partition_ranges import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partition_ranges import grouped
 from exchange.realtime.frames import SymbolText
 from matching.engine.book import Book
+from orders.commands.columns import AMENDED_RECORD, AMENDED_VALUES, terms_row
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
 from orders.recording.changes import BatchChanges, OrderChange
@@ -40,18 +41,17 @@ SET engine_seq = COALESCE(kept.engine_seq, new.engine_seq),
         THEN COALESCE(new.reference_price, kept.reference_price)
         ELSE kept.reference_price END,
     quantity = COALESCE(new.quantity, kept.quantity),
-    stop_price = COALESCE(new.stop_price, kept.stop_price),
+    {amended},
     trail_stop_price = COALESCE(new.trail_stop_price, kept.trail_stop_price),
     trail_bound_price = COALESCE(new.trail_bound_price, kept.trail_bound_price),
     quote_amount = kept.quote_amount - COALESCE(new.quote_taken, 0),
-    display_quantity = COALESCE(new.display_quantity, kept.display_quantity),
     filled = kept.filled + new.filled, filled_quote = kept.filled_quote + new.filled_quote,
     updated_at = %(time)s, finished_at = CASE WHEN new.is_final THEN %(time)s::timestamptz END
 FROM json_to_recordset(%(rows)s::json) AS new(
     id bigint, engine_seq bigint, priority_seq bigint, status text, reason text, price numeric,
-    quantity numeric, filled numeric, filled_quote numeric, is_final boolean, stop_price numeric,
-    display_quantity numeric, reference_price numeric, trail_stop_price numeric,
-    trail_bound_price numeric, quote_taken numeric)
+    quantity numeric, filled numeric, filled_quote numeric, is_final boolean, {amended_record},
+    reference_price numeric, trail_stop_price numeric, trail_bound_price numeric,
+    quote_taken numeric)
 WHERE kept.id = ANY(ARRAY[new.id])
   AND kept.status || '>' || COALESCE(new.status, kept.status) = ANY(%(moves)s)
   AND (kept.engine_seq IS NULL) = (new.engine_seq IS NOT NULL)
@@ -131,7 +131,15 @@ def order_statements(
 @lru_cache(TABLES_KEPT)
 def orders_statement(table: str) -> str:
     """Return the statement that writes changed orders into a table of one month."""
-    return sql.SQL(_ORDERS).format(table=sql.Identifier(table)).as_string()
+    return (
+        sql.SQL(_ORDERS)
+        .format(
+            table=sql.Identifier(table),
+            amended=sql.SQL(AMENDED_VALUES),
+            amended_record=sql.SQL(AMENDED_RECORD),
+        )
+        .as_string()
+    )
 
 
 def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
@@ -150,10 +158,8 @@ def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
         row["price"] = text.price(change.price_ticks)
     if change.quantity_lots:
         row["quantity"] = text.quantity(change.quantity_lots)
-    if change.stop_ticks:
-        row["stop_price"] = text.price(change.stop_ticks)
-    if change.display_lots:
-        row["display_quantity"] = text.quantity(change.display_lots)
+    if change.terms is not None:
+        row |= terms_row(change.terms, text.units)
     if change.reference_ticks:
         row["reference_price"] = text.price(change.reference_ticks)
     if change.trail_stop_ticks:
