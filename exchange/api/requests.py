@@ -71,13 +71,13 @@ def _refusal(text: str, body: Any) -> DomainError:
     if at is None:
         return DomainError(Code.REQUEST_MALFORMED)
     field = at[1]
-    if ("got `int`" in text or "got `float`" in text) and field in _decimals(body):
+    if ("got `int`" in text or "got `float`" in text) and field in decimal_fields(body):
         return DomainError(Code.REQUEST_NUMBER_NOT_STRING, field=field)
     return DomainError(Code.REQUEST_FIELD_INVALID, field=field, rule=text.partition(" - at")[0])
 
 
 @cache
-def _decimals(body: Any) -> frozenset[str]:
+def decimal_fields(body: Any) -> frozenset[str]:
     """Return the fields of a body's struct that carry decimals as strings."""
     hints = get_type_hints(body, include_extras=True) if isinstance(body, type) else {}
     return frozenset(name for name, hint in hints.items() if _is_decimal(hint))

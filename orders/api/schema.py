@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.base import ApiView
-from exchange.api.bodies import Body
+from exchange.api.bodies import Body, struct_schema
+from exchange.api.requests import decimal_fields
 from exchange.api.schema import (
     CURSOR,
     DECIMAL,
@@ -32,7 +33,13 @@ from exchange.domain.enums import (
 )
 from orders.api.commands import COMMAND_ID, CommandSerializer, CommandsSentSerializer
 from orders.reads.detail import FILLS_DEFAULT, FILLS_MAX
-from orders.validation.requests import TRAIL_BPS_MAX, AmendRequest, OrderRequest
+from orders.validation.requests import (
+    TERM_FIELDS,
+    TRAIL_BPS_MAX,
+    AmendRequest,
+    OrderRequest,
+    OrderTermsRequest,
+)
 
 _SIDES: Final = [side.value for side in Side]
 _TYPES: Final = [kind.value for kind in OrderType]
@@ -40,19 +47,26 @@ _TIMES: Final = [word.value for word in TimeInForce]
 _STATUSES: Final = [status.value for status in OrderStatus]
 _SOURCES: Final = [source.value for source in TriggerSource]
 _SELF_TRADES: Final = [word.value for word in SelfTradePrevention]
-_STOP_PRICE: Final = "The price that triggers a stop or take-profit order."
 _TRIGGER_SOURCE: Final = (
     "What a trigger watches: the last trade (default), or the best price it would trade with."
 )
-_TRAIL_AMOUNT: Final = "How far a trailing stop stays behind the price it follows."
 _TRAIL_BPS: Final = f"The same in basis points of that price, 1 to {TRAIL_BPS_MAX}: a JSON number."
-_ACTIVATION: Final = "From this price on a trailing stop follows; without it, at once."
-_BOUND: Final = "The worst price that an order without a limit may trade at."
 
 
 def _decimal(text: str, **options: Any) -> serializers.CharField:
     """A decimal whose meaning needs a word."""
     return decimal(help_text=f"{text} {DECIMAL}", **options)
+
+
+def _decimal_terms() -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+    """Return the decimals among the terms of a request: an order shows them under these names."""
+    described = struct_schema(OrderTermsRequest)["properties"]
+    decimals = decimal_fields(OrderTermsRequest)
+    return {
+        name: decimal(help_text=described[name]["description"], allow_null=True)
+        for name in TERM_FIELDS
+        if name in decimals
+    }
 
 
 class OrderSerializer(serializers.Serializer[Any]):
@@ -81,19 +95,14 @@ class OrderSerializer(serializers.Serializer[Any]):
     expiry_reason = serializers.CharField(
         allow_null=True, help_text="`reason` of an order that is expired or cancelled."
     )
-    stop_price = _decimal(_STOP_PRICE, allow_null=True)
     trigger_source = serializers.ChoiceField(_SOURCES, allow_null=True, help_text=_TRIGGER_SOURCE)
-    trail_amount = _decimal(_TRAIL_AMOUNT, allow_null=True)
     trail_bps = serializers.IntegerField(allow_null=True, help_text=_TRAIL_BPS)
-    activation_price = _decimal(_ACTIVATION, allow_null=True)
     trail_stop_price = _decimal(
         "Where a trailing stop stands; null before its activation. Told at most twice a second.",
         allow_null=True,
     )
     trail_bound_price = _decimal("And the bound that it would trade within now.", allow_null=True)
-    display_quantity = _decimal("What an iceberg shows at a time.", allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True)
-    bound_price = _decimal(_BOUND, allow_null=True)
     reference_price = _decimal(
         "What slippage counts from: the best opposite price when a market order was accepted, or"
         " the price that triggered a stop.",
@@ -107,6 +116,9 @@ class OrderSerializer(serializers.Serializer[Any]):
     list_id = serializers.CharField(allow_null=True, help_text=f"Its order list. {ID}")
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return super().get_fields() | _decimal_terms()
 
 
 class FillSerializer(serializers.Serializer[Any]):
