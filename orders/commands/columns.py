@@ -99,12 +99,12 @@ TERMS_VALUES: Final = ", ".join(
     for column in _COLUMNS
 )
 # The terms that an amend may give are those of its event. Their columns in the UPDATE of an order.
-AMENDED: Final = tuple(name for name in OrderAmended.__struct_fields__ if name in TERMS)
-_AMENDED_COLUMNS: Final = tuple(TERMS[name] for name in AMENDED)
-AMENDED_RECORD: Final = _record(_AMENDED_COLUMNS)
-AMENDED_VALUES: Final = ", ".join(
+AMENDABLE: Final = tuple(name for name in OrderAmended.__struct_fields__ if name in TERMS)
+_AMENDABLE_COLUMNS: Final = tuple(TERMS[name] for name in AMENDABLE)
+AMENDABLE_RECORD: Final = _record(_AMENDABLE_COLUMNS)
+AMENDABLE_VALUES: Final = ", ".join(
     f"{column.name} = COALESCE(new.{column.name}, kept.{column.name})"
-    for column in _AMENDED_COLUMNS
+    for column in _AMENDABLE_COLUMNS
 )
 
 

@@ -16,14 +16,14 @@ from exchange.infra.event_loop import on_event_loop
 from exchange.infra.gatherer import Gatherer
 from exchange.infra.metrics import WEB_ORDER_LOOKUPS
 from orders.reads.orders import order_of_account
+from orders.validation.amends import AMENDED_COLUMNS
 
-AMENDED: Final = """
+AMENDED: Final = f"""
 SELECT placed.* FROM unnest(%s::bigint[]) AS want(order_id)
 CROSS JOIN LATERAL (
-    SELECT id, account_id, symbol_id, list_id, side, type, time_in_force, status, quantity,
-        display_quantity, price, stop_price, bound_price
+    SELECT id, account_id, symbol_id, {AMENDED_COLUMNS}
     FROM orders_order AS one WHERE one.id = want.order_id OFFSET 0) AS placed
-"""
+"""  # noqa: S608 - column names of ours
 
 Row = dict[str, Any]
 

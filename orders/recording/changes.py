@@ -20,10 +20,10 @@ from matching.engine.messages import (
     Terms,
     Trade,
 )
-from orders.commands.columns import AMENDED
+from orders.commands.columns import AMENDABLE
 from orders.lifecycle import advance, is_final
 
-_amended_values: Final[Callable[[OrderAmended], tuple[int, ...]]] = attrgetter(*AMENDED)
+_amended_values: Final[Callable[[OrderAmended], tuple[int, ...]]] = attrgetter(*AMENDABLE)
 
 
 class OrderChange:
@@ -83,7 +83,7 @@ class OrderChange:
         """Keep the terms that an amend gave the order; what the event leaves unset stays."""
         values = _amended_values(event)
         if any(values):
-            given = {name: value for name, value in zip(AMENDED, values, strict=True) if value}
+            given = {name: value for name, value in zip(AMENDABLE, values, strict=True) if value}
             self.terms = replace(self.terms or NO_TERMS, **given)
 
     def has_ended(self) -> bool:

@@ -15,7 +15,7 @@ from exchange.infra.partition_ranges import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partition_ranges import grouped
 from exchange.realtime.frames import SymbolText
 from matching.engine.book import Book
-from orders.commands.columns import AMENDED_RECORD, AMENDED_VALUES, terms_row
+from orders.commands.columns import AMENDABLE_RECORD, AMENDABLE_VALUES, terms_row
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
 from orders.recording.changes import BatchChanges, OrderChange
@@ -135,8 +135,8 @@ def orders_statement(table: str) -> str:
         sql.SQL(_ORDERS)
         .format(
             table=sql.Identifier(table),
-            amended=sql.SQL(AMENDED_VALUES),
-            amended_record=sql.SQL(AMENDED_RECORD),
+            amended=sql.SQL(AMENDABLE_VALUES),
+            amended_record=sql.SQL(AMENDABLE_RECORD),
         )
         .as_string()
     )

@@ -71,6 +71,13 @@ class AmendedOrder:
         return is_new and self.type is OrderType.LIMIT and not self.is_listed
 
 
+# The columns that amended_order reads.
+AMENDED_COLUMNS: Final = (
+    "list_id, side, type, time_in_force, status, quantity, display_quantity, price, stop_price,"
+    " bound_price"
+)
+
+
 def amended_order(row: Mapping[str, Any], units: SymbolUnits) -> AmendedOrder:
     """Read an AmendedOrder from a row of orders_order."""
 
