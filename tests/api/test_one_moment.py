@@ -112,7 +112,7 @@ def test_every_read_takes_what_moves_in_one_statement(ada: Trader, symbol: Symbo
         moving = [
             sql
             for sql in statements
-            if any(word in sql for word in MOVING) and '"exchange_apikey"' not in sql
+            if any(word in sql for word in MOVING) and "exchange_apikey" not in sql
         ]
         assert len(moving) == 1, (path, moving)
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from exchange.models import User
 from exchange.realtime import channels, consumers, protocol
 from exchange.realtime import connection_limits as limits_module
 from exchange.realtime.channels import websocket_urlpatterns
-from exchange.realtime.connection_limits import SocketSlots
+from exchange.realtime.connection_limits import FIRST_SUBSCRIPTION_S, SocketSlots
 from exchange.realtime.protocol import CloseCode
 from exchange.selectors import catalogue_forget
 from tests.factories.metrics import metric_value
@@ -132,22 +133,42 @@ def test_the_caps_hold_for_connections(
 def test_a_stranger_who_asks_for_nothing_is_let_go(
     monkeypatch: pytest.MonkeyPatch, user: User
 ) -> None:
-    monkeypatch.setattr(consumers, "FIRST_SUBSCRIPTION_S", 0.3)
     headers = cookie(user)[1]
 
-    async def scenario(socket: Socket) -> None:
-        listening, signed_in = await other(), await other(headers)
+    async def scenario(_: Socket) -> None:
+        waits_end = waits_for_first_subscriptions(monkeypatch)
+        idle, listening, signed_in = await other(), await other(), await other(headers)
         await listening.say(op="subscribe", channels=[TOPIC])
         await listening.hear("subscribed")
-        await socket.say(op="ping")
-        await socket.hear("pong")
-        assert await socket.closed() == CloseCode.IDLE
+        await idle.say(op="ping")
+        await idle.hear("pong")
+        assert waits_end() == 3
+        assert await idle.closed() == CloseCode.IDLE
         for one in (listening, signed_in):
             await one.say(op="ping")
             await one.hear("pong")
             await one.wire.disconnect(timeout=HANG_S)
 
     play(scenario)
+
+
+def waits_for_first_subscriptions(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Return a function that ends the waits of sockets opened from here on, and counts them."""
+    loop = asyncio.get_running_loop()
+    call_later, ends = loop.call_later, list[Callable[[], object]]()
+
+    def later(delay_s: float, act: Callable[..., object], *given: Any) -> asyncio.TimerHandle:
+        if delay_s == FIRST_SUBSCRIPTION_S:
+            ends.append(partial(act, *given))
+        return call_later(delay_s, act, *given)
+
+    def waits_end() -> int:
+        for end in ends:
+            end()
+        return len(ends)
+
+    monkeypatch.setattr(loop, "call_later", later)
+    return waits_end
 
 
 def test_ends_of_sockets_fill_no_log(
