@@ -121,6 +121,14 @@ def terms_row(terms: Terms, units: SymbolUnits) -> dict[str, Any]:
     return row
 
 
+def amended_row(terms: Mapping[str, int], units: SymbolUnits) -> dict[str, Any]:
+    """Return the columns of the terms that amends gave an order, by field of Terms."""
+    return {
+        (column := TERMS[field]).name: column.codec.encode(value, units)
+        for field, value in terms.items()
+    }
+
+
 # The terms as one JSON value, NULL for most orders: reading ten empty columns would cost as much
 # as reading the rest of the order.
 _HAS_TERMS: Final = " OR ".join(

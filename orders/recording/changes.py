@@ -8,16 +8,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
-from msgspec.structs import replace
-
 from exchange.domain.enums import OrderStatus
 from matching.engine.messages import (
-    NO_TERMS,
     OPEN,
     AuctionUncrossed,
     OrderAmended,
     SelfTradePrevented,
-    Terms,
     Trade,
 )
 from orders.commands.columns import AMENDABLE
@@ -62,7 +58,7 @@ class OrderChange:
         self.reason: str | None = None
         self.price_ticks = 0
         self.quantity_lots = 0
-        self.terms: Terms | None = None  # the terms that amends gave the order
+        self.terms: dict[str, int] | None = None  # given by amends: fields of Terms
         self.reference_ticks = 0  # the price that triggered the order
         self.trail_stop_ticks = 0  # the current stop of a trailing stop, and its bound
         self.trail_bound_ticks = 0
@@ -84,7 +80,7 @@ class OrderChange:
         values = _amended_values(event)
         if any(values):
             given = {name: value for name, value in zip(AMENDABLE, values, strict=True) if value}
-            self.terms = replace(self.terms or NO_TERMS, **given)
+            self.terms = self.terms | given if self.terms else given
 
     def has_ended(self) -> bool:
         """Whether the order has a final status."""

@@ -15,7 +15,7 @@ from exchange.infra.partition_ranges import ORDERS as ORDERS_PARTITIONED
 from exchange.infra.partition_ranges import grouped
 from exchange.realtime.frames import SymbolText
 from matching.engine.book import Book
-from orders.commands.columns import AMENDABLE_RECORD, AMENDABLE_VALUES, terms_row
+from orders.commands.columns import AMENDABLE_RECORD, AMENDABLE_VALUES, amended_row
 from orders.commands.words import SELF_TRADE_TEXTS, SIDE_TEXTS
 from orders.lifecycle import NEXT
 from orders.recording.changes import BatchChanges, OrderChange
@@ -159,7 +159,7 @@ def order_row(change: OrderChange, text: SymbolText) -> dict[str, Any]:
     if change.quantity_lots:
         row["quantity"] = text.quantity(change.quantity_lots)
     if change.terms is not None:
-        row |= terms_row(change.terms, text.units)
+        row |= amended_row(change.terms, text.units)
     if change.reference_ticks:
         row["reference_price"] = text.price(change.reference_ticks)
     if change.trail_stop_ticks:

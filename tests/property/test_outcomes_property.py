@@ -75,9 +75,9 @@ class Row:
         self.priority_seq = change.priority_seq or self.priority_seq
         self.price = change.price_ticks or self.price
         self.quantity = change.quantity_lots or self.quantity
-        if change.terms is not None:
-            self.stop = change.terms.stop_ticks or self.stop
-            self.display = change.terms.display_lots or self.display
+        terms = change.terms or {}
+        self.stop = terms.get("stop_ticks", self.stop)
+        self.display = terms.get("display_lots", self.display)
         self.filled += change.filled_lots
         self.reason = change.reason
         assert self.status is not OrderStatus.NEW

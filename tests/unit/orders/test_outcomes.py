@@ -158,13 +158,13 @@ def test_a_refreshed_iceberg_takes_a_new_place() -> None:
         (amended(), (0, 5, None, 9)),
         (
             amended(price_ticks=101, stop_ticks=95, display_lots=2),
-            (101, 5, m.Terms(stop_ticks=95, display_lots=2), 9),
+            (101, 5, {"stop_ticks": 95, "display_lots": 2}, 9),
         ),
         (amended(quantity_lots=4, left_lots=4, kept_priority=True), (0, 4, None, 0)),
     ],
 )
 def test_new_terms_are_written_and_what_is_as_it_was_is_not(
-    event: m.OrderAmended, terms: tuple[int | m.Terms | None, ...]
+    event: m.OrderAmended, terms: tuple[int | dict[str, int] | None, ...]
 ) -> None:
     found = change(fold(SOMEONES, event))
     assert terms == (
@@ -177,7 +177,7 @@ def test_new_terms_are_written_and_what_is_as_it_was_is_not(
 
 def test_a_later_amend_keeps_the_terms_of_an_earlier_one() -> None:
     found = change(fold(SOMEONES, amended(stop_ticks=95, display_lots=2), amended(stop_ticks=96)))
-    assert found.terms == m.Terms(stop_ticks=96, display_lots=2)
+    assert found.terms == {"stop_ticks": 96, "display_lots": 2}
 
 
 def test_a_price_that_the_engine_moved_is_written_and_frees_money() -> None:
