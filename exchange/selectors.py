@@ -68,6 +68,7 @@ class Catalogue:
     assets: dict[int, AssetInfo]
     fees: dict[FeeKey, FeeRates]
     tier_default_id: int | None  # of users without a tier
+    states: frozenset[SymbolState] = frozenset()  # all that a symbol is in
 
     def fee_rates(self, *, tier_id: int | None, symbol_id: int) -> FeeRates:
         """Return the fee rates of a tier on a symbol; None: of the default tier."""
@@ -170,6 +171,7 @@ def catalogue_read() -> Catalogue:
             for fee in FeeSchedule.objects.all()
         },
         tier_default_id=Tier.objects.filter(is_default=True).values_list("pk", flat=True).first(),
+        states=frozenset(rules.state for _, rules in pairs),
     )
 
 

@@ -74,10 +74,12 @@ def decimal_to_atoms(value: Decimal, scale: int) -> int:
 
 def plain(value: Decimal) -> str:
     """Return plain notation without trailing zeros, as in JSON: 1E+2 -> 100, 0.500 -> 0.5."""
-    text = f"{value:f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    if not value:
+        return "0"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @dataclass(frozen=True, slots=True)

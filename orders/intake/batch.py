@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row, tuple_row
 
 from exchange.domain.enums import CommandKind, ListKind, OrderStatus
+from exchange.infra.database import array_text
 from orders.intake import sql
 from orders.intake.amends import Linked, Reserved
 from orders.intake.decide import decide
@@ -120,18 +121,18 @@ def _read(connection: Connection, jobs: Sequence[Job], wait_for_locks: bool) -> 
         claimed = _ask(connection, sql.CLAIM, _claims(places))
         reserved: Cursor | None = None
         if amends:
-            amended = {"order_ids": [job.order_id for job in amends]}
+            amended = {"order_ids": array_text(job.order_id for job in amends)}
             reserved = connection.execute(_LOCK_AMENDED[wait_for_locks], amended, prepare=True)
         balances = _ask(connection, _LOCK_BALANCES[wait_for_locks], list(wanted))
         barred: Cursor | None = None
         if wanted:
-            account_ids = list({key.account_id for key in wanted})
+            account_ids = array_text({key.account_id for key in wanted})
             barred = connection.execute(reserving.BARRED, (account_ids,), prepare=True)
         counts = _ask(connection, reserving.OPEN_ORDERS, list(counted))
         orders: Cursor | None = None
         if order_ids:
             orders = connection.cursor(row_factory=dict_row).execute(
-                sql.ORDERS, (order_ids,), prepare=True
+                sql.ORDERS, (array_text(order_ids),), prepare=True
             )
         known.claimed = {row[0] for row in _rows(claimed)}
         known.reservations = {row[0]: Reserved(*row[1:]) for row in _rows(reserved)}

@@ -4,7 +4,6 @@ The state known here may be seconds old, so the engine's answer is final. The ru
 engine (matching/engine/states.py, rules 10 and 20); a test compares the two tables.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from exchange.domain.codes import Code
@@ -29,6 +28,7 @@ _GATHERING: Final = frozenset(
 # States in which a limit order meets the book at once.
 _MEETING: Final = frozenset({SymbolState.OPEN, SymbolState.POST_ONLY})
 _AMENDING: Final = _MEETING | {SymbolState.PRE_OPEN, SymbolState.AUCTION}
+NO_CANCELS: Final = SymbolState.AUCTION_CUTOFF  # shortly before an auction's end
 _MAY_REST: Final = frozenset({TimeInForce.GTC, TimeInForce.GTD})
 
 
@@ -67,13 +67,8 @@ def cancel_state_check(rules: SymbolRules) -> None:
 
     A halted symbol may be set to refuse cancels too; only the engine knows that.
     """
-    if in_cutoff((rules,)):
+    if rules.state is NO_CANCELS:
         raise refusal(rules)
-
-
-def in_cutoff(symbols: Iterable[SymbolRules]) -> bool:
-    """Return whether any of the symbols is shortly before an auction's end: no cancels."""
-    return any(rules.state is SymbolState.AUCTION_CUTOFF for rules in symbols)
 
 
 def refusal(rules: SymbolRules) -> DomainError:

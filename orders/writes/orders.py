@@ -35,10 +35,7 @@ from orders.recovery.availability import symbol_taking
 from orders.validation.fingerprint import fingerprint_of
 from orders.validation.orders import client_order_id_check, draft_build
 from orders.validation.requests import OrderRequest
-from orders.validation.states import (
-    cancel_state_check,
-    in_cutoff,
-)
+from orders.validation.states import NO_CANCELS, cancel_state_check
 from orders.validation.terms import expiry_check
 from risk.limits.open_orders import open_orders_max_of
 from risk.pretrade.drafts import OrderDraft
@@ -170,8 +167,7 @@ async def order_cancel(principal: Principal, *, order_id: int) -> UnderWay:
 def cancel_begin(principal: Principal, order_id: int) -> CommandJob:
     """Return the job of a cancel. Raises symbol.in_auction shortly before an auction's end."""
     account_id = account_of(principal)
-    symbols = catalogue().symbols_by_id.values()
-    if in_cutoff(symbols):  # rare, so the order's symbol is read only here
+    if NO_CANCELS in catalogue().states:  # rare, so the order's symbol is read only here
         order = order_of_account(order_id=order_id, account_id=account_id)
         cancel_state_check(symbol_by_id(order["symbol_id"]))
     return cancel_job(order_id, account_id=account_id, requested_by=principal.user_id)
@@ -240,7 +236,7 @@ def _cancel_all_begin(
         taking = [named]
     else:
         taking = [symbol_by_id(symbol_id) for symbol_id in symbols_with_open_orders(account_id)]
-        taking = [rules for rules in taking if not in_cutoff((rules,))]
+        taking = [rules for rules in taking if rules.state is not NO_CANCELS]
     build = partial(
         cancel_all_command,
         account_id=account_id,

@@ -16,7 +16,7 @@ from matching.engine.states import state_refusal
 from orders.commands.build import place_command
 from orders.commands.words import SIDES, STATES, TIMES_IN_FORCE, TRIGGERS
 from orders.validation.orders import draft_build
-from orders.validation.states import amend_state_check, cancel_state_check, in_cutoff
+from orders.validation.states import amend_state_check, cancel_state_check
 from risk.pretrade.drafts import OrderDraft
 from tests.unit.orders.requests import FUTURE, NEEDED, request_of
 from tests.unit.orders.test_validation import rules_make
@@ -121,7 +121,6 @@ def test_only_before_an_auctions_end_nothing_is_cancelled(state: SymbolState) ->
     if state is not SymbolState.AUCTION_CUTOFF:
         cancel_state_check(rules)
         return
-    assert in_cutoff((rules_make(), rules))
     with pytest.raises(DomainError) as refusal:
         cancel_state_check(rules)
     assert refusal.value.code is Code.SYMBOL_IN_AUCTION
