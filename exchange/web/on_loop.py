@@ -36,10 +36,15 @@ GateKey = tuple[str | None, str, str | None]
 
 
 class Found(NamedTuple):
-    """The view for a request, and Django's match with the view's arguments."""
+    """The view for a request, its arguments, and Django's match of its route, without them.
+
+    All requests of a route share the match: to make one takes longer than to find it, and nobody
+    asks it for more than the route's name.
+    """
 
     view: HotView
     match: ResolverMatch
+    words: Mapping[str, str] = {}
 
 
 Views = Mapping[str, Found]  # by method
@@ -54,7 +59,8 @@ class OnLoop:
         for resource in resources:
             path = API_PREFIX + resource.path
             views = {
-                method: _found(view, resource.name, {}) for method, view in resource.views.items()
+                method: Found(view, ResolverMatch(view, (), {}, resource.name))
+                for method, view in resource.views.items()
             }
             if _PARAMETER.search(path) is None:
                 self._fixed[path] = views
@@ -76,7 +82,8 @@ class OnLoop:
         for pattern, views in self._variable:
             match = pattern.fullmatch(path)
             if match is not None:
-                return _with_words(views.get(method), match.groupdict())
+                found = views.get(method)
+                return found and Found(found.view, found.match, match.groupdict())
         return None
 
     async def answer(self, environ: Environ, body: bytes, found: Found) -> Messages:
@@ -87,7 +94,7 @@ class OnLoop:
         gate = self._gate_headers(request)
         if isinstance(gate, HttpResponse):
             return _whole(gate, told)
-        answer = await answered(found.view, request, found.match.kwargs)
+        answer = await answered(found.view, request, found.words)
         answer_observe(request, answer.status, started)
         return answer_bytes(answer.status, (*_headers(answer, gate), told), answer.body)
 
@@ -117,14 +124,6 @@ class OnLoop:
         response = cast(HttpResponseBase, self._secure(request))
         api_headers_add(response)
         return response
-
-
-def _found(view: HotView, name: str, words: dict[str, str]) -> Found:
-    return Found(view, ResolverMatch(view, (), words, name))
-
-
-def _with_words(found: Found | None, words: dict[str, str]) -> Found | None:
-    return found and _found(found.view, found.match.url_name or "", words)
 
 
 def _headers(answer: Answer, gate: tuple[Header, ...]) -> Iterable[Header]:
