@@ -89,15 +89,20 @@ def test_a_bid_at_zero_is_sent_and_refused() -> None:
     assert dict(result.refused) == {"order.price_below_min": 1, "order.not_placed": 1}
 
 
-def test_the_best_price_may_be_known_a_moment_late(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "late_as", [(422, "order.no_liquidity"), (401, "auth.timestamp_outside_window")]
+)
+def test_what_comes_a_moment_too_early_or_late_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, late_as: tuple[int, str]
+) -> None:
     monkeypatch.setattr(api_route, "RETRY_SECONDS", 0.001)
     commands, trades = recorded(300)
-    venue = PaperVenue(late_first=4)
+    venue = PaperVenue(late_first=4, late_as=late_as)
     with venue_server(venue) as url:
         route = ApiRoute(url, TERMS, KEYS, lambda _: True, connections=8)
         result = route.send(commands, Pace(0.0), Progress(len(commands), lambda _: None))
     assert as_made(venue) == as_expected(trades)
-    assert result.repeated == {"422 order.no_liquidity": 4}
+    assert result.repeated == {f"{late_as[0]} {late_as[1]}": 4}
 
 
 def test_an_exchange_that_stays_busy_ends_the_replay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,10 +29,12 @@ class PaperVenue:
         busy_share: float = 0.0,
         silent_share: float = 0.0,
         late_first: int = 0,
+        late_as: tuple[int, str] = (422, "order.no_liquidity"),
         first_seconds: float = 0.0,
     ) -> None:
         self.first_seconds = first_seconds  # the first request takes so long
         self.late_first = late_first  # so many orders come before the best price is published
+        self.late_as = late_as  # or are taken up after the window of their signatures
         self.lock = threading.Lock()
         self.random = Random(1)
         self.busy_share = busy_share
@@ -52,7 +54,8 @@ class PaperVenue:
             return 422, {"code": "order.price_below_min"}
         if self.late_first > 0:
             self.late_first -= 1
-            return 422, {"code": "order.no_liquidity"}
+            status, code = self.late_as
+            return status, {"code": code}
         order_id = next(self.ids)
         self.orders[order_id] = {**order, "id": str(order_id)}
         self.by_client[order["client_order_id"]] = order_id
