@@ -1,4 +1,4 @@
-"""What an order costs on the event loop, and in a batch of intake."""
+"""What an order, an amend and a cancel cost on the event loop, an order in a batch of intake."""
 
 import asyncio
 import itertools
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from django.core.handlers.wsgi import WSGIHandler
 
 from config.demo.client import Signer
@@ -24,7 +25,7 @@ from orders.intake.publish import RedisPublisher
 from tests.factories.door import scope_of
 from tests.factories.trading import JSON
 from tests.lab.bench.intake import jobs_make
-from tests.lab.bench.requests import MIXES, Requests
+from tests.lab.bench.requests import MIXES, Mix, Request, Requests
 from tests.lab.bench.whole import market_of
 from tests.lab.clients.bots import Bot
 from tests.lab.gate.turns import Turns, backend_ns, thread_ns, wal_records
@@ -39,56 +40,91 @@ COUNTED_ORDERS: Final = 51
 COUNTED_BATCHES: Final = 11
 BATCH: Final = 32
 BATCHES: Final = 3  # in one turn
-CREATED: Final = 201
+ACCEPTED: Final = (201, 202)
+# Each order has one amend, because no settlement ends it; what is cancelled was placed before.
+AMENDS: Final = Mix(amends=1.0, open_min=COUNTED_ORDERS)
+CANCELS: Final = Mix(cancels=1.0, open_min=COUNTED_ORDERS)
 
 Call = tuple[dict[str, Any], bytes]
 
 
-def loop_costs(symbol: Symbol, bots: Sequence[Bot]) -> tuple[float, float]:
-    """Return steps and time of an order on the loop, from the door to its answer.
+def loop_costs(symbol: Symbol, bots: Sequence[Bot]) -> tuple[dict[str, float], float]:
+    """Return steps of each kind of request on the loop, from the door to its answer, and the time
+    of an order.
 
-    Intake's thread is beside it. Steps are those of the lone order that finds most in memory.
+    Intake's thread is beside it. Steps are those of the lone request that finds most in memory.
     """
     turns = Turns()
     door = Door(WSGIHandler(), threads=4, resources=RESOURCES)
-    calls = _calls(symbol, bots)
+    signed, places = _signer(bots), _requests(symbol, bots, MIXES["places"], "gate")
     with asyncio.Runner() as runner:
+        loop = runner.get_loop()
 
         def answered(orders: int) -> Callable[[], None]:
-            work = [next(calls) for _ in range(orders)]
-            return lambda: runner.get_loop().run_until_complete(_answered(door, work))
+            work = [signed(places.next()) for _ in range(orders)]
+            return lambda: loop.run_until_complete(_answered(door, work))
 
         for _ in range(WARM_TURNS):
             answered(ORDERS)()
-        steps = min(steps_of(answered(1)) for _ in range(COUNTED_ORDERS))
+        steps = {"an order": min(steps_of(answered(1)) for _ in range(COUNTED_ORDERS))}
+        for name, mix, method in (("an amend", AMENDS, "PATCH"), ("a cancel", CANCELS, "DELETE")):
+            requests = _requests(symbol, bots, mix, method)
+            alone = partial(_alone, loop, door, signed, requests)
+            steps[name] = min(_steps_alone(alone, method) for _ in range(COUNTED_ORDERS))
         for _ in range(TURNS):
             turns.take(partial(_each, answered(ORDERS)))
     intake_stop()
     (ratio,) = turns.medians
-    return steps, ratio
+    return {f"loop: steps of {name}": count for name, count in steps.items()}, ratio
+
+
+def _alone(
+    loop: asyncio.AbstractEventLoop,
+    door: Door,
+    signed: Callable[[Request], Call],
+    requests: Requests,
+) -> tuple[str, int]:
+    """Send the next request alone; return its method and its steps."""
+    request = requests.next()
+    call, answers = signed(request), []
+
+    def work() -> None:
+        answers.append(loop.run_until_complete(_answer(door, call)))
+
+    steps = steps_of(work)
+    requests.accepted(request, msgspec.json.decode(answers[0])["id"])
+    return request.method, steps
+
+
+def _steps_alone(alone: Callable[[], tuple[str, int]], method: str) -> int:
+    """Return the steps of the next request of this method; others are sent on the way."""
+    sent, steps = alone()
+    while sent != method:
+        sent, steps = alone()
+    return steps
 
 
 def _each(work: Callable[[], None]) -> tuple[float]:
     return (thread_ns(work) / ORDERS,)
 
 
-def _calls(symbol: Symbol, bots: Sequence[Bot]) -> Iterator[Call]:
-    """Yield placements as the server hands them to the door, each signed when it is asked for."""
-    requests = Requests(
-        market_of([symbol]),
-        MIXES["places"],
-        users=len(bots),
-        trading_share=0.3,
-        seed=1,
-        mark="gate",
-    )
+def _requests(symbol: Symbol, bots: Sequence[Bot], mix: Mix, mark: str) -> Requests:
+    share = 0.3 if mix == MIXES["places"] else 0.0
+    market = market_of([symbol])
+    return Requests(market, mix, users=len(bots), trading_share=share, seed=1, mark=mark)
+
+
+def _signer(bots: Sequence[Bot]) -> Callable[[Request], Call]:
+    """Return what signs a request now, and gives it as the server hands it to the door."""
     signers = [Signer(HOST, credentials) for credentials in (bot.credentials for bot in bots)]
-    while True:
-        request = requests.next()
-        signed = signers[request.user].request(request.method, request.path, request.body)
-        lines = signed.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+
+    def signed(request: Request) -> Call:
+        head = signers[request.user].request(request.method, request.path, request.body)
+        lines = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         headers = dict(line.split(": ", 1) for line in lines)
-        yield scope_of(request.method, request.path, request.body, JSON, headers), request.body
+        return scope_of(request.method, request.path, request.body, JSON, headers), request.body
+
+    return signed
 
 
 async def _answered(door: Door, work: Sequence[Call]) -> None:
@@ -96,17 +132,24 @@ async def _answered(door: Door, work: Sequence[Call]) -> None:
 
 
 async def _lane(door: Door, work: Sequence[Call]) -> None:
-    for scope, body in work:
-        sent: list[dict[str, Any]] = []
+    for call in work:
+        await _answer(door, call)
 
-        async def receive(body: bytes = body) -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
 
-        async def send(message: dict[str, Any], sent: list[dict[str, Any]] = sent) -> None:
-            sent.append(message)
+async def _answer(door: Door, call: Call) -> bytes:
+    """Return the body of the door's answer, which must say that the request was accepted."""
+    scope, body = call
+    sent: list[dict[str, Any]] = []
 
-        await door(scope, receive, send)
-        assert sent[0]["status"] == CREATED, sent
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await door(scope, receive, send)
+    assert sent[0]["status"] in ACCEPTED, sent
+    return bytes(sent[1]["body"])
 
 
 def intake_costs(symbol: Symbol, bots: list[Bot]) -> tuple[dict[str, float], dict[str, float]]:

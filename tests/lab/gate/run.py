@@ -44,7 +44,8 @@ def measured() -> dict[str, dict[str, float]]:
     _served()
     bots = users_open(USERS)
     (symbol,) = symbols_open(bots, 1)
-    counts["loop: steps of an order"], times["loop: an order, in units"] = loop_costs(symbol, bots)
+    steps, times["loop: an order, in units"] = loop_costs(symbol, bots)
+    counts.update(steps)
     for kind, found in zip((counts, times), intake_costs(symbol, bots), strict=True):
         kind.update(found)
     return {"counts": counts, "times": times}
