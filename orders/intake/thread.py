@@ -10,7 +10,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import psycopg
@@ -19,6 +18,7 @@ import structlog
 from exchange.domain.codes import Code
 from exchange.domain.errors import DomainError
 from exchange.infra.event_loop import on_event_loop
+from exchange.infra.group_queue import GroupQueue
 from exchange.infra.metrics import BATCH_SIZE, STAGE_SECONDS
 from orders.intake.batch import CommandPublisher, CommitUnknown, commit_batch
 from orders.intake.deferred import SETTLING_POLL_S, Settling
@@ -70,18 +70,19 @@ class Intake:
         self._open_connection = open_connection
         self._publisher = publisher
         self._next_id = next_id
-        self._queue_max = queue_max
-        self._jobs_max = jobs_max
         self._batch_max = batch_max
-        self._queue: SimpleQueue[Sequence[Job] | None] = SimpleQueue()  # the jobs of each request
-        self._queueing = threading.Lock()
-        self.waiting = 0  # jobs in the queue
+        self._queue: GroupQueue[Job] = GroupQueue(groups_max=queue_max, items_max=jobs_max)
         self._connection: psycopg.Connection[Any] | None = None
         self._deferred: list[Job] = []
         self.settling = Settling()
         self.is_stopping = False
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """The number of jobs in the queue."""
+        return self._queue.waiting
 
     def submit(self, job: Job) -> Accepted | Replayed:
         """Queue a job and wait until its outcome is durable.
@@ -90,15 +91,11 @@ class Intake:
         engine.unavailable when nothing was taken because the database is away, and
         engine.outcome_unknown when the answer did not come in time.
         """
-        outcome = accepted(self.submit_all([job])[0])
-        assert not isinstance(outcome, AcceptedList)
-        return outcome
+        return _accepted_one(self.submit_all([job]))
 
     def submit_list(self, job: ListJob) -> AcceptedList:
         """Queue a list of orders and wait as `submit` does, with the same refusals."""
-        outcome = accepted(self.submit_all([job])[0])
-        assert isinstance(outcome, AcceptedList)
-        return outcome
+        return _accepted_list(self.submit_all([job]))
 
     def submit_all(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Queue all jobs before waiting for the first, so that they share a commit where they can.
@@ -111,15 +108,11 @@ class Intake:
 
     async def submitted(self, job: Job) -> Accepted | Replayed:
         """Do the same as `submit`, without blocking an event loop."""
-        outcome = accepted((await self.submitted_all([job]))[0])
-        assert not isinstance(outcome, AcceptedList)
-        return outcome
+        return _accepted_one(await self.submitted_all([job]))
 
     async def submitted_list(self, job: ListJob) -> AcceptedList:
         """Do the same as `submit_list`, without blocking an event loop."""
-        outcome = accepted((await self.submitted_all([job]))[0])
-        assert isinstance(outcome, AcceptedList)
-        return outcome
+        return _accepted_list(await self.submitted_all([job]))
 
     async def submitted_all(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Do the same as `submit_all`, without blocking an event loop."""
@@ -128,7 +121,9 @@ class Intake:
         loop = asyncio.get_running_loop()
         for job in jobs:
             job.future = loop.create_future()
-        self._take(jobs)
+        _deadline_set(jobs)
+        if self.is_stopping or not self._queue.put_in_turn(jobs, loop):
+            raise DomainError(Code.ENGINE_BUSY)
         return await outcomes_on_loop(jobs)
 
     async def submitted_together(self, jobs: Sequence[Job]) -> list[int]:
@@ -143,28 +138,18 @@ class Intake:
 
     def put(self, job: Job) -> None:
         """Queue a job even when the queue is full, and do not wait for its outcome."""
-        with self._queueing:
-            self._put([job])
+        _deadline_set([job])
+        self._queue.put_anyway([job])
 
     def _take(self, jobs: Sequence[Job]) -> None:
-        with self._queueing:
-            is_full = self._queue.qsize() >= self._queue_max
-            if self.is_stopping or is_full or self.waiting + len(jobs) > self._jobs_max:
-                raise DomainError(Code.ENGINE_BUSY)
-            self._put(jobs)
-
-    def _put(self, jobs: Sequence[Job]) -> None:
-        """Queue the jobs of a request. The caller holds the lock."""
-        expires_at = time.monotonic() + DEADLINE_S
-        for job in jobs:
-            job.expires_at = expires_at
-        self.waiting += len(jobs)
-        self._queue.put(jobs)
+        _deadline_set(jobs)
+        if self.is_stopping or not self._queue.put(jobs):
+            raise DomainError(Code.ENGINE_BUSY)
 
     def stop(self) -> None:
         """Refuse new jobs, commit the queued jobs, end the thread and its connection."""
         self.is_stopping = True
-        self._queue.put(None)
+        self._queue.close()
         self._thread.join(STOP_S)
         if self._connection is not None:
             self._connection.close()
@@ -193,17 +178,9 @@ class Intake:
         pause = SETTLING_POLL_S if len(self.settling) else None
         if not jobs and self._queue.empty():
             self._publisher.confirm()
-        found, is_last = len(jobs), False
-        while len(jobs) < self._batch_max:
-            try:
-                request = self._queue.get(block=not (jobs or is_last), timeout=pause)
-            except Empty:
-                break
-            is_last |= request is None
-            jobs += request or ()
-        with self._queueing:
-            self.waiting -= len(jobs) - found
-        return jobs, is_last
+        room = self._batch_max - len(jobs)
+        queued, is_last = self._queue.take(room, block=not jobs, timeout_s=pause)
+        return jobs + queued, is_last
 
     def _settled(self) -> list[Job]:
         """Return the jobs that settlement has caught up with; refuse jobs that waited too long."""
@@ -230,7 +207,7 @@ class Intake:
             self._commit(patient, wait_for_locks=True)
         if hasty:
             self._commit(hasty, wait_for_locks=False)
-        if self._deferred and not self._queue.qsize():
+        if self._deferred and self._queue.empty():
             time.sleep(RETRY_PAUSE_S)
 
     def _commit(self, jobs: list[Job], *, wait_for_locks: bool) -> None:
@@ -315,3 +292,21 @@ class Intake:
             self._connection = self._open_connection()
             self._connection.execute(f"SET lock_timeout = {LOCK_WAIT_MS}")
         return self._connection
+
+
+def _deadline_set(jobs: Sequence[Job]) -> None:
+    expires_at = time.monotonic() + DEADLINE_S
+    for job in jobs:
+        job.expires_at = expires_at
+
+
+def _accepted_one(outcomes: Sequence[Outcome]) -> Accepted | Replayed:
+    (outcome,) = map(accepted, outcomes)
+    assert not isinstance(outcome, AcceptedList)
+    return outcome
+
+
+def _accepted_list(outcomes: Sequence[Outcome]) -> AcceptedList:
+    (outcome,) = map(accepted, outcomes)
+    assert isinstance(outcome, AcceptedList)
+    return outcome
