@@ -141,7 +141,7 @@ class DemoMarket:
                     response = client.order_place(order)
                 else:
                     response = client.request(method, path)
-                if response.status not in NOT_NOW:
+                if response.status not in NOT_NOW and not response.is_late:
                     self.sent += 1
                     return response
                 self._refused[response.code()] += 1

@@ -11,6 +11,7 @@ BODY_BYTES_MAX: Final = 16 * 1024 * 1024
 _CONTENT_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _CHUNKED: Final = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*(?=\r\n)", re.IGNORECASE)
+_LATE: Final = "auth.timestamp_outside_window"
 _NO_BODY: Final = frozenset({204, 304})
 _DECODE: Final = msgspec.json.Decoder().decode
 
@@ -55,6 +56,14 @@ class Response:
         except msgspec.DecodeError:
             return ""  # a proxy's error page: only the status says anything
         return str(body.get("code", "")) if isinstance(body, dict) else ""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the request was taken up after the window of its signature, and did nothing.
+
+        It happens on a busy machine. The same request, signed again, is as good as the first.
+        """
+        return self.status == 401 and self.code() == _LATE
 
 
 @dataclass(slots=True, eq=False)

@@ -30,8 +30,6 @@ WAIT_SECONDS: Final = 0.2
 BUSY_STATUSES: Final = frozenset({429, 502, 503, 504})
 # A market order that arrives before the best price is published is sent again.
 LATE_BOOK_CODES: Final = frozenset({"order.no_liquidity"})
-# A busy machine may take up a request after the window of its signature: it is signed again.
-LATE_CODES: Final = LATE_BOOK_CODES | {"auth.timestamp_outside_window"}
 # Orders of the flow that cannot be placed here (a price of 0), and cancels of ended orders.
 EXPECTED_CODES: Final = frozenset(
     {"order.price_below_min", "order.quantity_below_min", "order.not_open", "order.not_found"}
@@ -190,7 +188,8 @@ class ApiRoute:
     def _is_to_repeat(self, response: Response) -> bool:
         if response.status < 400:
             return False
-        return response.status in self._repeat_statuses or response.code() in LATE_CODES
+        is_early = response.code() in LATE_BOOK_CODES
+        return response.status in self._repeat_statuses or response.is_late or is_early
 
     def _repeat(self, flight: _Flight, response: Response | None) -> None:
         what = f"{response.status} {response.code()}" if response else "no answer"

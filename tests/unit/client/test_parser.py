@@ -114,3 +114,15 @@ def test_a_connection_closed_without_an_answer_is_an_unknown_outcome() -> None:
             client.order_place({"symbol": "BTC-USDT"})
         thread.join(timeout=HANG_S)
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_late"),
+    [
+        (401, b'{"code":"auth.timestamp_outside_window"}', True),
+        (401, b'{"code":"auth.key_unknown"}', False),
+        (200, b'{"code":"auth.timestamp_outside_window"}', False),
+    ],
+)
+def test_a_late_request_is_told_from_others(status: int, body: bytes, is_late: bool) -> None:
+    assert Response(status, b"", body, closes=False).is_late is is_late

@@ -136,6 +136,18 @@ def test_the_demonstration_fills_its_books_and_tidies_up(monkeypatch: pytest.Mon
     assert {"BTC-USDT", "ETH-USDT", "ETH-BTC"} <= symbols
 
 
+def test_the_demonstration_signs_again_what_came_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_market, "BACKOFF_SECONDS", (0.001, 0.01))
+    venue = PaperVenue(late_first=3, late_as=(401, "auth.timestamp_outside_window"))
+    with venue_server(venue) as url:
+        market = DemoMarket(url, [Credentials("a", "s")], seed=3, rate_per_second=2_000)
+        market.run(0.5)
+        market.close()
+    assert venue.late_first == 0
+    placed = {order["client_order_id"].rpartition(".")[2] for order in venue.orders.values()}
+    assert "1" in placed, "the first order is there, though it was refused three times"
+
+
 def test_percentiles_are_exact_to_a_percent() -> None:
     latencies = Latencies()
     for milliseconds in range(1, 1_001):
